@@ -1,0 +1,105 @@
+//! Every limit, once. What an operator can set is in [`Limits`] (the `[vars]` of `wrangler.toml`);
+//! what is fixed is a constant. The relations between them are checked when this compiles.
+
+/// One kibibyte, in bytes.
+pub const KIB: u64 = 1024;
+/// One mebibyte, in bytes.
+pub const MIB: u64 = 1024 * KIB;
+
+/// Deepest nesting of a body: the root object or element is the first level.
+pub const DEPTH_LIMIT: usize = 64;
+/// Longest profile key as the caller wrote it (decoded, before normalisation), in bytes.
+pub const KEY_LIMIT: usize = 1024;
+/// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
+pub const SCALAR_LIMIT: usize = 16 * 1024;
+/// Longest name of a JSON member or XML tag (attributes included) that a framer keeps, in bytes as sent.
+/// A longer JSON name is an unknown field; a longer XML tag is refused.
+pub const NAME_LIMIT: usize = 64 * 1024;
+/// Longest token, in bytes: longer ones are unknown without a look.
+pub const TOKEN_LIMIT: usize = 1024;
+/// Largest `custom_data` of one item, in bytes as sent.
+pub const ITEM_DATA_LIMIT: usize = 64 * 1024;
+/// Most entries of `attach`.
+pub const ATTACHMENTS_LIMIT: usize = 100;
+/// Longest name of an attachment, in bytes of UTF-8.
+pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
+/// Longest prefix of a data URI (`data:…;base64,`), in bytes.
+pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
+/// Longest `Request-ID`, in characters.
+pub const REQUEST_ID_LIMIT: usize = 255;
+/// What is left of a body is read before an error is answered if it is no more than this, in bytes.
+pub const DRAIN_LIMIT: u64 = MIB;
+/// A body of which no byte comes for this long is given up, in milliseconds.
+pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
+pub const PREFLIGHT_FROM: u64 = 64 * KIB;
+/// What a body is read into, in bytes: one crossing between the runtime and wasm.
+pub const READ_BUFFER: usize = 64 * 1024;
+/// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
+pub const CHUNK: usize = 1024 * 1024;
+/// Keys in one bulk read of KV (the platform's limit).
+pub const BULK_KEYS: usize = 100;
+/// Bulk reads under way at once for one launch (the platform lets six connections wait for headers).
+pub const BULK_READS_AT_ONCE: usize = 6;
+/// Most bulk reads that any launch may need: an importer chooses the number of buckets by it.
+pub const BULK_READS_LIMIT: usize = 450;
+/// Seconds for which an edge location may serve a KV value (token, campaign, manifest) from its cache.
+pub const KV_CACHE_SECONDS: u64 = 60;
+/// Seconds for which an edge location may keep a bucket: a bucket never changes.
+pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
+
+/// Most bytes that `BODY_LIMIT` can be set to.
+pub const BODY_LIMIT_MAX: u64 = 32 * MIB;
+/// Most bytes that `FILES_LIMIT` can be set to (the platform takes 100 MB on most plans, 500 MB at most).
+pub const FILES_LIMIT_MAX: u64 = 500 * MIB;
+/// Most items that `ITEMS_LIMIT` can be set to.
+pub const ITEMS_LIMIT_MAX: u64 = 1_000_000;
+/// Most bytes that `CONTENT_LIMIT` can be set to.
+pub const CONTENT_LIMIT_MAX: u64 = 4 * MIB;
+
+/// The limits of one deployment: `[vars]` of `wrangler.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `BODY_LIMIT`: bytes of a body without the raw bytes of its attachments' `data`.
+    pub body: u64,
+    /// `FILES_LIMIT`: bytes of a whole body as sent.
+    pub files: u64,
+    /// `ITEMS_LIMIT`: entries of `data`.
+    pub items: u64,
+    /// `CONTENT_LIMIT`: bytes of `content`, and of the root's `custom_data`, each.
+    pub content: u64,
+    /// `MEMORY_LIMIT`: bytes that the requests of one isolate hold together.
+    pub memory: u64,
+    /// `UNVERIFIED_LIMIT`: of those, bytes held for callers whose token is not yet verified.
+    pub unverified: u64,
+    /// `DEDUPLICATION_SECONDS`: how long the record of a request id is kept.
+    pub deduplication_seconds: u64,
+    /// `RETENTION_DAYS`: how long a launch is kept.
+    pub retention_days: u64,
+    /// `LOG_LIMIT`: bytes that one campaign's object stores before it refuses new launches.
+    pub log: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 10 * MIB,
+            files: 100 * MIB,
+            items: 1_000_000,
+            content: MIB,
+            memory: 64 * MIB,
+            unverified: 16 * MIB,
+            deduplication_seconds: 86_400,
+            retention_days: 30,
+            log: 8 * 1024 * MIB,
+        }
+    }
+}
+
+const _: () = {
+    assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
+    assert!(READ_BUFFER as u64 <= DRAIN_LIMIT);
+    assert!(ITEM_DATA_LIMIT as u64 <= CONTENT_LIMIT_MAX);
+    assert!(BULK_READS_LIMIT < 1000, "KV operations of one invocation");
+    assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");
+};

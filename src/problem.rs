@@ -1,0 +1,203 @@
+//! Everything that a caller can be told has gone wrong: one enum, one mapping to status, code and text.
+
+use std::borrow::Cow;
+
+/// A refusal. The variants stand in the order in which they are decided: where a request has two faults,
+/// the one further up is answered, whichever was found first in time (see [`Problem::rank`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No such path.
+    NoSuchPath,
+    /// The path exists, but not for this method. Holds the value of `Allow`.
+    MethodNotAllowed(&'static str),
+    /// The body's type, charset or coding is not one that is read. Says which, and what would be.
+    UnsupportedMediaType(String),
+    /// `Content-Length` is above the limit of the whole body: found before a byte is read.
+    LengthTooLarge,
+    /// A rate limit was hit.
+    TooManyRequests,
+    /// The token in a header or the query is absent, unknown, revoked or contradicts another one there.
+    TokenRequired(&'static str),
+    /// The body went over a limit while it was read.
+    BodyTooLarge,
+    /// The body stopped coming.
+    Timeout,
+    /// The body is no well-formed, complete document. Says what is wrong and at which byte.
+    Malformed(String),
+    /// The token was to stand in the body: absent, unknown, revoked or contradicting another one.
+    TokenRequiredInBody(&'static str),
+    /// The token lacks the scope that is named.
+    AccessDenied(&'static str),
+    /// A field, header or parameter is wrong. Names it, and the item's index or the limit.
+    BadField(String),
+    /// No such trigger campaign, or launch, or attachment, for this token. Says which kind of thing.
+    NotFound(&'static str),
+    /// The same `Request-ID` came with another body.
+    RequestIdReused,
+    /// What was asked for has been removed by retention. Holds the oldest sequence still held.
+    Expired {
+        /// The oldest sequence still in the log, if any launch is.
+        first: Option<u64>,
+    },
+    /// A campaign's `database` never changes.
+    DatabaseFixed,
+    /// The campaign is paused.
+    NotActive,
+    /// `strict` was asked for, and items are unmatched or invalid.
+    Strict {
+        /// Items that match no profile.
+        unmatched: u64,
+        /// Items that are invalid.
+        invalid: u64,
+        /// The first such item's index in `data`.
+        first: u64,
+        /// Its reason, from the closed set.
+        reason: &'static str,
+    },
+    /// The campaign's log holds as much as it may.
+    LogFull,
+    /// Cannot be served now; nothing was launched. Says what to do.
+    Unavailable(Cow<'static, str>),
+    /// The commit was sent and its answer lost.
+    OutcomeUnknown,
+    /// A fault of ours. The caller is told the request id alone.
+    Internal,
+}
+
+/// `error_debug` of a body that is too large, word for word as the specification has it.
+pub const TOO_LARGE: &str = "http: request body too large";
+/// `error_debug` where a commit was sent and its answer lost.
+pub const OUTCOME_UNKNOWN: &str = "outcome unknown: retry with this Request-ID";
+/// `error_debug` where memory could not be reserved.
+pub const NO_MEMORY: &str = "too many large requests at once: retry later";
+
+impl Problem {
+    /// No room to hold what the request needs.
+    pub fn no_memory() -> Self {
+        Self::Unavailable(Cow::Borrowed(NO_MEMORY))
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoSuchPath | Self::NotFound(_) => 404,
+            Self::MethodNotAllowed(_) => 405,
+            Self::UnsupportedMediaType(_) => 415,
+            Self::LengthTooLarge | Self::BodyTooLarge => 413,
+            Self::TooManyRequests => 429,
+            Self::TokenRequired(_) | Self::TokenRequiredInBody(_) => 401,
+            Self::Timeout => 408,
+            Self::Malformed(_) | Self::BadField(_) | Self::Strict { .. } => 400,
+            Self::AccessDenied(_) => 403,
+            Self::RequestIdReused => 422,
+            Self::Expired { .. } => 410,
+            Self::DatabaseFixed | Self::NotActive => 409,
+            Self::LogFull => 507,
+            Self::Unavailable(_) | Self::OutcomeUnknown => 503,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The field `error`: the status, but 400 for a body that is too large.
+    pub fn code(&self) -> u16 {
+        match self.status() {
+            413 => 400,
+            status => status,
+        }
+    }
+
+    /// The field `error_text`.
+    pub fn text(&self) -> &'static str {
+        match self.status() {
+            400 | 413 => "Invalid request",
+            401 => "API token required",
+            403 => "Access denied",
+            404 => "Not found",
+            405 => "Method not allowed",
+            408 => "Request timeout",
+            409 if matches!(self, Self::DatabaseFixed) => "Database cannot be changed",
+            409 => "Campaign is not active",
+            410 => "Launches expired",
+            415 => "Unsupported media type",
+            422 => "Request-ID reused",
+            429 => "Too many requests",
+            503 => "Service unavailable",
+            507 => "Launch log full",
+            _ => "Internal error",
+        }
+    }
+
+    /// The field `error_debug`: what a caller can act on. `request_id` is all that an internal error tells.
+    pub fn debug(&self, request_id: &str) -> Cow<'_, str> {
+        match self {
+            Self::NoSuchPath => "no such path".into(),
+            Self::MethodNotAllowed(allow) => format!("allowed here: {allow}").into(),
+            Self::LengthTooLarge | Self::BodyTooLarge => TOO_LARGE.into(),
+            Self::TooManyRequests => "rate limit reached: retry after the time in Retry-After".into(),
+            Self::TokenRequired(what) | Self::TokenRequiredInBody(what) => (*what).into(),
+            Self::Timeout => "no byte of the body came for 30 s".into(),
+            Self::UnsupportedMediaType(what) | Self::Malformed(what) | Self::BadField(what) => what.into(),
+            Self::AccessDenied(scope) => format!("the token lacks the scope {scope}").into(),
+            Self::NotFound(what) => format!("no such {what}").into(),
+            Self::RequestIdReused => {
+                "a launch with this Request-ID was made from another body: use a new Request-ID".into()
+            }
+            Self::Expired { first: Some(first) } => {
+                format!("removed by retention: the log begins at sequence {first}").into()
+            }
+            Self::Expired { first: None } => "removed by retention: the log holds no launch".into(),
+            Self::DatabaseFixed => "database: a campaign keeps the database it was defined with".into(),
+            Self::NotActive => "the trigger campaign is paused".into(),
+            Self::Strict { unmatched, invalid, first, reason } => {
+                format!("strict: {unmatched} unmatched, {invalid} invalid; the first is data[{first}]: {reason}").into()
+            }
+            Self::LogFull => "the campaign's log is full: older launches have to expire first".into(),
+            Self::Unavailable(what) => what.as_ref().into(),
+            Self::OutcomeUnknown => OUTCOME_UNKNOWN.into(),
+            Self::Internal => request_id.to_owned().into(),
+        }
+    }
+
+    /// Seconds for `Retry-After`, where the caller should come again.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::TooManyRequests => Some(10),
+            Self::Unavailable(_) | Self::OutcomeUnknown => Some(5),
+            _ => None,
+        }
+    }
+
+    /// Where this stands in the order of decision: of two faults the one with the smaller rank is answered.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::NoSuchPath => 0,
+            Self::MethodNotAllowed(_) => 1,
+            Self::UnsupportedMediaType(_) => 2,
+            Self::LengthTooLarge => 3,
+            Self::TooManyRequests => 4,
+            Self::TokenRequired(_) => 5,
+            Self::BodyTooLarge => 6,
+            Self::Timeout => 7,
+            Self::Malformed(_) => 8,
+            Self::TokenRequiredInBody(_) => 9,
+            Self::AccessDenied(_) => 10,
+            Self::BadField(_) => 11,
+            Self::NotFound(_) => 12,
+            Self::RequestIdReused => 13,
+            Self::Expired { .. } => 14,
+            Self::DatabaseFixed => 15,
+            Self::NotActive => 16,
+            Self::Strict { .. } => 17,
+            Self::LogFull => 18,
+            Self::Unavailable(_) => 19,
+            Self::OutcomeUnknown => 20,
+            Self::Internal => 21,
+        }
+    }
+
+    /// Of two faults, the one to answer.
+    #[must_use]
+    pub fn first(self, other: Self) -> Self {
+        if other.rank() < self.rank() { other } else { self }
+    }
+}

@@ -1,0 +1,193 @@
+//! What stands on the wire: framing a body as it arrives, decoding the small pieces, writing replies.
+//!
+//! A *framer* ([`json::JsonFramer`], [`xml::XmlFramer`]) is pushed the body's bytes in whatever chunks they
+//! come and knows only the outer structure. It checks that *everything* is well-formed, also what nobody
+//! reads, and hands on one [`Piece`] at a time to a [`Sink`]: a root field, an item, or a run of attachment
+//! data. It holds only the piece that is not complete yet, and asks the sink before it holds more.
+
+pub mod json;
+pub mod xml;
+
+use std::borrow::Cow;
+
+/// Which request a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `start_batch`: items stand in `data`.
+    Batch,
+    /// `start`: one item, whose fields stand at the root.
+    Single,
+}
+
+/// A field of the root that is known. All others are checked for well-formedness and dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are the fields'")]
+pub enum Field {
+    Token,
+    Format,
+    /// `trigger_id` of `start_batch`, `id` of `start`.
+    TriggerId,
+    Matching,
+    FieldName,
+    SkipTriggers,
+    Content,
+    CustomData,
+    Report,
+    Strict,
+    DryRun,
+    Attach,
+    /// `start_batch` alone.
+    Data,
+    /// From here on `start` alone: the fields of its one item.
+    Email,
+    Phone,
+    ProfileId,
+    FieldValue,
+    Provider,
+    SubscriptionId,
+}
+
+impl Field {
+    /// The known field of that name, if `endpoint` has it.
+    pub fn from_name(endpoint: Endpoint, name: &[u8]) -> Option<Self> {
+        Some(match (name, endpoint) {
+            (b"token", _) => Self::Token,
+            (b"format", _) => Self::Format,
+            (b"trigger_id", Endpoint::Batch) | (b"id", Endpoint::Single) => Self::TriggerId,
+            (b"matching", _) => Self::Matching,
+            (b"field_name", _) => Self::FieldName,
+            (b"skip_triggers", _) => Self::SkipTriggers,
+            (b"content", _) => Self::Content,
+            (b"custom_data", _) => Self::CustomData,
+            (b"report", _) => Self::Report,
+            (b"strict", _) => Self::Strict,
+            (b"dry_run", _) => Self::DryRun,
+            (b"attach", _) => Self::Attach,
+            (b"data", Endpoint::Batch) => Self::Data,
+            (b"email", Endpoint::Single) => Self::Email,
+            (b"phone", Endpoint::Single) => Self::Phone,
+            (b"profile_id", Endpoint::Single) => Self::ProfileId,
+            (b"field_value", Endpoint::Single) => Self::FieldValue,
+            (b"provider", Endpoint::Single) => Self::Provider,
+            (b"subscription_id", Endpoint::Single) => Self::SubscriptionId,
+            _ => return None,
+        })
+    }
+}
+
+/// What a framer hands on. Slices live as long as the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants say it")]
+pub enum Piece<'a> {
+    /// A known root field other than `data` and `attach`, with its whole value: in JSON the value's text as it
+    /// came, without the white space around it; in XML the element's inner markup as it came (well-formed, may
+    /// hold character data, references, CDATA, comments and elements). `marked_array` is XML's `array='true'`.
+    Field { field: Field, value: &'a [u8], marked_array: bool },
+    /// A known root field whose value is longer than [`Sink::field_limit`]; its bytes were dropped.
+    FieldTooLong { field: Field },
+    /// JSON `data` or `attach` begins, with a value that is an array. Never in XML.
+    Array { field: Field },
+    /// JSON `data` or `attach` is `null` (absence).
+    Null { field: Field },
+    /// JSON `data` or `attach` is something else.
+    NotAnArray { field: Field },
+    /// One entry of `data`, whole: in JSON its text, in XML the inner markup of its element. `plain` is
+    /// `Some((name, value))` where the framer saw in passing that the entry is an object of exactly one member
+    /// whose value is a string that has no escapes (XML: one child element with nothing but character data,
+    /// no references, no carriage return; no attribute).
+    Item { raw: &'a [u8], plain: Option<(&'a [u8], &'a [u8])> },
+    /// An entry of `attach` begins.
+    AttachBegin,
+    /// An entry of `attach` is not an object (XML: has character data of its own).
+    AttachNotAnObject,
+    /// `name` of the entry, decoded, if it is a string (XML: nothing but character data). At most
+    /// [`crate::limits::ATTACHMENT_NAME_LIMIT`] bytes and one more, by which a longer one is told.
+    AttachName(&'a str),
+    /// `name` is something else.
+    AttachNameWrongType,
+    /// `data` of the entry begins, a string.
+    AttachDataBegin,
+    /// Some of `data`, in order, escapes and references decoded (never empty, at most as long as the chunk fed).
+    AttachData(&'a [u8]),
+    /// `data` ends.
+    AttachDataEnd,
+    /// `data` is not a string (XML: has child elements).
+    AttachDataWrongType,
+    /// `name` or `data` stands in the entry a second time.
+    AttachDuplicate(&'static str),
+    /// The entry ends. Also after `AttachNotAnObject`.
+    AttachEnd,
+}
+
+/// Who takes the pieces.
+pub trait Sink {
+    /// Takes a piece. Faults that are not the framing's own are the sink's to remember: framing goes on.
+    fn piece(&mut self, piece: Piece<'_>);
+    /// May the framer hold `bytes` more of a piece that is not complete? After `false` it drops the piece
+    /// (the sink remembers why) and goes on checking.
+    fn reserve(&mut self, bytes: usize) -> bool;
+    /// The framer no longer holds `bytes`.
+    fn release(&mut self, bytes: usize);
+    /// The longest value of `field` to keep, in bytes as sent.
+    fn field_limit(&self, field: Field) -> usize;
+}
+
+/// Why a body cannot be framed. `at` is the offset in the body (from 0, a byte order mark included) of the
+/// byte that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "said above")]
+pub enum FrameError {
+    /// Not well-formed.
+    Malformed { at: u64, what: Cow<'static, str> },
+    /// An XML declaration names an encoding other than UTF-8.
+    Encoding(String),
+}
+
+/// One entry of `data`, or the item of `start`: the fields of all matching modes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Item<'a> {
+    /// `email`.
+    pub email: Scalar<'a>,
+    /// `phone`.
+    pub phone: Scalar<'a>,
+    /// `profile_id`.
+    pub profile_id: Scalar<'a>,
+    /// `field_value`.
+    pub field_value: Scalar<'a>,
+    /// `provider`.
+    pub provider: Scalar<'a>,
+    /// `subscription_id`.
+    pub subscription_id: Scalar<'a>,
+    /// `custom_data` of the item's own.
+    pub custom_data: ObjectText<'a>,
+}
+
+/// The value of a field that is to be a string or an integer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Scalar<'a> {
+    /// Absent, or JSON `null`.
+    #[default]
+    Absent,
+    /// A string, decoded.
+    Text(Cow<'a, str>),
+    /// A JSON number that is an integer (`-?[0-9]+`), as it came.
+    Integer(&'a str),
+    /// Anything else.
+    WrongType,
+}
+
+/// The value of a field that is to be an object: as JSON text. From JSON it is the text that came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ObjectText<'a> {
+    /// Absent, or JSON `null`.
+    #[default]
+    Absent,
+    /// An object.
+    Object(Cow<'a, str>),
+    /// Anything else, or XML with text beside children.
+    WrongType,
+}
+
+/// An entry of `data` that is no object, or has a known field twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnItem;
