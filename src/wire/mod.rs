@@ -6,6 +6,7 @@
 //! data. It holds only the piece that is not complete yet, and asks the sink before it holds more.
 
 pub mod json;
+pub mod scalar;
 pub mod xml;
 
 use std::borrow::Cow;
@@ -73,6 +74,32 @@ impl Field {
             _ => return None,
         })
     }
+
+    /// Its name as callers write it: what [`Field::from_name`] takes, and what a refusal names.
+    pub fn name(self, endpoint: Endpoint) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Format => "format",
+            Self::TriggerId if endpoint == Endpoint::Single => "id",
+            Self::TriggerId => "trigger_id",
+            Self::Matching => "matching",
+            Self::FieldName => "field_name",
+            Self::SkipTriggers => "skip_triggers",
+            Self::Content => "content",
+            Self::CustomData => "custom_data",
+            Self::Report => "report",
+            Self::Strict => "strict",
+            Self::DryRun => "dry_run",
+            Self::Attach => "attach",
+            Self::Data => "data",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::ProfileId => "profile_id",
+            Self::FieldValue => "field_value",
+            Self::Provider => "provider",
+            Self::SubscriptionId => "subscription_id",
+        }
+    }
 }
 
 /// What a framer hands on. Slices live as long as the call.
@@ -93,17 +120,20 @@ pub enum Piece<'a> {
     NotAnArray { field: Field },
     /// One entry of `data`, whole: in JSON its text, in XML the inner markup of its element. `plain` is
     /// `Some((name, value))` where the framer saw in passing that the entry is an object of exactly one member
-    /// whose value is a string that has no escapes (XML: one child element with nothing but character data,
-    /// no references, no carriage return; no attribute).
+    /// whose value is a string, and that neither the name nor the string has escapes (XML: one child element with
+    /// nothing but character data, no references, no carriage return; no attribute). Both are valid UTF-8.
+    /// It depends on `raw` alone, not on the chunks.
     Item { raw: &'a [u8], plain: Option<(&'a [u8], &'a [u8])> },
     /// An entry of `attach` begins.
     AttachBegin,
     /// An entry of `attach` is not an object (XML: has character data of its own).
     AttachNotAnObject,
-    /// `name` of the entry, decoded, if it is a string (XML: nothing but character data). At most
-    /// [`crate::limits::ATTACHMENT_NAME_LIMIT`] bytes and one more, by which a longer one is told.
+    /// `name` of the entry, decoded, if it is a string (XML: nothing but character data). Of a name longer than
+    /// [`crate::limits::ATTACHMENT_NAME_LIMIT`] bytes no more than the first character past the limit is kept, by
+    /// which it is told.
     AttachName(&'a str),
-    /// `name` is something else.
+    /// `name` is something else (JSON: also a string with half of a surrogate pair; but not `null`, which is
+    /// absence and makes no piece).
     AttachNameWrongType,
     /// `data` of the entry begins, a string.
     AttachDataBegin,
@@ -111,9 +141,10 @@ pub enum Piece<'a> {
     AttachData(&'a [u8]),
     /// `data` ends.
     AttachDataEnd,
-    /// `data` is not a string (XML: has child elements).
+    /// `data` is not a string (XML: has child elements). JSON `null` is absence and makes no piece.
     AttachDataWrongType,
-    /// `name` or `data` stands in the entry a second time.
+    /// `name` or `data` stands in the entry a second time (JSON: whatever the two values are). Its value makes no
+    /// piece; the bytes of a second `data` count as attachment data all the same.
     AttachDuplicate(&'static str),
     /// The entry ends. Also after `AttachNotAnObject`.
     AttachEnd,
@@ -124,9 +155,10 @@ pub trait Sink {
     /// Takes a piece. Faults that are not the framing's own are the sink's to remember: framing goes on.
     fn piece(&mut self, piece: Piece<'_>);
     /// May the framer hold `bytes` more of a piece that is not complete? After `false` it drops the piece
-    /// (the sink remembers why) and goes on checking.
+    /// (the sink remembers why) and goes on checking. What is asked for is what is allocated: up to half as much
+    /// again as the piece needs so far, so that a piece that comes in many chunks is not copied for each of them.
     fn reserve(&mut self, bytes: usize) -> bool;
-    /// The framer no longer holds `bytes`.
+    /// The framer no longer holds `bytes`. Called for all of them before the framer's last `Ok` or `Err`.
     fn release(&mut self, bytes: usize);
     /// The longest value of `field` to keep, in bytes as sent.
     fn field_limit(&self, field: Field) -> usize;
@@ -162,7 +194,8 @@ pub struct Item<'a> {
     pub custom_data: ObjectText<'a>,
 }
 
-/// The value of a field that is to be a string or an integer.
+/// The value of a field that is to be a string, an integer or a boolean ([`scalar`] reads it as one of them).
+/// From XML it is text, if it is not absent or of a wrong type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scalar<'a> {
     /// Absent, or JSON `null`.
@@ -172,6 +205,8 @@ pub enum Scalar<'a> {
     Text(Cow<'a, str>),
     /// A JSON number that is an integer (`-?[0-9]+`), as it came.
     Integer(&'a str),
+    /// JSON `true` or `false`.
+    Boolean(bool),
     /// Anything else.
     WrongType,
 }
