@@ -43,6 +43,12 @@ pub const BULK_KEYS: usize = 100;
 pub const BULK_READS_AT_ONCE: usize = 6;
 /// Most bulk reads that any launch may need: an importer chooses the number of buckets by it.
 pub const BULK_READS_LIMIT: usize = 450;
+/// Most bytes of buckets that the bulk reads under way at once for one launch bring.
+pub const BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
+/// What an importer makes buckets as large as, in bytes, while there may be more of them.
+pub const BUCKET_TARGET: usize = 4096;
+/// Largest bucket, in bytes: an import that would need a larger one is refused.
+pub const BUCKET_LIMIT: usize = 80 * 1024;
 /// Seconds for which an edge location may serve a KV value (token, campaign, manifest) from its cache.
 pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may keep a bucket: a bucket never changes.
@@ -100,6 +106,9 @@ const _: () = {
     assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
     assert!(READ_BUFFER as u64 <= DRAIN_LIMIT);
     assert!(ITEM_DATA_LIMIT as u64 <= CONTENT_LIMIT_MAX);
-    assert!(BULK_READS_LIMIT < 1000, "KV operations of one invocation");
+    assert!(2 * BULK_READS_LIMIT < 1000 - 50, "KV operations of one invocation, the generation before included");
+    assert!(BUCKET_LIMIT * BULK_KEYS <= BYTES_IN_FLIGHT);
+    assert!(BUCKET_LIMIT * BULK_KEYS <= 25_000_000, "the platform's limit of a bulk read's answer");
+    assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");
 };

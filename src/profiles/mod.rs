@@ -1,1 +1,23 @@
-//! To come.
+//! From a key to a profile: normalised, hashed, looked up in buckets.
+//!
+//! A database's index is one *manifest* and, for each *generation* (one import), the *buckets* of each class of
+//! key, all of them values in KV. A bucket holds a few thousand bytes of sorted entries and never changes, so it
+//! can be cached for ever; only the manifest does, and it is written last.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`key`] | classes of keys, their normalisation, the keyed hash, profile ids |
+//! | [`bucket`] | the text of a bucket: searching in it, writing it |
+//! | [`manifest`] | which generations there are, how many buckets they have, and the keys of all values in KV |
+//! | [`lookup`] | looking up all items of a launch |
+//! | `import` | turning a file into buckets (native alone) |
+//!
+//! *Architecture invariant*: a bucket that cannot be read, or not be understood, is an error, never "not found".
+
+pub mod bucket;
+pub mod key;
+pub mod lookup;
+pub mod manifest;
+
+/// The binding of the KV namespace that holds manifests and buckets.
+pub const BINDING: &str = "PROFILES";

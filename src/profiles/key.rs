@@ -1,0 +1,251 @@
+//! Keys of profiles: their classes, how they are normalised, and the keyed hash that stands for them.
+//!
+//! No address stands in KV: what stands there is a hash under a key that is derived from a secret.
+
+use std::{borrow::Cow, fmt, hash::Hasher as _};
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+/// The version of the text that is hashed. A change of it makes every index useless: it is part of the hash.
+const HASH_VERSION: u8 = 1;
+/// The version of the normalisation below: an index made with another one cannot be used.
+pub const NORMALISATION: u32 = 1;
+/// Fewest characters of the secret that index keys are derived from.
+pub const SECRET_MIN: usize = 32;
+
+/// A class of keys. Profiles' and subscriptions' addresses are one class, told apart in the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// E-mail addresses.
+    Email,
+    /// Phone numbers.
+    Phone,
+    /// Profile ids: an entry says that the profile exists.
+    ProfileId,
+    /// Push subscriptions: provider and subscription id.
+    Push,
+    /// Values of a custom profile field; each field has an index of its own.
+    Custom,
+    /// Values of a custom channel's subscriptions; each field has an index of its own.
+    CustomSub,
+}
+
+impl Class {
+    /// As it is written in manifests and keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::ProfileId => "profile_id",
+            Self::Push => "push",
+            Self::Custom => "custom",
+            Self::CustomSub => "custom_sub",
+        }
+    }
+
+    /// Its number in the hashed text: pinned.
+    fn number(self) -> u8 {
+        match self {
+            Self::Email => 1,
+            Self::Phone => 2,
+            Self::ProfileId => 3,
+            Self::Push => 4,
+            Self::Custom => 5,
+            Self::CustomSub => 6,
+        }
+    }
+}
+
+/// An e-mail address: trimmed and lower-cased. `None` where nothing is left.
+pub fn email(value: &str) -> Option<Cow<'_, str>> {
+    let value = value.trim();
+    if value.is_empty() {
+        None
+    } else if value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+        Some(Cow::Owned(value.to_lowercase()))
+    } else {
+        Some(Cow::Borrowed(value))
+    }
+}
+
+/// A phone number: without white space, dashes, dots and brackets, then without a leading `+`. `None` where
+/// nothing is left.
+pub fn phone(value: &str) -> Option<Cow<'_, str>> {
+    let dropped = |c: char| {
+        matches!(c, '-' | '.' | '(' | ')' | '[' | ']' | '{' | '}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+            || c.is_whitespace()
+    };
+    let value = if value.contains(dropped) {
+        let mut value = value.replace(dropped, "");
+        if value.starts_with('+') {
+            value.remove(0);
+        }
+        Cow::Owned(value)
+    } else {
+        Cow::Borrowed(value.strip_prefix('+').unwrap_or(value))
+    };
+    (!value.is_empty()).then_some(value)
+}
+
+/// A profile id: 24 hexadecimal digits, lower-cased. `None` for anything else.
+pub fn profile_id(value: &str) -> Option<Cow<'_, str>> {
+    if value.len() != 24 || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        None
+    } else if value.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Some(Cow::Owned(value.to_ascii_lowercase()))
+    } else {
+        Some(Cow::Borrowed(value))
+    }
+}
+
+/// A value that is taken as it is (a field's value, a push provider, a subscription id). `None` if it is empty.
+pub fn verbatim(value: &str) -> Option<Cow<'_, str>> {
+    (!value.is_empty()).then_some(Cow::Borrowed(value))
+}
+
+/// The value of a key of `class`, normalised. `None` where nothing is left, or where it is no profile id.
+pub fn normalise(class: Class, value: &str) -> Option<Cow<'_, str>> {
+    match class {
+        Class::Email => email(value),
+        Class::Phone => phone(value),
+        Class::ProfileId => profile_id(value),
+        Class::Push | Class::Custom | Class::CustomSub => verbatim(value),
+    }
+}
+
+/// A profile's id: 96 bits, written as 24 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProfileId(pub [u8; 12]);
+
+impl ProfileId {
+    /// Reads 24 hexadecimal digits, of either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != 12 || !rest.is_empty() {
+            return None;
+        }
+        let mut id = [0; 12];
+        for (byte, pair) in id.iter_mut().zip(pairs) {
+            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+            *byte = u8::try_from(high? << 4 | low?).ok()?;
+        }
+        Some(Self(id))
+    }
+
+    /// The 24 digits, in ASCII.
+    pub fn to_hex(self) -> [u8; 24] {
+        let mut hex = [0; 24];
+        let (pairs, _) = hex.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair = [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+        }
+        hex
+    }
+}
+
+impl fmt::Display for ProfileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.to_hex()).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for ProfileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProfileId({self})")
+    }
+}
+
+/// The hash of a key: 96 bits stand in the entry of a bucket, the other 32 choose the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHash(pub [u8; 16]);
+
+impl KeyHash {
+    /// What stands in the entry.
+    pub fn entry(&self) -> [u8; 12] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// What chooses the bucket: spread evenly over all 32 bits.
+    pub fn selector(&self) -> u32 {
+        let [.., a, b, c, d] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// The bucket of `buckets`. Buckets are ranges of the selector: those of a smaller selector come first.
+    pub fn bucket(&self, buckets: u32) -> u32 {
+        bucket_of(self.selector(), buckets)
+    }
+}
+
+/// The bucket, of `buckets`, that a selector chooses.
+pub fn bucket_of(selector: u32, buckets: u32) -> u32 {
+    // The product's upper half is below `buckets`, so it always fits.
+    u32::try_from((u64::from(selector) * u64::from(buckets)) >> 32).unwrap_or(0)
+}
+
+/// The secret is too short to be one: fewer than [`SECRET_MIN`] characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeakSecret;
+
+impl fmt::Display for WeakSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the key is shorter than {SECRET_MIN} characters")
+    }
+}
+
+/// What hashes keys: made from the secret `PROFILE_INDEX_KEY`.
+#[derive(Clone)]
+pub struct IndexKey {
+    sip: SipHasher24,
+    check: String,
+}
+
+impl fmt::Debug for IndexKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IndexKey(..)")
+    }
+}
+
+impl IndexKey {
+    /// Derives the key from a secret text of at least [`SECRET_MIN`] characters.
+    pub fn new(secret: &str) -> Result<Self, WeakSecret> {
+        if secret.chars().count() < SECRET_MIN {
+            return Err(WeakSecret);
+        }
+        let secret = secret.as_bytes();
+        let sip = first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
+        let check = first_half(blake3::derive_key("trigger-launch 2026 profile index key check v1", secret));
+        Ok(Self { sip: SipHasher24::new_with_key(&sip), check: hex(&check) })
+    }
+
+    /// Tells keys apart without telling anything about them: 32 hexadecimal digits that stand in a manifest.
+    pub fn check(&self) -> &str {
+        &self.check
+    }
+
+    /// Hashes a normalised key. `field` is the name of the custom field, the provider of a push subscription, and
+    /// empty for the other classes. Neither database nor campaign is part of it, so that a key can be hashed
+    /// before either is known.
+    pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
+        let mut hasher = self.sip;
+        hasher.write(&[HASH_VERSION, class.number()]);
+        for part in [field, value] {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part.as_bytes());
+        }
+        KeyHash(hasher.finish128().as_bytes())
+    }
+}
+
+fn first_half(bytes: [u8; 32]) -> [u8; 16] {
+    let (halves, _) = bytes.as_chunks::<16>();
+    halves.first().copied().unwrap_or_default()
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
+}

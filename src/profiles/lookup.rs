@@ -1,0 +1,173 @@
+//! Looking up all items of a launch: each bucket once, a hundred to a bulk read, a few reads at once.
+
+use std::{fmt, future::Future, ops::AddAssign};
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::{
+    bucket::{Bucket, Corrupt, Found, Section},
+    key::{Class, KeyHash},
+    manifest::{ClassIndex, Generation, bucket_prefix},
+};
+use crate::limits::{BULK_KEYS, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
+
+/// Where buckets are read from.
+pub trait BucketStore {
+    /// Reads at most [`BULK_KEYS`] values at once. The values are in the order of the keys; `None`: the store
+    /// does not hold that key (or not yet, at this place).
+    fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>>;
+}
+
+/// The store could not be read. The text is for the operator's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a search came to no end. What it has answered so far is void.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupError {
+    /// A bucket is absent: the *whole* launch is to be searched again, in the generation before.
+    Missing,
+    /// A bucket is not what was written.
+    Corrupt,
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<Corrupt> for LookupError {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
+/// What to search.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The database.
+    pub database: u64,
+    /// The generation.
+    pub generation: &'a Generation,
+    /// The class of the keys.
+    pub class: Class,
+    /// The custom field of the class; empty for classes without one (also for push).
+    pub field: &'a str,
+    /// The sections to search, in this order: a profile ends the search, and so does an ambiguous key.
+    pub sections: &'a [Section],
+}
+
+/// What a search took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Bulk reads.
+    pub reads: usize,
+    /// Keys in them, each of another bucket.
+    pub keys: usize,
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.keys += other.keys;
+    }
+}
+
+/// Looks up the items `wanted`; `hash` is an item's hash, `answer` is told each item's result once, in no
+/// particular order. A class that the generation does not have is answered without a read.
+pub async fn find<S: BucketStore>(
+    store: &S,
+    search: Search<'_>,
+    wanted: &[u32],
+    hash: impl Fn(u32) -> KeyHash,
+    mut answer: impl FnMut(u32, Found),
+) -> Result<Statistics, LookupError> {
+    let Some(index) = search.generation.class(search.class, search.field) else {
+        for &item in wanted {
+            answer(item, Found::NotFound);
+        }
+        return Ok(Statistics::default());
+    };
+    let bucket_of = |item: u32| hash(item).bucket(index.buckets);
+    let order = by_bucket(wanted, index.buckets, bucket_of);
+    let groups: Vec<&[u32]> = order.chunk_by(|a, b| bucket_of(*a) == bucket_of(*b)).collect();
+    let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
+    let reads = groups.chunks(BULK_KEYS).map(|groups| {
+        let numbers = groups.iter().filter_map(|group| group.first()).map(|item| bucket_of(*item));
+        let keys: Vec<String> = numbers.map(|number| format!("{prefix}{number}")).collect();
+        async move { (groups, store.read(&keys).await) }
+    });
+    let mut reads = stream::iter(reads).buffer_unordered(reads_at_once(index));
+    while let Some((groups, texts)) = reads.next().await {
+        let texts = texts.map_err(LookupError::Store)?;
+        if texts.len() != groups.len() {
+            return Err(LookupError::Missing);
+        }
+        for (group, text) in groups.iter().zip(texts) {
+            let text = text.ok_or(LookupError::Missing)?;
+            let bucket = Bucket::parse(&text)?;
+            for &item in *group {
+                answer(item, find_in(&bucket, search.sections, &hash(item))?);
+            }
+        }
+    }
+    Ok(Statistics { reads: groups.len().div_ceil(BULK_KEYS), keys: groups.len() })
+}
+
+/// Bytes to reserve for a search of so many items: its lists, and the buckets that are read at once.
+pub fn working_bytes(search: &Search<'_>, wanted: usize) -> u64 {
+    let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
+    let buckets = (index.buckets as u64).min(wanted as u64);
+    let lists = 4 * wanted as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
+    let in_flight = (reads_at_once(index) * BULK_KEYS) as u64;
+    lists + u64::from(index.largest) * buckets.min(in_flight)
+}
+
+/// How many bulk reads may be under way at once: fewer where buckets are large.
+fn reads_at_once(index: &ClassIndex) -> usize {
+    let one = (index.largest as usize).saturating_mul(BULK_KEYS).max(1);
+    (BYTES_IN_FLIGHT / one).clamp(1, BULK_READS_AT_ONCE)
+}
+
+fn find_in(bucket: &Bucket<'_>, sections: &[Section], hash: &KeyHash) -> Result<Found, Corrupt> {
+    for section in sections {
+        match bucket.find(*section, hash)? {
+            Found::NotFound => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(Found::NotFound)
+}
+
+/// The items in the order of their buckets. Many items are sorted by counting, which takes time and room for
+/// each bucket; few by comparing.
+fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Vec<u32> {
+    if wanted.len() < buckets as usize / 4 {
+        let mut order = wanted.to_vec();
+        order.sort_by_cached_key(|item| bucket_of(*item));
+        return order;
+    }
+    let mut starts = vec![0_u32; buckets as usize];
+    for &item in wanted {
+        if let Some(count) = starts.get_mut(bucket_of(item) as usize) {
+            *count += 1;
+        }
+    }
+    let mut next = 0;
+    for start in &mut starts {
+        next += std::mem::replace(start, next);
+    }
+    let mut order = vec![0; wanted.len()];
+    for &item in wanted {
+        if let Some(start) = starts.get_mut(bucket_of(item) as usize) {
+            if let Some(place) = order.get_mut(*start as usize) {
+                *place = item;
+            }
+            *start += 1;
+        }
+    }
+    order
+}

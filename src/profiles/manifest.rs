@@ -1,0 +1,202 @@
+//! Which generations a database's index has, and the keys of everything in KV that belongs to it.
+//!
+//! An import writes its buckets under a generation's name of its own and then the manifest, in which the former
+//! current generation becomes the previous one. So readers see the old import or the new one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{Class, IndexKey, NORMALISATION, hex};
+
+/// The version of the manifest and of the buckets that it names.
+pub const FORMAT: u32 = 1;
+/// A generation is removed when it is two behind and has been for this long, in milliseconds.
+pub const RETIRED_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A database's manifest: the value under [`manifest_key`], as JSON. Pinned: a change of it is a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What launches use.
+    pub current: Generation,
+    /// What launches use where a bucket of the current one has not arrived at their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Generation>,
+    /// What no launch uses any more and an import removes in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
+}
+
+/// One import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its random name, part of the keys of its buckets.
+    pub name: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created: u64,
+    /// The version of the normalisation of its keys.
+    pub normalisation: u32,
+    /// [`IndexKey::check`] of the key that it was made with.
+    pub key: String,
+    /// The indexes that it consists of.
+    pub classes: Vec<ClassIndex>,
+}
+
+/// The buckets of one class of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassIndex {
+    /// The class.
+    pub class: Class,
+    /// The field, for the classes that have one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    /// How many buckets it has, numbered from 0; at least one.
+    pub buckets: u32,
+    /// Bytes of the largest bucket.
+    pub largest: u32,
+}
+
+/// A generation that is two behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The generation: what its keys are.
+    pub generation: Generation,
+    /// Since when it is two behind, in milliseconds since 1970.
+    pub since: u64,
+}
+
+/// A generation that can be searched, and which of the configured keys hashes its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usable<'a> {
+    /// The generation.
+    pub generation: &'a Generation,
+    /// The position of its key among those configured.
+    pub key: usize,
+}
+
+/// Why a database's index cannot be searched: a 503, with [`Unusable::message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// There is no manifest.
+    NoImport,
+    /// The current generation was made with a key that is not configured.
+    OtherKey,
+    /// It was made by another version of this software.
+    OtherVersion,
+    /// The manifest cannot be read.
+    Damaged,
+}
+
+impl Unusable {
+    /// What callers and operators are told.
+    pub fn message(self, database: u64) -> String {
+        match self {
+            Self::NoImport => format!("database {database} has no profile index: import profiles first"),
+            Self::OtherKey => format!("profile index of database {database} was built with another key"),
+            Self::OtherVersion => {
+                format!("profile index of database {database} was built by another version: import profiles again")
+            }
+            Self::Damaged => format!("profile index of database {database} is damaged: import profiles again"),
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoImport => "no profile index",
+            Self::OtherKey => "built with another key",
+            Self::OtherVersion => "built by another version",
+            Self::Damaged => "damaged",
+        })
+    }
+}
+
+impl Manifest {
+    /// Reads the value in KV; `None`: there is none.
+    pub fn parse(text: Option<&str>) -> Result<Self, Unusable> {
+        /// The version is read by itself: what else stands there is the version's affair.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let text = text.ok_or(Unusable::NoImport)?;
+        let version: Version = serde_json::from_str(text).map_err(|_| Unusable::Damaged)?;
+        if version.format != FORMAT {
+            return Err(Unusable::OtherVersion);
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(|_| Unusable::Damaged)?;
+        let sound = |generation: &Generation| generation.classes.iter().all(|class| class.buckets > 0);
+        let all_sound = sound(&manifest.current) && manifest.previous.as_ref().is_none_or(sound);
+        if all_sound { Ok(manifest) } else { Err(Unusable::Damaged) }
+    }
+
+    /// The value in KV.
+    pub fn to_json(&self) -> String {
+        // Plain data without maps: it always has a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The generations to search, the current one first, each with the position of its key among `keys`. The
+    /// current one has to be usable; the previous one is left out where it is not.
+    pub fn generations(&self, keys: &[IndexKey]) -> Result<Vec<Usable<'_>>, Unusable> {
+        let mut usable = vec![self.current.usable(keys)?];
+        usable.extend(self.previous.as_ref().and_then(|previous| previous.usable(keys).ok()));
+        Ok(usable)
+    }
+}
+
+impl Generation {
+    /// Which of `keys` it was made with.
+    fn usable(&self, keys: &[IndexKey]) -> Result<Usable<'_>, Unusable> {
+        if self.normalisation != NORMALISATION {
+            return Err(Unusable::OtherVersion);
+        }
+        let key = keys.iter().position(|key| key.check() == self.key).ok_or(Unusable::OtherKey)?;
+        Ok(Usable { generation: self, key })
+    }
+
+    /// The index of a class (and field), if the import held such keys.
+    pub fn class(&self, class: Class, field: &str) -> Option<&ClassIndex> {
+        self.classes.iter().find(|index| index.class == class && index.field == field)
+    }
+
+    /// The keys of all its buckets.
+    pub fn bucket_keys(&self, database: u64) -> impl Iterator<Item = String> {
+        self.classes.iter().flat_map(move |index| {
+            let prefix = bucket_prefix(database, &self.name, index.class, &index.field);
+            (0..index.buckets).map(move |number| format!("{prefix}{number}"))
+        })
+    }
+}
+
+/// The key of a database's manifest.
+pub fn manifest_key(database: u64) -> String {
+    format!("manifest:{database}")
+}
+
+/// The key of the marker of an import that has begun to write: it is deleted when the import ends, and what is
+/// older than [`RETIRED_MS`] is of one that died. The value is the [`Generation`] as JSON.
+pub fn pending_key(database: u64, generation: &str) -> String {
+    format!("{}{generation}", pending_prefix(database))
+}
+
+/// What all keys of a database's markers begin with.
+pub fn pending_prefix(database: u64) -> String {
+    format!("pending:{database}:")
+}
+
+/// What the keys of all buckets of one class begin with; the bucket's number follows. A field's name stands in
+/// it as a digest: names may be longer than a key of KV.
+pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str) -> String {
+    let class = class.as_str();
+    if field.is_empty() {
+        return format!("bucket:{database}:{generation}:{class}:");
+    }
+    let digest = blake3::hash(field.as_bytes());
+    let (halves, _) = digest.as_bytes().as_chunks::<16>();
+    let field = halves.first().map(|half| hex(half)).unwrap_or_default();
+    format!("bucket:{database}:{generation}:{class}:{field}:")
+}
