@@ -1,0 +1,81 @@
+//! Finding the end of a run of a string's bytes, eight or more at a time.
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The first lane of `word` that a string cannot simply go on with: a quotation mark, a backslash or a control
+/// character, and beyond ASCII if `ascii`. Exact for the first lane: a borrow only ever comes from one below it
+/// that is itself a hit.
+#[inline(always)]
+fn first_stop(word: u64, ascii: bool) -> Option<usize> {
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = word ^ (ONES * u64::from(b'\\'));
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let beyond = if ascii { word } else { 0 };
+    let stops = (control | quote | backslash | beyond) & HIGH;
+    (stops != 0).then(|| stops.trailing_zeros() as usize / 8)
+}
+
+#[inline(always)]
+fn is_stop(byte: u8, ascii: bool) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\' || (ascii && byte >= 0x80)
+}
+
+#[inline(always)]
+fn run(bytes: &[u8], ascii: bool) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        if let Some(lane) = first_stop(u64::from_le_bytes(*word), ascii) {
+            return length + lane;
+        }
+        length += 8;
+    }
+    length + rest.iter().position(|&byte| is_stop(byte, ascii)).unwrap_or(rest.len())
+}
+
+/// How many bytes from the first are ASCII that stands for itself in a string.
+#[inline]
+pub(super) fn ascii_run(bytes: &[u8]) -> usize {
+    run(bytes, true)
+}
+
+/// How many bytes from the first are neither a quotation mark nor a backslash nor a control character.
+/// Meant for long runs: whole blocks are looked at without a branch, which compiles to vector instructions
+/// where the target has them.
+#[inline]
+pub(super) fn long_run(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<64>();
+    let mut length = 0;
+    for block in blocks {
+        if block.iter().fold(false, |stop, &byte| stop | is_stop(byte, false)) {
+            break;
+        }
+        length += 64;
+    }
+    length + run(bytes.get(length..).unwrap_or_default(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_at_the_first_stop_wherever_it_stands() {
+        let bytes = [0, 0x1F, 0x20, b'!', b'"', b'#', b'[', b'\\', b']', 0x7F, 0x80, 0xA2, 0xDC, 0xFF];
+        for length in 0..140 {
+            let plain = vec![b'a'; length];
+            assert_eq!((ascii_run(&plain), long_run(&plain)), (length, length));
+            for (at, byte) in (0..length).flat_map(|at| bytes.map(|byte| (at, byte))) {
+                let mut bytes = plain.clone();
+                bytes[at] = byte;
+                // What follows a stop must not matter.
+                bytes[at + 1..].fill(if at % 2 == 0 { 0 } else { 0xFF });
+                let rest = |ascii: bool| bytes.iter().position(|&byte| is_stop(byte, ascii)).unwrap_or(length);
+                assert_eq!((ascii_run(&bytes), long_run(&bytes)), (rest(true), rest(false)), "{bytes:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Against `serde_json`, on documents nobody thought of.
+
+use super::*;
+use crate::{
+    limits::DEPTH_LIMIT,
+    wire::{Item, json, json::direct},
+};
+use proptest::prelude::*;
+use serde::de::IgnoredAny;
+
+/// Whether the framer has to accept `body`. Where the two differ:
+/// - `serde_json` does not check the UTF-8 of strings that it ignores: it is checked here.
+/// - It has no limit of depth when it ignores, and takes any root.
+/// - It takes no byte order mark.
+/// - The framer does not check the UTF-8 of attachment data (there is none here).
+fn expected(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let object = text.trim_start_matches([' ', '\n', '\t', '\r']).starts_with('{');
+    object && serde_json::from_str::<IgnoredAny>(text).is_ok() && depth(body) <= DEPTH_LIMIT
+}
+
+/// The deepest nesting of a well-formed document.
+fn depth(body: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut string, mut escape) = (0usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if escape => escape = false,
+            b'\\' if string => escape = true,
+            b'"' => string = !string,
+            b'{' | b'[' if !string => depth += 1,
+            b'}' | b']' if !string => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// The inside of a string, as text of JSON.
+fn inside() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        4 => "[ -!#-\\[\\]-~]{0,12}",
+        1 => "[é€😀Иߘ\u{7F}\u{80}\u{7FF}\u{800}\u{FFFF}]{1,4}",
+        1 => prop_oneof!["\\\\[\"\\\\/bfnrt]", "\\\\u[0-9a-fA-F]{4}", "\\\\ud[89a-f][0-9a-f]{2}"],
+    ];
+    prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
+}
+
+fn name() -> impl Strategy<Value = String> {
+    let known: &[&str] =
+        &["token", "data", "attach", "name", "content", "email", "custom_data", "d\\u0061ta", "field_value"];
+    prop_oneof![2 => prop::sample::select(known).prop_map(str::to_owned), 1 => inside()]
+}
+
+fn space() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["", "", "", " ", "\n", "\t\r "][..])
+}
+
+/// A JSON text.
+fn value() -> impl Strategy<Value = String> {
+    let number = "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?";
+    let leaf = prop_oneof![
+        inside().prop_map(|inside| format!("\"{inside}\"")),
+        number,
+        prop::sample::select(&["true", "false", "null", "{}", "[]"][..]).prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(6, 48, 5, |value| {
+        let entry = (space(), value.clone(), space()).prop_map(|(a, value, b)| format!("{a}{value}{b}"));
+        prop_oneof![
+            prop::collection::vec(entry, 0..5).prop_map(|entries| format!("[{}]", entries.join(","))),
+            members(value),
+        ]
+    })
+}
+
+fn members(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let member = (name(), space(), space(), value, space())
+        .prop_map(|(name, a, b, value, c)| format!("{a}\"{name}\"{a}:{b}{value}{c}"));
+    prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(",")))
+}
+
+/// A document, and some bytes of it replaced, inserted or removed.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        4 => prop::sample::select(&b"{}[]\",:\\ntfu0123-.eE+/ \n\0"[..]),
+        1 => any::<u8>(),
+        1 => prop::sample::select(&b"\xC3\xA9\xE2\x82\xAC\xF0\x9F\xED\xA0"[..]),
+    ];
+    let mutation = (any::<prop::sample::Index>(), byte, 0..3);
+    (members(value()), prop::collection::vec(mutation, 1..4)).prop_map(|(document, mutations)| {
+        let mut bytes = document.into_bytes();
+        for (at, byte, what) in mutations {
+            let at = at.index(bytes.len() + 1);
+            match what {
+                0 if at < bytes.len() => bytes[at] = byte,
+                1 if at < bytes.len() => drop(bytes.remove(at)),
+                _ => bytes.insert(at, byte),
+            }
+        }
+        bytes
+    })
+}
+
+/// Frames in one piece and in chunks; both have to come to the same.
+fn frame_split(body: &[u8], size: usize) -> Outcome {
+    let whole = frame_whole(Endpoint::Batch, body);
+    let split = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(size));
+    assert_eq!(split, whole, "in chunks of {size}: {}", body.escape_ascii());
+    whole
+}
+
+/// The decoder on one item: what it reads has to be what `serde_json` makes of the whole item.
+fn check_item(raw: &str, plain: Option<&(String, String)>) {
+    let item = json::item(raw.as_bytes());
+    let Ok(serde_json::Value::Object(members)) = serde_json::from_str(raw) else { return };
+    let Ok(Item { email, .. }) = item else { return };
+    match members.get("email") {
+        None | Some(serde_json::Value::Null) => assert_eq!(email, crate::wire::Scalar::Absent),
+        Some(serde_json::Value::String(text)) => assert_eq!(email, crate::wire::Scalar::Text(text.into())),
+        Some(_) => assert!(!matches!(email, crate::wire::Scalar::Text(_) | crate::wire::Scalar::Absent)),
+    }
+    if let Some((name, value)) = plain {
+        assert_eq!(members.into_iter().collect::<Vec<_>>(), [(name.clone(), value.clone().into())]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn documents_are_accepted(document in members(value()), size in 1..40usize) {
+        prop_assert!(expected(document.as_bytes()), "the generator makes JSON");
+        let outcome = frame_split(document.as_bytes(), size);
+        prop_assert_eq!(&outcome.end, &Ok(()));
+        for got in &outcome.got {
+            match got {
+                Got::Item(raw, plain) => check_item(raw, plain.as_ref()),
+                Got::Field(_, raw) => prop_assert!(serde_json::from_str::<IgnoredAny>(raw).is_ok()),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_documents_are_accepted_as_by_serde_json(body in mutated(), size in 1..40usize) {
+        let outcome = frame_split(&body, size);
+        // Attachment data may be anything but UTF-8, which `serde_json` cannot say.
+        if std::str::from_utf8(&body).is_ok() || !outcome.got.iter().any(|got| matches!(got, Got::AttachData(_))) {
+            prop_assert_eq!(outcome.end.is_ok(), expected(&body), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_direct_path_takes_nothing_that_the_general_path_would_not(
+        name in name(), value in inside(), space in space(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut raw = format!("{{{space}\"{name}\"{space}:\"{value}\"{space}}}").into_bytes();
+        let good = raw.clone();
+        let at = at.index(raw.len());
+        raw[at] = byte;
+        for raw in [&good, &raw] {
+            let Some(item) = direct::item(raw) else { continue };
+            let body = [b"{\"data\":[", item.raw, b"]}"].concat();
+            prop_assert!(expected(&body), "{}", raw.escape_ascii());
+            // In single bytes nothing lies wholly in a chunk: the general path alone.
+            let general = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(1));
+            prop_assert_eq!(general, frame_whole(Endpoint::Batch, &body));
+        }
+    }
+}

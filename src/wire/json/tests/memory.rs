@@ -1,0 +1,73 @@
+//! What is held, and what bodies of an attacker's cost.
+
+use super::{Got::*, *};
+
+#[test]
+fn what_lies_wholly_in_a_chunk_is_never_held() {
+    let item = r#"{"email":"a","custom_data":{"x":"y"}}"#;
+    let body = format!(r#"{{"token":"t","data":[{}],"content":{{}}}}"#, vec![item; 1000].join(","));
+    let sink = &mut Recorder { room: Some(0), ..Recorder::default() };
+    assert_eq!(frame_into(sink, Endpoint::Batch, [body.as_bytes()]).got.len(), 1003);
+    let sink = &mut Recorder::default();
+    assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(101)).got.len(), 1003);
+    assert!(sink.peak <= item.len() * 3 / 2, "{}", sink.peak);
+}
+
+#[test]
+fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
+    let content = format!("\"{}\"", "c".repeat(100_000));
+    for size in [1, 7, 1000, 65_536] {
+        let body = format!(r#"{{"content":{content},"data":[{content},1]}}"#);
+        let sink = &mut Recorder { field_limit: Some(content.len()), ..Recorder::default() };
+        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).got;
+        let expected = [
+            Field(crate::wire::Field::Content, content.clone()),
+            Array(crate::wire::Field::Data),
+            Item(content.clone(), None),
+            Item("1".into(), None),
+        ];
+        assert_eq!(got, expected);
+        assert!(sink.peak <= content.len() * 3 / 2 + 1, "{} for chunks of {size}", sink.peak);
+    }
+}
+
+#[test]
+fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
+    use crate::wire::Field::*;
+    let body = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{},"1"],"format":1}"#;
+    let sink = &mut Recorder { room: Some(10), ..Recorder::default() };
+    let outcome = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(3));
+    assert_eq!(outcome.end, Ok(()));
+    let small = [Array(Data), Item("{}".into(), None), Item("\"1\"".into(), None), Field(Format, "1".into())];
+    assert_eq!(outcome.got, small);
+    assert!(sink.peak <= 10);
+    let wrong = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{]}"#;
+    let sink = &mut Recorder { room: Some(10), ..Recorder::default() };
+    assert_eq!(frame_into(sink, Endpoint::Batch, wrong.as_bytes().chunks(3)).fault().0, 74);
+}
+
+#[test]
+fn names_numbers_strings_and_attachments_of_any_size_hold_nothing() {
+    let long = "1".repeat(10 << 20);
+    let bodies = [
+        format!(r#"{{"{long}":1}}"#),
+        format!(r#"{{"a":{long}}}"#),
+        format!(r#"{{"a":"{long}"}}"#),
+        format!(r#"{{"a":{{"{long}":1}}}}"#),
+        format!(r#"{{"attach":[{{"name":"{long}","data":"{long}","{long}":{long}}},{long}]}}"#),
+    ];
+    for body in bodies {
+        let sink = &mut Recorder { room: Some(0), ..Recorder::default() };
+        let outcome = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(65_536));
+        assert_eq!(outcome.end, Ok(()));
+        assert!(sink.longest_run <= 65_536);
+    }
+}
+
+#[test]
+fn a_million_items() {
+    let body = format!(r#"{{"data":[{}]}}"#, vec!["{}"; 1_000_000].join(","));
+    let outcome = frame_into(&mut Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(65_536));
+    assert_eq!((outcome.end, outcome.got.len()), (Ok(()), 1_000_001));
+    assert!(outcome.got.iter().skip(1).all(|got| *got == Item("{}".into(), None)));
+}
