@@ -62,6 +62,29 @@ pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
 /// Fewest characters of a token that an operator brings along.
 pub const TOKEN_MIN: usize = 20;
 
+/// The KV namespace that holds tokens and [`CampaignRecord`]s: its binding's name.
+pub const BINDING: &str = "ACCESS";
+/// What all keys of campaigns in KV begin with.
+pub const CAMPAIGN_PREFIX: &str = "campaign:";
+
+/// What KV knows of a campaign, under [`campaign_key`], as value and as metadata (which a listing shows). The
+/// campaign's object is what counts: here stands what never changes (the database), and the name for listings.
+/// Pinned: a change of it is a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignRecord {
+    /// The campaign's id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// The database of its profiles.
+    pub database: u64,
+}
+
+/// The key in KV of a campaign. Padded, so that a listing is in the order of the ids.
+pub fn campaign_key(trigger_id: u64) -> String {
+    format!("{CAMPAIGN_PREFIX}{trigger_id:016}")
+}
+
 /// The key in KV of a token: a SHA-256 in hexadecimal, of the token behind a domain of its own.
 /// A look-up by digest is also the comparison: nothing compares secrets byte by byte.
 pub fn token_key(token: &str) -> String {

@@ -11,6 +11,34 @@ pub mod xml;
 
 use std::borrow::Cow;
 
+/// A format of bodies and replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are the formats'")]
+pub enum Format {
+    #[default]
+    Json,
+    Xml,
+}
+
+impl Format {
+    /// The format of that name, as the field and the parameter `format` have it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "xml" => Some(Self::Xml),
+            _ => None,
+        }
+    }
+
+    /// The `Content-Type` of a reply.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::Xml => "application/xml; charset=utf-8",
+        }
+    }
+}
+
 /// Which request a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
