@@ -1,5 +1,7 @@
 //! What became of each item of a launch: a closed set.
 
+use serde::{Deserialize, Serialize};
+
 /// What became of one item. The numbers are stored with the launch: they are pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -23,7 +25,7 @@ pub enum Outcome {
 }
 
 /// The four counts of a launch; together they are its items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the outcomes'")]
 pub struct Counts {
     pub matched: u64,
@@ -77,13 +79,18 @@ impl Outcome {
 impl Counts {
     /// Counts one item.
     pub fn add(&mut self, outcome: Outcome) {
+        self.add_many(outcome, 1);
+    }
+
+    /// Counts `items` of the same outcome.
+    pub fn add_many(&mut self, outcome: Outcome, items: u64) {
         let count = match outcome {
             Outcome::Matched => &mut self.matched,
             Outcome::Duplicate => &mut self.duplicates,
             o if o.is_unmatched() => &mut self.unmatched,
             _ => &mut self.invalid,
         };
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(items);
     }
 
     /// All items.

@@ -1,1 +1,36 @@
-//! To come.
+//! The campaign: its log of launches, and how a launch gets into it.
+//!
+//! One object per campaign holds the campaign's definition and its log; everything that is decided about a
+//! campaign is decided there, one request at a time. The Worker sends it [`commands`]; a launch travels as one
+//! binary [`message`] that the object checks whole before it writes any of it.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`id`] | launch ids: UUIDv7, and the index that they make needless |
+//! | [`message`], [`head`], [`layout`] | the commit message, which is also how a stored launch comes back to be repeated |
+//! | [`packed`] | outcomes, run by run |
+//! | [`items`] | the `custom_data` that items brought along |
+//! | [`commands`] | what travels between Worker and object, both ends |
+//!
+//! *Architecture invariant*: a launch is in the log whole or not at all; its `sequence` is one more than that of
+//! the launch before it, whatever has been removed since; time comes in as an argument and never goes back.
+
+pub mod commands;
+pub mod head;
+pub mod id;
+pub mod items;
+pub mod layout;
+pub mod message;
+pub mod packed;
+
+/// Appends `bytes` in lower-case hexadecimal.
+pub fn hex(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

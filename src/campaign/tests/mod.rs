@@ -1,0 +1,96 @@
+//! The campaign's tests: the log runs on a real SQLite.
+
+mod messages;
+
+use super::{
+    head::{Endpoint, Head},
+    id::{LaunchId, RequestKey},
+    items::Collector,
+    message::Commit,
+    packed::Packer,
+};
+use crate::outcome::Outcome;
+
+/// 2026-11-23, 18:00:00 UTC, in milliseconds.
+pub const NOON: u64 = 1_795_456_800_000;
+
+/// A launch to be made: what tests vary, and the rest.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub now: u64,
+    pub random: u64,
+    pub request_id: String,
+    pub digest: u8,
+    pub recipients: Vec<u8>,
+    pub outcomes: Vec<Outcome>,
+    pub content: Option<String>,
+    pub custom_data: Option<String>,
+    pub items: Vec<(u32, String)>,
+}
+
+impl Sample {
+    /// A launch of one recipient.
+    pub fn new(request_id: &str) -> Self {
+        Self {
+            now: NOON,
+            random: 1,
+            request_id: request_id.to_owned(),
+            digest: 1,
+            recipients: (1..=12).collect(),
+            outcomes: vec![Outcome::Matched],
+            content: None,
+            custom_data: None,
+            items: Vec::new(),
+        }
+    }
+
+    /// A launch of that many recipients, all of whose items match.
+    pub fn of(request_id: &str, recipients: u32) -> Self {
+        let ids = (0..recipients).flat_map(|index| {
+            let mut id = [0; 12];
+            id[..4].copy_from_slice(&index.wrapping_mul(2_654_435_761).to_be_bytes());
+            id[8..].copy_from_slice(&index.to_be_bytes());
+            id
+        });
+        let mut sample = Self::new(request_id);
+        sample.recipients = ids.collect();
+        sample.outcomes = vec![Outcome::Matched; recipients as usize];
+        sample
+    }
+
+    pub fn launch_id(&self) -> LaunchId {
+        LaunchId::new(self.now, RequestKey::new("crm", &self.request_id), self.random)
+    }
+
+    pub fn message(&self) -> Vec<u8> {
+        self.with_commit(|commit| commit.encode().unwrap())
+    }
+
+    pub fn with_commit<T>(&self, then: impl FnOnce(&Commit<'_>) -> T) -> T {
+        let mut packer = Packer::default();
+        self.outcomes.iter().for_each(|outcome| packer.push(*outcome));
+        let mut items = Collector::default();
+        self.items.iter().for_each(|(recipient, text)| items.push(*recipient, text).unwrap());
+        let head = Head {
+            launch_id: self.launch_id(),
+            trigger_id: 85,
+            request_id: self.request_id.clone(),
+            token_name: "crm".to_owned(),
+            endpoint: Endpoint::StartBatch,
+            body_digest: [self.digest; 32],
+            matching: "email".to_owned(),
+            field_name: None,
+            skip_triggers: false,
+            counts: packer.counts(),
+            attachments: Vec::new(),
+        };
+        then(&Commit {
+            head,
+            content: self.content.as_deref(),
+            custom_data: self.custom_data.as_deref(),
+            recipients: &self.recipients,
+            outcomes: &packer.finish(),
+            item_data: items.view(),
+        })
+    }
+}

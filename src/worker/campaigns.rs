@@ -1,0 +1,152 @@
+//! The Worker's client of the campaigns' objects.
+
+use js_sys::Uint8Array;
+use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response};
+
+use crate::{
+    campaign::{
+        commands::{self, COMMAND, COMMIT, Campaign, Command, Committed, Definition, Refusal},
+        message::Repeated,
+    },
+    memory::Reservation,
+    problem::Problem,
+};
+
+/// Name of the binding of the objects' class.
+pub const BINDING: &str = "CAMPAIGNS";
+
+/// All campaigns; each is an object of its own.
+#[derive(Debug, Clone)]
+pub struct Campaigns {
+    objects: ObjectNamespace,
+}
+
+/// Why an object did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// It refused: that is its answer.
+    Refused(Problem),
+    /// There was no answer, or half of one. Whether a commit came about is not known: it is to be repeated.
+    Lost(String),
+}
+
+impl From<worker::Error> for Failure {
+    fn from(error: worker::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl From<Failure> for Problem {
+    /// For everything but commits, which are repeated.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(problem) => problem,
+            Failure::Lost(_) => Self::Unavailable("the campaign cannot be reached: retry later".into()),
+        }
+    }
+}
+
+/// The answer to a commit.
+#[derive(Debug)]
+pub enum Answer {
+    /// Written now, or by an earlier attempt at this same commit.
+    Committed(Committed),
+    /// An earlier request had the same id, path and body.
+    Repeated(Repeated),
+}
+
+impl Campaigns {
+    /// The campaigns of this deployment.
+    pub fn new(env: &Env) -> worker::Result<Self> {
+        Ok(Self { objects: env.durable_object(BINDING)? })
+    }
+
+    /// Asks before a large body has been read. `Some`: a launch with this request id is in the log; whether it was
+    /// the same request is to be told by [`commands::same_body`] when the body's digest is known.
+    pub async fn preflight(
+        &self,
+        trigger_id: u64,
+        token_name: &str,
+        request_id: &str,
+        memory: &mut Reservation,
+    ) -> Result<Option<Repeated>, Failure> {
+        let request = commands::Request { token_name: token_name.to_owned(), request_id: request_id.to_owned() };
+        let mut response = self.ask(trigger_id, &Command::Preflight(request)).await?;
+        match response.status_code() {
+            commands::REPEATED => repeated(&mut response, memory).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Commits a launch: `message` is what [`crate::campaign::message::Commit::encode`] made. Where the answer was
+    /// lost, the same message can be sent again: the object knows the launch by its id.
+    pub async fn commit(&self, trigger_id: u64, message: &[u8], memory: &mut Reservation) -> Result<Answer, Failure> {
+        let body = Uint8Array::from(message);
+        let mut response = self.fetch(trigger_id, COMMIT, "application/octet-stream", body.into()).await?;
+        match response.status_code() {
+            commands::REPEATED => repeated(&mut response, memory).await.map(Answer::Repeated),
+            _ => Ok(Answer::Committed(response.json().await?)),
+        }
+    }
+
+    /// Defines, pauses or resumes.
+    pub async fn define(&self, definition: Definition) -> Result<Campaign, Failure> {
+        Ok(self.ask(definition.id, &Command::Define(definition)).await?.json().await?)
+    }
+
+    /// Reads the definition and the totals.
+    pub async fn read(&self, trigger_id: u64) -> Result<Campaign, Failure> {
+        Ok(self.ask(trigger_id, &Command::Read).await?.json().await?)
+    }
+
+    /// Passes a reply on as it comes, without its bytes crossing into wasm. It holds its content type and nothing
+    /// else of the object's headers.
+    pub async fn relay(&self, trigger_id: u64, command: &Command) -> Result<Response, Problem> {
+        let response = self.ask(trigger_id, command).await?;
+        let content_type = response.headers().get("content-type").ok().flatten();
+        let (_, body) = response.into_parts();
+        let response = Response::builder().with_header("content-type", content_type.as_deref().unwrap_or_default());
+        response.map(|response| response.body(body)).map_err(|_| Problem::Internal)
+    }
+
+    async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, Failure> {
+        let body = serde_json::to_string(command).map_err(|error| Failure::Lost(error.to_string()))?;
+        self.fetch(trigger_id, COMMAND, "application/json", body.into()).await
+    }
+
+    async fn fetch(
+        &self,
+        trigger_id: u64,
+        path: &str,
+        content_type: &str,
+        body: wasm_bindgen::JsValue,
+    ) -> Result<Response, Failure> {
+        let headers = Headers::new();
+        headers.set("content-type", content_type)?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
+        let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;
+        // A stub of its own for every call: one that has failed stays broken.
+        let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
+        let mut response = stub.fetch_with_request(request).await?;
+        match response.status_code() {
+            200 | commands::REPEATED => Ok(response),
+            commands::REFUSED => Err(Failure::Refused(response.json::<Refusal>().await?.into())),
+            status => Err(Failure::Lost(format!("the object answered with {status}"))),
+        }
+    }
+}
+
+/// The name of a campaign's object.
+pub fn object_name(trigger_id: u64) -> String {
+    format!("campaign:{trigger_id}")
+}
+
+/// Reads a stored launch, having reserved room for it.
+async fn repeated(response: &mut Response, memory: &mut Reservation) -> Result<Repeated, Failure> {
+    let length = response.headers().get(commands::LENGTH)?;
+    let length = length.and_then(|length| length.parse().ok()).ok_or_else(|| Failure::Lost("no length".to_owned()))?;
+    memory.grow(length).map_err(|_| Failure::Refused(Problem::no_memory()))?;
+    let message = response.bytes().await?;
+    Repeated::decode(message).map_err(|bad| Failure::Lost(format!("a stored launch came broken: {}", bad.0)))
+}
