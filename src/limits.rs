@@ -49,6 +49,10 @@ pub const BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
 pub const BUCKET_TARGET: usize = 4096;
 /// Largest bucket, in bytes: an import that would need a larger one is refused.
 pub const BUCKET_LIMIT: usize = 80 * 1024;
+/// Longest row of a file that is imported, in bytes.
+pub const ROW_LIMIT: usize = 1024 * 1024;
+/// Most custom fields (and custom channels) of one database's index.
+pub const FIELDS_LIMIT: usize = 1000;
 /// Seconds for which an edge location may serve a KV value (token, campaign, manifest) from its cache.
 pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may keep a bucket: a bucket never changes.

@@ -204,3 +204,83 @@ const fn decode_table() -> [u8; 256] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(hash: u8, id: Option<u8>) -> Entry {
+        Entry { hash: [hash; 12], profile: id.map(|id| ProfileId([id; 12])) }
+    }
+
+    fn hash(byte: u8) -> KeyHash {
+        KeyHash([byte; 16])
+    }
+
+    /// Pinned: another text cannot be read by what is deployed.
+    #[test]
+    fn the_text_stays_what_it_is() {
+        let text = write(&[entry(0, Some(255)), entry(16, None)], &[entry(255, Some(0x12))]).unwrap();
+        let expected = "TLB1000002000001\
+            ----------------zzzzzzzzzzzzzzzz\
+            30-F30-F30-F30-F****************\
+            zzzzzzzzzzzzzzzz3W7H3W7H3W7H3W7H";
+        assert_eq!(text, expected);
+        assert_eq!(text.len(), length(3));
+        assert_eq!(write(&[], &[]).unwrap(), "TLB1000000000000");
+    }
+
+    #[test]
+    fn sections_are_apart_and_an_ambiguous_key_is_told() {
+        let text = write(&[entry(1, Some(7)), entry(2, None)], &[entry(2, Some(8)), entry(9, Some(9))]).unwrap();
+        let find = |section, byte| find(&text, section, &hash(byte)).unwrap();
+        assert_eq!(find(Section::Profiles, 1), Found::Profile(ProfileId([7; 12])));
+        assert_eq!(find(Section::Profiles, 2), Found::Ambiguous);
+        assert_eq!(find(Section::Profiles, 9), Found::NotFound);
+        assert_eq!(find(Section::Subscriptions, 2), Found::Profile(ProfileId([8; 12])));
+        assert_eq!(find(Section::Subscriptions, 1), Found::NotFound);
+    }
+
+    #[test]
+    fn what_is_damaged_is_an_error() {
+        let text = write(&[entry(1, Some(7)), entry(3, None)], &[entry(2, Some(8))]).unwrap();
+        let find = |text: &str, byte| find(text, Section::Profiles, &hash(byte));
+        for end in 0..text.len() {
+            assert_eq!(find(&text[..end], 1), Err(Corrupt), "cut at {end}");
+        }
+        assert_eq!(find(&format!("{text}-"), 1), Err(Corrupt));
+        assert_eq!(find(&text.replace("TLB1", "TLB2"), 1), Err(Corrupt));
+        assert_eq!(find(&text.replace("000002", "00000+"), 1), Err(Corrupt));
+        assert_eq!(find(&text.replace("000002000001", "000001000001"), 1), Err(Corrupt));
+        let at = |at: usize| {
+            let mut damaged = text.clone();
+            damaged.replace_range(at..=at, "!");
+            damaged
+        };
+        assert_eq!(find(&at(HEADER + 16), 1), Err(Corrupt), "the id that is found");
+        assert_eq!(find(&at(HEADER + 15), 2), Err(Corrupt), "the neighbour before");
+        assert_eq!(find(&at(HEADER + ENTRY + 15), 2), Err(Corrupt), "the neighbour after");
+    }
+
+    #[test]
+    fn what_cannot_be_searched_is_not_written() {
+        assert_eq!(write(&[entry(2, None), entry(1, None)], &[]), Err(Unwritable));
+        assert_eq!(write(&[], &[entry(1, None), entry(1, Some(3))]), Err(Unwritable));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_texts_is_the_order_of_hashes(a: [u8; 12], b: [u8; 12]) {
+            prop_assert_eq!(encode(a).cmp(&encode(b)), a.cmp(&b));
+            prop_assert_eq!(decode(&encode(a)), Some(a));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(TLB1)?[0-9]{0,14}[-a-zA-Z0-9_*é]{0,80}", hash: [u8; 16]) {
+            let _ = find(&text, Section::Profiles, &KeyHash(hash));
+            let _ = find(&text, Section::Subscriptions, &KeyHash(hash));
+        }
+    }
+}

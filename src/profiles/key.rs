@@ -249,3 +249,85 @@ fn first_half(bytes: [u8; 32]) -> [u8; 16] {
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalisation_is_the_contracts() {
+        assert_eq!(email(" Foo@Example.COM\t").as_deref(), Some("foo@example.com"));
+        assert_eq!(email("ÄPFEL@例え.jp").as_deref(), Some("äpfel@例え.jp"));
+        assert!(matches!(email("plain@example.com"), Some(Cow::Borrowed(_))));
+        assert_eq!(email(" \u{a0} "), None);
+        for written in
+            ["+79000000000", "7 (900) 000-00-00", "+7.900.000.00.00", "(+7)900\u{2011}0000000", "79000000000"]
+        {
+            assert_eq!(phone(written).as_deref(), Some("79000000000"), "{written}");
+        }
+        assert_eq!(phone("+-() ."), None);
+        assert_eq!(phone("7+9").as_deref(), Some("7+9"), "a plus is dropped at the front alone");
+        assert_eq!(profile_id("6606E08F10bcdd88297057a7").as_deref(), Some("6606e08f10bcdd88297057a7"));
+        for wrong in ["6606e08f10bcdd88297057a", "6606e08f10bcdd88297057ag", "+606e08f10bcdd88297057a7", ""] {
+            assert_eq!((profile_id(wrong), ProfileId::parse(wrong)), (None, None), "{wrong}");
+        }
+        assert_eq!(normalise(Class::Custom, " A ").as_deref(), Some(" A "));
+        assert_eq!(normalise(Class::Push, ""), None);
+    }
+
+    #[test]
+    fn profile_ids_are_read_and_written() {
+        let id = ProfileId::parse("6606E08F10bcdd88297057a7").unwrap();
+        assert_eq!(id.to_string(), "6606e08f10bcdd88297057a7");
+        assert_eq!(&id.to_hex(), b"6606e08f10bcdd88297057a7");
+    }
+
+    /// Pinned: another hash would make every index in use worthless.
+    #[test]
+    fn hashes_and_check_values_stay_what_they_are() {
+        let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
+        let hash = |class, field, value| hex(&key.hash(class, field, value).0);
+        assert_eq!(key.check(), "868c11b1f25bc0c0a55e2c20093557be");
+        assert_eq!(hash(Class::Email, "", "example1@example.com"), "f70b7faba09cade15a4e26002b1a9c9e");
+        assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "f1db5b8161e5929e0e6660cc54f15c9b");
+        assert_eq!(hash(Class::Push, "android-firebase", "abc"), "52e445ce3f5de9421d629f26a3dee1d4");
+    }
+
+    /// An independent making of the hashed text: what is streamed is what the documentation says.
+    #[test]
+    fn the_hashed_text_is_version_class_and_length_prefixed_parts() {
+        let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
+        let mut text = vec![1, 5];
+        text.extend(9_u64.to_le_bytes());
+        text.extend(b"Custom_ID");
+        text.extend(3_u64.to_le_bytes());
+        text.extend(b"003");
+        assert_eq!(key.hash(Class::Custom, "Custom_ID", "003").0, key.sip.hash(&text).as_bytes());
+    }
+
+    #[test]
+    fn classes_fields_values_and_keys_do_not_run_into_each_other() {
+        let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
+        let other = IndexKey::new("0123456789abcdef0123456789abcdeg").unwrap();
+        let hashes = [
+            key.hash(Class::Custom, "ab", "c"),
+            key.hash(Class::Custom, "a", "bc"),
+            key.hash(Class::CustomSub, "a", "bc"),
+            key.hash(Class::Custom, "", "abc"),
+            other.hash(Class::Custom, "a", "bc"),
+        ];
+        for (i, a) in hashes.iter().enumerate() {
+            assert!(hashes[..i].iter().all(|b| a != b));
+        }
+        assert_ne!(key.check(), other.check());
+        assert_eq!(format!("{key:?}"), "IndexKey(..)");
+        assert_eq!(IndexKey::new("0123456789abcdef0123456789abcde").err(), Some(WeakSecret));
+    }
+
+    #[test]
+    fn buckets_are_ranges_of_the_selector() {
+        assert_eq!([0, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX].map(|s| bucket_of(s, 2)), [0, 0, 1, 1]);
+        assert_eq!(bucket_of(u32::MAX, 45_000), 44_999);
+        assert_eq!(bucket_of(u32::MAX, 1), 0);
+    }
+}

@@ -171,3 +171,6 @@ fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Ve
     }
     order
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,94 @@ pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str)
     let field = halves.first().map(|half| hex(half)).unwrap_or_default();
     format!("bucket:{database}:{generation}:{class}:{field}:")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(letter: &str) -> IndexKey {
+        IndexKey::new(&letter.repeat(32)).unwrap()
+    }
+
+    fn generation(name: &str, key: &IndexKey) -> Generation {
+        let email = ClassIndex { class: Class::Email, field: String::new(), buckets: 2, largest: 4112 };
+        let custom = ClassIndex { class: Class::Custom, field: "Custom_ID".into(), buckets: 1, largest: 80 };
+        Generation {
+            name: name.into(),
+            created: 1_700_000_000_000,
+            normalisation: NORMALISATION,
+            key: key.check().into(),
+            classes: vec![email, custom],
+        }
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            current: generation("bb", &key("b")),
+            previous: Some(generation("aa", &key("a"))),
+            retired: Vec::new(),
+        }
+    }
+
+    /// Pinned: what is stored is read by what is deployed.
+    #[test]
+    fn the_json_stays_what_it_is() {
+        let mut manifest = manifest();
+        manifest.previous = None;
+        manifest.retired.push(Retired { generation: generation("aa", &key("a")), since: 5 });
+        let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
+        let generation = |name: &str, check: &str| {
+            format!(
+                r#"{{"name":"{name}","created":1700000000000,"normalisation":1,"key":"{check}","classes":{classes}}}"#
+            )
+        };
+        let expected = format!(
+            r#"{{"format":1,"current":{},"retired":[{{"generation":{},"since":5}}]}}"#,
+            generation("bb", "873b8da9ed8e89981561f3c1c0ba3796"),
+            generation("aa", "778f7fdcc80d3dffda680e0d40fb67e9"),
+        );
+        assert_eq!(manifest.to_json(), expected);
+        assert_eq!(Manifest::parse(Some(&expected)), Ok(manifest));
+    }
+
+    #[test]
+    fn the_keys_stay_what_they_are() {
+        assert_eq!(manifest_key(1), "manifest:1");
+        assert_eq!(pending_key(1, "aa"), "pending:1:aa");
+        let keys: Vec<String> = generation("aa", &key("a")).bucket_keys(7).collect();
+        let custom = "bucket:7:aa:custom:35eb82af6de25fec84dc8b818587a416:0";
+        assert_eq!(keys, ["bucket:7:aa:email:0", "bucket:7:aa:email:1", custom]);
+        let longest = bucket_prefix(u64::MAX, &"f".repeat(32), Class::CustomSub, &"ü".repeat(600));
+        assert!(longest.len() + 5 <= 512 && longest.is_ascii());
+    }
+
+    #[test]
+    fn the_generation_chooses_its_key() {
+        let manifest = manifest();
+        let usable = |keys: &[IndexKey]| {
+            let usable = manifest.generations(keys)?;
+            Ok(usable.iter().map(|u| (u.generation.name.clone(), u.key)).collect::<Vec<_>>())
+        };
+        assert_eq!(usable(&[key("b"), key("a")]), Ok(vec![("bb".into(), 0), ("aa".into(), 1)]));
+        assert_eq!(usable(&[key("a"), key("b")]), Ok(vec![("bb".into(), 1), ("aa".into(), 0)]));
+        assert_eq!(usable(&[key("b")]), Ok(vec![("bb".into(), 0)]), "a previous one with a lost key is left out");
+        assert_eq!(usable(&[key("a")]), Err(Unusable::OtherKey), "the current one has to fit");
+        assert_eq!(usable(&[]), Err(Unusable::OtherKey));
+        let mut older = manifest.clone();
+        older.current.normalisation += 1;
+        assert_eq!(older.generations(&[key("b")]), Err(Unusable::OtherVersion));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_to_do() {
+        assert_eq!(Manifest::parse(None), Err(Unusable::NoImport));
+        assert_eq!(Manifest::parse(Some("{}")), Err(Unusable::Damaged));
+        assert_eq!(Manifest::parse(Some(r#"{"format":1}"#)), Err(Unusable::Damaged));
+        assert_eq!(Manifest::parse(Some(r#"{"format":2,"x":1}"#)), Err(Unusable::OtherVersion));
+        let no_buckets = manifest().to_json().replace(r#""buckets":2"#, r#""buckets":0"#);
+        assert_eq!(Manifest::parse(Some(&no_buckets)), Err(Unusable::Damaged));
+        assert_eq!(Unusable::NoImport.message(3), "database 3 has no profile index: import profiles first");
+        assert_eq!(Unusable::OtherKey.message(3), "profile index of database 3 was built with another key");
+    }
+}

@@ -10,11 +10,13 @@
 //! | [`bucket`] | the text of a bucket: searching in it, writing it |
 //! | [`manifest`] | which generations there are, how many buckets they have, and the keys of all values in KV |
 //! | [`lookup`] | looking up all items of a launch |
-//! | `import` | turning a file into buckets (native alone) |
+//! | [`import`] | turning a file into buckets (native alone) |
 //!
 //! *Architecture invariant*: a bucket that cannot be read, or not be understood, is an error, never "not found".
 
 pub mod bucket;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod import;
 pub mod key;
 pub mod lookup;
 pub mod manifest;

@@ -1,0 +1,236 @@
+//! Looking up against a store that counts, lacks buckets, fails, or serves what it should not.
+
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+use crate::{
+    limits::{BUCKET_LIMIT, BULK_READS_LIMIT},
+    profiles::{
+        bucket::{Entry, write},
+        key::{NORMALISATION, ProfileId},
+    },
+};
+
+/// A store of buckets in memory. Each read yields once, so that reads overlap as they do in the Worker.
+#[derive(Default)]
+struct Store {
+    buckets: HashMap<String, String>,
+    fails: Option<&'static str>,
+    short: bool,
+    under_way: Cell<usize>,
+    most_at_once: Cell<usize>,
+    reads: Cell<usize>,
+    seen: std::cell::RefCell<HashSet<String>>,
+}
+
+impl BucketStore for Store {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        assert!(!keys.is_empty() && keys.len() <= BULK_KEYS);
+        self.reads.set(self.reads.get() + 1);
+        self.under_way.set(self.under_way.get() + 1);
+        self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
+        let mut yielded = false;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.under_way.set(self.under_way.get() - 1);
+        for key in keys {
+            assert!(self.seen.borrow_mut().insert(key.clone()), "{key} is read once");
+        }
+        if let Some(text) = self.fails {
+            return Err(StoreError(text.into()));
+        }
+        let mut values: Vec<_> = keys.iter().map(|key| self.buckets.get(key).cloned()).collect();
+        if self.short {
+            values.pop();
+        }
+        Ok(values)
+    }
+}
+
+fn run<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
+}
+
+/// Hashes that are spread as a keyed hash spreads them.
+fn hash(item: u32) -> KeyHash {
+    let mix = |n: u64| {
+        let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        n ^ (n >> 31)
+    };
+    let first = mix(u64::from(item) + 0x9e37_79b9_7f4a_7c15);
+    KeyHash([first.to_be_bytes(), mix(first).to_be_bytes()].concat().try_into().unwrap())
+}
+
+fn profile(item: u32) -> ProfileId {
+    ProfileId([item.to_le_bytes(); 3].concat().try_into().unwrap())
+}
+
+fn generation(class: Class, buckets: u32, largest: u32) -> Generation {
+    let classes = vec![ClassIndex { class, field: String::new(), buckets, largest }];
+    Generation { name: "g".into(), created: 0, normalisation: NORMALISATION, key: String::new(), classes }
+}
+
+/// The items `of` stand in the buckets; each third one is ambiguous.
+fn store(of: impl Iterator<Item = u32>, buckets: u32) -> Store {
+    let mut entries = vec![Vec::new(); buckets as usize];
+    for item in of {
+        let profile = (item % 3 != 0).then(|| profile(item));
+        entries[hash(item).bucket(buckets) as usize].push(Entry { hash: hash(item).entry(), profile });
+    }
+    let texts = entries.into_iter().enumerate().map(|(number, mut entries)| {
+        entries.sort_by_key(|entry| entry.hash);
+        (format!("bucket:1:g:email:{number}"), write(&entries, &[]).unwrap())
+    });
+    Store { buckets: texts.collect(), ..Store::default() }
+}
+
+const BOTH: &[Section] = &[Section::Profiles, Section::Subscriptions];
+
+fn search<'a>(generation: &'a Generation, sections: &'a [Section]) -> Search<'a> {
+    Search { database: 1, generation, class: Class::Email, field: "", sections }
+}
+
+fn look_up(
+    store: &Store,
+    generation: &Generation,
+    wanted: &[u32],
+) -> Result<(HashMap<u32, Found>, Statistics), LookupError> {
+    let mut answers = HashMap::new();
+    let statistics = run(find(store, search(generation, BOTH), wanted, hash, |item, found| {
+        assert_eq!(answers.insert(item, found), None, "one answer an item");
+    }))?;
+    Ok((answers, statistics))
+}
+
+#[test]
+fn every_item_is_answered_once_and_every_bucket_read_once() {
+    for (buckets, wanted) in [(1, 1), (1, 400), (7, 400), (250, 400), (2_500, 400), (2_500, 1)] {
+        let store = store((0..4_000).filter(|item| item % 2 == 0), buckets);
+        let generation = generation(Class::Email, buckets, 4096);
+        let wanted: Vec<u32> = (0..wanted).map(|item| item * 3 + 1).collect();
+        let (answers, statistics) = look_up(&store, &generation, &wanted).unwrap();
+        assert_eq!(answers.len(), wanted.len());
+        for (item, found) in answers {
+            let expected = match item {
+                _ if item % 2 == 1 => Found::NotFound,
+                _ if item % 3 == 0 => Found::Ambiguous,
+                _ => Found::Profile(profile(item)),
+            };
+            assert_eq!(found, expected, "{item}");
+        }
+        let touched: HashSet<u32> = wanted.iter().map(|item| hash(*item).bucket(buckets)).collect();
+        let expected = Statistics { reads: touched.len().div_ceil(BULK_KEYS), keys: touched.len() };
+        assert_eq!(statistics, expected);
+        assert_eq!(store.reads.get(), expected.reads);
+        assert!(store.most_at_once.get() <= BULK_READS_AT_ONCE);
+    }
+}
+
+#[test]
+fn sections_are_searched_in_order_and_an_ambiguous_one_ends_the_search() {
+    let entry = |item: u32, profile| Entry { hash: hash(item).entry(), profile };
+    let sorted = |mut entries: Vec<Entry>| {
+        entries.sort_by_key(|entry| entry.hash);
+        entries
+    };
+    let profiles = sorted(vec![entry(1, Some(profile(10))), entry(2, None)]);
+    let subscriptions = sorted((1..=3).map(|item| entry(item, Some(profile(20)))).collect());
+    let text = write(&profiles, &subscriptions).unwrap();
+    let find = |sections| {
+        let store = Store { buckets: [("bucket:1:g:email:0".to_owned(), text.clone())].into(), ..Store::default() };
+        let generation = generation(Class::Email, 1, 4096);
+        let mut answers = vec![Found::NotFound; 4];
+        let search = search(&generation, sections);
+        run(super::find(&store, search, &[1, 2, 3], hash, |item, found| answers[item as usize] = found)).unwrap();
+        answers.split_off(1)
+    };
+    let (ten, twenty) = (Found::Profile(profile(10)), Found::Profile(profile(20)));
+    assert_eq!(find(BOTH), [ten, Found::Ambiguous, twenty]);
+    assert_eq!(find(&[Section::Profiles]), [ten, Found::Ambiguous, Found::NotFound]);
+    assert_eq!(find(&[Section::Subscriptions]), [twenty; 3]);
+}
+
+#[test]
+fn what_cannot_be_read_is_never_not_found() {
+    let generation = generation(Class::Email, 250, 4096);
+    let wanted: Vec<u32> = (0..1_000).collect();
+    let whole = || store(0..10, 250);
+    for number in [0, 99, 100, 249] {
+        let mut store = whole();
+        store.buckets.remove(&format!("bucket:1:g:email:{number}"));
+        assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Missing);
+        let mut store = whole();
+        store.buckets.get_mut(&format!("bucket:1:g:email:{number}")).unwrap().push('-');
+        assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Corrupt);
+    }
+    let store = Store { fails: Some("KV GET failed: 500"), ..whole() };
+    let expected = LookupError::Store(StoreError("KV GET failed: 500".into()));
+    assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), expected);
+    let store = Store { short: true, ..whole() };
+    assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Missing);
+}
+
+#[test]
+fn a_class_that_was_not_imported_is_answered_without_a_read() {
+    let store = Store { fails: Some("not to be read"), ..Store::default() };
+    let generation = generation(Class::Phone, 3, 4096);
+    let (answers, statistics) = look_up(&store, &generation, &[4, 5]).unwrap();
+    assert_eq!(answers, HashMap::from([(4, Found::NotFound), (5, Found::NotFound)]));
+    assert_eq!(statistics, Statistics::default());
+    let (answers, statistics) = look_up(&store, &generation, &[]).unwrap();
+    assert_eq!((answers.len(), statistics), (0, Statistics::default()));
+}
+
+#[test]
+fn a_launch_of_300_000_on_a_million_profiles_stays_within_its_bounds() {
+    let buckets = (1_000_000_u32 * 32).div_ceil(4096);
+    let store = store(0..1_000_000, buckets);
+    let largest = store.buckets.values().map(String::len).max().unwrap();
+    assert!(largest < 2 * 4096, "{largest}");
+    let generation = generation(Class::Email, buckets, u32::try_from(largest).unwrap());
+    let wanted: Vec<u32> = (0..300_000).collect();
+    let mut found = 0_usize;
+    let answer = |_, answer| found += usize::from(matches!(answer, Found::Profile(_)));
+    let statistics = run(find(&store, search(&generation, BOTH), &wanted, hash, answer)).unwrap();
+    assert_eq!(found, 200_000);
+    assert_eq!(statistics, Statistics { reads: 79, keys: buckets as usize });
+    assert!(statistics.reads <= BULK_READS_LIMIT);
+    assert!(working_bytes(&search(&generation, BOTH), wanted.len()) < 8 * 1024 * 1024);
+}
+
+#[test]
+fn large_buckets_are_read_fewer_at_once() {
+    for (largest, at_once) in [(4096, 6), (14_000, 5), (40_000, 2), (BUCKET_LIMIT, 1), (1_000_000, 1), (0, 6)] {
+        let largest = u32::try_from(largest).unwrap();
+        assert_eq!(
+            reads_at_once(&ClassIndex { class: Class::Email, field: String::new(), buckets: 1, largest }),
+            at_once
+        );
+    }
+}
+
+#[test]
+fn counting_and_comparing_sort_alike() {
+    let wanted: Vec<u32> = (0..1_000).rev().collect();
+    for buckets in [1, 10, 1_000, 3_999, 4_001, 45_000] {
+        let bucket_of = |item| hash(item).bucket(buckets);
+        let mut expected = wanted.clone();
+        expected.sort_by_key(|item| bucket_of(*item));
+        assert_eq!(by_bucket(&wanted, buckets, bucket_of), expected);
+    }
+}
