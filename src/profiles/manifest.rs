@@ -163,12 +163,16 @@ impl Generation {
         self.classes.iter().find(|index| index.class == class && index.field == field)
     }
 
+    /// The key of one bucket of one of its classes.
+    pub fn bucket_key(&self, database: u64, index: &ClassIndex, number: u32) -> String {
+        format!("{}{number}", bucket_prefix(database, &self.name, index.class, &index.field))
+    }
+
     /// The keys of all its buckets.
     pub fn bucket_keys(&self, database: u64) -> impl Iterator<Item = String> {
-        self.classes.iter().flat_map(move |index| {
-            let prefix = bucket_prefix(database, &self.name, index.class, &index.field);
-            (0..index.buckets).map(move |number| format!("{prefix}{number}"))
-        })
+        self.classes
+            .iter()
+            .flat_map(move |index| (0..index.buckets).map(move |number| self.bucket_key(database, index, number)))
     }
 }
 
@@ -188,17 +192,22 @@ pub fn pending_prefix(database: u64) -> String {
     format!("pending:{database}:")
 }
 
+/// What the keys of all buckets of a generation begin with.
+pub fn generation_prefix(database: u64, generation: &str) -> String {
+    format!("bucket:{database}:{generation}:")
+}
+
 /// What the keys of all buckets of one class begin with; the bucket's number follows. A field's name stands in
 /// it as a digest: names may be longer than a key of KV.
 pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str) -> String {
-    let class = class.as_str();
+    let (generation, class) = (generation_prefix(database, generation), class.as_str());
     if field.is_empty() {
-        return format!("bucket:{database}:{generation}:{class}:");
+        return format!("{generation}{class}:");
     }
     let digest = blake3::hash(field.as_bytes());
     let (halves, _) = digest.as_bytes().as_chunks::<16>();
     let field = halves.first().map(|half| hex(half)).unwrap_or_default();
-    format!("bucket:{database}:{generation}:{class}:{field}:")
+    format!("{generation}{class}:{field}:")
 }
 
 #[cfg(test)]

@@ -1,0 +1,84 @@
+// The command line's way to the local KV: one process for many reads and writes, on the state that wrangler keeps and
+// with wrangler's own simulator. (`wrangler kv bulk put --local` writes one value after another, which takes nine times
+// as long, and each call of wrangler takes more than a second to start.) What is deployed is written with `wrangler kv`.
+//
+// Started as `node scripts/kv.mjs STATE_FOLDER`. A request is a line of JSON on stdin, an answer a line of JSON on
+// stdout: {"op":"get"|"put"|"delete"|"list","namespace":BINDING,…} → {"ok":…} or {"error":TEXT}.
+
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** Runs inside the runtime, where a write costs no way there and back. */
+const WORKER = `
+const AT_ONCE = 64;
+
+async function all(entries, each) {
+  const results = new Array(entries.length);
+  let next = 0;
+  const work = async () => {
+    while (next < entries.length) {
+      const at = next++;
+      results[at] = await each(entries[at]);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return results;
+}
+
+async function list(kv, prefix) {
+  const names = [];
+  for (let cursor; ; ) {
+    const page = await kv.list({ prefix, cursor });
+    names.push(...page.keys.map((key) => key.name));
+    if (page.list_complete) return names;
+    cursor = page.cursor;
+  }
+}
+
+async function run(kv, { op, keys, pairs, prefix }) {
+  if (kv === undefined) throw new Error('no such namespace in wrangler.toml');
+  if (op === 'get') return all(keys, (key) => kv.get(key, 'text'));
+  if (op === 'list') return list(kv, prefix);
+  if (op === 'put') await all(pairs, ([key, value]) => kv.put(key, value));
+  else if (op === 'delete') await all(keys, (key) => kv.delete(key));
+  else throw new Error('no such operation');
+  return null;
+}
+
+export default {
+  async fetch(request, env) {
+    try {
+      const asked = await request.json();
+      return Response.json({ ok: await run(env[asked.namespace], asked) });
+    } catch (error) {
+      return Response.json({ error: String(error?.message ?? error) });
+    }
+  },
+};
+`;
+
+// Standard output belongs to the answers.
+console.log = console.info = console.warn = () => {};
+
+const wrangler = createRequire(import.meta.url).resolve('wrangler');
+const { unstable_readConfig: readConfig } = await import(wrangler);
+const { Miniflare, convertV4MiniflareOptions } = createRequire(wrangler)('miniflare');
+
+const namespaces = readConfig({ config: 'wrangler.toml' }).kv_namespaces;
+const simulator = new Miniflare(
+  convertV4MiniflareOptions({
+    modules: true,
+    script: WORKER,
+    resourcePersistencePath: path.resolve(process.argv[2], 'v3'),
+    kvNamespaces: Object.fromEntries(namespaces.map(({ binding, id }) => [binding, id ?? binding])),
+  }),
+);
+try {
+  for await (const body of createInterface({ input: process.stdin })) {
+    const response = await simulator.dispatchFetch('http://localhost/', { method: 'POST', body });
+    process.stdout.write(`${await response.text()}\n`);
+  }
+} finally {
+  await simulator.dispose();
+}

@@ -1,0 +1,140 @@
+//! Imports against a KV in memory: the order of writing, two at once, what the dead leave behind.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::store::fake::{Fake, OnWrite};
+
+const DAY: u64 = RETIRED_MS;
+
+fn key() -> IndexKey {
+    IndexKey::new(&"k".repeat(32)).unwrap()
+}
+
+fn import(kv: &mut Fake, name: &str, now: u64) -> Outcome<Built> {
+    let state = tempfile::tempdir().unwrap();
+    let mut importer = Importer::new(key(), 100);
+    let file: String = (0..700).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
+    importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
+    let target = Target { database: 1, check: key().check().into(), name: name.into(), now, state: state.path() };
+    write(kv, &target, importer, &ProgressBar::hidden())
+}
+
+fn manifest(kv: &Fake) -> Manifest {
+    Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap()
+}
+
+/// The generations of which buckets are there, and the markers.
+fn held(kv: &Fake) -> (Vec<String>, Vec<String>) {
+    let part = |prefix: &str, number| {
+        let mut names: Vec<String> = kv
+            .profiles
+            .keys()
+            .filter(|key| key.starts_with(prefix))
+            .map(|key| key.split(':').nth(number).unwrap().to_owned())
+            .collect();
+        names.dedup();
+        names
+    };
+    (part("bucket:", 2), part("pending:", 2))
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn everything_is_written_and_the_manifest_last() {
+    let on_write: OnWrite = Box::new(|profiles: &mut BTreeMap<String, String>, keys: &[String]| {
+        let buckets = profiles.keys().filter(|key| key.starts_with("bucket:")).count();
+        let marked = profiles.contains_key("pending:1:a");
+        match keys[0].split(':').next().unwrap() {
+            "pending" => assert!(profiles.is_empty()),
+            "bucket" => assert!(marked && !profiles.contains_key("manifest:1")),
+            "manifest" => assert_eq!((buckets, marked, keys.len()), (12, true, 1)),
+            other => panic!("{other}"),
+        }
+        Ok(())
+    });
+    let mut kv = Fake { on_write: Some(on_write), ..Fake::default() };
+    let built = import(&mut kv, "a", 5).unwrap();
+    assert_eq!((built.profiles, built.keys, built.ambiguous), (700, 700, 0));
+    let manifest = manifest(&kv);
+    assert_eq!(manifest.current.bucket_keys(1).filter(|key| kv.profiles.contains_key(key)).count(), 12);
+    assert_eq!(manifest.generations(&[key()]).unwrap().len(), 1);
+    assert_eq!(held(&kv), (names(&["a"]), vec![]), "no marker is left");
+}
+
+#[test]
+fn generations_move_back_and_are_removed_two_behind_and_a_day_old() {
+    let mut kv = Fake::default();
+    import(&mut kv, "a", 1).unwrap();
+    import(&mut kv, "b", 2).unwrap();
+    assert_eq!(manifest(&kv).previous.unwrap().name, "a");
+    import(&mut kv, "c", DAY).unwrap();
+    let retired =
+        |kv: &Fake| manifest(kv).retired.iter().map(|r| (r.generation.name.clone(), r.since)).collect::<Vec<_>>();
+    assert_eq!(retired(&kv), [("a".to_owned(), DAY)]);
+    import(&mut kv, "d", 2 * DAY - 1).unwrap();
+    assert_eq!(held(&kv).0, names(&["a", "b", "c", "d"]), "a day from when it was two behind");
+    import(&mut kv, "e", 2 * DAY).unwrap();
+    assert_eq!(held(&kv).0, names(&["b", "c", "d", "e"]));
+    assert_eq!(retired(&kv), [("b".to_owned(), 2 * DAY - 1), ("c".to_owned(), 2 * DAY)]);
+    let manifest = manifest(&kv);
+    assert_eq!((manifest.current.name.as_str(), manifest.previous.unwrap().name.as_str()), ("e", "d"));
+}
+
+#[test]
+fn of_two_imports_at_once_the_second_to_finish_is_undone() {
+    let mut kv = Fake::default();
+    import(&mut kv, "a", 1).unwrap();
+    let mut other = Fake { profiles: kv.profiles.clone(), ..Fake::default() };
+    import(&mut other, "b", 2).unwrap();
+    let other = other.profiles;
+    // While c writes its buckets, b finishes.
+    kv.on_write = Some(Box::new(move |profiles: &mut BTreeMap<String, String>, keys: &[String]| {
+        if keys[0].starts_with("bucket:1:c:") {
+            profiles.extend(other.clone());
+        }
+        Ok(())
+    }));
+    let Failure(text) = import(&mut kv, "c", 3).unwrap_err();
+    assert_eq!(text, "another import of database 1 has finished meanwhile; this one is undone");
+    assert_eq!(manifest(&kv).current.name, "b");
+    assert_eq!(held(&kv), (names(&["a", "b"]), vec![]));
+}
+
+#[test]
+fn what_a_dead_import_left_is_removed_when_it_is_a_day_old() {
+    let mut kv = Fake::default();
+    import(&mut kv, "a", 1).unwrap();
+    kv.on_write = Some(Box::new(|profiles: &mut BTreeMap<String, String>, _: &[String]| {
+        let written = profiles.keys().filter(|key| key.starts_with("bucket:1:dead:")).count();
+        if written < 6 { Ok(()) } else { Err(Failure::new("the connection broke")) }
+    }));
+    assert_eq!(import(&mut kv, "dead", 2).unwrap_err().0, "the connection broke");
+    assert_eq!(manifest(&kv).current.name, "a");
+    kv.on_write = None;
+    import(&mut kv, "b", DAY + 1).unwrap();
+    assert_eq!(held(&kv), (names(&["a", "b", "dead"]), names(&["dead"])), "it may be under way still");
+    import(&mut kv, "c", DAY + 2).unwrap();
+    assert_eq!(held(&kv), (names(&["a", "b", "c"]), vec![]));
+}
+
+#[test]
+fn a_marker_of_what_is_in_use_is_removed_alone() {
+    let mut kv = Fake::default();
+    import(&mut kv, "a", 1).unwrap();
+    let marker = serde_json::to_string(&manifest(&kv).current).unwrap();
+    kv.profiles.insert("pending:1:a".into(), marker);
+    import(&mut kv, "b", 2 * DAY).unwrap();
+    assert_eq!(held(&kv), (names(&["a", "b"]), vec![]));
+}
+
+#[test]
+fn a_damaged_manifest_is_replaced() {
+    let mut kv = Fake::default();
+    kv.profiles.insert("manifest:1".into(), "{".into());
+    import(&mut kv, "a", 1).unwrap();
+    assert_eq!((manifest(&kv).current.name.as_str(), manifest(&kv).previous), ("a", None));
+}
