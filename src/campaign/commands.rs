@@ -170,8 +170,6 @@ pub enum Refusal {
     LogFull,
     /// [`Problem::Unavailable`]: no room in the object's isolate for the message.
     Busy,
-    /// [`Problem::Internal`]: the object has logged why.
-    Internal,
 }
 
 /// What was not found.
@@ -199,7 +197,6 @@ impl From<Refusal> for Problem {
             Refusal::NotActive => Self::NotActive,
             Refusal::LogFull => Self::LogFull,
             Refusal::Busy => Self::no_memory(),
-            Refusal::Internal => Self::Internal,
         }
     }
 }

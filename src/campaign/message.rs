@@ -133,7 +133,7 @@ fn digest(bytes: &[u8]) -> [u8; DIGEST] {
 }
 
 /// The digest at the end of a message whose pieces come one after the other.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct RunningDigest(SipHasher13);
 
 impl RunningDigest {

@@ -6,11 +6,16 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`id`] | launch ids: UUIDv7, and the index that they make needless |
+//! | [`id`] | launch ids: UUIDv7, and why the log needs one index only |
 //! | [`message`], [`head`], [`layout`] | the commit message, which is also how a stored launch comes back to be repeated |
 //! | [`packed`] | outcomes, run by run |
 //! | [`items`] | the `custom_data` that items brought along |
+//! | [`sql`], [`schema`] | what the log asks of a database, and its tables |
+//! | [`log`], [`stored`] | defining, committing; finding a launch and its bytes |
+//! | [`retention`] | removing what is old, in small steps |
+//! | [`reading`], [`recipients`], [`report`] | what consumers read, piece by piece in bounded memory |
 //! | [`commands`] | what travels between Worker and object, both ends |
+//! | `object` | the Durable Object (wasm alone) |
 //!
 //! *Architecture invariant*: a launch is in the log whole or not at all; its `sequence` is one more than that of
 //! the launch before it, whatever has been removed since; time comes in as an argument and never goes back.
@@ -20,8 +25,19 @@ pub mod head;
 pub mod id;
 pub mod items;
 pub mod layout;
+pub mod log;
 pub mod message;
+#[cfg(target_arch = "wasm32")]
+pub mod object;
 pub mod packed;
+pub mod reading;
+pub mod recipients;
+pub mod report;
+pub mod retention;
+pub mod schema;
+pub mod sql;
+pub mod stored;
+pub mod time;
 
 /// Appends `bytes` in lower-case hexadecimal.
 pub fn hex(bytes: &[u8], text: &mut String) {

@@ -52,7 +52,7 @@ impl Packer {
     }
 }
 
-/// The runs of packed outcomes, in order. Yields `None` in place of a run where the bytes are not what
+/// The runs of packed outcomes, in order. Yields [`NotPacked`] in place of a run where the bytes are not what
 /// [`Packer`] makes, and nothing after that.
 #[derive(Debug, Clone)]
 pub struct Runs<'a> {
@@ -67,6 +67,11 @@ impl<'a> Runs<'a> {
     /// The runs of `packed`.
     pub fn new(packed: &'a [u8]) -> Self {
         Self { rest: packed }
+    }
+
+    /// The bytes of the runs to come.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     fn varint(&mut self) -> Option<u32> {

@@ -81,8 +81,8 @@ impl Campaigns {
     /// Commits a launch: `message` is what [`crate::campaign::message::Commit::encode`] made. Where the answer was
     /// lost, the same message can be sent again: the object knows the launch by its id.
     pub async fn commit(&self, trigger_id: u64, message: &[u8], memory: &mut Reservation) -> Result<Answer, Failure> {
-        let body = Uint8Array::from(message);
-        let mut response = self.fetch(trigger_id, COMMIT, "application/octet-stream", body.into()).await?;
+        let body = Uint8Array::from(message).into();
+        let mut response = self.fetch(trigger_id, COMMIT, message.len(), body).await?;
         match response.status_code() {
             commands::REPEATED => repeated(&mut response, memory).await.map(Answer::Repeated),
             _ => Ok(Answer::Committed(response.json().await?)),
@@ -111,18 +111,18 @@ impl Campaigns {
 
     async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, Failure> {
         let body = serde_json::to_string(command).map_err(|error| Failure::Lost(error.to_string()))?;
-        self.fetch(trigger_id, COMMAND, "application/json", body.into()).await
+        self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
     }
 
     async fn fetch(
         &self,
         trigger_id: u64,
         path: &str,
-        content_type: &str,
+        length: usize,
         body: wasm_bindgen::JsValue,
     ) -> Result<Response, Failure> {
         let headers = Headers::new();
-        headers.set("content-type", content_type)?;
+        headers.set(commands::LENGTH, &length.to_string())?;
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
         let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;

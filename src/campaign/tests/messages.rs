@@ -1,4 +1,4 @@
-use super::Sample;
+use super::{Sample, hex};
 use crate::{
     campaign::{
         layout::Layout,
@@ -68,10 +68,4 @@ fn what_is_sent_is_what_arrives() {
     assert_eq!(repeated.recipients(), sample.recipients);
     assert_eq!(packed::outcomes(repeated.outcomes()).collect::<Vec<_>>(), sample.outcomes);
     assert_eq!(repeated.head().launch_id, sample.launch_id());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    crate::campaign::hex(bytes, &mut text);
-    text
 }

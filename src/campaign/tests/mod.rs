@@ -1,6 +1,10 @@
 //! The campaign's tests: the log runs on a real SQLite.
 
+mod commits;
+mod database;
 mod messages;
+mod reads;
+mod retention;
 
 use super::{
     head::{Endpoint, Head},
@@ -13,6 +17,12 @@ use crate::outcome::Outcome;
 
 /// 2026-11-23, 18:00:00 UTC, in milliseconds.
 pub const NOON: u64 = 1_795_456_800_000;
+
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    super::hex(bytes, &mut text);
+    text
+}
 
 /// A launch to be made: what tests vary, and the rest.
 #[derive(Debug, Clone)]

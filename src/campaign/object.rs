@@ -1,0 +1,265 @@
+//! The Durable Object of one campaign: it moves bytes between the runtime and the [`Log`], which decides.
+//!
+//! *Architecture invariant*: between the last byte of a commit message and the end of its transaction nothing is
+//! awaited, so no other request comes between what is checked and what is written.
+
+use std::{cell::Cell, rc::Rc};
+
+use futures_util::stream;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use worker::{
+    Date, DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error,
+    durable_object, js_sys,
+};
+
+use super::{
+    commands::{self, Command, Refusal},
+    layout::MESSAGE_LIMIT,
+    log::{Fault, Log, Outcome, Terms},
+    reading::{Reading, Repeating},
+    sql::{Bound, Broken, Row, Sql, Value},
+};
+use crate::{
+    limits::Limits,
+    memory::{Budget, Reservation},
+};
+
+/// An answer that is no longer than this is sent whole, in bytes; a longer one is streamed.
+const WHOLE: usize = 64 * 1024;
+
+thread_local! {
+    /// What the commits that are on their way into this isolate's objects hold together.
+    static BUDGET: Rc<Budget> = Budget::new(Limits::default().memory, Limits::default().memory);
+}
+
+/// The object of one campaign.
+#[durable_object(alarm)]
+pub struct CampaignObject {
+    state: State,
+    log: Rc<Log<ObjectSql>>,
+    started: Cell<bool>,
+}
+
+impl DurableObject for CampaignObject {
+    fn new(state: State, env: Env) -> Self {
+        let log = Log::new(ObjectSql::new(&state), terms(&env));
+        Self { state, log: Rc::new(log), started: Cell::new(false) }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        let answer = self.handle(request).await;
+        self.set_alarm().await?;
+        match answer {
+            Ok(response) => Ok(response),
+            Err(Fault::Refused(refusal)) => Ok(Response::from_json(&refusal)?.with_status(commands::REFUSED)),
+            Err(Fault::Broken(broken)) => {
+                console_error!("campaign: {}", broken.0);
+                Ok(Response::empty()?.with_status(500))
+            }
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.log.sweep(now()).map_err(|broken| worker::Error::RustError(broken.0))?;
+        self.set_alarm().await?;
+        Response::empty()
+    }
+}
+
+impl CampaignObject {
+    async fn handle(&self, mut request: Request) -> Result<Response, Fault> {
+        if request.path() == commands::COMMIT {
+            let mut memory = Reservation::new(&BUDGET.with(Rc::clone));
+            let length = length(&request)?;
+            memory.grow(length).map_err(|_| Refusal::Busy)?;
+            let message = request.bytes().await.map_err(Broken::new)?;
+            self.start()?;
+            return self.commit(&message);
+        }
+        let command = request.bytes().await.map_err(Broken::new)?;
+        let command: Command = serde_json::from_slice(&command).map_err(Broken::new)?;
+        self.start()?;
+        self.respond(self.log.answer(&command, now())?)
+    }
+
+    fn commit(&self, message: &[u8]) -> Result<Response, Fault> {
+        match self.log.commit(message, now())? {
+            Outcome::Committed(committed) => Ok(Response::from_json(&committed).map_err(Broken::new)?),
+            Outcome::Repeated(stored) => self.respond(Reading::Repeated(Box::new(Repeating::new(*stored)))),
+        }
+    }
+
+    /// Once for each instance of the object.
+    fn start(&self) -> Result<(), Broken> {
+        if !self.started.get() {
+            self.log.start(now())?;
+            self.started.set(true);
+        }
+        Ok(())
+    }
+
+    /// The call that sets the alarm is made without a wait after what was written: both are stored together.
+    async fn set_alarm(&self) -> worker::Result<()> {
+        match self.log.take_alarm() {
+            Ok(Some(at)) => {
+                #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
+                let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+                self.state.storage().set_alarm(ScheduledTime::new(date)).await
+            }
+            Ok(None) => Ok(()),
+            Err(broken) => Err(worker::Error::RustError(broken.0)),
+        }
+    }
+
+    fn respond(&self, mut reading: Reading) -> Result<Response, Fault> {
+        let mut body = Vec::new();
+        let mut whole = false;
+        while !whole && body.len() < WHOLE {
+            match reading.step(&self.log)? {
+                Some(piece) if body.is_empty() => body = piece,
+                Some(piece) => body.extend_from_slice(&piece),
+                None => whole = true,
+            }
+        }
+        let response = Response::builder().with_header("content-type", reading.media_type());
+        let response = match &reading {
+            Reading::Repeated(repeating) => response
+                .and_then(|response| response.with_header(commands::LENGTH, &repeating.length().to_string()))
+                .map(|response| response.with_status(commands::REPEATED)),
+            _ => response,
+        };
+        let response = response.map_err(Broken::new)?;
+        if whole {
+            return Ok(response.fixed(body));
+        }
+        let steps = Steps { first: Some(body), reading: Some(reading), log: Rc::clone(&self.log) };
+        let pieces = stream::unfold(steps, |mut steps| async move { steps.next().map(|piece| (piece, steps)) });
+        Ok(response.from_stream(pieces).map_err(Broken::new)?)
+    }
+}
+
+/// An answer that is streamed. The reader asks for the next piece when it has room for it.
+struct Steps {
+    first: Option<Vec<u8>>,
+    reading: Option<Reading>,
+    log: Rc<Log<ObjectSql>>,
+}
+
+impl Steps {
+    /// An error is the last thing that comes: it aborts the answer.
+    fn next(&mut self) -> Option<worker::Result<Vec<u8>>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        match self.reading.as_mut()?.step(&self.log) {
+            Ok(piece) => piece.map(Ok),
+            Err(broken) => {
+                console_error!("campaign: {}", broken.0);
+                self.reading = None;
+                Some(Err(worker::Error::RustError("the launch cannot be read to its end".to_owned())))
+            }
+        }
+    }
+}
+
+/// The length that the Worker announces, within the limit of messages.
+fn length(request: &Request) -> Result<u64, Broken> {
+    let length = request.headers().get(commands::LENGTH).map_err(Broken::new)?;
+    let length = length.and_then(|length| length.parse().ok());
+    length.filter(|length| *length <= MESSAGE_LIMIT).ok_or_else(|| Broken::new("commit message: length"))
+}
+
+fn now() -> u64 {
+    Date::now().as_millis()
+}
+
+/// `LOG_LIMIT`, `RETENTION_DAYS` and `DEDUPLICATION_SECONDS`; what is absent or no number has its default.
+fn terms(env: &Env) -> Terms {
+    let defaults = Limits::default();
+    let number = |name: &str, default: u64| {
+        env.var(name).ok().and_then(|value| value.to_string().trim().parse().ok()).unwrap_or(default)
+    };
+    Terms::from(&Limits {
+        log: number("LOG_LIMIT", defaults.log),
+        retention_days: number("RETENTION_DAYS", defaults.retention_days),
+        deduplication_seconds: number("DEDUPLICATION_SECONDS", defaults.deduplication_seconds),
+        ..defaults
+    })
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `DurableObjectStorage`, for what the `worker` crate does not bind.
+    type TransactionalStorage;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &TransactionalStorage,
+        then: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// The object's own SQLite.
+pub struct ObjectSql {
+    sql: SqlStorage,
+    storage: TransactionalStorage,
+}
+
+impl ObjectSql {
+    fn new(state: &State) -> Self {
+        let storage = state.storage();
+        let raw: &JsValue = storage.as_raw().as_ref();
+        Self { sql: storage.sql(), storage: wasm_bindgen::JsCast::unchecked_into(raw.clone()) }
+    }
+}
+
+impl Sql for ObjectSql {
+    fn exec(&self, statement: &str, bound: &[Bound<'_>]) -> Result<Vec<Row>, Broken> {
+        let values: Vec<JsValue> = bound.iter().map(to_js).collect();
+        let cursor = self.sql.exec_raw(statement, values).map_err(Broken::new)?;
+        cursor.raw().map(|row| row.map_err(Broken::new)?.into_iter().map(from_js).collect()).collect()
+    }
+
+    fn transaction(&self, then: &mut dyn FnMut() -> Result<(), Broken>) -> Result<(), Broken> {
+        let mut broken = None;
+        let mut run = || match then() {
+            Ok(()) => Ok(JsValue::UNDEFINED),
+            Err(error) => {
+                // Whatever is thrown makes the runtime undo what was written.
+                let thrown = JsValue::from_str(&error.0);
+                broken = Some(error);
+                Err(thrown)
+            }
+        };
+        let result = self.storage.transaction_sync(&mut run);
+        match (broken, result) {
+            (Some(broken), _) => Err(broken),
+            (None, Err(thrown)) => Err(Broken(format!("transaction: {thrown:?}"))),
+            (None, Ok(_)) => Ok(()),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        u64::try_from(self.sql.database_size()).unwrap_or(u64::MAX)
+    }
+}
+
+fn to_js(bound: &Bound<'_>) -> JsValue {
+    match bound {
+        Bound::Null => JsValue::NULL,
+        #[allow(clippy::cast_precision_loss, reason = "integers are below 2^53: see Bound")]
+        Bound::Integer(value) => JsValue::from_f64(*value as f64),
+        Bound::Text(text) => JsValue::from_str(text),
+        Bound::Blob(bytes) => js_sys::Uint8Array::from(*bytes).into(),
+    }
+}
+
+fn from_js(value: SqlStorageValue) -> Result<Value, Broken> {
+    match value {
+        SqlStorageValue::Null => Ok(Value::Null),
+        SqlStorageValue::Integer(value) => Ok(Value::Integer(value)),
+        SqlStorageValue::String(text) => Ok(Value::Text(text)),
+        SqlStorageValue::Blob(bytes) => Ok(Value::Blob(bytes)),
+        other => Err(Broken(format!("unexpected value {other:?}"))),
+    }
+}
