@@ -5,6 +5,8 @@
 //! reads, and hands on one [`Piece`] at a time to a [`Sink`]: a root field, an item, or a run of attachment
 //! data. It holds only the piece that is not complete yet, and asks the sink before it holds more.
 
+pub mod attachment_data;
+pub mod base64;
 pub mod json;
 pub mod scalar;
 pub mod xml;
@@ -154,7 +156,8 @@ pub enum Piece<'a> {
     Item { raw: &'a [u8], plain: Option<(&'a [u8], &'a [u8])> },
     /// An entry of `attach` begins.
     AttachBegin,
-    /// An entry of `attach` is not an object (XML: has character data of its own).
+    /// An entry of `attach` is not an object (XML: has character data of its own; this may come anywhere in the
+    /// entry, once, and pieces of its children before and after).
     AttachNotAnObject,
     /// `name` of the entry, decoded, if it is a string (XML: nothing but character data). Of a name longer than
     /// [`crate::limits::ATTACHMENT_NAME_LIMIT`] bytes no more than the first character past the limit is kept, by
@@ -165,11 +168,13 @@ pub enum Piece<'a> {
     AttachNameWrongType,
     /// `data` of the entry begins, a string.
     AttachDataBegin,
-    /// Some of `data`, in order, escapes and references decoded (never empty, at most as long as the chunk fed).
+    /// Some of `data`, in order, escapes and references decoded (never empty, at most as long as the chunk fed, or
+    /// one character). Line ends are those that came.
     AttachData(&'a [u8]),
     /// `data` ends.
     AttachDataEnd,
-    /// `data` is not a string (XML: has child elements). JSON `null` is absence and makes no piece.
+    /// `data` is not a string (XML: has child elements, or is marked as an array; then this may come behind
+    /// `AttachDataBegin` and some data, in place of `AttachDataEnd`). JSON `null` is absence and makes no piece.
     AttachDataWrongType,
     /// `name` or `data` stands in the entry a second time (JSON: whatever the two values are). Its value makes no
     /// piece; the bytes of a second `data` count as attachment data all the same.
@@ -185,6 +190,7 @@ pub trait Sink {
     /// May the framer hold `bytes` more of a piece that is not complete? After `false` it drops the piece
     /// (the sink remembers why) and goes on checking. What is asked for is what is allocated: up to half as much
     /// again as the piece needs so far, so that a piece that comes in many chunks is not copied for each of them.
+    /// (XML: after `false` for a tag nothing can be checked any longer, and neither pieces nor faults follow.)
     fn reserve(&mut self, bytes: usize) -> bool;
     /// The framer no longer holds `bytes`. Called for all of them before the framer's last `Ok` or `Err`.
     fn release(&mut self, bytes: usize);

@@ -1,0 +1,293 @@
+//! Base64 as it arrives, decoded as it arrives.
+//!
+//! What is accepted is what browsers accept: *forgiving-base64 decode* of the WHATWG's Infra Standard. That is
+//! the standard alphabet; ASCII white space anywhere; padding that is complete or absent; bits of the last
+//! character that stand for nothing may be anything (senders exist that do not clear them, and a data URI with
+//! such an end works everywhere else). Refused are other characters, a last group of one character, padding that
+//! does not fill its group, and anything but white space behind padding.
+
+use std::fmt;
+
+/// Why a text is not base64. `at` is the offset in the text (its length: the text as a whole).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base64Error {
+    /// The byte that is wrong.
+    pub at: u64,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Base64Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {} of the value", self.what, self.at)
+    }
+}
+
+impl std::error::Error for Base64Error {}
+
+/// Decodes base64 that is pushed in pieces of any size.
+#[derive(Debug, Clone, Default)]
+pub struct Base64Decoder {
+    /// Bytes read so far.
+    read: u64,
+    /// The bits of a group that is not complete, and how many characters they come from (0 to 3).
+    group: u32,
+    characters: u8,
+    /// How many `=` have been read.
+    padding: u8,
+}
+
+/// The value of a character, or one of these.
+const OTHER: u8 = 0xFF;
+const WHITE: u8 = 0xFE;
+const PADDING: u8 = 0xFD;
+
+const VALUES: [u8; 256] = {
+    let mut values = [OTHER; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[allow(clippy::indexing_slicing, reason = "in a constant: 256 entries, a byte as the index")]
+        {
+            values[byte as usize] = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                b'=' => PADDING,
+                b' ' | b'\t' | b'\n' | b'\r' | 0x0C => WHITE,
+                _ => OTHER,
+            };
+        }
+        if byte == u8::MAX {
+            break values;
+        }
+        byte += 1;
+    }
+};
+
+/// Runs of so many characters are decoded by vector instructions, in blocks of at most [`LONGEST_RUN`].
+const SHORTEST_RUN: usize = 32;
+const LONGEST_RUN: usize = 16 * 1024;
+
+impl Base64Decoder {
+    /// A decoder at the start of a text.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes what follows in the text, behind what stands in `out`. After an error it is of no more use.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Base64Error> {
+        out.reserve(input.len() / 4 * 3 + 3);
+        let mut rest = input;
+        while !rest.is_empty() {
+            if self.characters == 0 && self.padding == 0 {
+                let run = run_length(rest);
+                if let Some((run, behind)) = rest.split_at_checked(run)
+                    && run.len() >= SHORTEST_RUN
+                {
+                    if base64_simd::STANDARD_NO_PAD.decode_append(run, out).is_ok() {
+                        self.read = self.read.saturating_add(length(run.len()));
+                    } else {
+                        // Something in it is no character of the alphabet; here it is found out what.
+                        run.iter().try_for_each(|byte| self.character(*byte, out))?;
+                    }
+                    rest = behind;
+                    continue;
+                }
+            }
+            // To the end of the group, or of a short run.
+            let (some, behind) = rest.split_at_checked(SHORTEST_RUN).unwrap_or((rest, &[]));
+            let mut left = some.iter();
+            for byte in left.by_ref() {
+                self.character(*byte, out)?;
+                if self.characters == 0 {
+                    break;
+                }
+            }
+            rest = rest.get(some.len() - left.len()..).unwrap_or(behind);
+        }
+        Ok(())
+    }
+
+    /// The text has ended.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Base64Error> {
+        let error = |what| Base64Error { at: self.read, what };
+        match (self.characters, self.padding) {
+            (0, _) | (2, 0 | 2) | (3, 0 | 1) => {}
+            (1, _) => return Err(error("base64 ends with a group of one character")),
+            _ => return Err(error("base64 ends with incomplete padding")),
+        }
+        // What is there of a group, as if it had been filled: the last bits stand for nothing.
+        let [_, one, two, _] = (self.group << (6 * (4 - u32::from(self.characters)) % 24)).to_be_bytes();
+        match self.characters {
+            2 => out.push(one),
+            3 => out.extend_from_slice(&[one, two]),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// One byte of the text.
+    fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Base64Error> {
+        let at = self.read;
+        self.read = at.saturating_add(1);
+        let value = VALUES.get(usize::from(byte)).copied().unwrap_or(OTHER);
+        match value {
+            WHITE => Ok(()),
+            PADDING if self.characters.saturating_add(self.padding) < 4 && self.characters >= 2 => {
+                self.padding += 1;
+                Ok(())
+            }
+            PADDING => Err(Base64Error { at, what: "'=' where base64 needs no padding" }),
+            OTHER => Err(Base64Error { at, what: "a character that is not base64" }),
+            _ if self.padding > 0 => Err(Base64Error { at, what: "base64 goes on behind its padding" }),
+            _ => {
+                self.group = self.group << 6 | u32::from(value);
+                self.characters += 1;
+                if self.characters == 4 {
+                    let [_, one, two, three] = self.group.to_be_bytes();
+                    out.extend_from_slice(&[one, two, three]);
+                    (self.group, self.characters) = (0, 0);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How many bytes at the start may well be whole groups: up to where a line ends.
+fn run_length(bytes: &[u8]) -> usize {
+    let bytes = bytes.get(..LONGEST_RUN).unwrap_or(bytes);
+    memchr::memchr3(b'\n', b'\r', b' ', bytes).unwrap_or(bytes.len()) / 4 * 4
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode<'c>(chunks: impl IntoIterator<Item = &'c [u8]>) -> Result<Vec<u8>, Base64Error> {
+        let (mut decoder, mut out) = (Base64Decoder::new(), b"before".to_vec());
+        for chunk in chunks {
+            decoder.push(chunk, &mut out)?;
+        }
+        decoder.finish(&mut out)?;
+        Ok(out.strip_prefix(b"before").expect("only added to").to_vec())
+    }
+
+    /// In every chunking the same.
+    fn decode_all(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
+        let whole = decode([text]);
+        for size in [1, 2, 3, 5, 7, 13, 29, 67, 100] {
+            assert_eq!(decode(text.chunks(size)), whole, "in chunks of {size}: {}", text.escape_ascii());
+        }
+        if text.len() < 300 {
+            for at in 0..=text.len() {
+                assert_eq!(decode([&text[..at], &text[at..]]), whole, "at {at}: {}", text.escape_ascii());
+            }
+        }
+        whole
+    }
+
+    /// The algorithm of the Infra Standard, step by step.
+    fn model(text: &[u8]) -> Option<Vec<u8>> {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        if text.len().is_multiple_of(4) {
+            for _ in 0..2 {
+                if text.ends_with(b"=") {
+                    text.pop();
+                }
+            }
+        }
+        if text.len() % 4 == 1 {
+            return None;
+        }
+        let mut bits = Vec::new();
+        for byte in &text {
+            let value = ALPHABET.iter().position(|letter| letter == byte)?;
+            bits.extend((0..6).rev().map(|bit| value >> bit & 1));
+        }
+        let byte = |bits: &[usize]| bits.iter().fold(0, |byte, bit| byte << 1 | *bit) as u8;
+        Some(bits.chunks_exact(8).map(byte).collect())
+    }
+
+    #[test]
+    fn vectors() {
+        for (text, expected) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zg", "f"),
+            ("Zm8=", "fo"),
+            ("Zm8", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYmFy", "foobar"),
+            (" Z\tm\r\n9\x0Cv ", "foo"),
+            ("Zg = = \n", "f"),
+            ("Zh==", "f"),
+            ("Zm9=", "fo"),
+        ] {
+            assert_eq!(decode_all(text.as_bytes()), Ok(expected.as_bytes().to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_where_they_are() {
+        let line = "QUJD".repeat(20);
+        for (text, at, what) in [
+            ("Z", 1, "one character"),
+            ("Zm9vY", 5, "one character"),
+            ("Zg=", 3, "incomplete padding"),
+            ("=", 0, "'='"),
+            ("Z=", 1, "'='"),
+            ("Zm9v=", 4, "'='"),
+            ("Zg===", 4, "'='"),
+            ("Zm8==", 4, "'='"),
+            ("Zg==Zg==", 4, "behind its padding"),
+            ("Zg=g", 3, "behind its padding"),
+            ("Zm-v", 2, "not base64"),
+            ("Zm9v\u{B}", 4, "not base64"),
+            ("Zm9vé", 4, "not base64"),
+            (&format!("{line}{line}\n{line}!"), 241, "not base64"),
+            (&format!("{line}{line}={line}"), 160, "'='"),
+            (&format!("{line}{line}Q\t_{line}"), 162, "not base64"),
+        ] {
+            let error = decode_all(text.as_bytes()).expect_err(text);
+            assert_eq!(error.at, at, "{text:?}: {error}");
+            assert!(error.what.contains(what), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn long_texts_in_lines_of_any_length() {
+        let text: String =
+            ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).cycle().take(40_000).collect();
+        let expected = model(text.as_bytes());
+        for length in [1, 3, 5, 31, 33, 64, 75, 76, 77, 1000, 16_384, 39_999, 40_000] {
+            for end in ["\n", "\r\n", " ", "\t"] {
+                let lines: Vec<&str> =
+                    text.as_bytes().chunks(length).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+                let text = lines.join(end);
+                assert_eq!(decode([text.as_bytes()]).ok(), expected);
+                assert_eq!(decode(text.as_bytes().chunks(4099)).ok(), expected);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn as_the_standard_has_it(text in "[A-Da-d0-3+/]{0,60}[A-Za-z0-9+/ \n=]{0,40}[AQgw=é \t]{0,4}") {
+            prop_assert_eq!(decode_all(text.as_bytes()).ok(), model(text.as_bytes()));
+            // An implementation of others.
+            prop_assert_eq!(model(text.as_bytes()), base64_simd::forgiving_decode_to_vec(text.as_bytes()).ok());
+        }
+    }
+}

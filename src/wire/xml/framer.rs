@@ -1,0 +1,85 @@
+//! The framer: bytes in, pieces out.
+
+use super::lexer::{Lexer, Token};
+use super::outline::Outline;
+use super::{Input, direct};
+use crate::wire::{Endpoint, FrameError, Sink};
+
+/// Frames a body in XML. It never reads: it is fed chunks of whatever size, and hands on pieces.
+///
+/// Beside the pieces it holds at most one tag ([`crate::limits::NAME_LIMIT`]) and the names of the open elements,
+/// all reserved with the sink. Where the sink refuses to let a *tag* be held, nothing can be checked any longer:
+/// then no more pieces and no faults come, to the end of the body; the sink knows why.
+#[derive(Debug)]
+pub struct XmlFramer {
+    lexer: Lexer,
+    outline: Outline,
+    /// Bytes fed so far.
+    fed: u64,
+    failed: Option<FrameError>,
+}
+
+impl XmlFramer {
+    /// A framer for the body of a request to that endpoint.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { lexer: Lexer::new(), outline: Outline::new(endpoint), fed: 0, failed: None }
+    }
+
+    /// Takes the next bytes of the body, all of them. After an error it returns that error for ever.
+    pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), FrameError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut input = Input::new(chunk, self.fed);
+        let result = self.frame(&mut input, sink);
+        self.fed = input.end();
+        self.settle(result, sink)
+    }
+
+    /// The body has ended: an error, if the document has not.
+    pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), FrameError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = self.lexer.finish(self.fed);
+        self.lexer.free(sink);
+        self.outline.free(sink);
+        self.settle(result, sink)
+    }
+
+    /// How many bytes of attachments' `data` have been fed, as sent: character data, references (once they are
+    /// complete) and white space between the tags of `data`. Tags, comments and the delimiters of CDATA are not
+    /// among them. These bytes do not count against `BODY_LIMIT`.
+    pub fn attachment_bytes(&self) -> u64 {
+        self.outline.attachment_bytes()
+    }
+
+    fn frame<S: Sink>(&mut self, input: &mut Input<'_>, sink: &mut S) -> Result<(), FrameError> {
+        loop {
+            if self.outline.takes_items() && self.lexer.is_between() {
+                direct::items(input, sink);
+            }
+            match self.lexer.next(input, sink)? {
+                Token::NeedMore => break,
+                token => self.outline.take(token, &self.lexer, input, sink)?,
+            }
+        }
+        if self.lexer.is_blind() {
+            self.lexer.free(sink);
+            self.outline.free(sink);
+        } else {
+            self.outline.chunk_ends(&self.lexer, input, sink);
+        }
+        Ok(())
+    }
+
+    /// After a fault nothing is held any longer, and nothing else is said.
+    fn settle<S: Sink>(&mut self, result: Result<(), FrameError>, sink: &mut S) -> Result<(), FrameError> {
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+            self.lexer.free(sink);
+            self.outline.free(sink);
+        }
+        result
+    }
+}

@@ -1,0 +1,341 @@
+//! The outline of a request: which element is a field, an item or an attachment. It makes pieces of tokens.
+
+use super::chars::is_white;
+use super::held::Held;
+use super::lexer::{Lexer, Token};
+use super::{Input, direct, length, malformed};
+use crate::limits::ATTACHMENT_NAME_LIMIT;
+use crate::wire::{Endpoint, Field, FrameError, Piece, Sink};
+
+/// The element that decides what the bytes at hand are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// None.
+    Outside,
+    Root,
+    /// A child of the root that is not known: dropped.
+    Unknown,
+    Field {
+        field: Field,
+        array: bool,
+    },
+    Item,
+    /// An entry of `attach`.
+    Attach,
+    /// A child of an entry that is not known, or came twice: dropped.
+    AttachUnknown,
+    /// `right`: it has been nothing but character data so far.
+    AttachName {
+        right: bool,
+    },
+    /// `right` the same; `first`: it is not a second one.
+    AttachData {
+        right: bool,
+        first: bool,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outline {
+    endpoint: Endpoint,
+    place: Place,
+    capture: Capture,
+    entry: Entry,
+    attachment_bytes: u64,
+}
+
+/// What has been seen of an entry of `attach`.
+#[derive(Debug, Default)]
+struct Entry {
+    name_seen: bool,
+    data_seen: bool,
+    has_text: bool,
+    name: Name,
+}
+
+impl Outline {
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            place: Place::Outside,
+            capture: Capture::default(),
+            entry: Entry::default(),
+            attachment_bytes: 0,
+        }
+    }
+
+    /// Whether items may be next.
+    pub fn takes_items(&self) -> bool {
+        self.place == Place::Root && self.endpoint == Endpoint::Batch
+    }
+
+    pub fn attachment_bytes(&self) -> u64 {
+        self.attachment_bytes
+    }
+
+    /// Takes what the lexer found.
+    pub fn take<S: Sink>(
+        &mut self,
+        token: Token<'_>,
+        lexer: &Lexer,
+        input: &Input<'_>,
+        sink: &mut S,
+    ) -> Result<(), FrameError> {
+        match token {
+            Token::NeedMore => {}
+            Token::Open { begin, end, array } => match lexer.level() {
+                1 if lexer.name() == b"xml" => self.place = Place::Root,
+                1 => return Err(malformed(begin.saturating_add(1), "expected a root element named xml")),
+                2 => self.root_child(lexer.name(), end, array, sink),
+                3 => self.grandchild(lexer.name(), array, sink),
+                4 => self.not_a_string(sink),
+                _ => {}
+            },
+            Token::Close { begin } => match lexer.level() {
+                1 => self.place = Place::Outside,
+                2 => self.root_child_ends(begin, input, sink),
+                3 => self.grandchild_ends(sink),
+                _ => {}
+            },
+            Token::Text { begin, bytes } => {
+                if let Some(text) = bytes.iter().position(|byte| !is_white(*byte)) {
+                    self.text(lexer.level(), begin.saturating_add(length(text)), sink)?;
+                }
+                self.value(lexer.level(), bytes, length(bytes.len()), Some(begin), sink);
+            }
+            Token::Char { begin, raw, char } => {
+                if !matches!(char, ' ' | '\t' | '\r' | '\n') {
+                    self.text(lexer.level(), begin, sink)?;
+                }
+                self.value(lexer.level(), char.encode_utf8(&mut [0; 4]).as_bytes(), raw, None, sink);
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk ends: what is not complete is held.
+    pub fn chunk_ends<S: Sink>(&mut self, lexer: &Lexer, input: &Input<'_>, sink: &mut S) {
+        if matches!(self.place, Place::Field { .. } | Place::Item) {
+            self.capture.hold(lexer.content_end(input), input, sink);
+        }
+    }
+
+    /// Holds nothing any longer.
+    pub fn free<S: Sink>(&mut self, sink: &mut S) {
+        self.capture.held.free(sink);
+    }
+
+    fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, array: bool, sink: &mut S) {
+        self.place = match Field::from_name(self.endpoint, name) {
+            None => Place::Unknown,
+            Some(Field::Data) => {
+                self.capture.begin(end, usize::MAX);
+                Place::Item
+            }
+            Some(Field::Attach) => {
+                self.entry = Entry::default();
+                sink.piece(Piece::AttachBegin);
+                Place::Attach
+            }
+            Some(field) => {
+                self.capture.begin(end, sink.field_limit(field));
+                Place::Field { field, array }
+            }
+        };
+    }
+
+    fn root_child_ends<S: Sink>(&mut self, begin: u64, input: &Input<'_>, sink: &mut S) {
+        match self.place {
+            Place::Field { field, .. } if self.capture.is_too_long(begin) => {
+                sink.piece(Piece::FieldTooLong { field });
+            }
+            Place::Field { field, array } => {
+                if let Some(value) = self.capture.end(begin, input, sink) {
+                    sink.piece(Piece::Field { field, value, marked_array: array });
+                }
+            }
+            Place::Item => {
+                if let Some(raw) = self.capture.end(begin, input, sink) {
+                    sink.piece(Piece::Item { raw, plain: direct::plain(raw) });
+                }
+            }
+            Place::Attach => sink.piece(Piece::AttachEnd),
+            _ => {}
+        }
+        self.capture.held.free(sink);
+        self.place = Place::Root;
+    }
+
+    /// A child of an entry of `attach` begins (or of another element, which does not matter).
+    fn grandchild<S: Sink>(&mut self, name: &[u8], array: bool, sink: &mut S) {
+        if self.place != Place::Attach {
+            return;
+        }
+        let seen = match name {
+            b"name" => &mut self.entry.name_seen,
+            b"data" => &mut self.entry.data_seen,
+            _ => {
+                self.place = Place::AttachUnknown;
+                return;
+            }
+        };
+        let first = !std::mem::replace(seen, true);
+        let right = !array;
+        self.place = match (name, first) {
+            (b"name", true) => {
+                self.entry.name = Name::default();
+                Place::AttachName { right }
+            }
+            (b"name", false) => {
+                sink.piece(Piece::AttachDuplicate("name"));
+                Place::AttachUnknown
+            }
+            _ => {
+                sink.piece(match (first, right) {
+                    (false, _) => Piece::AttachDuplicate("data"),
+                    (true, true) => Piece::AttachDataBegin,
+                    (true, false) => Piece::AttachDataWrongType,
+                });
+                Place::AttachData { right, first }
+            }
+        };
+    }
+
+    /// A child of a child of an entry of `attach` begins.
+    fn not_a_string<S: Sink>(&mut self, sink: &mut S) {
+        match &mut self.place {
+            Place::AttachName { right } => *right = false,
+            Place::AttachData { right, first } => {
+                if *first && *right {
+                    sink.piece(Piece::AttachDataWrongType);
+                }
+                *right = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn grandchild_ends<S: Sink>(&mut self, sink: &mut S) {
+        match self.place {
+            Place::AttachName { right: true } => sink.piece(Piece::AttachName(self.entry.name.text())),
+            Place::AttachName { right: false } => sink.piece(Piece::AttachNameWrongType),
+            Place::AttachData { right: true, first: true } => sink.piece(Piece::AttachDataEnd),
+            Place::AttachUnknown | Place::AttachData { .. } => {}
+            _ => return,
+        }
+        self.place = Place::Attach;
+    }
+
+    /// Text that is not white space stands at that level.
+    fn text<S: Sink>(&mut self, level: usize, at: u64, sink: &mut S) -> Result<(), FrameError> {
+        match self.place {
+            Place::Root if level == 1 => return Err(malformed(at, "text directly in the root element")),
+            Place::Attach if level == 2 && !self.entry.has_text => {
+                self.entry.has_text = true;
+                sink.piece(Piece::AttachNotAnObject);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Characters at that level, `raw` bytes as sent; `at`: where they stand, if not in a reference.
+    fn value<S: Sink>(&mut self, level: usize, bytes: &[u8], raw: u64, at: Option<u64>, sink: &mut S) {
+        match self.place {
+            Place::AttachName { right: true } if level == 3 => self.entry.name.push(bytes, at),
+            Place::AttachData { right, first } if level == 3 => {
+                self.attachment_bytes = self.attachment_bytes.saturating_add(raw);
+                if right && first {
+                    sink.piece(Piece::AttachData(bytes));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The content of a field or item, of which some may be in earlier chunks.
+#[derive(Debug, Default)]
+struct Capture {
+    begin: u64,
+    /// Up to where it is held.
+    held_to: u64,
+    limit: usize,
+    held: Held,
+    /// The sink refused to let it be held, or it is too long.
+    dropped: bool,
+}
+
+impl Capture {
+    fn begin(&mut self, begin: u64, limit: usize) {
+        (self.begin, self.held_to, self.limit, self.dropped) = (begin, begin, limit, false);
+    }
+
+    fn is_too_long(&self, end: u64) -> bool {
+        end.saturating_sub(self.begin) > length(self.limit)
+    }
+
+    /// Holds what is in the chunk; `surely`: up to there it is content without a doubt.
+    fn hold<S: Sink>(&mut self, surely: u64, input: &Input<'_>, sink: &mut S) {
+        if self.is_too_long(surely) {
+            self.dropped = true;
+            self.held.free(sink);
+        }
+        if !self.dropped {
+            self.dropped = !self.held.push(input.between(self.held_to, input.end()), sink);
+            self.held_to = input.end();
+        }
+    }
+
+    /// All of it, if it was not dropped; it ends at the offset `end`, perhaps in what is already held.
+    fn end<'a, S: Sink>(&'a mut self, end: u64, input: &Input<'a>, sink: &mut S) -> Option<&'a [u8]> {
+        if self.dropped {
+            return None;
+        }
+        if self.held.is_empty() {
+            return Some(input.between(self.begin, end));
+        }
+        if !self.held.push(input.between(self.held_to, end), sink) {
+            return None;
+        }
+        self.held.truncate(usize::try_from(end.saturating_sub(self.begin)).ok()?);
+        Some(self.held.bytes())
+    }
+}
+
+/// The name of an attachment, as it is put together.
+#[derive(Debug, Default)]
+struct Name {
+    bytes: Vec<u8>,
+    /// Where a line feed would belong to the carriage return before it.
+    behind_return: Option<u64>,
+    /// It has become too long.
+    full: bool,
+}
+
+impl Name {
+    /// Takes bytes that stand at the offset `at`, or in a reference.
+    fn push(&mut self, bytes: &[u8], at: Option<u64>) {
+        let mut at = at;
+        for byte in bytes {
+            let starts = *byte & 0xC0 != 0x80;
+            self.full |= starts && self.bytes.len() > ATTACHMENT_NAME_LIMIT;
+            if self.full {
+                return;
+            }
+            // However a line ended as sent, it ends in '\n'; but a reference stands for itself.
+            let joined = *byte == b'\n' && at.is_some() && at == self.behind_return;
+            let returned = *byte == b'\r' && at.is_some();
+            at = at.map(|at| at.saturating_add(1));
+            self.behind_return = if returned { at } else { None };
+            if !joined {
+                self.bytes.push(if returned { b'\n' } else { *byte });
+            }
+        }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+}

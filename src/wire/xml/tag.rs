@@ -1,0 +1,201 @@
+//! Complete tags, processing instructions and the XML declaration.
+
+use super::chars::{is_char, is_name_char, is_name_start, is_white};
+use super::reference::Reference;
+use super::{length, malformed};
+use crate::wire::FrameError;
+
+/// How long a name of an encoding is told back; it is made of ASCII letters, digits, `.`, `_` and `-`.
+const ENCODING_SHOWN: usize = 40;
+/// Up to so many attributes of a tag are compared one with another; more of them are sorted.
+const FEW: usize = 8;
+
+/// What a start tag says.
+pub struct StartTag<'t> {
+    pub name: &'t str,
+    /// `array='true'` stands in it.
+    pub array: bool,
+    /// It ends in `/>`.
+    pub empty: bool,
+}
+
+/// Reads a start tag: `tag` is what stands behind its `<`, up to its `>`, and begins at the offset `at`.
+pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
+    let mut cursor = Cursor::new(tag, at)?;
+    let name = cursor.name("expected the name of an element")?;
+    let mut array = false;
+    let mut seen: Vec<&str> = Vec::new();
+    loop {
+        let white = cursor.white();
+        match cursor.rest {
+            ">" => break,
+            "/>" => {
+                unique(seen, at)?;
+                return Ok(StartTag { name, array, empty: true });
+            }
+            _ if !white => return Err(malformed(cursor.at, "expected white space, '/>' or '>' in a tag")),
+            _ => {}
+        }
+        let attribute_at = cursor.at;
+        let attribute = cursor.name("expected an attribute, '/>' or '>' in a tag")?;
+        let value = cursor.equals_quoted()?;
+        attribute_value(value, cursor.at.saturating_sub(length(value.len()).saturating_add(1)))?;
+        if seen.len() < FEW && seen.contains(&attribute) {
+            return Err(malformed(attribute_at, "an attribute that the tag already has"));
+        }
+        array |= attribute == "array" && value == "true";
+        seen.push(attribute);
+    }
+    unique(seen, at)?;
+    Ok(StartTag { name, array, empty: false })
+}
+
+/// Whether no attribute stands there twice. Sorted, because a tag has room for thousands of them.
+fn unique(mut names: Vec<&str>, at: u64) -> Result<(), FrameError> {
+    if names.len() > FEW {
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err(malformed(at, "a tag that has an attribute twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the characters and references of an attribute's value, which begins at the offset `at`.
+fn attribute_value(value: &str, at: u64) -> Result<(), FrameError> {
+    let mut reference: Option<(u64, Reference)> = None;
+    for (index, char) in value.char_indices() {
+        let here = at.saturating_add(length(index));
+        if let Some((begun, open)) = &mut reference {
+            let byte = u8::try_from(char).unwrap_or(u8::MAX);
+            if open.push(byte).map_err(|what| malformed(*begun, what))?.is_some() {
+                reference = None;
+            }
+        } else if char == '&' {
+            reference = Some((here, Reference::default()));
+        } else if !is_char(char) {
+            return Err(malformed(here, "a character that XML does not allow"));
+        }
+    }
+    match reference {
+        Some((begun, _)) => Err(malformed(begun, super::reference::UNKNOWN)),
+        None => Ok(()),
+    }
+}
+
+/// Checks a processing instruction: `body` is what stands between `<?` and `?>` and begins at the offset `at`.
+/// `first`: it is the first thing in the body, where alone the XML declaration may stand.
+pub fn instruction(body: &[u8], at: u64, first: bool) -> Result<(), FrameError> {
+    let mut cursor = Cursor::new(body, at)?;
+    let target = cursor.name("expected the target of a processing instruction")?;
+    if target == "xml" && first {
+        return declaration(cursor);
+    }
+    if target.eq_ignore_ascii_case("xml") {
+        return Err(malformed(at, "an XML declaration that does not stand at the very start, or is not written 'xml'"));
+    }
+    if !cursor.rest.is_empty() && !cursor.white() {
+        return Err(malformed(cursor.at, "expected white space or '?>' in a processing instruction"));
+    }
+    match cursor.rest.char_indices().find(|(_, char)| !is_char(*char)) {
+        Some((index, _)) => {
+            Err(malformed(cursor.at.saturating_add(length(index)), "a character that XML does not allow"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The rest of the XML declaration: `version`, then perhaps `encoding`, then perhaps `standalone`.
+fn declaration(mut cursor: Cursor<'_>) -> Result<(), FrameError> {
+    let at = cursor.at;
+    let version = cursor.pseudo("version")?.ok_or_else(|| malformed(at, "an XML declaration without a version"))?;
+    let minor = version.strip_prefix("1.").unwrap_or_default();
+    if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(malformed(at, "an XML declaration of a version other than 1.x"));
+    }
+    let at = cursor.at;
+    if let Some(encoding) = cursor.pseudo("encoding")? {
+        let starts = encoding.starts_with(|char: char| char.is_ascii_alphabetic());
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if !starts || !encoding.bytes().all(legal) {
+            return Err(malformed(at, "an XML declaration with what is no name of an encoding"));
+        }
+        if !encoding.eq_ignore_ascii_case("utf-8") && !encoding.eq_ignore_ascii_case("utf8") {
+            return Err(FrameError::Encoding(encoding.chars().take(ENCODING_SHOWN).collect()));
+        }
+    }
+    let at = cursor.at;
+    if let Some(standalone) = cursor.pseudo("standalone")?
+        && !matches!(standalone, "yes" | "no")
+    {
+        return Err(malformed(at, "an XML declaration whose standalone is neither yes nor no"));
+    }
+    cursor.white();
+    if cursor.rest.is_empty() { Ok(()) } else { Err(malformed(cursor.at, "expected '?>' in the XML declaration")) }
+}
+
+/// The text that is left of a tag, and where in the body it begins.
+struct Cursor<'t> {
+    rest: &'t str,
+    at: u64,
+}
+
+impl<'t> Cursor<'t> {
+    fn new(bytes: &'t [u8], at: u64) -> Result<Self, FrameError> {
+        match std::str::from_utf8(bytes) {
+            Ok(rest) => Ok(Self { rest, at }),
+            Err(error) => Err(malformed(at.saturating_add(length(error.valid_up_to())), "bytes that are not UTF-8")),
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> &'t str {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        self.at = self.at.saturating_add(length(taken.len()));
+        taken
+    }
+
+    /// Skips white space: whether there was any.
+    fn white(&mut self) -> bool {
+        let white = self.rest.bytes().take_while(|byte| is_white(*byte)).count();
+        !self.take(white).is_empty()
+    }
+
+    fn name(&mut self, expected: &'static str) -> Result<&'t str, FrameError> {
+        if !self.rest.starts_with(is_name_start) {
+            return Err(malformed(self.at, expected));
+        }
+        let end = self.rest.find(|char| !is_name_char(char)).unwrap_or(self.rest.len());
+        Ok(self.take(end))
+    }
+
+    fn equals_quoted(&mut self) -> Result<&'t str, FrameError> {
+        self.white();
+        if !self.rest.starts_with('=') {
+            return Err(malformed(self.at, "expected '=' behind the name of an attribute"));
+        }
+        self.take(1);
+        self.white();
+        let quote = match self.rest.bytes().next() {
+            Some(b'"') => '"',
+            Some(b'\'') => '\'',
+            _ => return Err(malformed(self.at, "expected the value of an attribute in quotes")),
+        };
+        self.take(1);
+        let end = self.rest.find(quote).ok_or_else(|| malformed(self.at, "a value that no quote ends"))?;
+        let value = self.take(end);
+        self.take(1);
+        Ok(value)
+    }
+
+    /// The value of what looks like an attribute of that name, if it is next.
+    fn pseudo(&mut self, name: &str) -> Result<Option<&'t str>, FrameError> {
+        let (rest, at) = (self.rest, self.at);
+        if self.white() && self.rest.starts_with(name) {
+            self.take(name.len());
+            return self.equals_quoted().map(Some);
+        }
+        (self.rest, self.at) = (rest, at);
+        Ok(None)
+    }
+}

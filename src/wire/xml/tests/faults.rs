@@ -1,0 +1,261 @@
+//! What is refused, and where.
+
+use super::{Got, frame, frame_as, frame_whole};
+use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
+use crate::wire::{Endpoint, FrameError};
+
+/// The body has its fault where the text has `¦` (which is taken out), and the message has these words.
+fn fault(marked: &str, words: &str) {
+    let at = marked.find('¦').expect("a mark");
+    let body = marked.replace('¦', "");
+    let outcome = frame(&body);
+    let (found, what) = outcome.fault();
+    assert!(what.contains(words), "{body:?}: {what}");
+    assert_eq!(found, at as u64, "{body:?}: {what}");
+}
+
+#[test]
+fn documents() {
+    for body in ["¦", " ¦", "<!-- --> ¦"] {
+        fault(body, "before the root element begins");
+    }
+    fault("¦x", "expected '<'");
+    fault("¦{}", "expected '<'");
+    fault("¦&amp;<xml/>", "expected '<'");
+    fault("¦\u{FEFE}<xml/>", "expected '<'");
+    fault("\u{FEFF}¦\u{FEFF}<xml/>", "expected '<'");
+    fault("<¦root/>", "root element named xml");
+    fault("<¦Xml></Xml>", "root element named xml");
+    fault("<xml/>¦<xml/>", "second root");
+    fault("<xml></xml>¦<a>", "second root");
+    fault("<xml/>¦x", "behind the root");
+    fault("<xml/> ¦&#32;", "behind the root");
+    fault("<xml/><!¦[CDATA[ ]]>", "expected '<!--'");
+    fault("<xml/>¦</xml>", "innermost");
+    fault("¦</xml>", "innermost");
+    fault("<xml>  ¦x<data/></xml>", "directly in the root");
+    fault("<xml>¦&#65;</xml>", "directly in the root");
+    fault("<xml><![CDATA[ ¦x]]></xml>", "directly in the root");
+    fault("¦<!DOCTYPE xml><xml/>", "DTD");
+    fault("<xml>¦<!DOCTYPE x></xml>", "DTD");
+    let laughs = "¦<!DOCTYPE xml [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><xml>&b;</xml>";
+    fault(laughs, "DTD");
+}
+
+#[test]
+fn declarations() {
+    fault(" ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(), "very start");
+    fault("<?¦XML version='1.0'?><xml/>", "very start");
+    fault("<xml><?¦xml version='1.0'?></xml>", "very start");
+    fault("<?xml¦?><xml/>", "without a version");
+    fault("<?xml¦ encoding='utf-8'?><xml/>", "without a version");
+    fault("<?xml¦ version='2.0'?><xml/>", "1.x");
+    fault("<?xml¦ version='1.'?><xml/>", "1.x");
+    fault("<?xml version=¦1.0?><xml/>", "quotes");
+    fault("<?xml version¦'1.0'?><xml/>", "'='");
+    fault("<?xml version='1.0'¦encoding='utf-8'?><xml/>", "expected '?>'");
+    fault("<?xml version='1.0'¦ standalone='maybe'?><xml/>", "standalone");
+    fault("<?xml version='1.0' standalone='no' ¦encoding='utf-8'?><xml/>", "expected '?>'");
+    fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "no name of an encoding");
+    for encoding in ["windows-1251", "UTF-16", "latin1"] {
+        let body = format!("<?xml version='1.0' encoding=\"{encoding}\"?><xml>\u{1}");
+        assert_eq!(frame(body).end, Err(FrameError::Encoding(encoding.to_owned())));
+    }
+}
+
+#[test]
+fn tags() {
+    fault("<xml><¦1/></xml>", "name of an element");
+    fault("<xml><¦ a/></xml>", "name of an element");
+    fault("<xml><¦></xml>", "name of an element");
+    fault("<xml><a¦!/></xml>", "white space");
+    fault("<xml><a ¦/ ></a></xml>", "an attribute");
+    fault("<xml><a b¦></a></xml>", "'='");
+    fault("<xml><a b¦ ></a></xml>".replace('¦', "").replace(" >", " ¦>").as_str(), "'='");
+    fault("<xml><a b=¦c></a></xml>", "in quotes");
+    fault("<xml><a b='c'¦d='e'/></xml>", "white space");
+    fault("<xml><a b='c' ¦b='e'/></xml>", "already has");
+    fault("<xml><a b='x¦<y'/></xml>", "'<' inside a tag");
+    fault("<xml><a ¦<b/></xml>", "'<' inside a tag");
+    fault("<xml></xml ¦<!---->", "'<' inside a tag");
+    fault("<xml><a b='¦&'/></xml>", "&amp;");
+    fault("<xml><a b='¦&x;'/></xml>", "&amp;");
+    fault("<xml><a b='é¦&#0;'/></xml>", "character reference");
+    fault("<xml><a b='é¦\u{1}'/></xml>", "does not allow");
+    fault("<xml><a b='é¦\u{FFFE}'/></xml>", "does not allow");
+    fault("<xml><a>¦</b></xml>", "innermost");
+    fault("<xml><a>¦</A></xml>", "innermost");
+    fault("<xml><a>¦</aa></xml>", "innermost");
+    fault("<xml><a>¦</ a></xml>", "innermost");
+    fault("<xml><a>¦</a/></xml>", "innermost");
+    fault("<xml><a>¦</a b='c'></xml>", "innermost");
+    fault("<xml><a>¦</xml>", "innermost");
+    let many: String = (0..20).map(|n| format!(" a{n}=''")).collect();
+    fault(&format!("<xml><¦x{many} a3=''/></xml>"), "twice");
+}
+
+#[test]
+fn character_data() {
+    fault("<xml><a>]]¦></a></xml>", "]]>");
+    fault("<xml><a>]]]]¦></a></xml>", "]]>");
+    fault("<xml><a>x¦\u{0}</a></xml>", "control");
+    fault("<xml><a>0123456789012345678901234567890123456789¦\u{1F}</a></xml>", "control");
+    fault("<xml><data><email>a¦\u{B}</email></data></xml>", "control");
+    fault("<xml><attach><data>QUJD¦\u{8}</data></attach></xml>", "control");
+    fault("<xml><a><![CDATA[]]¦\u{1}]]></a></xml>", "control");
+    fault("<xml><!-- ¦\u{1} --></xml>", "control");
+    fault("<xml><?a ¦\u{1}?></xml>", "does not allow");
+    fault("<xml><?¦ a?></xml>", "target");
+    fault("<xml><?a¦!?></xml>", "white space");
+    fault("<xml><!-- a --¦ b --></xml>", "'--'");
+    fault("<xml><!-- a --¦-></xml>", "'--'");
+    fault("<xml><!¦x></xml>", "expected '<!--'");
+    fault("<xml><!-¦x></xml>", "expected '<!--'");
+    fault("<xml><![CDAT¦X[]]></xml>", "expected '<!--'");
+    fault("<!¦[CDATA[]]><xml/>", "expected '<!--'");
+    for fine in ["]] >", "]>", ">", "]]<!---->>", "]]&gt;", "]<![CDATA[]]]>", "\u{7F}\u{85}\u{FFFD}\u{10FFFF}"] {
+        assert_eq!(frame(format!("<xml><a>{fine}</a></xml>")).end, Ok(()), "{fine}");
+    }
+}
+
+#[test]
+fn references() {
+    for bad in [
+        "&;",
+        "&#;",
+        "&#x;",
+        "&#X41;",
+        "&#xG;",
+        "&#12a;",
+        "& ",
+        "&<",
+        "&nbsp;",
+        "&AMP;",
+        "&quott;",
+        "&amp",
+        "&#38",
+        "&lt ;",
+        "&ampersand;",
+        "&é;",
+    ] {
+        fault(&format!("<xml><a>x¦{bad}</a></xml>"), "&amp;");
+    }
+    let zeros = "0".repeat(500);
+    for illegal in
+        ["0", "x0", "8", "xD800", "xDFFF", "xFFFE", "xFFFF", "x110000", "xFFFFFFFFFF", "99999999999999999999"]
+    {
+        fault(&format!("<xml><a>x¦&#{illegal};</a></xml>"), "character reference");
+    }
+    for fine in ["&amp;", "&lt;&gt;&quot;&apos;", "&#65;", "&#x1F600;", "&#x10ffFF;", &format!("&#{zeros}65;")] {
+        assert_eq!(frame(format!("<xml><a b='{fine}'>{fine}</a></xml>")).end, Ok(()), "{fine}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8() {
+    let bad: [(&[u8], u64); 12] = [
+        (b"\x80", 0),
+        (b"\xC0\x80", 0),
+        (b"\xC1\xBF", 0),
+        (b"\xC3(", 1),
+        (b"\xE0\x9F\x80", 1),
+        (b"\xE2\x82", 2),
+        (b"\xED\xA0\x80", 1),
+        (b"\xF0\x8F\x80\x80", 1),
+        (b"\xF4\x90\x80\x80", 1),
+        (b"\xF5\x80\x80\x80", 0),
+        (b"\xEF\xBF\xBE", 2),
+        (b"\xFF", 0),
+    ];
+    let places: [(&str, &str); 6] = [
+        ("<xml><a>", "</a></xml>"),
+        ("<xml><!--", "--></xml>"),
+        ("<xml><a><![CDATA[", "]]></a></xml>"),
+        ("<xml><attach><data>", "</data></attach></xml>"),
+        ("<xml><data><email>", "</email></data></xml>"),
+        ("<xml><attach><name>", "</name></attach></xml>"),
+    ];
+    for (before, after) in places {
+        for (bytes, at) in bad {
+            let body = [before.as_bytes(), "é".as_bytes(), bytes, after.as_bytes()].concat();
+            let outcome = frame(&body);
+            assert_eq!(outcome.fault().0, before.len() as u64 + 2 + at, "{}", body.escape_ascii());
+            assert!(outcome.fault().1.contains("UTF-8"));
+        }
+    }
+    for (bytes, _) in bad {
+        let body = [b"<xml><a b='", bytes, b"'/></xml>"].concat();
+        assert_eq!(frame(&body).fault().0 / 2, 5, "{}", body.escape_ascii());
+        frame([b"<xml><?a ", bytes, b"?></xml>"].concat()).fault();
+        frame([b"<xml><", bytes, b"/></xml>"].concat()).fault();
+    }
+}
+
+#[test]
+fn bodies_that_end_early() {
+    let body = "<?xml version='1.0'?><!-- c --><xml a='b'><token>&#65;x</token><attach><data>é<![CDATA[]]]></data>\
+                </attach><data><email>a</email></data></xml> ";
+    let whole = frame(body).pieces();
+    let end = body.len() - 1;
+    for length in 0..end {
+        let outcome = frame_as(Endpoint::Batch, &body.as_bytes()[..length]);
+        assert_eq!(outcome.fault().0, length as u64);
+        assert!(outcome.fault().1.starts_with("the body ends"), "{:?}", outcome.fault());
+        // In a run of attachment data less has come; nothing else is told before it is complete.
+        let data = |got: &Got| matches!(got, Got::AttachData(_));
+        assert!(outcome.got.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
+    }
+}
+
+#[test]
+fn depth() {
+    let nested = |levels: usize, leaf: &str| {
+        let (open, close) = ("<a>".repeat(levels - 1), "</a>".repeat(levels - 1));
+        format!("<xml>{open}{leaf}{close}</xml>")
+    };
+    assert_eq!(frame(nested(DEPTH_LIMIT, "x")).end, Ok(()));
+    assert_eq!(frame(nested(DEPTH_LIMIT - 1, "<b/>")).end, Ok(()));
+    let at = ("<xml>".len() + 3 * (DEPTH_LIMIT - 1)) as u64;
+    for too_deep in [nested(DEPTH_LIMIT, "<b/>"), nested(DEPTH_LIMIT + 1, "")] {
+        let outcome = frame(too_deep);
+        assert_eq!(outcome.fault().0, at);
+        assert!(outcome.fault().1.contains("deeper"));
+    }
+    frame_whole(Endpoint::Batch, nested(1_000_000, "").as_bytes()).fault();
+}
+
+#[test]
+fn long_tags() {
+    let tag = |length: usize| format!("<{}>", "a".repeat(length - 2));
+    for (length, fine) in [(NAME_LIMIT - 1, true), (NAME_LIMIT, true), (NAME_LIMIT + 1, false), (10 << 20, false)] {
+        let tag = tag(length);
+        let body = format!("<xml>{tag}</xml>");
+        for size in [1000, 65_536, usize::MAX] {
+            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
+            let words = if fine { "innermost" } else { "longer than 65536" };
+            assert!(got.fault().1.contains(words), "{length}: {:?}", got.fault());
+            assert_eq!(got.fault().0, if fine { 5 + length as u64 } else { 5 });
+        }
+    }
+    for start in ["<xml><a b='", "<xml><?a ", "<xml></", "<xml><a "] {
+        let body = start.to_owned() + &" ".repeat(NAME_LIMIT + 100);
+        for size in [1, 100, 65_530, usize::MAX] {
+            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
+            assert!(got.fault().1.contains("longer than 65536"), "{:?}", got.fault());
+            assert_eq!(got.fault().0, 5);
+        }
+    }
+}
+
+#[test]
+fn a_million_attributes() {
+    let attributes: String = (0..1_000_000).map(|n| format!(" a{n}=''")).collect();
+    let outcome = frame_whole(Endpoint::Batch, format!("<xml><a{attributes}/></xml>").as_bytes());
+    assert!(outcome.fault().1.contains("longer than 65536"));
+    // As many as there is room for, in many tags: quick only because they are not compared one with another.
+    let attributes: String = (0..7_000).map(|n| format!(" a{n}=''")).collect();
+    let tag = format!("<a{attributes}/>");
+    assert!(tag.len() <= NAME_LIMIT);
+    let body = format!("<xml>{}</xml>", tag.repeat(50));
+    assert_eq!(frame_whole(Endpoint::Batch, body.as_bytes()).end, Ok(()));
+}

@@ -1,0 +1,90 @@
+//! What is held, and what happens where the sink will not have it.
+
+use super::{Got, Recorder, frame_into};
+use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
+use crate::wire::{Endpoint, Field};
+
+const CHUNK: usize = 1000;
+/// The names of open elements and small pieces.
+const SMALL: usize = 300;
+
+fn peak(body: &str) -> usize {
+    let sink = &mut Recorder::default();
+    assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).end, Ok(()));
+    sink.peak
+}
+
+#[test]
+fn only_what_a_chunk_cuts_is_held() {
+    let items = "<data><email>user@example.com</email></data>".repeat(10_000);
+    assert!(peak(&format!("<xml>{items}</xml>")) < SMALL);
+    let empty = "<data/>".repeat(1_000_000);
+    assert!(peak(&format!("<xml>{empty}</xml>")) < SMALL);
+    let megabyte = "0123456789abcdef".repeat(65_536);
+    for dropped in [
+        format!("<xml><attach><data>{megabyte}</data></attach></xml>"),
+        format!("<xml><attach><data><![CDATA[{megabyte}]]></data></attach></xml>"),
+        format!("<xml><attach><name>{megabyte}</name></attach></xml>"),
+        format!("<xml><attach><other>{megabyte}</other></attach></xml>"),
+        format!("<xml><unknown>{megabyte}</unknown></xml>"),
+        format!("<xml><!--{megabyte}--></xml>"),
+        format!("<xml><a>&#{}65;</a></xml>", "0".repeat(1 << 20)),
+        format!("<xml>{}</xml>", " ".repeat(1 << 20)),
+    ] {
+        assert!(peak(&dropped) < SMALL, "{:.40}", dropped);
+    }
+    let content = format!("<xml><content>{megabyte}</content></xml>");
+    assert!((1 << 20..(3 << 19) + SMALL).contains(&peak(&content)), "half as much again at most");
+}
+
+#[test]
+fn names_of_open_elements_are_counted() {
+    let name = "n".repeat(NAME_LIMIT - 3);
+    let body = format!(
+        "<xml>{}{}</xml>",
+        format!("<{name}>").repeat(DEPTH_LIMIT - 1),
+        format!("</{name}>").repeat(DEPTH_LIMIT - 1)
+    );
+    let names = name.len() * (DEPTH_LIMIT - 1);
+    assert!((names..names * 2).contains(&peak(&body)));
+}
+
+#[test]
+fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
+    let long = "x".repeat(5000);
+    let body = format!("<xml><content>{long}</content><data>{long}</data><data>y</data><token>t</token></xml>");
+    let sink = &mut Recorder { room: Some(2000), ..Recorder::default() };
+    let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).pieces();
+    let rest = [Got::Item("y".to_owned(), None), Got::Field(Field::Token, "t".to_owned(), false)];
+    assert_eq!(got, rest);
+}
+
+#[test]
+fn a_tag_too_many_ends_everything_without_a_fault() {
+    let tag = format!("<a b='{}'>", "x".repeat(5000));
+    for (body, room) in [
+        (format!("<xml><token>t</token>{tag}</a><token>u</token></b>"), 2000),
+        (format!("<xml><token>t</token><?p {tag}?><token>u</token></b>"), 2000),
+        (format!("<xml><token>t</token></xml{}><token>u</token></b>", " ".repeat(5000)), 2000),
+        (format!("<xml><token>t</token><{0}><token>u</token></{0}>", "n".repeat(900)), 500),
+    ] {
+        let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
+        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK));
+        assert_eq!(got.pieces(), [Got::Field(Field::Token, "t".to_owned(), false)]);
+    }
+}
+
+#[test]
+fn every_refusal_leaves_nothing_held() {
+    let body = "<xml a='b'><token>t</token><content><a b='c'>x</a></content><data><email>e</email></data>\
+                <attach><name>n</name><data>d</data></attach><other>o</other></xml>";
+    for room in 0..80 {
+        for size in [1, 3, 7, 20, 1000] {
+            let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
+            // `frame_into` checks that nothing is held at the end.
+            assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).end, Ok(()));
+            let cut = &body.as_bytes()[..body.len() - 8];
+            let _ = frame_into(sink, Endpoint::Batch, cut.chunks(size));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What well-formed bodies give.
+
+use super::{Got, Recorder, frame, frame_as, frame_into};
+use crate::limits::ATTACHMENT_NAME_LIMIT;
+use crate::wire::{Endpoint, Field};
+
+fn field(field: Field, value: &str) -> Got {
+    Got::Field(field, value.to_owned(), false)
+}
+
+fn item(raw: &str) -> Got {
+    Got::Item(raw.to_owned(), None)
+}
+
+fn plain(raw: &str, name: &str, value: &str) -> Got {
+    Got::Item(raw.to_owned(), Some((name.to_owned(), value.to_owned())))
+}
+
+fn name(name: &str) -> Got {
+    Got::AttachName(name.to_owned())
+}
+
+fn data(data: &str) -> Got {
+    Got::AttachData(data.as_bytes().to_vec())
+}
+
+#[test]
+fn the_specifications_example() {
+    let body = "<xml>\n<token>abcdefghijklmnqrstuvwxyz</token>\n<trigger_id>85</trigger_id>\n<format>xml</format>\n\
+                <matching>email</matching>\n<data>\n<email>example1@example.com</email>\n</data>\n<data>\n\
+                <email>example2@example.com</email>\n</data>\n</xml>";
+    let expected = [
+        field(Field::Token, "abcdefghijklmnqrstuvwxyz"),
+        field(Field::TriggerId, "85"),
+        field(Field::Format, "xml"),
+        field(Field::Matching, "email"),
+        plain("\n<email>example1@example.com</email>\n", "email", "example1@example.com"),
+        plain("\n<email>example2@example.com</email>\n", "email", "example2@example.com"),
+    ];
+    assert_eq!(frame(body).pieces(), expected);
+}
+
+#[test]
+fn fields_are_handed_on_as_inner_markup() {
+    let body = "<xml><token/><content> <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> </content>\
+                <custom_data array='true' /><matching  ></matching\n><other><token>x</token></other></xml>";
+    let expected = [
+        field(Field::Token, ""),
+        field(Field::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
+        Got::Field(Field::CustomData, String::new(), true),
+        field(Field::Matching, ""),
+    ];
+    assert_eq!(frame(body).pieces(), expected);
+}
+
+#[test]
+fn each_endpoint_has_its_fields() {
+    let body = "<xml><id>1</id><trigger_id>2</trigger_id><email>a@b</email><data><email>c</email></data></xml>";
+    let single = frame_as(Endpoint::Single, body.as_bytes()).pieces();
+    assert_eq!(single, [field(Field::TriggerId, "1"), field(Field::Email, "a@b")]);
+    let batch = frame(body).pieces();
+    assert_eq!(batch, [field(Field::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
+}
+
+#[test]
+fn what_may_stand_around_the_root() {
+    for body in [
+        "<xml/>",
+        "<xml></xml>",
+        "\u{FEFF}<xml/>",
+        "\u{FEFF}<?xml version='1.0'?><xml/>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone='no' ?>\r\n<!-- c --><?pi?><xml a='1' xmlns='urn:x'> </xml> <!----><?a b?>\n",
+        "<?xml version='1.1' encoding='utf8'?>\n<xml>&#32;<![CDATA[ ]]><!-- c --><?pi?></xml>",
+        " \t\r\n<xml/>",
+        "<?xml-stylesheet?><xml/>",
+    ] {
+        assert_eq!(frame(body).pieces(), [], "{body}");
+    }
+}
+
+#[test]
+fn items_of_every_shape() {
+    let shapes = [
+        plain("<email>a@b</email>", "email", "a@b"),
+        plain("\t\r\n <email> a </email> ", "email", " a "),
+        plain("<email></email>", "email", ""),
+        plain("<email>Привет > \u{1F600}\u{FFFD}</email>", "email", "Привет > \u{1F600}\u{FFFD}"),
+        plain("<unknown-1.x>a</unknown-1.x>", "unknown-1.x", "a"),
+        plain("<_>0123456789012345678901234567890123456789</_>", "_", "0123456789012345678901234567890123456789"),
+        item(""),
+        item(" "),
+        item("text"),
+        item("<email/>"),
+        item("<email >a</email>"),
+        item("<email>a</email >"),
+        item("<email>a&amp;b</email>"),
+        item("<email>a]b</email>"),
+        item("<email>a\rb</email>"),
+        item("<email><![CDATA[a]]></email>"),
+        item("<email>a</email><!---->"),
+        item("<email>a</email>x"),
+        item("<email a='1'>a</email>"),
+        item("<имя>a</имя>"),
+        item("<a>a</a><b>b</b>"),
+        item("<a><b>c</b></a>"),
+        item("<data><email>a</email></data>"),
+    ];
+    let mut body = "<xml>".to_owned();
+    for shape in &shapes {
+        let Got::Item(raw, _) = shape else { continue };
+        body += &format!("<data>{raw}</data>");
+    }
+    // What is not of the common shape must not keep what follows from the short way, and nothing else either.
+    body += "\n<data/><data a='1'>x</data><data >y</data>\n</xml>";
+    let got = frame(&body).pieces();
+    let (first, last) = got.split_at(shapes.len());
+    assert_eq!(first, shapes);
+    assert_eq!(last, [item(""), item("x"), item("y")]);
+}
+
+#[test]
+fn attachments() {
+    let body = "<xml><attach><name>a&amp;b\r\n.txt</name><data>QU<![CDATA[JD]]]><!-- x -->&#69;\r\n RA==]</data></attach>\
+                <attach><data/><name/></attach><attach/><attach array='true'> <![CDATA[ ]]> </attach></xml>";
+    let outcome = frame(body);
+    assert_eq!(outcome.attachment_bytes, "QUJD]&#69;\r\n RA==]".len() as u64);
+    let expected = [
+        Got::AttachBegin,
+        name("a&b\n.txt"),
+        data("QUJD]E\r\n RA==]"),
+        Got::AttachDataEnd,
+        Got::AttachEnd,
+        Got::AttachBegin,
+        data(""),
+        Got::AttachDataEnd,
+        name(""),
+        Got::AttachEnd,
+        Got::AttachBegin,
+        Got::AttachEnd,
+        Got::AttachBegin,
+        Got::AttachEnd,
+    ];
+    assert_eq!(outcome.pieces(), expected);
+}
+
+#[test]
+fn attachments_with_faults_of_their_own() {
+    let cases: [(&str, &[Got]); 12] = [
+        ("x", &[Got::AttachNotAnObject]),
+        (" &#65; <![CDATA[x]]>y", &[Got::AttachNotAnObject]),
+        ("<name>a</name>x<data>b</data>", &[name("a"), Got::AttachNotAnObject, data("b"), Got::AttachDataEnd]),
+        ("<name>a<b/></name>", &[Got::AttachNameWrongType]),
+        ("<name array='true'>a</name>", &[Got::AttachNameWrongType]),
+        ("<name>a</name><name><b/></name>", &[name("a"), Got::AttachDuplicate("name")]),
+        ("<data>a<b>c</b>d<b/></data>", &[data("a"), Got::AttachDataWrongType]),
+        ("<data array='true'>a<b/></data>", &[Got::AttachDataWrongType]),
+        ("<data>a</data><data>b<c/></data>", &[data("a"), Got::AttachDataEnd, Got::AttachDuplicate("data")]),
+        ("<other>x<data>a</data></other><other/>", &[]),
+        ("<data>a<data>b</data></data>", &[data("a"), Got::AttachDataWrongType]),
+        ("<attach><name>a</name></attach>", &[]),
+    ];
+    for (entry, expected) in cases {
+        let got = frame(format!("<xml><attach>{entry}</attach></xml>")).pieces();
+        assert_eq!(got.first(), Some(&Got::AttachBegin), "{entry}");
+        assert_eq!(got.last(), Some(&Got::AttachEnd), "{entry}");
+        assert_eq!(&got[1..got.len() - 1], expected, "{entry}");
+    }
+    let twice = frame("<xml><attach><data>ab</data><data>cde</data></attach></xml>");
+    assert_eq!(twice.attachment_bytes, 5, "a second value is attachment data too");
+}
+
+#[test]
+fn line_ends_in_names() {
+    for (sent, expected) in [
+        ("a\r\nb", "a\nb"),
+        ("a\rb\r", "a\nb\n"),
+        ("a\r\r\n\nb", "a\n\n\nb"),
+        ("a&#13;\nb", "a\r\nb"),
+        ("a\r&#10;b", "a\n\nb"),
+        ("a\r<![CDATA[\n]]>b", "a\n\nb"),
+        ("<![CDATA[a\r\nb]]>", "a\nb"),
+    ] {
+        let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).pieces();
+        assert_eq!(got[1], name(expected), "{sent:?}");
+    }
+}
+
+#[test]
+fn long_names_of_attachments_are_cut() {
+    for (unit, length) in [("a", 1), ("é", 2), ("€", 3), ("\u{1F600}", 4)] {
+        for more in [0, 1, 5] {
+            let sent = unit.repeat(ATTACHMENT_NAME_LIMIT / length + more);
+            let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).pieces();
+            let Got::AttachName(got) = &got[1] else { panic!("{got:?}") };
+            assert!(sent.starts_with(got.as_str()));
+            assert_eq!(got.len() > ATTACHMENT_NAME_LIMIT, sent.len() > ATTACHMENT_NAME_LIMIT);
+            assert!(got.len() <= ATTACHMENT_NAME_LIMIT + 4);
+        }
+    }
+}
+
+#[test]
+fn cdata_cut_at_every_byte() {
+    // `frame` splits at every byte.
+    for inner in ["", "]", "]]", "]]]", "] ]>", "]>", "a]]b", "]]]a]", "<&>", "-->", "]]]]]]]]", "é]€]]"] {
+        let got = frame(format!("<xml><attach><data><![CDATA[{inner}]]></data></attach></xml>"));
+        assert_eq!(got.attachment_bytes, inner.len() as u64);
+        assert_eq!(got.pieces()[1], data(inner));
+    }
+}
+
+#[test]
+fn fields_at_their_limit() {
+    let value = "x".repeat(100);
+    for (length, too_long) in [(99, false), (100, false), (101, true), (500, true)] {
+        let value = value.repeat(5)[..length].to_owned();
+        let body = format!("<xml><token>{value}</token  ><data>{value}</data></xml>");
+        let expected =
+            [if too_long { Got::FieldTooLong(Field::Token) } else { field(Field::Token, &value) }, item(&value)];
+        for size in [1, 2, 3, 7, 50, 99, 100, 101, 102, 103, 106, 107, 108, 109, 110, 1000] {
+            let sink = &mut Recorder { field_limit: Some(100), ..Recorder::default() };
+            let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).pieces();
+            assert_eq!(got, expected, "chunks of {size}");
+        }
+    }
+}
