@@ -5,8 +5,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { command, elapsed, inRoot, run, say } from './run.mjs';
-import { buildEnv, installTools } from './tools.mjs';
+import { command, inRoot, run, say, timed } from './run.mjs';
+import { installPackages, installPrograms, installToolchain, programsAreCurrent, workerBuild } from './tools.mjs';
 
 /** What the output depends on. */
 const INPUTS = ['src', '.cargo', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', 'package-lock.json', 'scripts'];
@@ -31,22 +31,30 @@ function digestOfInputs() {
   return hash.digest('hex');
 }
 
-/** Builds the Worker if its sources changed. */
+/** Compiles the Worker while the programs that pack it are still being compiled themselves. */
+async function compileAhead() {
+  if (programsAreCurrent()) return;
+  const options = ['build', '--lib', '--release', '--target', 'wasm32-unknown-unknown'];
+  const { env } = workerBuild();
+  const compile = () => run('cargo', options, { env, quiet: true });
+  await timed('compiling the Worker (a minute or two, once)', compile);
+}
+
+/** Builds the Worker if anything changed that it is made of. */
 export async function buildWorker() {
-  await installTools();
+  await installToolchain();
+  await Promise.all([installPackages(), installPrograms(), compileAhead()]);
   const digest = digestOfInputs();
   const complete = OUTPUTS.every((file) => existsSync(inRoot(file)));
   if (complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest) return;
 
-  const start = performance.now();
-  say('building the Worker …');
   rmSync(STAMP, { force: true });
-  await run(inRoot('.tools', 'bin', 'worker-build'), ['--release'], { env: buildEnv() });
+  const { program, env } = workerBuild();
+  await timed('building the Worker', () => run(program, ['--release'], { env, quiet: true }));
   writeFileSync(STAMP, digest);
   const wasm = readFileSync(inRoot('build', 'index_bg.wasm'));
   const kib = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(0)} KiB`;
-  const sizes = `${kib(wasm.length)} of wasm, ${kib(gzipSync(wasm).length)} compressed`;
-  say(`Worker built in ${elapsed(start)}: ${sizes}`);
+  say(`the Worker is ${kib(wasm.length)} of wasm, ${kib(gzipSync(wasm).length)} compressed`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await command(buildWorker);

@@ -1,24 +1,70 @@
-// Installs what the build needs and a fresh machine lacks: the npm packages, and two programs that the registries have
-// as source alone. Versions stand in package-lock.json and Cargo.lock, nowhere else.
+// Installs what a fresh machine lacks: the Rust toolchain's parts, the npm packages, and two programs that come as source
+// alone. Versions stand in rust-toolchain.toml, package-lock.json and Cargo.lock, and nowhere else.
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { childEnv, elapsed, Failure, inRoot, run, say } from './run.mjs';
+import { childEnv, Failure, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
 
 const TOOLS = inRoot('.tools');
-const EXE = process.platform === 'win32' ? '.exe' : '';
+const WASM_TARGET = 'wasm32-unknown-unknown';
+
+/** @param {string} file @returns {string} its text; none if there is no such file */
+const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
 
 /** The version of a crate in Cargo.lock. @param {string} crate */
 function lockedVersion(crate) {
-  const found = readFileSync(inRoot('Cargo.lock'), 'utf8').match(
-    new RegExp(`^name = "${crate}"\\r?\\nversion = "([^"]+)"`, 'm'),
+  const entry = new RegExp(`^name = "${crate}"\\r?\\nversion = "([^"]+)"`, 'm').exec(textOf(inRoot('Cargo.lock')));
+  if (!entry) throw new Failure(`Cargo.lock does not name the crate ${crate}`);
+  return /** @type {string} */ (entry[1]);
+}
+
+/** The toolchain of rust-toolchain.toml, by its name. rustup finds that file only below the checkout. */
+export const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
+
+/** Where the toolchain of rust-toolchain.toml is; none if it is not installed. */
+function sysroot() {
+  try {
+    return execFileSync('rustc', ['--print', 'sysroot'], { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The toolchain and its target. rustup does this by itself unless it has been told not to. */
+export async function installToolchain() {
+  if (!sysroot()) {
+    const install = ['toolchain', 'install', toolchain(), '--profile', 'minimal', '--no-self-update'];
+    await timed(`installing Rust ${toolchain()}`, () => run('rustup', install, { quiet: true }));
+  }
+  if (!existsSync(path.join(sysroot() ?? '', 'lib', 'rustlib', WASM_TARGET))) {
+    await timed(`adding Rust's target ${WASM_TARGET}`, () =>
+      run('rustup', ['target', 'add', WASM_TARGET], { quiet: true }),
+    );
+  }
+}
+
+/** Whether node_modules is what package-lock.json says; npm keeps an account of its own of what it installed there. */
+function packagesAreCurrent() {
+  const installed = textOf(inRoot('node_modules', '.package-lock.json'));
+  if (!installed || !existsSync(PROJECT_NODE)) return false;
+  const [wanted, have] = [textOf(inRoot('package-lock.json')), installed].map(
+    (text) => /** @type {Record<string, { version: string, optional?: boolean }>} */ (JSON.parse(text).packages),
   );
-  if (!found) throw new Failure(`Cargo.lock does not name the crate ${crate}`);
-  return found[1];
+  return Object.entries(wanted ?? {}).every(
+    ([name, entry]) => name === '' || entry.optional || have?.[name]?.version === entry.version,
+  );
+}
+
+/** `npm ci`, if it is needed. What it warns of is the version of Node.js that it is about to install. */
+export async function installPackages() {
+  if (packagesAreCurrent()) return;
+  const options = ['ci', '--loglevel=error', '--no-audit', '--no-fund'];
+  await timed('installing the npm packages (half a minute, once)', () => run('npm', options, { quiet: true }));
 }
 
 /**
- * The programs that cargo compiles. Each is released together with the library that it must fit, so that the library's
+ * The programs that cargo compiles. Each is released together with a library that it must fit, so that the library's
  * locked version is the program's.
  */
 const PROGRAMS = [
@@ -27,65 +73,56 @@ const PROGRAMS = [
 ];
 
 /** @param {string} binary */
-const programPath = (binary) => path.join(TOOLS, 'bin', binary + EXE);
+const programPath = (binary) => path.join(TOOLS, 'bin', binary);
 
-/** Where worker-build finds its own tools; what it does not find it would download. */
-export function buildEnv() {
-  return {
-    ...childEnv(),
-    WASM_BINDGEN_BIN: programPath('wasm-bindgen'),
-    WASM_OPT_BIN: inRoot('node_modules', '.bin', 'wasm-opt'),
-    ESBUILD_BIN: inRoot('node_modules', '.bin', 'esbuild'),
-  };
+/** Which of the programs are missing, with the versions that are wanted. */
+function missingPrograms() {
+  const wanted = PROGRAMS.map((program) => {
+    const version = lockedVersion(program.library);
+    return { ...program, version, stamp: path.join(TOOLS, `${program.crate}-${version}`) };
+  });
+  return wanted.filter(({ binary, stamp }) => !existsSync(stamp) || !existsSync(programPath(binary)));
 }
 
-/** @param {string} file */
-const readOr = (file, otherwise = '') => (existsSync(file) ? readFileSync(file, 'utf8') : otherwise);
+/** Whether the programs that cargo compiles are there. */
+export const programsAreCurrent = () => missingPrograms().length === 0;
 
-/** `npm ci`, when node_modules is not what package-lock.json says. */
-export async function installPackages() {
-  const stamp = inRoot('node_modules', '.package-lock-installed.json');
-  const wanted = readFileSync(inRoot('package-lock.json'), 'utf8');
-  if (readOr(stamp) === wanted) return;
-  const start = performance.now();
-  say('installing the npm packages (about half a minute, once) …');
-  // Warnings about the version of Node.js are left out: the packages run in the one that this very step installs.
-  await run('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'], { env: process.env });
-  writeFileSync(stamp, wanted);
-  say(`npm packages installed in ${elapsed(start)}`);
-}
-
-/** The programs that cargo compiles, once for each version. */
+/** Compiles what is missing of the programs. */
 export async function installPrograms() {
-  for (const { crate, binary, library } of PROGRAMS) {
-    const version = lockedVersion(library);
-    const stamp = path.join(TOOLS, `${crate}.version`);
-    if (readOr(stamp) === version && existsSync(programPath(binary))) continue;
-    const start = performance.now();
-    say(`compiling ${crate} ${version} (one to two minutes on two cores, once) …`);
-    mkdirSync(TOOLS, { recursive: true });
-    rmSync(stamp, { force: true });
-    const options = ['--locked', '--debug', '--force', '--version', version, '--bin', binary, '--root', TOOLS];
-    await run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
-    writeFileSync(stamp, version);
-    say(`${crate} ${version} compiled in ${elapsed(start)}`);
+  const missing = missingPrograms();
+  if (missing.length === 0) return;
+  mkdirSync(TOOLS, { recursive: true });
+  for (const { crate, binary, version, stamp } of missing) {
+    const options = ['--locked', '--force', '--debug', '--version', version, '--bin', binary, '--root', TOOLS];
+    const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
+    await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);
+    writeFileSync(stamp, '');
   }
   rmSync(path.join(TOOLS, 'target'), { recursive: true, force: true });
 }
 
-/** Unoptimised and without debug information: compiled in half the time, and they run for a second or two. */
+/** Neither optimised nor with debug information: that halves the time to compile, and they run for seconds. */
 function installEnv() {
   return {
     ...childEnv(),
     CARGO_TARGET_DIR: path.join(TOOLS, 'target'),
-    CARGO_PROFILE_DEV_DEBUG: '0',
     CARGO_PROFILE_DEV_OPT_LEVEL: '0',
+    CARGO_PROFILE_DEV_DEBUG: '0',
     CARGO_INCREMENTAL: '0',
   };
 }
 
-/** Everything, before a build. */
-export async function installTools() {
-  await installPackages();
-  await installPrograms();
+/** How worker-build is called, and where it finds what it would otherwise download. */
+export function workerBuild() {
+  return {
+    program: programPath('worker-build'),
+    env: {
+      ...childEnv(),
+      WASM_BINDGEN_BIN: programPath('wasm-bindgen'),
+      WASM_OPT_BIN: inRoot('node_modules', '.bin', 'wasm-opt'),
+      ESBUILD_BIN: inRoot('node_modules', '.bin', 'esbuild'),
+      // worker-build sets it for its own call of cargo; what is compiled ahead of it has to agree.
+      WASM_BINDGEN_USE_JS_SYS: '1',
+    },
+  };
 }
