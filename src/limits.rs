@@ -12,8 +12,8 @@ pub const DEPTH_LIMIT: usize = 64;
 pub const KEY_LIMIT: usize = 1024;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
-/// Longest name of a JSON member or XML tag (attributes included) that a framer keeps, in bytes as sent.
-/// A longer JSON name is an unknown field; a longer XML tag is refused.
+/// Longest XML tag (attributes included) that a framer keeps, in bytes as sent: a longer one is refused. A JSON name is
+/// unknown, and not kept, as soon as it is longer than every known one.
 pub const NAME_LIMIT: usize = 64 * 1024;
 /// Longest token, in bytes: longer ones are unknown without a look.
 pub const TOKEN_LIMIT: usize = 1024;

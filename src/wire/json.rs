@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `grammar` | checks the whole document, byte by byte, and stops where the framer wants to look |
 //! | `text`, `scan` | the inside of strings |
-//! | `entry` | the entries of `attach` |
+//! | `name`, `entry` | the names of members, the entries of `attach` |
 //! | `capture` | a value that is kept until it is complete |
-//! | `direct` | the common item in one pass |
+//! | `direct` | flat items, which are the common ones, in one pass |
 //! | [`decode`] | what the pieces mean |
 //!
 //! Strictness: the grammar of RFC 8259 and UTF-8 everywhere but in the `data` of attachments, where bytes past
@@ -20,6 +20,7 @@ mod direct;
 mod entry;
 mod fault;
 mod grammar;
+mod name;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use capture::{Capture, Kept};
 use entry::Entry;
 use fault::Fault;
 use grammar::{Event, Grammar};
+use name::Name;
 
 /// Frames a JSON body: see [`Piece`] for what it hands on. It never reads: it is pushed.
 #[derive(Debug)]
@@ -218,7 +220,7 @@ impl JsonFramer {
                 }
             },
             Place::Items => {
-                let end = self.plain_items(chunk, pos, sink);
+                let end = self.flat_items(chunk, pos, sink);
                 if end > pos {
                     return Ok(end);
                 }
@@ -246,16 +248,16 @@ impl JsonFramer {
         Ok(pos + 1)
     }
 
-    /// The direct path: hands on the plain items from `pos` on, and tells where it gave up. That is `pos` itself,
+    /// The direct path: hands on the flat items from `pos` on, and tells where it gave up. That is `pos` itself,
     /// or the end of an item.
-    fn plain_items<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> usize {
+    fn flat_items<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> usize {
         let mut rest = chunk.get(pos..).unwrap_or_default();
         let mut found = direct::item(rest);
         while let Some(item) = found {
-            sink.piece(Piece::Item { raw: item.raw, plain: Some((item.name, item.value)) });
+            sink.piece(Piece::Item { raw: item.raw, plain: item.plain });
             self.grammar.passed();
             rest = item.rest;
-            // If another plain item follows, on to it; if not, the comma is the grammar's business.
+            // If another flat item follows, on to it; if not, the comma is the grammar's business.
             let next = direct::white_space(rest).strip_prefix(b",").map(direct::white_space);
             found = next.and_then(direct::item);
         }
@@ -283,7 +285,7 @@ impl JsonFramer {
             Role::Item => self.capture.end(before, sink, |sink, item| {
                 if let Kept::Whole(raw) = item {
                     // An item split over chunks comes here although it may be plain.
-                    let plain = direct::item(raw).map(|item| (item.name, item.value));
+                    let plain = direct::item(raw).and_then(|item| item.plain);
                     sink.piece(Piece::Item { raw, plain });
                 }
             }),
@@ -339,33 +341,5 @@ impl JsonFramer {
             self.reading = Reading::Nothing;
         }
         Ok(end)
-    }
-}
-
-/// A member's name, decoded. Only known names matter, so a few bytes are enough, and nothing has to be reserved:
-/// a longer name is an unknown one, however long it is.
-#[derive(Debug, Default)]
-struct Name {
-    bytes: [u8; 16],
-    /// May be past the end of `bytes`.
-    length: usize,
-}
-
-impl Name {
-    fn clear(&mut self) {
-        self.length = 0;
-    }
-
-    fn push(&mut self, run: &[u8]) {
-        let length = self.length.saturating_add(run.len());
-        if let Some(room) = self.bytes.get_mut(self.length..length) {
-            room.copy_from_slice(run);
-        }
-        self.length = length;
-    }
-
-    /// The name, if it is short enough to be a known one.
-    fn get(&self) -> Option<&[u8]> {
-        self.bytes.get(..self.length)
     }
 }

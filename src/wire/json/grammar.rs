@@ -43,8 +43,8 @@ enum State {
     InString,
     /// In a number.
     InNumber(Number),
-    /// In a literal, of which this is still to come.
-    InLiteral(&'static [u8]),
+    /// In a literal, of which so many bytes have come.
+    InLiteral(Literal, u8),
     /// After the root.
     End,
 }
@@ -59,6 +59,13 @@ enum Number {
     E,
     Sign,
     Exponent,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Literal {
+    True,
+    False,
+    Null,
 }
 
 /// Why [`Grammar::run`] stopped.
@@ -84,14 +91,9 @@ impl Grammar {
         while let Some(&byte) = chunk.get(pos) {
             match self.state {
                 State::InName | State::InString => {
-                    let (end, ended) = self.text.feed::<false>(chunk, pos, &mut |_| ())?;
-                    pos = end;
-                    if !ended {
-                        continue;
-                    }
-                    if matches!(self.state, State::InName) {
-                        self.state = State::Colon;
-                    } else if self.end_value() {
+                    let ended;
+                    (pos, ended) = self.text.feed::<false>(chunk, pos, &mut |_| ())?;
+                    if ended && self.end_string() {
                         return Ok((pos, Event::Done));
                     }
                     continue;
@@ -102,8 +104,8 @@ impl Grammar {
                     None if self.end_value() => return Ok((pos, Event::Done)),
                     None => continue,
                 },
-                State::InLiteral(rest) => {
-                    if self.literal(rest, byte, pos)? && self.end_value() {
+                State::InLiteral(literal, length) => {
+                    if self.literal(literal, length, byte, pos)? && self.end_value() {
                         return Ok((pos + 1, Event::Done));
                     }
                 }
@@ -167,9 +169,9 @@ impl Grammar {
             b'-' => State::InNumber(Number::Minus),
             b'0' => State::InNumber(Number::Zero),
             b'1'..=b'9' => State::InNumber(Number::Integer),
-            b't' => State::InLiteral(b"rue"),
-            b'f' => State::InLiteral(b"alse"),
-            b'n' => State::InLiteral(b"ull"),
+            b't' => State::InLiteral(Literal::True, 1),
+            b'f' => State::InLiteral(Literal::False, 1),
+            b'n' => State::InLiteral(Literal::Null, 1),
             _ => {
                 let end = matches!(self.state, State::ValueOrEnd);
                 return Err(Fault::found(pos, if end { "a value or `]`" } else { "a value" }, byte));
@@ -203,7 +205,7 @@ impl Grammar {
             State::InName => "in a member's name",
             State::InString => "in a string",
             State::InNumber(_) => "in a number",
-            State::InLiteral(_) => "in a literal",
+            State::InLiteral(..) => "in a literal",
             _ if self.objects & 1 == 1 => "in an object",
             _ if self.depth > 0 => "in an array",
             _ => "before the root object",
@@ -245,6 +247,16 @@ impl Grammar {
         self.end_value().then_some(Event::Done)
     }
 
+    /// A string that nobody wants has ended; tells whether it is a value of the watched level.
+    #[inline(always)]
+    fn end_string(&mut self) -> bool {
+        if matches!(self.state, State::InName) {
+            self.state = State::Colon;
+            return false;
+        }
+        self.end_value()
+    }
+
     /// A value has ended; tells whether it is one of the watched level.
     #[inline(always)]
     fn end_value(&mut self) -> bool {
@@ -253,13 +265,17 @@ impl Grammar {
     }
 
     /// Takes a byte of a literal, and tells whether it was the last.
-    fn literal(&mut self, rest: &'static [u8], byte: u8, pos: usize) -> Result<bool, Fault> {
-        let Some((expected, rest)) = rest.split_first().filter(|(expected, _)| **expected == byte) else {
-            return Err(Fault::found(pos, "`true`, `false` or `null`", byte));
+    fn literal(&mut self, literal: Literal, length: u8, byte: u8, pos: usize) -> Result<bool, Fault> {
+        let text: &[u8] = match literal {
+            Literal::True => b"true",
+            Literal::False => b"false",
+            Literal::Null => b"null",
         };
-        debug_assert_eq!(*expected, byte);
-        self.state = State::InLiteral(rest);
-        Ok(rest.is_empty())
+        if text.get(usize::from(length)) != Some(&byte) {
+            return Err(Fault::found(pos, "`true`, `false` or `null`", byte));
+        }
+        self.state = State::InLiteral(literal, length + 1);
+        Ok(usize::from(length) + 1 == text.len())
     }
 }
 

@@ -102,6 +102,13 @@ impl Text {
             while let Some(&byte) = chunk.get(pos)
                 && (byte >= 0x80 || !self.utf8.is_between())
             {
+                // Two bytes make most letters that are not ASCII.
+                if self.utf8.is_between()
+                    && let Some([0xC2..=0xDF, 0x80..=0xBF]) = chunk.get(pos..pos + 2)
+                {
+                    pos += 2;
+                    continue;
+                }
                 if !self.utf8.push(byte) {
                     return (pos, Some(Fault::found(pos, "UTF-8", byte)));
                 }

@@ -113,6 +113,7 @@ fn frame_split(body: &[u8], size: usize) -> Outcome {
 /// The decoder on one item: what it reads has to be what `serde_json` makes of the whole item.
 fn check_item(raw: &str, plain: Option<&(String, String)>) {
     let item = json::item(raw.as_bytes());
+    assert_eq!(item, json::decode::general(raw.as_bytes()), "the short way comes to the same: {raw}");
     let Ok(serde_json::Value::Object(members)) = serde_json::from_str(raw) else { return };
     let Ok(Item { email, .. }) = item else { return };
     match members.get("email") {

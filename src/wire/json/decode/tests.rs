@@ -1,0 +1,132 @@
+use super::*;
+
+fn text(text: &str) -> Scalar<'_> {
+    Scalar::Text(Cow::Borrowed(text))
+}
+
+#[test]
+fn an_item_has_the_fields_of_every_mode() {
+    let raw = br#" {"email":"a@b.c","phone":"+7","profile_id":"6606","field_value":42,"provider":"p",
+        "subscription_id":"s\u0041\/", "custom_data": {"n": 1.50, "n": -0}, "other": [{"email": 1}], "": null} "#;
+    let expected = Item {
+        email: text("a@b.c"),
+        phone: text("+7"),
+        profile_id: text("6606"),
+        field_value: Scalar::Integer("42"),
+        provider: text("p"),
+        subscription_id: text("sA/"),
+        custom_data: ObjectText::Object(Cow::Borrowed(r#"{"n": 1.50, "n": -0}"#)),
+    };
+    assert_eq!(item(raw), Ok(expected));
+    assert_eq!(item(b"{}"), Ok(Item::default()));
+    assert_eq!(item(br#"{"email":null,"custom_data":null}"#), Ok(Item::default()));
+    assert_eq!(item(br#"{"e\u006dail":"x"}"#).unwrap().email, text("x"), "names may hold escapes");
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_its_fields_fault() {
+    for wrong in ["1.0", "1e3", "-0.0", "1E+2", "[]", "{}", r#"["a"]"#, r#""\ud800""#, r#""\udc00\ud800""#] {
+        let raw = format!(r#"{{"field_value":{wrong},"email":"e","custom_data":[]}}"#);
+        let item = item(raw.as_bytes()).unwrap();
+        assert_eq!(item.field_value, Scalar::WrongType, "{wrong}");
+        assert_eq!((item.email, item.custom_data), (text("e"), ObjectText::WrongType));
+    }
+}
+
+#[test]
+fn integers_keep_their_digits() {
+    for digits in ["0", "-0", "-17", "9007199254740993", "123456789012345678901234567890"] {
+        assert_eq!(scalar(digits.as_bytes()), Scalar::Integer(digits));
+    }
+}
+
+#[test]
+fn what_is_no_object_or_says_a_thing_twice_is_no_item() {
+    for raw in [
+        "null",
+        "1",
+        r#""email""#,
+        "[]",
+        r#"[{"email":"a"}]"#,
+        r#"{"email":"a","email":"a"}"#,
+        r#"{"email":null,"e\u006dail":"a"}"#,
+        r#"{"custom_data":{},"custom_data":{}}"#,
+        r#"{"email":"a"} {}"#,
+        r#"{"email":"#,
+        "",
+    ] {
+        assert_eq!(item(raw.as_bytes()), Err(NotAnItem), "{raw}");
+    }
+    assert_eq!(item(b"{\"email\":\"\xFF\"}"), Err(NotAnItem));
+    assert!(item(br#"{"other":1,"other":2}"#).is_ok(), "an unknown member may stand twice");
+    let lone = br#"{"\ud800":1,"\udfff":"\ud800","email":"a"}"#;
+    assert_eq!(item(lone).unwrap().email, text("a"), "names and values that nobody reads may be no text");
+}
+
+#[test]
+fn a_scalar_is_what_it_is() {
+    assert_eq!(scalar(br#""""#), text(""));
+    assert_eq!(scalar("\"é\"".as_bytes()), text("é"));
+    assert_eq!(scalar(br#""\"\ud83d\ude00\n""#), text("\"😀\n"));
+    assert_eq!(scalar(b"null"), Scalar::Absent);
+    assert_eq!(scalar(b"true"), Scalar::Boolean(true));
+    assert_eq!(scalar(b"false"), Scalar::Boolean(false));
+    // None of these comes from the framer; none may panic.
+    for raw in [&b""[..], b"\"", b"-", b"\xFF", b"\"\\\"", b"nul", b"{", b"+1"] {
+        assert_eq!(scalar(raw), Scalar::WrongType, "{raw:?}");
+    }
+}
+
+#[test]
+fn an_object_is_kept_as_it_came() {
+    let raw = r#"{ "b": 1.0, "a": 10000000000000000000000, "é": "\u00e9\ud800" }"#;
+    assert_eq!(object(raw.as_bytes()), ObjectText::Object(Cow::Borrowed(raw)));
+    assert_eq!(object(b"null"), ObjectText::Absent);
+    for wrong in ["[]", "\"{}\"", "1", "true", ""] {
+        assert_eq!(object(wrong.as_bytes()), ObjectText::WrongType, "{wrong}");
+    }
+}
+
+/// What `item` makes of a text, by both of its ways where both can be gone.
+fn both(raw: &str) -> Result<Item<'_>, NotAnItem> {
+    let general = general(raw.as_bytes());
+    if let Some(flat) = flat(raw.as_bytes()) {
+        assert_eq!(flat, general, "{raw}");
+    }
+    assert_eq!(item(raw.as_bytes()), general, "{raw}");
+    general
+}
+
+#[test]
+fn both_ways_come_to_the_same() {
+    let values = [
+        "\"\"",
+        "\"a\"",
+        "\"Иван\"",
+        "\"a\\n\"",
+        "0",
+        "-0",
+        "-12",
+        "12",
+        "1.5",
+        "1e3",
+        "01",
+        "-",
+        "null",
+        "{}",
+        "[]",
+        "x",
+    ];
+    let names = ["email", "custom_data", "field_value", "other", "", "e\\u006dail", "имя"];
+    for (name, value) in names.iter().flat_map(|name| values.map(|value| (name, value))) {
+        for (other, second) in [("phone", "\"p\""), (*name, "\"p\""), (*name, "7"), ("x", "1")] {
+            let _ = both(&format!("{{\"{name}\":{value}}}"));
+            let _ = both(&format!("{{ \"{name}\" : {value} , \"{other}\" : {second} }}"));
+            let _ = both(&format!("{{\"{other}\":{second},\"{name}\":{value}}} "));
+            let _ = both(&format!("{{\"{other}\":{second},\"{name}\":{value},}}"));
+        }
+    }
+    assert!(flat(br#"{"email":"a","phone":"b","field_value":-7,"x":""}"#).is_some());
+    assert!(flat(b"{}").is_some());
+    assert_eq!(flat(br#"{"email":"a","email":"b"}"#), Some(Err(NotAnItem)));
+}
