@@ -6,18 +6,13 @@ mod secret;
 mod store;
 mod tokens;
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::{fmt, fs, path::PathBuf, process::ExitCode, time::SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 use store::{Kv, Local, Wrangler};
 use trigger_launch::access::Scope;
 
-/// Where wrangler keeps the local state.
+/// Where wrangler keeps the local state, below the checkout.
 const DEFAULT_STATE: &str = ".wrangler/state";
 
 #[derive(Parser)]
@@ -135,8 +130,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    let state = arguments.persist_to.clone().unwrap_or_else(|| DEFAULT_STATE.into());
-    fs::create_dir_all(&state).map_err(|error| Failure(format!("{}: {error}", state.display())))?;
+    let state = arguments.persist_to.clone().unwrap_or_else(|| root().join(DEFAULT_STATE));
+    let state = std::path::absolute(&state).and_then(|path| fs::create_dir_all(&path).map(|()| path));
+    let state = state.map_err(|error| Failure(format!("the folder of the local state: {error}")))?;
+    let vars = root().join(secret::FILE);
     let now = now()?;
     let store = || -> Outcome<Box<dyn Kv>> {
         Ok(if arguments.remote { Box::new(Wrangler::remote()?) } else { Box::new(Local::start(&state)?) })
@@ -153,24 +150,27 @@ fn run(arguments: &Arguments) -> Outcome {
             eprintln!("{name}: {values} revoked; it stops working in about 90 seconds at the most, as a rule.");
         }
         Command::Profiles(ProfilesCommand::Import { file, database }) => {
-            let key = secret::index_key(arguments.remote, Path::new(secret::FILE), &state)?;
-            profiles::import_file(store()?.as_mut(), &caller_path(file), key, *database, &state, now)?;
+            let key = secret::index_key(arguments.remote, &vars, &state)?;
+            profiles::import_file(store()?.as_mut(), file, key, *database, &state, now)?;
         }
         Command::Demo if arguments.remote => return Err(Failure::new("demo data is for the local state alone")),
         Command::Demo => {
-            let key = secret::index_key(false, Path::new(secret::FILE), &state)?;
+            let key = secret::index_key(false, &vars, &state)?;
             println!("{}", demo::load(store()?.as_mut(), key, &state, now)?);
         }
         Command::Key => {
-            secret::index_key(arguments.remote, Path::new(secret::FILE), &state)?;
+            secret::index_key(arguments.remote, &vars, &state)?;
         }
     }
     Ok(())
 }
 
-/// A file that was named where the caller stands: npm runs its scripts at the top of the checkout.
-fn caller_path(file: &Path) -> PathBuf {
-    std::env::var_os("INIT_CWD").map_or_else(|| file.to_owned(), |folder| Path::new(&folder).join(file))
+/// The checkout, in which wrangler and its settings are: cargo says where, and a caller without it stands there.
+fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .or_else(|| std::env::current_dir().ok())
+        .unwrap_or_default()
 }
 
 /// Milliseconds since 1970.

@@ -72,13 +72,11 @@ fn fill(
     text: &[u8],
     row: &mut Row,
 ) -> Result<Checked, ImportError> {
-    let Ok(text) = std::str::from_utf8(text) else { return Ok(Err("not UTF-8".into())) };
+    let Ok(text) = std::str::from_utf8(text.trim_ascii_end()) else { return Ok(Err("not UTF-8".into())) };
     let members = match serde_json::from_str(text) {
         Ok(Members(members)) => members,
-        Err(error) => {
-            // The line that serde names is the text's own, always the first.
-            return Ok(Err(format!("not a JSON object: column {} of the line", error.column()).into()));
-        }
+        Err(error) if error.is_data() => return Ok(Err("not a JSON object".into())),
+        Err(error) => return Ok(Err(format!("not JSON: column {}", error.column()).into())),
     };
     for (name, value) in members {
         if !columns.contains_key(name.as_ref()) {

@@ -54,7 +54,7 @@ impl Column {
                 }
                 Some(("custom", field)) => (Class::Custom, Section::Profiles, field),
                 Some(("custom_sub", field)) => (Class::CustomSub, Section::Subscriptions, field),
-                _ => return Ok(Err(format!("unknown column {name:.80}: known are {KNOWN}").into())),
+                _ => return Ok(Err(format!("unknown column \"{name:.80}\"; there are {KNOWN}").into())),
             },
         };
         let keys = Keys { class, field_name: field.into(), field: importer.field(class, field)?, section };

@@ -1,1 +1,297 @@
+//! Importing: what is read and refused, and that what was imported is found and nothing else.
 
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, ROW_LIMIT},
+    profiles::bucket::{Found, find},
+};
+
+type Buckets = BTreeMap<(Class, String, u32), String>;
+
+fn key() -> IndexKey {
+    IndexKey::new(&"k".repeat(32)).unwrap()
+}
+
+/// Imports a file, spilling often.
+fn try_import(file: &[u8], run: usize) -> Result<(Buckets, Built, Rows, Vec<Refused>), ImportError> {
+    let mut importer = Importer::new(key(), run);
+    let mut refused = Vec::new();
+    let rows = importer.read(file, |row| refused.push(row))?;
+    let mut buckets = Buckets::new();
+    let mut planned = Vec::new();
+    let begin = |classes: &[ClassIndex]| {
+        planned = classes.to_vec();
+        Ok(())
+    };
+    let built = importer.build(begin, |index, number, text| {
+        assert!(buckets.insert((index.class, index.field.clone(), number), text).is_none());
+        Ok(())
+    })?;
+    assert_eq!(planned.len(), built.classes.len());
+    for index in &built.classes {
+        let texts: Vec<&String> =
+            (0..index.buckets).map(|number| &buckets[&(index.class, index.field.clone(), number)]).collect();
+        assert_eq!(texts.iter().map(|text| text.len() as u32).max(), Some(index.largest));
+        assert!(planned.iter().any(|p| (p.class, &p.field, p.buckets) == (index.class, &index.field, index.buckets)));
+    }
+    assert_eq!(built.classes.iter().map(|index| index.buckets as usize).sum::<usize>(), buckets.len());
+    Ok((buckets, built, rows, refused))
+}
+
+fn import(file: &str) -> (Buckets, Built, Rows, Vec<Refused>) {
+    try_import(file.as_bytes(), 7).unwrap()
+}
+
+fn look_up((buckets, built): (&Buckets, &Built), class: Class, field: &str, section: Section, value: &str) -> Found {
+    let of_class = if class == Class::Push { "" } else { field };
+    let Some(index) = built.classes.iter().find(|i| i.class == class && i.field == of_class) else {
+        return Found::NotFound;
+    };
+    let hash = key().hash(class, field, value);
+    find(&buckets[&(class, of_class.to_owned(), hash.bucket(index.buckets))], section, &hash).unwrap()
+}
+
+fn id(number: u8) -> String {
+    format!("{number:024x}")
+}
+
+fn found(number: u8) -> Found {
+    Found::Profile(ProfileId::parse(&id(number)).unwrap())
+}
+
+fn reasons(refused: &[Refused]) -> Vec<(u64, &str)> {
+    refused.iter().map(|row| (row.line, row.reason.as_str())).collect()
+}
+
+#[test]
+fn every_column_is_found_in_its_place() {
+    let csv = format!(
+        "profile_id,email,email_sub,phone,phone_sub,push_sub,custom:Custom_ID,custom_sub:tele;gram\r\n\
+         {},A@x.org;b@x.org, S@x.org ,+7 (900) 1,8-900,ios:a:b;android:c,003;AA,T\r\n",
+        id(1)
+    );
+    let ndjson = format!(
+        "{{\"profile_id\":{:?},\"email\":[\"A@x.org\",\"b@x.org\"],\"email_sub\":\" S@x.org \",\"phone\":\"+7 (900) 1\",\
+         \"phone_sub\":\"8-900\",\"push_sub\":[\"ios:a:b\",\"android:c\"],\"custom:Custom_ID\":[\"003\",\"AA\"],\
+         \"custom_sub:tele;gram\":\"T\"}}\n",
+        id(1)
+    );
+    let (buckets, built, rows, _) = import(&csv);
+    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 1, refused: 0 }, 1, 10));
+    let all = (&buckets, &built);
+    use Section::{Profiles, Subscriptions};
+    for (class, field, section, value) in [
+        (Class::Email, "", Profiles, "a@x.org"),
+        (Class::Email, "", Profiles, "b@x.org"),
+        (Class::Email, "", Subscriptions, "s@x.org"),
+        (Class::Phone, "", Profiles, "79001"),
+        (Class::Phone, "", Subscriptions, "8900"),
+        (Class::Push, "ios", Subscriptions, "a:b"),
+        (Class::Push, "android", Subscriptions, "c"),
+        (Class::Custom, "Custom_ID", Profiles, "003"),
+        (Class::Custom, "Custom_ID", Profiles, "AA"),
+        (Class::CustomSub, "tele;gram", Subscriptions, "T"),
+        (Class::ProfileId, "", Profiles, &id(1)),
+    ] {
+        assert_eq!(look_up(all, class, field, section, value), found(1), "{class:?} {value}");
+        let other = if section == Profiles { Subscriptions } else { Profiles };
+        assert_eq!(look_up(all, class, field, other, value), Found::NotFound, "{class:?} {value}");
+    }
+    let (from_ndjson, built_from_ndjson, ..) = import(&ndjson);
+    assert_eq!((from_ndjson, built_from_ndjson), (buckets, built));
+}
+
+#[test]
+fn rows_of_a_profile_are_merged_and_a_key_of_two_profiles_is_ambiguous() {
+    let csv = format!(
+        "profile_id,email,phone\n{a},x@x,1\n{a},x@x,2\n{b},y@x,2\n{b},Y@X;y@x,\n{c},y@x,3\n",
+        a = id(1),
+        b = id(2),
+        c = id(3)
+    );
+    for run in [1, 2, 100] {
+        let (buckets, built, ..) = try_import(csv.as_bytes(), run).unwrap();
+        assert_eq!((built.profiles, built.keys, built.ambiguous), (3, 5, 2));
+        let email = |value| look_up((&buckets, &built), Class::Email, "", Section::Profiles, value);
+        let phone = |value| look_up((&buckets, &built), Class::Phone, "", Section::Profiles, value);
+        assert_eq!([email("x@x"), email("y@x")], [found(1), Found::Ambiguous]);
+        assert_eq!([phone("1"), phone("2"), phone("3")], [found(1), Found::Ambiguous, found(3)]);
+    }
+}
+
+#[test]
+fn a_bad_row_of_csv_is_refused_whole_and_stops_nothing() {
+    let long = "x".repeat(1025);
+    let head = format!("\u{feff}profile_id,email,push_sub\n\n{},a@x,\r\n", id(1));
+    let rest =
+        format!("12,b@x,\n{i},c@x\n,d@x,\n{i},e@x,noprovider\n{i},{long},\n\"{i}\",\"f\n@x\",\n{i},g@x,\n", i = id(2));
+    let file = [head.as_bytes(), rest.as_bytes(), id(3).as_bytes(), b",\xFF,\n", id(4).as_bytes(), b",h@x,:"].concat();
+    let (buckets, built, rows, refused) = try_import(&file, 3).unwrap();
+    assert_eq!(
+        reasons(&refused),
+        [
+            (4, "profile_id: not 24 hexadecimal digits"),
+            (5, "2 fields where the header has 3"),
+            (6, "profile_id: not 24 hexadecimal digits"),
+            (7, "push_sub: not provider:subscription_id"),
+            (8, "email: a value is longer than 1024 bytes"),
+            (12, "not UTF-8"),
+            (13, "push_sub: not provider:subscription_id"),
+        ]
+    );
+    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 3, refused: 7 }, 2, 3));
+    let email = |value| look_up((&buckets, &built), Class::Email, "", Section::Profiles, value);
+    assert_eq!(
+        [email("a@x"), email("e@x"), email("f\n@x"), email("g@x")],
+        [found(1), Found::NotFound, found(2), found(2)]
+    );
+}
+
+#[test]
+fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
+    let long = format!("{{\"profile_id\":\"{}\",\"x\":\"{}\"}}", id(1), "x".repeat(ROW_LIMIT));
+    let i = id(1);
+    let lines = [
+        &format!(r#"{{"profile_id":"{i}","email":"a@x","custom:n":[1,-2,"3"],"phone":null,"email_sub":[]}}"#),
+        "",
+        r#"{"profile_id":"12"}"#,
+        r#"{"email":"b@x"}"#,
+        r#"["profile_id"]"#,
+        "{",
+        &format!(r#"{{"profile_id":"{i}","email":5}}"#),
+        &format!(r#"{{"profile_id":"{i}","email":["c@x",["d@x"]]}}"#),
+        &format!(r#"{{"profile_id":"{i}","custom:n":1.5}}"#),
+        &format!(r#"{{"profile_id":["{i}"]}}"#),
+        &format!(r#"{{"profile_id":"{i}","profile_id":"{i}"}}"#),
+        &format!(r#"{{"profile_id":"{i}","name":"x"}}"#),
+        &format!(r#"{{"profile_id":"{i}","email":"\ud800"}}"#),
+        &long,
+        &format!(r#"{{"profile_\u0069d":"{}","em\u0061il":"\u0065@x"}}"#, id(2)),
+    ];
+    let (buckets, built, rows, refused) = import(&lines.join("\n"));
+    assert_eq!(
+        reasons(&refused),
+        [
+            (3, "profile_id: not 24 hexadecimal digits"),
+            (4, "profile_id: missing"),
+            (5, "not a JSON object"),
+            (6, "not JSON: column 1"),
+            (7, "email: not a string or an array of strings"),
+            (8, "email: not a string or an array of strings"),
+            (9, "custom:n: not a string, an integer, or an array of them"),
+            (10, "profile_id: not a string"),
+            (11, "profile_id: given twice"),
+            (12, &format!("unknown column \"name\"; there are {}", row::KNOWN)),
+            (13, "email: not a string or an array of strings"),
+            (14, "longer than 1048576 bytes"),
+        ]
+    );
+    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 2, refused: 12 }, 2, 5));
+    let all = (&buckets, &built);
+    assert_eq!(look_up(all, Class::Custom, "n", Section::Profiles, "-2"), found(1));
+    assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "e@x"), found(2));
+    assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "c@x"), Found::NotFound);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_costs_one_row_and_no_memory() {
+    let rest = format!("{},x@x\n", id(2)).repeat(50_000);
+    let (_, built, rows, refused) = import(&format!("profile_id,email\n{},a@x\n{},\"b@x\n{rest}", id(1), id(2)));
+    let reason = "longer than 1048576 bytes (a quote that is not closed?)";
+    assert_eq!((reasons(&refused), rows.taken, built.profiles), (vec![(3, reason)], 1, 1));
+}
+
+#[test]
+fn a_header_that_is_not_understood_is_refused_before_any_row() {
+    let refused = |header: &str| try_import(format!("{header}\n").as_bytes(), 9).err().map(|error| error.0);
+    let unknown = format!("the header: unknown column \"name\"; there are {}", row::KNOWN);
+    assert_eq!(refused("profile_id,name").as_deref(), Some(unknown.as_str()));
+    assert_eq!(refused("email").as_deref(), Some("the header lacks the column profile_id"));
+    assert_eq!(refused("profile_id,email,email").as_deref(), Some("the header has the column email twice"));
+    assert!(refused("profile_id,custom:").is_some());
+    assert!(refused("profile_id,other:x").is_some());
+    assert_eq!(refused("\n \n").as_deref(), Some("the file is empty"));
+    assert!(refused(&format!("profile_id,{}", vec!["custom:a"; 2_000].join(","))).is_some());
+    let many: Vec<String> = (0..=FIELDS_LIMIT).map(|i| format!("custom:{i}")).collect();
+    assert!(refused(&format!("profile_id,{}", many.join(","))).unwrap().contains("more than 1000 custom fields"));
+}
+
+#[test]
+fn the_number_of_buckets_keeps_every_launch_within_its_reads() {
+    use super::build::buckets;
+    for class in [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub] {
+        assert_eq!(buckets(class, 1).unwrap(), 1);
+        assert_eq!(buckets(class, 1_000_000).unwrap(), 7_813);
+        let classes = if matches!(class, Class::Email | Class::Phone) { 2 } else { 1 };
+        for keys in [3_000_000, 10_000_000, 50_000_000] {
+            let buckets = buckets(class, keys).unwrap() as usize;
+            assert!(classes * buckets.div_ceil(BULK_KEYS) <= BULK_READS_LIMIT);
+            assert!(keys as usize * 32 / buckets < BUCKET_LIMIT);
+        }
+        assert!(buckets(class, 200_000_000).is_err());
+    }
+}
+
+/// Few values, so that they meet.
+fn value() -> impl Strategy<Value = String> {
+    "[ab;:\", \u{e9}\u{df}@A\n]{0,4}"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_imported_is_found_and_nothing_else(
+        rows in prop::collection::vec((0..6_u8, prop::collection::vec(value(), 0..4)), 1..40),
+        run in 1..20_usize,
+        others in prop::collection::vec(value(), 8),
+    ) {
+        let mut lines = String::new();
+        let mut expected: HashMap<String, Vec<u8>> = HashMap::new();
+        for (profile, values) in &rows {
+            let row = serde_json::json!({ "profile_id": id(*profile), "custom:f": values });
+            lines.push_str(&format!("{row}\n"));
+            for value in values {
+                expected.entry(value.clone()).or_default().push(*profile);
+            }
+        }
+        let (buckets, built, ..) = try_import(lines.as_bytes(), run).unwrap();
+        for value in expected.keys().chain(&others) {
+            let profiles = expected.get(value).filter(|_| !value.is_empty());
+            let expected = match profiles {
+                None => Found::NotFound,
+                Some(all) if all.iter().all(|other| *other == all[0]) => found(all[0]),
+                Some(_) => Found::Ambiguous,
+            };
+            prop_assert_eq!(look_up((&buckets, &built), Class::Custom, "f", Section::Profiles, value), expected);
+        }
+    }
+
+    #[test]
+    fn csv_and_ndjson_of_the_same_make_the_same_index(
+        rows in prop::collection::vec((0..6_u8, "[ab@A \"\n,]{0,5}", "[ab:c]{1,2}x[ab:]{0,3}"), 1..30),
+    ) {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let mut csv = "email_sub,profile_id,custom:f\n".to_owned();
+        let mut ndjson = String::new();
+        for (profile, email, field) in &rows {
+            csv.push_str(&format!("{},{},{}\n", quoted(email), id(*profile), quoted(field)));
+            let row = serde_json::json!({ "profile_id": id(*profile), "email_sub": email, "custom:f": [field] });
+            ndjson.push_str(&format!("{row}\n"));
+        }
+        let (from_csv, built_from_csv, ..) = import(&csv);
+        let (from_ndjson, built_from_ndjson, ..) = import(&ndjson);
+        prop_assert_eq!((from_csv, built_from_csv), (from_ndjson, built_from_ndjson));
+    }
+
+    #[test]
+    fn no_file_makes_it_panic(file in "[profile_id,email\n\r\"{}:;0-9a\u{feff}]{0,200}") {
+        let _ = try_import(file.as_bytes(), 5);
+        let _ = try_import(format!("profile_id,email\n{file}").as_bytes(), 5);
+        let _ = try_import(format!("{{{file}").as_bytes(), 5);
+    }
+}
