@@ -65,12 +65,13 @@ const wrangler = createRequire(import.meta.url).resolve('wrangler');
 const { unstable_readConfig: readConfig } = await import(wrangler);
 const { Miniflare, convertV4MiniflareOptions } = createRequire(wrangler)('miniflare');
 
+/** @type {{ binding: string, id?: string }[]} */
 const namespaces = readConfig({ config: 'wrangler.toml' }).kv_namespaces;
 const simulator = new Miniflare(
   convertV4MiniflareOptions({
     modules: true,
     script: WORKER,
-    resourcePersistencePath: path.resolve(process.argv[2], 'v3'),
+    resourcePersistencePath: path.resolve(process.argv[2] ?? '.', 'v3'),
     kvNamespaces: Object.fromEntries(namespaces.map(({ binding, id }) => [binding, id ?? binding])),
   }),
 );

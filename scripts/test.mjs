@@ -1,14 +1,16 @@
 // `npm test`: every test, native and in the real runtime. Arguments go on to vitest.
 
 import { command, ended, PROJECT_NODE, inRoot, run, say, start, timed } from './run.mjs';
-import { buildAdmin } from './admin.mjs';
 import { buildWorker } from './build.mjs';
 
 async function main() {
   // Compiling everything at once keeps the cores busy while a program is linked or downloaded.
-  const compileTests = () => run('cargo', ['test', '--no-run', '--quiet'], { quiet: true });
+  const compileTests = async () => {
+    await run('cargo', ['test', '--no-run', '--quiet'], { quiet: true });
+    // The runtime tests make their profile indexes with it.
+    await run('cargo', ['build', '--bin', 'admin', '--quiet'], { quiet: true });
+  };
   await Promise.all([buildWorker(), timed('compiling the native tests', compileTests)]);
-  await buildAdmin();
 
   const native = await ended(start('cargo', ['test', '--quiet'], { stdio: 'inherit' }));
   const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', ...process.argv.slice(2)];

@@ -19,8 +19,8 @@ function lockedVersion(crate) {
   return /** @type {string} */ (entry[1]);
 }
 
-/** The toolchain of rust-toolchain.toml, by its name. rustup finds that file only below the checkout. */
-export const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
+/** The toolchain of rust-toolchain.toml, by its name. */
+const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
 
 /** Where the toolchain of rust-toolchain.toml is; none if it is not installed. */
 function sysroot() {

@@ -1,0 +1,77 @@
+// Profiles and tokens for a suite, made by the operator's own command line, in a checkout of its own: its state, its key
+// and its files are in a temporary folder.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Env } from './harness.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** What the command line and its helper look for where they run. */
+const LINKED = ['scripts', 'node_modules', 'wrangler.toml', 'rust-toolchain.toml'];
+/** One line of a helper's answer holds all values asked for. */
+const MAX_OUTPUT = 512 * 1024 * 1024;
+
+const execute = promisify(execFile);
+
+/** A place where the operator works, as they would in a checkout. */
+export class Operator {
+  private constructor(private readonly folder: string) {}
+
+  /** @param key what `PROFILE_INDEX_KEY` is to be */
+  static async start(key: string): Promise<Operator> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
+    await Promise.all(LINKED.map((name) => symlink(path.join(ROOT, name), path.join(folder, name))));
+    await writeFile(path.join(folder, '.dev.vars'), `PROFILE_INDEX_KEY=${key}\n`, { mode: 0o600 });
+    return new Operator(folder);
+  }
+
+  /** `npm run admin -- …`: what it printed. */
+  async admin(...args: string[]): Promise<string> {
+    const run = ['run', '--quiet', '--manifest-path', path.join(ROOT, 'Cargo.toml'), '--bin', 'admin', '--'];
+    const env = { ...process.env, INIT_CWD: this.folder };
+    const { stdout } = await execute('cargo', [...run, ...args], { cwd: this.folder, env, maxBuffer: MAX_OUTPUT });
+    return stdout;
+  }
+
+  /** `profiles import` of CSV or NDJSON. */
+  async importProfiles(database: number, content: string, kind: 'csv' | 'ndjson' = 'csv'): Promise<string> {
+    const file = path.join(this.folder, `profiles.${kind}`);
+    await writeFile(file, content);
+    return this.admin('profiles', 'import', file, '--database', String(database));
+  }
+
+  /** Puts all that was written so far into a running Worker's storage. */
+  async copyTo(env: Env): Promise<void> {
+    for (const namespace of ['PROFILES', 'ACCESS'] as const) {
+      const [keys] = await this.ask([{ op: 'list', namespace, prefix: '' }]);
+      const [values] = await this.ask([{ op: 'get', namespace, keys }]);
+      await Promise.all((keys ?? []).map((key, at) => env[namespace].put(key, values?.[at] ?? '')));
+    }
+  }
+
+  /** Removes the folder. */
+  async stop(): Promise<void> {
+    await rm(this.folder, { recursive: true });
+  }
+
+  /** Asks the command line's own helper, `scripts/kv.mjs`. */
+  private async ask(requests: object[]): Promise<string[][]> {
+    const state = path.join(this.folder, '.wrangler', 'state');
+    const options = { cwd: this.folder, maxBuffer: MAX_OUTPUT };
+    const answered = execute(process.execPath, ['scripts/kv.mjs', state], options);
+    answered.child.stdin?.end(requests.map((request) => `${JSON.stringify(request)}\n`).join(''));
+    const { stdout } = await answered;
+    return stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => {
+        const answer = JSON.parse(line) as { ok?: string[]; error?: string };
+        if (!answer.ok) throw new Error(answer.error);
+        return answer.ok;
+      });
+  }
+}
