@@ -25,7 +25,7 @@ pub const COMMAND: &str = "/command";
 pub const REPEATED: u16 = 208;
 /// Status of an answer that is a refusal.
 pub const REFUSED: u16 = 422;
-/// Header that tells the length of a stored launch, in bytes, so that room for it is reserved before it is read.
+/// Header that tells the length of a command or a stored launch, in bytes, so that room is reserved before it is read.
 pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";

@@ -3,6 +3,8 @@
 //! *Architecture invariant*: between the last byte of a commit message and the end of its transaction nothing is
 //! awaited, so no other request comes between what is checked and what is written.
 
+#![allow(missing_docs, reason = "the macro of the class makes functions that it does not document")]
+
 use std::{cell::Cell, rc::Rc};
 
 use futures_util::stream;

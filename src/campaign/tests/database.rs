@@ -110,7 +110,7 @@ impl Sql for Database {
 
     fn size(&self) -> u64 {
         let pages = |name: &str| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-        (pages("page_count").unwrap() * pages("page_size").unwrap()) as u64 + self.ballast.get()
+        (pages("page_count").unwrap() * pages("page_size").unwrap()).unsigned_abs() + self.ballast.get()
     }
 }
 

@@ -1,11 +1,19 @@
-use super::{Sample, hex};
+use proptest::prelude::*;
+
+use super::{NOON, Sample, hex};
 use crate::{
     campaign::{
-        layout::Layout,
-        message::{Commit, Repeated},
-        packed,
+        commands::{self, Command, Definition, Page, Refusal, Request, Thing},
+        head::{Attachment, Endpoint, Head, Part, Upload},
+        id::{LaunchId, RequestKey},
+        items::{Collector, ItemData, NotInOrder},
+        layout::{Layout, TOKEN_NAME_LIMIT},
+        message::{BadMessage, Commit, Repeated},
+        packed::{self, NotPacked, Packer, Runs},
+        time::rfc3339,
     },
-    outcome::Outcome,
+    outcome::{Counts, Outcome},
+    problem::Problem,
 };
 
 fn full() -> Sample {
@@ -68,4 +76,281 @@ fn what_is_sent_is_what_arrives() {
     assert_eq!(repeated.recipients(), sample.recipients);
     assert_eq!(packed::outcomes(repeated.outcomes()).collect::<Vec<_>>(), sample.outcomes);
     assert_eq!(repeated.head().launch_id, sample.launch_id());
+}
+
+#[test]
+fn a_message_that_is_cut_off_or_longer_is_no_message() {
+    let message = full().message();
+    for end in 0..message.len() {
+        assert!(Commit::decode(&message[..end]).is_err(), "cut off at {end}");
+    }
+    let longer = [message.as_slice(), &[0]].concat();
+    assert_eq!(Commit::decode(&longer), Err(BadMessage("cut off")));
+}
+
+#[test]
+fn a_message_with_any_bit_flipped_is_no_message() {
+    let message = full().message();
+    for position in 0..message.len() {
+        for bit in 0..8 {
+            let mut flipped = message.clone();
+            flipped[position] ^= 1 << bit;
+            assert!(Commit::decode(&flipped).is_err(), "bit {bit} of byte {position}");
+        }
+    }
+}
+
+/// What a caller of `encode` can get wrong is found there, and again by whoever reads a message.
+#[test]
+fn a_message_whose_parts_disagree_is_not_made() {
+    let refused = |change: fn(&mut Commit<'_>)| {
+        full().with_commit(|commit| {
+            let mut commit = commit.clone();
+            change(&mut commit);
+            commit.encode().unwrap_err().0
+        })
+    };
+    assert_eq!(refused(|commit| commit.head.counts.matched = 2), "recipients");
+    assert_eq!(refused(|commit| commit.recipients = &commit.recipients[1..]), "recipients");
+    assert_eq!(refused(|commit| commit.outcomes = &commit.outcomes[1..]), "outcomes");
+    assert_eq!(refused(|commit| commit.outcomes = &[0x80]), "outcomes");
+    assert_eq!(refused(|commit| commit.item_data.texts = "{}"), "item data");
+    assert_eq!(refused(|commit| commit.item_data.index = &[3, 0, 0, 0, 9, 0, 0, 0]), "item data");
+    assert_eq!(refused(|commit| commit.head.request_id = "another".to_owned()), "head");
+    let long_name = full().with_commit(|commit| {
+        let mut commit = commit.clone();
+        commit.head.token_name = "x".repeat(TOKEN_NAME_LIMIT + 1);
+        let key = RequestKey::new(&commit.head.token_name, &commit.head.request_id);
+        commit.head.launch_id = LaunchId::new(NOON, key, 1);
+        commit.encode()
+    });
+    assert_eq!(long_name, Err(BadMessage("head")));
+}
+
+#[test]
+fn a_head_with_files_is_pinned() {
+    let attachment = Attachment {
+        name: "a\"é".to_owned(),
+        content_type: "text/plain".to_owned(),
+        size: 7,
+        sha256: [0x0F; 32],
+        upload: Upload { upload_id: "up".to_owned(), parts: vec![Part { number: 1, etag: "tag".to_owned() }] },
+    };
+    let json = serde_json::to_string(&attachment).unwrap();
+    let expected = format!(
+        r#"{{"name":"a\"é","content_type":"text/plain","size":7,"sha256":"{}","upload":{{"upload_id":"up","parts":[{{"number":1,"etag":"tag"}}]}}}}"#,
+        "0f".repeat(32)
+    );
+    assert_eq!(json, expected);
+    assert_eq!(serde_json::from_str::<Attachment>(&json).unwrap(), attachment);
+    for bad in ["0f", &"0g".repeat(32), &"0F".repeat(32), &"00".repeat(33)] {
+        assert!(serde_json::from_str::<Attachment>(&json.replace(&"0f".repeat(32), bad)).is_err(), "{bad}");
+    }
+    // A head without files, fields that came later or in another order is read all the same.
+    let head = full().with_commit(|commit| commit.head.clone());
+    let json = serde_json::to_string(&Head { endpoint: Endpoint::Start, ..head }).unwrap();
+    assert!(json.contains(r#""endpoint":"start","#));
+    assert!(serde_json::from_str::<Head>(&json.replacen('{', r#"{"later":1,"#, 1)).is_ok());
+}
+
+#[test]
+fn a_launch_id_is_a_uuid_of_version_7_that_tells_its_time_and_its_request() {
+    let key = RequestKey::new("crm", "req-1");
+    let id = LaunchId::new(NOON, key, u64::MAX);
+    assert_eq!(id.to_string(), "01a20990-9500-7fff-bfff-ffdd9d0d1fc9");
+    assert_eq!((id.time(), id.key()), (NOON, key));
+    assert_eq!(LaunchId::parse(&id.to_string()), Some(id));
+    assert_ne!(LaunchId::new(NOON, key, 0), LaunchId::new(NOON, key, 1));
+    assert_ne!(RequestKey::new("crmr", "eq-1"), key);
+    assert_eq!(LaunchId::new(u64::MAX, key, 0).time(), (1 << 48) - 1);
+    for bad in [
+        "",
+        "01a20990-9500-7fff-bfff-ffdd9d0d1fc",
+        "01a20990-9500-7fff-bfff-ffdd9d0d1fc9a",
+        "01A20990-9500-7fff-bfff-ffdd9d0d1fc9",
+        "01a20990-9500-4fff-bfff-ffdd9d0d1fc9",
+        "01a20990-9500-7fff-ffff-ffdd9d0d1fc9",
+        "01a20990095007fff0bfff0ffdd9d0d1fc9a",
+        "01a20990-9500-7fff-bfff-ffdd9d0d1f-9",
+        "é1a20990-9500-7fff-bfff-ffdd9d0d1fc",
+    ] {
+        assert_eq!(LaunchId::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn times_read_as_rfc_3339() {
+    let known = [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+        (1_709_251_199_001, "2024-02-29T23:59:59.001Z"),
+        (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+        (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        (NOON, "2026-11-23T18:00:00.000Z"),
+        ((1 << 48) - 1, "10889-08-02T05:31:50.655Z"),
+    ];
+    for (time, text) in known {
+        assert_eq!(rfc3339(time), text);
+    }
+    assert!(!rfc3339(u64::MAX).is_empty());
+}
+
+#[test]
+fn packed_outcomes_are_pinned() {
+    let pack = |runs: &[(Outcome, u32)]| {
+        let mut packer = Packer::default();
+        for (outcome, length) in runs {
+            (0..*length).for_each(|_| packer.push(*outcome));
+        }
+        hex(&packer.finish())
+    };
+    assert_eq!(pack(&[]), "");
+    assert_eq!(pack(&[(Outcome::Matched, 300_000)]), "80be9201");
+    assert_eq!(pack(&[(Outcome::Malformed, 15), (Outcome::Duplicate, 16)]), "7f8101");
+    for bad in [&[0x00][..], &[0x07], &[0x80], &[0x88, 0x00], &[0xFF, 0xFF, 0xFF, 0xFF, 0x1F], &[0x88; 6]] {
+        assert_eq!(packed::counts(bad), Err(NotPacked), "{bad:?}");
+        assert_eq!(Runs::new(bad).count(), 1);
+    }
+}
+
+#[test]
+fn data_of_items_is_collected_in_order() {
+    let mut items = Collector::default();
+    assert_eq!(items.push(4, "{}"), Ok(()));
+    assert_eq!(items.push(4, "{}"), Err(NotInOrder));
+    assert_eq!(items.push(5, ""), Err(NotInOrder));
+    assert_eq!(items.push(9, "[]"), Ok(()));
+    assert_eq!(items.bytes(), 20);
+    assert_eq!(hex(items.view().index), "04000000020000000900000004000000");
+    assert_eq!(items.view().iter().collect::<Vec<_>>(), [(4, "{}"), (9, "[]")]);
+    assert!(items.view().is_sound(10));
+    assert!(!items.view().is_sound(9));
+    let index = items.view().index;
+    for bad in [
+        ItemData { index, texts: "{}[" },
+        ItemData { index, texts: "{}[]x" },
+        ItemData { index: &index[1..], texts: "{}[]" },
+        ItemData { index: &[0, 0, 0, 0, 1, 0, 0, 0], texts: "é" },
+    ] {
+        assert!(!bad.is_sound(10), "{bad:?}");
+    }
+}
+
+#[test]
+fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
+    let id = LaunchId::new(NOON, RequestKey::new("crm", "a"), 0);
+    let page = Page { after: None, limit: 100 };
+    let request = Request { token_name: "crm".to_owned(), request_id: "a".to_owned() };
+    let definition = Definition { id: 85, active: Some(false), ..Definition::default() };
+    let commands = [
+        (Command::Define(definition), r#"{"define":{"id":85,"name":null,"database":null,"active":false}}"#.to_owned()),
+        (Command::Read, r#""read""#.to_owned()),
+        (Command::Preflight(request), r#"{"preflight":{"token_name":"crm","request_id":"a"}}"#.to_owned()),
+        (Command::Launches(page), r#"{"launches":{"after":null,"limit":100}}"#.to_owned()),
+        (Command::Launch(id), format!(r#"{{"launch":"{id}"}}"#)),
+        (Command::Recipients(id, page), format!(r#"{{"recipients":["{id}",{{"after":null,"limit":100}}]}}"#)),
+        (Command::RecipientsStream(id), format!(r#"{{"recipients_stream":"{id}"}}"#)),
+        (Command::Report(id), format!(r#"{{"report":"{id}"}}"#)),
+    ];
+    for (command, json) in commands {
+        assert_eq!(serde_json::to_string(&command).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
+    }
+    let refusals = [
+        (Refusal::NotFound(Thing::Campaign), r#"{"not_found":"campaign"}"#, Problem::NotFound("trigger campaign")),
+        (Refusal::NotFound(Thing::Launch), r#"{"not_found":"launch"}"#, Problem::NotFound("launch")),
+        (Refusal::NotFound(Thing::Attachment), r#"{"not_found":"attachment"}"#, Problem::NotFound("attachment")),
+        (
+            Refusal::BadField("name: …".to_owned()),
+            r#"{"bad_field":"name: …"}"#,
+            Problem::BadField("name: …".to_owned()),
+        ),
+        (Refusal::RequestIdReused, r#""request_id_reused""#, Problem::RequestIdReused),
+        (Refusal::Expired { first: Some(7) }, r#"{"expired":{"first":7}}"#, Problem::Expired { first: Some(7) }),
+        (Refusal::Expired { first: None }, r#"{"expired":{"first":null}}"#, Problem::Expired { first: None }),
+        (Refusal::DatabaseFixed, r#""database_fixed""#, Problem::DatabaseFixed),
+        (Refusal::NotActive, r#""not_active""#, Problem::NotActive),
+        (Refusal::LogFull, r#""log_full""#, Problem::LogFull),
+        (Refusal::Busy, r#""busy""#, Problem::no_memory()),
+    ];
+    for (refusal, json, problem) in refusals {
+        assert_eq!(serde_json::to_string(&refusal).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Refusal>(json).unwrap(), refusal);
+        assert_eq!(Problem::from(refusal), problem);
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_named_with_their_range() {
+    let launches = |after, limit| Page::of_launches(after, limit);
+    assert_eq!(launches(None, None), Ok(Page { after: None, limit: 100 }));
+    assert_eq!(launches(Some("0"), Some("1000")), Ok(Page { after: Some(0), limit: 1000 }));
+    let refused = |what: &str| Err(Problem::BadField(what.to_owned()));
+    for limit in ["0", "1001", "", "+5", "-1", "1.0", "٣", "99999999999999999999"] {
+        assert_eq!(launches(None, Some(limit)), refused("limit: must be 1 to 1000"), "{limit}");
+    }
+    for after in ["", "-1", "9007199254740992", "x"] {
+        assert_eq!(launches(Some(after), None), refused("after: must be 0 to 9007199254740991"), "{after}");
+    }
+    assert_eq!(Page::of_recipients(None, None), Ok(Page { after: None, limit: 1000 }));
+    assert_eq!(Page::of_recipients(None, Some("50001")), refused("limit: must be 1 to 50000"));
+    let digest = [1; 32];
+    let same = commands::same_body((Endpoint::Start, &digest), (Endpoint::Start, &digest));
+    assert_eq!(same, Ok(()));
+    let other = commands::same_body((Endpoint::Start, &digest), (Endpoint::StartBatch, &digest));
+    assert_eq!(other, Err(Problem::RequestIdReused));
+}
+
+fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
+    let run = (0_u8..8, 1_usize..200).prop_map(|(number, length)| vec![Outcome::from_number(number).unwrap(); length]);
+    prop::collection::vec(run, 0..20).prop_map(|runs| runs.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_launch_arrives_as_it_was_sent(
+        outcomes in outcomes(),
+        content in prop::option::of("[a-zé\\PC]{1,40}"),
+        custom_data in prop::option::of("\\PC{1,40}"),
+        items in prop::collection::vec(prop::option::of("\\PC{1,20}"), 0..50),
+        request_id in "[!-~]{1,255}",
+    ) {
+        let matched = outcomes.iter().filter(|outcome| **outcome == Outcome::Matched).count();
+        let mut sample = Sample::of(&request_id, matched as u32);
+        sample.outcomes = outcomes;
+        sample.content = content;
+        sample.custom_data = custom_data;
+        sample.items = (0..matched as u32).zip(items).filter_map(|(index, text)| Some((index, text?))).collect();
+        let message = sample.message();
+        sample.with_commit(|commit| assert_eq!(Commit::decode(&message).as_ref(), Ok(commit)));
+    }
+
+    #[test]
+    fn outcomes_unpack_to_what_was_packed(outcomes in outcomes()) {
+        let mut packer = Packer::default();
+        let mut counts = Counts::default();
+        for outcome in &outcomes {
+            packer.push(*outcome);
+            counts.add(*outcome);
+        }
+        prop_assert_eq!(packer.counts(), counts);
+        let packed = packer.finish();
+        prop_assert!(packed.len() <= outcomes.len());
+        prop_assert_eq!(packed::counts(&packed), Ok(counts));
+        prop_assert_eq!(packed::outcomes(&packed).collect::<Vec<_>>(), outcomes);
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Commit::decode(&bytes).is_err());
+        let _ = Repeated::decode(bytes.clone());
+        let _ = packed::counts(&bytes);
+        let data = ItemData { index: &bytes, texts: "{}{}{}" };
+        let _ = (data.is_sound(5), data.iter().count());
+        let _ = LaunchId::parse(&String::from_utf8_lossy(&bytes));
+    }
 }
