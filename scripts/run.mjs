@@ -92,9 +92,9 @@ export async function run(program, args, { env = childEnv(), quiet = false } = {
   throw new Failure(`${path.basename(program)} ${args[0] ?? ''} failed with exit code ${code}`, code);
 }
 
-/** Ends what still runs; what does not listen within five seconds is killed. @param {NodeJS.Signals} signal */
-function endChildren(signal) {
-  for (const child of children) child.kill(signal);
+/** Ends what still runs; what does not listen within five seconds is killed. */
+function endChildren() {
+  for (const child of children) child.kill('SIGTERM');
   setTimeout(() => children.forEach((child) => child.kill('SIGKILL')), 5_000).unref();
 }
 
@@ -105,7 +105,7 @@ export async function command(main) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => {
       interrupted ??= signal;
-      endChildren(signal);
+      endChildren();
     });
   }
   try {
@@ -115,7 +115,7 @@ export async function command(main) {
       process.exitCode = 128 + os.constants.signals[interrupted];
       return;
     }
-    endChildren('SIGTERM');
+    endChildren();
     if (!(error instanceof Failure)) throw error;
     say(error.message);
     process.exitCode = error.code;
