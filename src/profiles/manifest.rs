@@ -58,11 +58,11 @@ pub struct ClassIndex {
     pub largest: u32,
 }
 
-/// A generation that is two behind.
+/// A generation that is two behind: no more than its name, since launches read this and do not need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {
-    /// The generation: what its keys are.
-    pub generation: Generation,
+    /// The generation's name.
+    pub name: String,
     /// Since when it is two behind, in milliseconds since 1970.
     pub since: u64,
 }
@@ -243,8 +243,7 @@ mod tests {
     #[test]
     fn the_json_stays_what_it_is() {
         let mut manifest = manifest();
-        manifest.previous = None;
-        manifest.retired.push(Retired { generation: generation("aa", &key("a")), since: 5 });
+        manifest.retired.push(Retired { name: "zz".into(), since: 5 });
         let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
         let generation = |name: &str, check: &str| {
             format!(
@@ -252,7 +251,7 @@ mod tests {
             )
         };
         let expected = format!(
-            r#"{{"format":1,"current":{},"retired":[{{"generation":{},"since":5}}]}}"#,
+            r#"{{"format":1,"current":{},"previous":{},"retired":[{{"name":"zz","since":5}}]}}"#,
             generation("bb", "873b8da9ed8e89981561f3c1c0ba3796"),
             generation("aa", "778f7fdcc80d3dffda680e0d40fb67e9"),
         );

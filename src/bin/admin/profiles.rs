@@ -159,11 +159,10 @@ fn read(kv: &mut dyn Kv, database: u64) -> Outcome<Option<Manifest>> {
 fn clean_up(kv: &mut dyn Kv, target: &Target<'_>, manifest: Option<&Manifest>) -> Outcome<Vec<String>> {
     let old = |since: u64| target.now.saturating_sub(since) >= RETIRED_MS;
     let mut removed = Vec::new();
-    for Retired { generation, since } in manifest.iter().flat_map(|manifest| &manifest.retired) {
+    for Retired { name, since } in manifest.iter().flat_map(|manifest| &manifest.retired) {
         if old(*since) {
-            let keys: Vec<String> = generation.bucket_keys(target.database).collect();
-            kv.delete(Namespace::Profiles, &keys)?;
-            removed.push(generation.name.clone());
+            remove(kv, target.database, name)?;
+            removed.push(name.clone());
         }
     }
     let markers = kv.list(Namespace::Profiles, &pending_prefix(target.database))?;
@@ -173,17 +172,22 @@ fn clean_up(kv: &mut dyn Kv, target: &Target<'_>, manifest: Option<&Manifest>) -
         let Some(dead) = dead.filter(|dead| old(dead.created)) else { continue };
         // An import that died after the manifest left its marker, but what it marks is in use.
         let in_use = manifest.is_some_and(|manifest| {
-            let retired = manifest.retired.iter().map(|retired| &retired.generation);
-            let known = std::iter::once(&manifest.current).chain(&manifest.previous).chain(retired);
-            known.into_iter().any(|known| known.name == dead.name)
+            let retired = manifest.retired.iter().map(|retired| &retired.name);
+            let usable = std::iter::once(&manifest.current).chain(&manifest.previous).map(|known| &known.name);
+            usable.chain(retired).any(|known| *known == dead.name)
         });
         if !in_use {
-            let keys = kv.list(Namespace::Profiles, &generation_prefix(target.database, &dead.name))?;
-            kv.delete(Namespace::Profiles, &keys)?;
+            remove(kv, target.database, &dead.name)?;
         }
         kv.delete(Namespace::Profiles, &[marker])?;
     }
     Ok(removed)
+}
+
+/// Removes the buckets of a generation that is not written to any more.
+fn remove(kv: &mut dyn Kv, database: u64, generation: &str) -> Outcome {
+    let keys = kv.list(Namespace::Profiles, &generation_prefix(database, generation))?;
+    kv.delete(Namespace::Profiles, &keys)
 }
 
 /// Writes the manifest, unless its current generation is no longer the one that this import began with.
@@ -198,6 +202,7 @@ fn publish(
     let now = read(kv, target.database)?;
     let name = |manifest: &Option<Manifest>| manifest.as_ref().map(|manifest| manifest.current.name.clone());
     if name(&now) != name(&before) {
+        // By their names: what was written a moment ago need not be listed yet.
         let keys: Vec<String> = generation.bucket_keys(target.database).collect();
         kv.delete(Namespace::Profiles, &keys)?;
         kv.delete(Namespace::Profiles, &[pending_key(target.database, &target.name)])?;
@@ -210,8 +215,8 @@ fn publish(
         Some(Manifest { current, previous, retired, .. }) => (Some(current), retired, previous),
         None => (None, Vec::new(), None),
     };
-    retired.retain(|retired| !removed.contains(&retired.generation.name));
-    retired.extend(behind.map(|generation| Retired { generation, since: target.now }));
+    retired.retain(|retired| !removed.contains(&retired.name));
+    retired.extend(behind.map(|generation| Retired { name: generation.name, since: target.now }));
     let manifest = Manifest { format: FORMAT, current: generation, previous, retired };
     kv.put(Namespace::Profiles, &[(manifest_key(target.database), manifest.to_json())])
 }

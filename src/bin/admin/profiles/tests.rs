@@ -72,8 +72,7 @@ fn generations_move_back_and_are_removed_two_behind_and_a_day_old() {
     import(&mut kv, "b", 2).unwrap();
     assert_eq!(manifest(&kv).previous.unwrap().name, "a");
     import(&mut kv, "c", DAY).unwrap();
-    let retired =
-        |kv: &Fake| manifest(kv).retired.iter().map(|r| (r.generation.name.clone(), r.since)).collect::<Vec<_>>();
+    let retired = |kv: &Fake| manifest(kv).retired.iter().map(|r| (r.name.clone(), r.since)).collect::<Vec<_>>();
     assert_eq!(retired(&kv), [("a".to_owned(), DAY)]);
     import(&mut kv, "d", 2 * DAY - 1).unwrap();
     assert_eq!(held(&kv).0, names(&["a", "b", "c", "d"]), "a day from when it was two behind");
