@@ -109,7 +109,8 @@ impl Recipients {
             piece.push('"');
             if let Some((_, end)) = entries.next_if(|(recipient, _)| *recipient == index) {
                 let text = data.texts.get(start..*end).ok_or_else(|| Broken::new("items' data is out of order"))?;
-                let _ = write!(piece, ",\"custom_data\":{text}");
+                piece.push_str(",\"custom_data\":");
+                self.push_json(text, piece);
                 start = *end;
             }
             piece.push('}');
@@ -119,6 +120,18 @@ impl Recipients {
         }
         self.next = until;
         Ok(())
+    }
+
+    /// The text as it was stored; but a line of NDJSON has to be one. In JSON a line break stands between tokens
+    /// only, never inside a string, so that a space in its place changes nothing.
+    fn push_json(&self, text: &str, piece: &mut String) {
+        match self.form {
+            Form::Page => piece.push_str(text),
+            Form::Lines => piece.extend(text.split_inclusive(['\n', '\r']).flat_map(|line| {
+                let kept = line.trim_end_matches(['\n', '\r']);
+                [kept, if kept.len() < line.len() { " " } else { "" }]
+            })),
+        }
     }
 
     /// The items' data of the recipients before `until`, or before an earlier one where it is too much at once.

@@ -1,7 +1,7 @@
 //! The Worker's client of the campaigns' objects.
 
 use js_sys::Uint8Array;
-use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response};
+use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, console_error};
 
 use crate::{
     campaign::{
@@ -41,7 +41,10 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(problem) => problem,
-            Failure::Lost(_) => Self::Unavailable("the campaign cannot be reached: retry later".into()),
+            Failure::Lost(why) => {
+                console_error!("campaign: {why}");
+                Self::Unavailable("the campaign cannot be reached: retry later".into())
+            }
         }
     }
 }

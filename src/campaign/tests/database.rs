@@ -1,6 +1,9 @@
 //! A real SQLite in memory, that binds integers as the object's runtime does: as floating point.
 
-use std::cell::Cell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use rusqlite::{Connection, params_from_iter, types};
 
@@ -20,6 +23,8 @@ pub struct Database {
     /// Added to the size.
     pub ballast: Cell<u64>,
     pub rows_written: Cell<u64>,
+    /// Every statement that was run.
+    pub seen: RefCell<BTreeSet<String>>,
 }
 
 impl Database {
@@ -29,6 +34,7 @@ impl Database {
             statements: Cell::new(u64::MAX),
             ballast: Cell::new(0),
             rows_written: Cell::new(0),
+            seen: RefCell::default(),
         }
     }
 
@@ -60,6 +66,12 @@ impl Database {
         dump
     }
 
+    /// How SQLite goes about a statement.
+    pub fn plan(&self, statement: &str) -> Vec<String> {
+        let mut query = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        query.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect()
+    }
+
     pub fn schema(&self) -> Vec<String> {
         let mut query = self.connection.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").unwrap();
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
@@ -73,6 +85,7 @@ impl Sql for Database {
         if left == 0 {
             return Err(Broken::new("the disk is gone"));
         }
+        self.seen.borrow_mut().insert(statement.to_owned());
         let values = bound.iter().map(|value| match *value {
             Bound::Null => types::Value::Null,
             Bound::Integer(value) => types::Value::Real(value as f64),

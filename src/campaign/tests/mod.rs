@@ -3,6 +3,7 @@
 mod commits;
 mod database;
 mod messages;
+mod model;
 mod reads;
 mod retention;
 

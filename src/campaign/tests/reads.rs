@@ -183,6 +183,18 @@ fn recipients_come_in_pages_with_their_own_data() {
 }
 
 #[test]
+fn a_recipient_is_one_line_also_where_its_data_came_in_several() {
+    let log = defined();
+    let sample = Sample { items: vec![(0, "{\r\n  \"a\\n\": 1.0\n}".to_owned())], ..Sample::new("a") };
+    commit(&log, &sample);
+    let id = sample.launch_id();
+    let line = "{\"index\":0,\"profile_id\":\"0102030405060708090a0b0c\",\"custom_data\":{    \"a\\n\": 1.0 }}\n";
+    assert_eq!(read(&log, &Command::RecipientsStream(id), NOON).unwrap(), line);
+    let page = read(&log, &Command::Recipients(id, Page { after: None, limit: 1 }), NOON).unwrap();
+    assert!(page.contains("{\r\n  \"a\\n\": 1.0\n}"), "a page has it as it came");
+}
+
+#[test]
 fn large_data_of_items_is_read_a_little_at_a_time() {
     let log = defined();
     let mut sample = Sample::of("a", 300);
