@@ -125,12 +125,10 @@ impl Recipients {
     /// The text as it was stored; but a line of NDJSON has to be one. In JSON a line break stands between tokens
     /// only, never inside a string, so that a space in its place changes nothing.
     fn push_json(&self, text: &str, piece: &mut String) {
-        match self.form {
-            Form::Page => piece.push_str(text),
-            Form::Lines => piece.extend(text.split_inclusive(['\n', '\r']).flat_map(|line| {
-                let kept = line.trim_end_matches(['\n', '\r']);
-                [kept, if kept.len() < line.len() { " " } else { "" }]
-            })),
+        if self.form == Form::Page || memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+            piece.push_str(text);
+        } else {
+            piece.extend(text.chars().map(|character| if matches!(character, '\n' | '\r') { ' ' } else { character }));
         }
     }
 
