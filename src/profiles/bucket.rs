@@ -84,7 +84,9 @@ impl<'a> Bucket<'a> {
             Section::Subscriptions => self.subscriptions,
         };
         let wanted = encode(hash.entry());
-        match entries.binary_search_by(|entry| halves(entry).0.cmp(&wanted)) {
+        // As numbers: the same order, and one comparison where bytes would take a call.
+        let number = u128::from_be_bytes(wanted);
+        match entries.binary_search_by(|entry| u128::from_be_bytes(halves(entry).0).cmp(&number)) {
             Ok(at) => match entries.get(at).map(|entry| halves(entry).1) {
                 Some(id) if id == *AMBIGUOUS => Ok(Found::Ambiguous),
                 Some(id) => decode(&id).map(|id| Found::Profile(ProfileId(id))).ok_or(Corrupt),

@@ -93,10 +93,10 @@ pub async fn find<S: BucketStore>(
     };
     let bucket_of = |item: u32| hash(item).bucket(index.buckets);
     let order = by_bucket(wanted, index.buckets, bucket_of);
-    let groups: Vec<&[u32]> = order.chunk_by(|a, b| bucket_of(*a) == bucket_of(*b)).collect();
+    let groups: Vec<&[Placed]> = order.chunk_by(|a, b| a.bucket == b.bucket).collect();
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
     let reads = groups.chunks(BULK_KEYS).map(|groups| {
-        let numbers = groups.iter().filter_map(|group| group.first()).map(|item| bucket_of(*item));
+        let numbers = groups.iter().filter_map(|group| group.first()).map(|placed| placed.bucket);
         let keys: Vec<String> = numbers.map(|number| format!("{prefix}{number}")).collect();
         async move { (groups, store.read(&keys).await) }
     });
@@ -109,7 +109,7 @@ pub async fn find<S: BucketStore>(
         for (group, text) in groups.iter().zip(texts) {
             let text = text.ok_or(LookupError::Missing)?;
             let bucket = Bucket::parse(&text)?;
-            for &item in *group {
+            for &Placed { item, .. } in *group {
                 answer(item, find_in(&bucket, search.sections, &hash(item))?);
             }
         }
@@ -121,7 +121,7 @@ pub async fn find<S: BucketStore>(
 pub fn working_bytes(search: &Search<'_>, wanted: usize) -> u64 {
     let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
     let buckets = (index.buckets as u64).min(wanted as u64);
-    let lists = 4 * wanted as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
+    let lists = size_of::<Placed>() as u64 * wanted as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
     let in_flight = (reads_at_once(index) * BULK_KEYS) as u64;
     lists + u64::from(index.largest) * buckets.min(in_flight)
 }
@@ -142,17 +142,25 @@ fn find_in(bucket: &Bucket<'_>, sections: &[Section], hash: &KeyHash) -> Result<
     Ok(Found::NotFound)
 }
 
+/// An item and its bucket: kept together, since hashes lie far apart once items are in the order of buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Placed {
+    bucket: u32,
+    item: u32,
+}
+
 /// The items in the order of their buckets. Many items are sorted by counting, which takes time and room for
 /// each bucket; few by comparing.
-fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Vec<u32> {
+fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Vec<Placed> {
+    let place = |&item: &u32| Placed { bucket: bucket_of(item), item };
     if wanted.len() < buckets as usize / 4 {
-        let mut order = wanted.to_vec();
-        order.sort_by_cached_key(|item| bucket_of(*item));
+        let mut order: Vec<Placed> = wanted.iter().map(place).collect();
+        order.sort_by_key(|placed| placed.bucket);
         return order;
     }
     let mut starts = vec![0_u32; buckets as usize];
-    for &item in wanted {
-        if let Some(count) = starts.get_mut(bucket_of(item) as usize) {
+    for placed in wanted.iter().map(place) {
+        if let Some(count) = starts.get_mut(placed.bucket as usize) {
             *count += 1;
         }
     }
@@ -160,11 +168,11 @@ fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Ve
     for start in &mut starts {
         next += std::mem::replace(start, next);
     }
-    let mut order = vec![0; wanted.len()];
-    for &item in wanted {
-        if let Some(start) = starts.get_mut(bucket_of(item) as usize) {
-            if let Some(place) = order.get_mut(*start as usize) {
-                *place = item;
+    let mut order = vec![Placed::default(); wanted.len()];
+    for placed in wanted.iter().map(place) {
+        if let Some(start) = starts.get_mut(placed.bucket as usize) {
+            if let Some(to) = order.get_mut(*start as usize) {
+                *to = placed;
             }
             *start += 1;
         }
