@@ -8,7 +8,7 @@
 //! | `lexer` | knows XML: turns bytes into tokens and checks that they are well-formed |
 //! | `tag`, `reference`, `chars` | the lexer's parts: whole tags, `&…;`, legal characters |
 //! | `direct` | the short way for an item of the common shape |
-//! | `held` | what is kept of a piece until the rest comes |
+//! | `capture`, `attachment_name`, `held` | what is kept of a piece until the rest comes |
 //! | `decode`, `object` | complete pieces to scalars, items and JSON (by `quick-xml`) |
 //!
 //! What is accepted is well-formed XML 1.0 in UTF-8 without a DTD. Namespaces are not looked at: `a:b` is a
@@ -17,6 +17,8 @@
 //! *Architecture Invariant:* the bytes alone decide what is handed on, never where the chunks end. A fault is
 //! found at the same byte, after the same pieces, in every chunking.
 
+mod attachment_name;
+mod capture;
 mod chars;
 mod decode;
 mod direct;

@@ -71,13 +71,30 @@ impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
 
     /// How many bytes there are before the first at which the run stops.
     pub fn length(bytes: &[u8]) -> usize {
-        let (blocks, _) = bytes.as_chunks::<BLOCK>();
-        let clean = |block: &&[u8; BLOCK]| !block.iter().fold(false, |stop, byte| stop | Self::stops(*byte));
-        let skipped = blocks.iter().take_while(clean).count().saturating_mul(BLOCK);
-        let rest = bytes.get(skipped..).unwrap_or_default();
         let stop = |byte: &u8| Self::STOPS.get(usize::from(*byte)).copied().unwrap_or(true);
-        skipped.saturating_add(rest.iter().position(stop).unwrap_or(rest.len()))
+        // Most runs are short: blocks pay only behind the first bytes.
+        let (head, tail) = bytes.split_at_checked(BLOCK).unwrap_or((bytes, &[]));
+        if let Some(length) = head.iter().position(stop) {
+            return length;
+        }
+        let clean = |block: &&[u8; BLOCK]| !block.iter().fold(false, |stop, byte| stop | Self::stops(*byte));
+        let blocks = tail.as_chunks::<BLOCK>().0.iter().take_while(clean).count();
+        let skipped = blocks.saturating_mul(BLOCK);
+        let rest = tail.get(skipped..).unwrap_or_default();
+        head.len().saturating_add(skipped).saturating_add(rest.iter().position(stop).unwrap_or(rest.len()))
     }
+}
+
+/// How many bytes at the start are whole characters of the usual sequences beyond ASCII. [`Utf8`] has the others.
+pub fn common_sequences(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let [0xC2..=0xDF, 0x80..=0xBF, behind @ ..]
+    | [0xE1..=0xEC, 0x80..=0xBF, 0x80..=0xBF, behind @ ..]
+    | [0xF0, 0x90..=0xBF, 0x80..=0xBF, 0x80..=0xBF, behind @ ..] = rest
+    {
+        rest = behind;
+    }
+    bytes.len() - rest.len()
 }
 
 /// A character of more than one byte, of which some may have come with an earlier chunk.

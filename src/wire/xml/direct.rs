@@ -1,4 +1,5 @@
-//! The short way for an item of the common shape: `<data><email>a@example.com</email></data>`.
+//! The short way for an item of the common shape, elements with plain character data:
+//! `<data><email>a@example.com</email></data>`.
 //!
 //! What is not exactly of that shape, or not wholly in the chunk, is left to the lexer, from the item's start;
 //! what comes of it is the same.
@@ -15,24 +16,30 @@ const NAME: usize = 64;
 pub fn items<S: Sink>(input: &mut Input<'_>, sink: &mut S) {
     while let Some((raw, plain, read)) = item(input.rest) {
         input.take(read);
-        sink.piece(Piece::Item { raw, plain: Some(plain) });
+        sink.piece(Piece::Item { raw, plain });
     }
 }
 
 /// The name and the value, if the content of an item is one element with nothing but plain character data.
-pub fn plain(raw: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn plain(raw: &[u8]) -> Option<Member<'_>> {
     member(raw).and_then(|(member, rest)| rest.is_empty().then_some(member))
 }
 
 type Member<'b> = (&'b [u8], &'b [u8]);
 
-/// One item: its content, its only member, and how many bytes it takes.
-fn item(bytes: &[u8]) -> Option<(&[u8], Member<'_>, usize)> {
+/// One item: its content, its member if it is the only one, and how many bytes the item takes.
+fn item(bytes: &[u8]) -> Option<(&[u8], Option<Member<'_>>, usize)> {
     let content = trim_start(bytes).strip_prefix(b"<data>")?;
-    let (member, behind) = member(content)?;
-    let raw = content.get(..content.len().checked_sub(behind.len())?)?;
-    let rest = behind.strip_prefix(b"</data>")?;
-    Some((raw, member, bytes.len().checked_sub(rest.len())?))
+    let (first, mut behind) = member(content)?;
+    let mut plain = Some(first);
+    loop {
+        if let Some(rest) = behind.strip_prefix(b"</data>") {
+            let raw = content.get(..content.len().checked_sub(behind.len())?)?;
+            return Some((raw, plain, bytes.len().checked_sub(rest.len())?));
+        }
+        (_, behind) = member(behind)?;
+        plain = None;
+    }
 }
 
 /// An element with nothing but plain character data, with the white space around it, and what is behind that.

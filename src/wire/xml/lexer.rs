@@ -3,9 +3,10 @@
 //! It never holds text, comments or CDATA. It holds a tag or processing instruction that a chunk cuts, and the
 //! names of the elements that are open, for as long as it needs them.
 
+mod bang;
 mod markup;
 
-use super::chars::{CDataRun, CommentRun, Run, TextRun, Utf8, is_white};
+use super::chars::{Run, TextRun, Utf8, common_sequences, is_white};
 use super::held::Held;
 use super::reference::Reference;
 use super::{Input, malformed};
@@ -63,7 +64,6 @@ enum State {
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const NO_ROOT: &str = "expected '<' before the root element";
-const CDATA: &[u8] = b"[CDATA[";
 
 /// See the module.
 #[derive(Debug)]
@@ -220,7 +220,8 @@ impl Lexer {
         }
         let begin = input.offset();
         let whole = input.rest;
-        let fault = self.text_run(input);
+        // Most often markup follows markup.
+        let fault = if input.next() == Some(b'<') && !self.utf8.is_open() { None } else { self.text_run(input) };
         let bytes = whole.get(..whole.len().saturating_sub(input.rest.len())).unwrap_or_default();
         if !bytes.is_empty() {
             return Ok(Some(Token::Text { begin, bytes }));
@@ -243,11 +244,12 @@ impl Lexer {
             if self.brackets == 2 && input.next() == Some(b'>') {
                 return Some("']]>' in character data");
             }
-            if let Some(fault) = self.characters(input, TextRun {}) {
-                return Some(fault);
-            }
+            let fault = self.characters(input, TextRun {});
             if input.rest.len() < before {
                 self.brackets = 0;
+            }
+            if fault.is_some() {
+                return fault;
             }
             if input.next() != Some(b']') || self.utf8.is_open() {
                 return None;
@@ -266,6 +268,9 @@ impl Lexer {
         loop {
             if !self.utf8.is_open() {
                 input.take(Run::<A, B, C, D>::length(input.rest));
+            }
+            if !self.utf8.is_open() && !input.take(common_sequences(input.rest)).is_empty() {
+                continue;
             }
             let byte = input.next()?;
             if byte >= 0x80 || self.utf8.is_open() {
@@ -295,88 +300,6 @@ impl Lexer {
             }
             Some(_) if self.rooted => Err(malformed(begin, "expected nothing behind the root element")),
             Some(_) => Err(malformed(begin, NO_ROOT)),
-        }
-    }
-
-    /// Tells what `<!` begins.
-    fn bang<'c>(&mut self, input: &mut Input<'c>) -> Lexed<'c> {
-        let at = input.offset();
-        let next = input.take(1);
-        self.state = match (self.state, next) {
-            (State::Bang, b"-") => State::BangDash,
-            (State::BangDash, b"-") => State::Comment(0),
-            (State::Bang, b"[") if !self.starts.is_empty() => State::BangCData(1),
-            (State::BangCData(seen), _) if CDATA.get(seen) == next.first() => match seen.saturating_add(1) {
-                all if all == CDATA.len() => State::CData(0),
-                more => State::BangCData(more),
-            },
-            (State::Bang, b"D") => return Err(malformed(self.begin, "a DTD (<!DOCTYPE): none is accepted")),
-            _ => return Err(malformed(at, "expected '<!--' or, inside the root element, '<![CDATA['")),
-        };
-        Ok(None)
-    }
-
-    fn comment<'c>(&mut self, hyphens: u8, input: &mut Input<'c>) -> Lexed<'c> {
-        let mut hyphens = hyphens;
-        loop {
-            let at = input.offset();
-            if hyphens == 2 {
-                if input.next() == Some(b'>') {
-                    input.take(1);
-                    self.state = State::Text;
-                    return Ok(None);
-                }
-                if input.next().is_some() {
-                    return Err(malformed(at, "'--' inside a comment"));
-                }
-            }
-            let before = input.rest.len();
-            if let Some(what) = self.characters(input, CommentRun {}) {
-                return Err(malformed(input.offset(), what));
-            }
-            if input.rest.len() < before {
-                hyphens = 0;
-            }
-            if input.rest.is_empty() {
-                self.state = State::Comment(hyphens);
-                return Ok(None);
-            }
-            input.take(1);
-            hyphens = hyphens.saturating_add(1);
-        }
-    }
-
-    fn cdata<'c>(&mut self, brackets: u8, input: &mut Input<'c>) -> Lexed<'c> {
-        let begin = input.offset();
-        match (brackets, input.next()) {
-            (2, Some(b'>')) => {
-                input.take(1);
-                self.state = State::Text;
-                return Ok(None);
-            }
-            (0 | 1, Some(b']')) if !self.utf8.is_open() => {
-                input.take(1);
-                self.state = State::CData(brackets.saturating_add(1));
-                return Ok(None);
-            }
-            // A bracket that turned out to be content, one at a time: they may be of an earlier chunk.
-            (1 | 2, Some(next)) => {
-                if next == b']' {
-                    input.take(1);
-                } else {
-                    self.state = State::CData(brackets.saturating_sub(1));
-                }
-                let begin = begin.saturating_sub(u64::from(brackets));
-                return Ok(Some(Token::Text { begin, bytes: b"]" }));
-            }
-            _ => {}
-        }
-        let whole = input.rest;
-        let fault = self.characters(input, CDataRun {});
-        let bytes = whole.get(..whole.len().saturating_sub(input.rest.len())).unwrap_or_default();
-        match fault {
-            Some(what) if bytes.is_empty() => Err(malformed(begin, what)),
-            _ => Ok((!bytes.is_empty()).then_some(Token::Text { begin, bytes })),
         }
     }
 

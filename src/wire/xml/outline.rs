@@ -1,10 +1,10 @@
 //! The outline of a request: which element is a field, an item or an attachment. It makes pieces of tokens.
 
+use super::attachment_name::AttachmentName;
+use super::capture::Capture;
 use super::chars::is_white;
-use super::held::Held;
 use super::lexer::{Lexer, Token};
 use super::{Input, direct, length, malformed};
-use crate::limits::ATTACHMENT_NAME_LIMIT;
 use crate::wire::{Endpoint, Field, FrameError, Piece, Sink};
 
 /// The element that decides what the bytes at hand are for.
@@ -51,7 +51,7 @@ struct Entry {
     name_seen: bool,
     data_seen: bool,
     has_text: bool,
-    name: Name,
+    name: AttachmentName,
 }
 
 impl Outline {
@@ -123,7 +123,7 @@ impl Outline {
 
     /// Holds nothing any longer.
     pub fn free<S: Sink>(&mut self, sink: &mut S) {
-        self.capture.held.free(sink);
+        self.capture.free(sink);
     }
 
     fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, array: bool, sink: &mut S) {
@@ -163,7 +163,7 @@ impl Outline {
             Place::Attach => sink.piece(Piece::AttachEnd),
             _ => {}
         }
-        self.capture.held.free(sink);
+        self.capture.free(sink);
         self.place = Place::Root;
     }
 
@@ -184,7 +184,7 @@ impl Outline {
         let right = !array;
         self.place = match (name, first) {
             (b"name", true) => {
-                self.entry.name = Name::default();
+                self.entry.name = AttachmentName::default();
                 Place::AttachName { right }
             }
             (b"name", false) => {
@@ -252,90 +252,5 @@ impl Outline {
             }
             _ => {}
         }
-    }
-}
-
-/// The content of a field or item, of which some may be in earlier chunks.
-#[derive(Debug, Default)]
-struct Capture {
-    begin: u64,
-    /// Up to where it is held.
-    held_to: u64,
-    limit: usize,
-    held: Held,
-    /// The sink refused to let it be held, or it is too long.
-    dropped: bool,
-}
-
-impl Capture {
-    fn begin(&mut self, begin: u64, limit: usize) {
-        (self.begin, self.held_to, self.limit, self.dropped) = (begin, begin, limit, false);
-    }
-
-    fn is_too_long(&self, end: u64) -> bool {
-        end.saturating_sub(self.begin) > length(self.limit)
-    }
-
-    /// Holds what is in the chunk; `surely`: up to there it is content without a doubt.
-    fn hold<S: Sink>(&mut self, surely: u64, input: &Input<'_>, sink: &mut S) {
-        if self.is_too_long(surely) {
-            self.dropped = true;
-            self.held.free(sink);
-        }
-        if !self.dropped {
-            self.dropped = !self.held.push(input.between(self.held_to, input.end()), sink);
-            self.held_to = input.end();
-        }
-    }
-
-    /// All of it, if it was not dropped; it ends at the offset `end`, perhaps in what is already held.
-    fn end<'a, S: Sink>(&'a mut self, end: u64, input: &Input<'a>, sink: &mut S) -> Option<&'a [u8]> {
-        if self.dropped {
-            return None;
-        }
-        if self.held.is_empty() {
-            return Some(input.between(self.begin, end));
-        }
-        if !self.held.push(input.between(self.held_to, end), sink) {
-            return None;
-        }
-        self.held.truncate(usize::try_from(end.saturating_sub(self.begin)).ok()?);
-        Some(self.held.bytes())
-    }
-}
-
-/// The name of an attachment, as it is put together.
-#[derive(Debug, Default)]
-struct Name {
-    bytes: Vec<u8>,
-    /// Where a line feed would belong to the carriage return before it.
-    behind_return: Option<u64>,
-    /// It has become too long.
-    full: bool,
-}
-
-impl Name {
-    /// Takes bytes that stand at the offset `at`, or in a reference.
-    fn push(&mut self, bytes: &[u8], at: Option<u64>) {
-        let mut at = at;
-        for byte in bytes {
-            let starts = *byte & 0xC0 != 0x80;
-            self.full |= starts && self.bytes.len() > ATTACHMENT_NAME_LIMIT;
-            if self.full {
-                return;
-            }
-            // However a line ended as sent, it ends in '\n'; but a reference stands for itself.
-            let joined = *byte == b'\n' && at.is_some() && at == self.behind_return;
-            let returned = *byte == b'\r' && at.is_some();
-            at = at.map(|at| at.saturating_add(1));
-            self.behind_return = if returned { at } else { None };
-            if !joined {
-                self.bytes.push(if returned { b'\n' } else { *byte });
-            }
-        }
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
 }

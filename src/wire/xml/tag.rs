@@ -12,7 +12,7 @@ const FEW: usize = 8;
 
 /// What a start tag says.
 pub struct StartTag<'t> {
-    pub name: &'t str,
+    pub name: &'t [u8],
     /// `array='true'` stands in it.
     pub array: bool,
     /// It ends in `/>`.
@@ -21,16 +21,21 @@ pub struct StartTag<'t> {
 
 /// Reads a start tag: `tag` is what stands behind its `<`, up to its `>`, and begins at the offset `at`.
 pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
+    if let Some(tag) = bare(tag) {
+        return Ok(tag);
+    }
     let mut cursor = Cursor::new(tag, at)?;
-    let name = cursor.name("expected the name of an element")?;
+    let name = cursor.name("expected the name of an element")?.as_bytes();
     let mut array = false;
+    let mut last: Option<&str> = None;
+    // Those before the last: of a tag with one attribute nothing has to be kept.
     let mut seen: Vec<&str> = Vec::new();
     loop {
         let white = cursor.white();
         match cursor.rest {
             ">" => break,
             "/>" => {
-                unique(seen, at)?;
+                unique(seen, last, at)?;
                 return Ok(StartTag { name, array, empty: true });
             }
             _ if !white => return Err(malformed(cursor.at, "expected white space, '/>' or '>' in a tag")),
@@ -40,19 +45,34 @@ pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
         let attribute = cursor.name("expected an attribute, '/>' or '>' in a tag")?;
         let value = cursor.equals_quoted()?;
         attribute_value(value, cursor.at.saturating_sub(length(value.len()).saturating_add(1)))?;
-        if seen.len() < FEW && seen.contains(&attribute) {
+        array |= attribute == "array" && value == "true";
+        if let Some(last) = last.replace(attribute) {
+            seen.push(last);
+        }
+        if seen.len() <= FEW && seen.contains(&attribute) {
             return Err(malformed(attribute_at, "an attribute that the tag already has"));
         }
-        array |= attribute == "array" && value == "true";
-        seen.push(attribute);
     }
-    unique(seen, at)?;
+    unique(seen, last, at)?;
     Ok(StartTag { name, array, empty: false })
 }
 
+/// The common tag: a name in ASCII and nothing else.
+fn bare(tag: &[u8]) -> Option<StartTag<'_>> {
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let (name, rest) = tag.split_at_checked(tag.iter().take_while(is_name).count())?;
+    let starts = name.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
+    match rest {
+        b">" if starts => Some(StartTag { name, array: false, empty: false }),
+        b"/>" if starts => Some(StartTag { name, array: false, empty: true }),
+        _ => None,
+    }
+}
+
 /// Whether no attribute stands there twice. Sorted, because a tag has room for thousands of them.
-fn unique(mut names: Vec<&str>, at: u64) -> Result<(), FrameError> {
+fn unique<'t>(mut names: Vec<&'t str>, last: Option<&'t str>, at: u64) -> Result<(), FrameError> {
     if names.len() > FEW {
+        names.extend(last);
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
             return Err(malformed(at, "a tag that has an attribute twice"));

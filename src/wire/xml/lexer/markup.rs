@@ -93,7 +93,7 @@ impl Lexer {
         }
         self.rooted = true;
         self.starts.push(self.names.bytes().len());
-        let kept = self.names.push(tag.name.as_bytes(), sink);
+        let kept = self.names.push(tag.name, sink);
         self.state = match (kept, tag.empty) {
             (false, _) => State::Blind,
             (true, true) => State::Emptied,

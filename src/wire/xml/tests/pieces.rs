@@ -102,6 +102,9 @@ fn items_of_every_shape() {
         item("<email a='1'>a</email>"),
         item("<имя>a</имя>"),
         item("<a>a</a><b>b</b>"),
+        item(" <a>a</a> <b></b>\n<a>\u{E9}</a> "),
+        item("<a>a</a><b>b</b><c/>"),
+        item("<a>a</a><b>&lt;</b>"),
         item("<a><b>c</b></a>"),
         item("<data><email>a</email></data>"),
     ];

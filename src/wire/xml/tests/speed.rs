@@ -1,7 +1,8 @@
 //! How fast it is. Nothing is asserted about time:
+//! (On Linux, where the time that a thread has had can be read.)
 //! `cargo test --release --lib xml::tests::speed -- --ignored --nocapture`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::limits::READ_BUFFER;
 use crate::wire::attachment_data::AttachmentDecoder;
@@ -47,18 +48,24 @@ impl Sink for Counter {
     }
 }
 
+/// The time that this thread has had of a processor: other load does not matter much then.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0))
+}
+
 fn measure(what: &str, body: &[u8], decode: bool) {
     let mut best = Duration::MAX;
     let mut sink = Counter::default();
     for _ in 0..7 {
         sink = Counter { decoder: decode.then(AttachmentDecoder::new), ..Counter::default() };
-        let begun = Instant::now();
+        let begun = processor_time();
         let mut framer = XmlFramer::new(Endpoint::Batch);
         for chunk in body.chunks(READ_BUFFER) {
             framer.feed(chunk, &mut sink).unwrap();
         }
         framer.finish(&mut sink).unwrap();
-        best = best.min(begun.elapsed());
+        best = best.min(processor_time() - begun);
     }
     let megabytes = body.len() as f64 / 1e6;
     let rate = megabytes / best.as_secs_f64();

@@ -1,0 +1,91 @@
+//! The lexer's part for comments and CDATA: nothing of them is held.
+
+use super::{Lexed, Lexer, State, Token};
+use crate::wire::xml::chars::{CDataRun, CommentRun};
+use crate::wire::xml::{Input, malformed};
+
+const CDATA: &[u8] = b"[CDATA[";
+
+impl Lexer {
+    /// Tells what `<!` begins.
+    pub(super) fn bang<'c>(&mut self, input: &mut Input<'c>) -> Lexed<'c> {
+        let at = input.offset();
+        let next = input.take(1);
+        self.state = match (self.state, next) {
+            (State::Bang, b"-") => State::BangDash,
+            (State::BangDash, b"-") => State::Comment(0),
+            (State::Bang, b"[") if !self.starts.is_empty() => State::BangCData(1),
+            (State::BangCData(seen), _) if CDATA.get(seen) == next.first() => match seen.saturating_add(1) {
+                all if all == CDATA.len() => State::CData(0),
+                more => State::BangCData(more),
+            },
+            (State::Bang, b"D") => return Err(malformed(self.begin, "a DTD (<!DOCTYPE): none is accepted")),
+            _ => return Err(malformed(at, "expected '<!--' or, inside the root element, '<![CDATA['")),
+        };
+        Ok(None)
+    }
+
+    pub(super) fn comment<'c>(&mut self, hyphens: u8, input: &mut Input<'c>) -> Lexed<'c> {
+        let mut hyphens = hyphens;
+        loop {
+            let at = input.offset();
+            if hyphens == 2 {
+                if input.next() == Some(b'>') {
+                    input.take(1);
+                    self.state = State::Text;
+                    return Ok(None);
+                }
+                if input.next().is_some() {
+                    return Err(malformed(at, "'--' inside a comment"));
+                }
+            }
+            let before = input.rest.len();
+            if let Some(what) = self.characters(input, CommentRun {}) {
+                return Err(malformed(input.offset(), what));
+            }
+            if input.rest.len() < before {
+                hyphens = 0;
+            }
+            if input.rest.is_empty() {
+                self.state = State::Comment(hyphens);
+                return Ok(None);
+            }
+            input.take(1);
+            hyphens = hyphens.saturating_add(1);
+        }
+    }
+
+    pub(super) fn cdata<'c>(&mut self, brackets: u8, input: &mut Input<'c>) -> Lexed<'c> {
+        let begin = input.offset();
+        match (brackets, input.next()) {
+            (2, Some(b'>')) => {
+                input.take(1);
+                self.state = State::Text;
+                return Ok(None);
+            }
+            (0 | 1, Some(b']')) if !self.utf8.is_open() => {
+                input.take(1);
+                self.state = State::CData(brackets.saturating_add(1));
+                return Ok(None);
+            }
+            // A bracket that turned out to be content, one at a time: they may be of an earlier chunk.
+            (1 | 2, Some(next)) => {
+                if next == b']' {
+                    input.take(1);
+                } else {
+                    self.state = State::CData(brackets.saturating_sub(1));
+                }
+                let begin = begin.saturating_sub(u64::from(brackets));
+                return Ok(Some(Token::Text { begin, bytes: b"]" }));
+            }
+            _ => {}
+        }
+        let whole = input.rest;
+        let fault = self.characters(input, CDataRun {});
+        let bytes = whole.get(..whole.len().saturating_sub(input.rest.len())).unwrap_or_default();
+        match fault {
+            Some(what) if bytes.is_empty() => Err(malformed(begin, what)),
+            _ => Ok((!bytes.is_empty()).then_some(Token::Text { begin, bytes })),
+        }
+    }
+}
