@@ -12,6 +12,7 @@
 //! | [`wire`] | framing a body as it arrives, decoding its pieces, writing replies |
 //! | [`profiles`] | keys, their hashes, the bucketed index and looking up in it |
 //! | [`campaign`] | the campaign's object: its log, the commit message, its commands |
+//! | [`http`] | the head of a request: path, headers |
 //! | [`access`] | tokens, scopes, databases |
 //! | [`launch`] | the use case, from a body to a reply, over ports |
 //! | `worker` | the shell: the only code that names the `worker` crate (wasm alone) |
@@ -44,6 +45,7 @@
 
 pub mod access;
 pub mod campaign;
+pub mod http;
 pub mod launch;
 pub mod limits;
 pub mod memory;

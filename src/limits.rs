@@ -23,6 +23,8 @@ pub const ITEM_DATA_LIMIT: usize = 64 * 1024;
 pub const ATTACHMENTS_LIMIT: usize = 100;
 /// Longest name of an attachment, in bytes of UTF-8.
 pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
+/// Bytes of a part of a multipart upload, of each but the last (the platform's least).
+pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
 /// Longest `Request-ID`, in characters.

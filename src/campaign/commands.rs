@@ -52,6 +52,8 @@ pub enum Command {
     RecipientsStream(LaunchId),
     /// What became of its items.
     Report(LaunchId),
+    /// The Worker has completed all its attachments: the alarm need not. Replies `{}`.
+    Completed(LaunchId),
 }
 
 /// The body of `PUT`: what is absent stays as it is.

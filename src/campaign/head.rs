@@ -67,6 +67,8 @@ pub struct Attachment {
 /// A multipart upload, complete but for its last step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
+    /// Where the bytes will be: the id of the attempt that stored them, and the number in `attach`.
+    pub key: String,
     /// As the bucket named it.
     pub upload_id: String,
     /// The parts that were uploaded.

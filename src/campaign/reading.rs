@@ -79,6 +79,7 @@ impl<S: Sql> Log<S> {
                 Reading::Recipients(Box::new(Recipients::page(self, self.find(*id)?, *page)?))
             }
             Command::RecipientsStream(id) => Reading::Recipients(Box::new(Recipients::lines(self.find(*id)?))),
+            Command::Completed(_) => Reading::Whole(Some(b"{}".to_vec())),
             Command::Report(id) => Reading::Report(Box::new(Report::open(self, &self.find(*id)?)?)),
         })
     }

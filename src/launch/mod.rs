@@ -1,1 +1,345 @@
-//! To come.
+//! The use case: one launch, from a body that arrives to a reply, as numbered steps over [`ports`].
+//!
+//! 1. **Receive**: the body is framed as it comes; token, campaign and (for a large body) the campaign's object
+//!    are asked meanwhile.
+//! 2. **Admit**: of all faults found, the one that comes first in the contract's order is answered.
+//! 3. **Match**: keys are looked up in one generation of the index.
+//! 4. **Commit**: one message to the campaign's object. Everything before it can be thrown away, everything
+//!    after it repeated.
+//!
+//! *Architecture invariant:* no clock, no randomness and no I/O but through the ports.
+
+pub mod blocks;
+pub mod entry;
+pub mod files;
+pub mod intake;
+pub mod items;
+pub mod matched;
+pub mod matching;
+pub mod ports;
+pub mod receive;
+pub mod reply;
+pub mod root;
+
+use crate::{
+    access::TokenRecord,
+    campaign::{
+        self,
+        commands::{self, Request as Asked},
+        head::{self, Attachment, Head},
+        id::{LaunchId, RequestKey},
+        items::Collector,
+        message::{Commit, Repeated},
+    },
+    memory::Reservation,
+    problem::Problem,
+    wire::{Endpoint, Format},
+};
+use intake::{Request, Setup};
+use matched::Matched;
+use ports::{Answer, Body, Bucket, ObjectError, Ports};
+use receive::receive;
+use reply::{Launched, Timings};
+
+/// What is known of a request before its body.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// What the intake needs.
+    pub setup: Setup,
+    /// `Content-Length`.
+    pub length: Option<u64>,
+    /// The token of `Authorization`.
+    pub header_token: Option<String>,
+    /// The token of the query.
+    pub query_token: Option<String>,
+    /// The format of the reply where the body names none.
+    pub format: Format,
+    /// The request's id: the caller's, or a new one.
+    pub request_id: String,
+    /// Whether the caller gave it.
+    pub request_id_given: bool,
+    /// `DEDUPLICATION = "checksum"`: a digest of the body is the id where the caller gave none.
+    pub checksum: bool,
+    /// A fault of the head that is answered only after others, such as a malformed request id.
+    pub fault: Option<Problem>,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct Settled {
+    /// The launch, or why there is none.
+    pub result: Result<Launched, Problem>,
+    /// The format of the reply, as far as it became known.
+    pub format: Format,
+    /// The request's id.
+    pub request_id: String,
+    /// Bytes of the body that were read.
+    pub read: u64,
+    /// How long the phases took.
+    pub timings: Timings,
+    /// What is to be done after the answer.
+    pub pending: Option<Pending>,
+}
+
+/// How long a commit is repeated while its answers are lost, in milliseconds.
+const COMMIT_DEADLINE_MS: u64 = 10_000;
+/// How long to wait before the first repetition, in milliseconds; doubled each time.
+const COMMIT_PAUSE_MS: u64 = 50;
+
+/// Runs one launch.
+pub async fn launch<P: Ports, B: Body>(ports: &P, incoming: Incoming, body: &mut B, memory: Reservation) -> Settled {
+    let mut settled = Settled {
+        result: Err(Problem::Internal),
+        format: incoming.format,
+        request_id: incoming.request_id.clone(),
+        read: 0,
+        timings: Timings::default(),
+        pending: None,
+    };
+    let start = ports.now();
+    let received = receive(ports, &incoming, body, memory).await;
+    settled.timings.parse = ports.now().saturating_sub(start);
+    settled.format = received.format.unwrap_or(settled.format);
+    settled.read = received.read;
+    settled.result = match received.admitted {
+        Err(problem) => Err(problem),
+        Ok(admitted) => {
+            if incoming.checksum && !incoming.request_id_given {
+                settled.request_id = hex(&admitted.digest);
+            }
+            let endpoint = match incoming.setup.endpoint {
+                Endpoint::Batch => head::Endpoint::StartBatch,
+                Endpoint::Single => head::Endpoint::Start,
+            };
+            let mut launch = Launch { ports, endpoint, request_id: &settled.request_id, admitted };
+            let result = launch.run(&incoming, &mut settled.timings).await;
+            settled.pending = launch.pending(&result).await;
+            result
+        }
+    };
+    settled
+}
+
+/// A request that nothing speaks against so far: a good token, a good body.
+#[derive(Debug)]
+pub struct Admitted {
+    request: Request,
+    memory: Reservation,
+    token: TokenRecord,
+    digest: [u8; 32],
+    /// The campaign's database as KV has it; `None`: KV does not know the campaign yet.
+    database: Option<u64>,
+    /// What the campaign's object said, if it was asked while the body came.
+    object: Option<Result<Option<Repeated>, Problem>>,
+    /// The id under which attachments were stored, if it is this request's.
+    launch_id: Option<LaunchId>,
+    /// Uploaded, and not complete.
+    attachments: Vec<Attachment>,
+}
+
+/// A launch whose attachments are still to be completed: after the answer, and again by the object's alarm.
+#[derive(Debug)]
+pub struct Pending {
+    trigger_id: u64,
+    launch_id: LaunchId,
+    attachments: Vec<Attachment>,
+}
+
+/// Completes the attachments of a launch that is in the log. What fails is left to the object's alarm.
+pub async fn complete<P: Ports>(ports: &P, pending: &Pending) {
+    for attachment in &pending.attachments {
+        if let Err(error) = ports.bucket().complete(&attachment.upload).await {
+            return ports.tell(&format!("an attachment of {} is left to the alarm: {error}", pending.launch_id));
+        }
+    }
+    if let Err(ObjectError::Lost(why)) = ports.completed(pending.trigger_id, pending.launch_id).await {
+        ports.tell(&format!("completed {}: {why}", pending.launch_id));
+    }
+}
+
+struct Launch<'p, P> {
+    ports: &'p P,
+    endpoint: head::Endpoint,
+    request_id: &'p str,
+    admitted: Admitted,
+}
+
+impl<P: Ports> Launch<'_, P> {
+    async fn run(&mut self, incoming: &Incoming, timings: &mut Timings) -> Result<Launched, Problem> {
+        let trigger_id = self.admitted.request.trigger_id;
+        let database = match self.admitted.database {
+            Some(database) => database,
+            None => self.ports.defined_database(trigger_id).await.map_err(unavailable)?,
+        };
+        if !self.admitted.token.allows_database(database) {
+            return Err(Problem::NotFound("trigger campaign"));
+        }
+        if let Some(asked) = self.admitted.object.take() {
+            if let Some(stored) = asked? {
+                return self.repeated(stored);
+            }
+            self.admitted.object = Some(Ok(None));
+        }
+        let start = self.ports.now();
+        let matched = self.search(incoming, database).await;
+        timings.r#match = self.ports.now().saturating_sub(start);
+        if matched.is_err() || self.admitted.request.root.dry_run {
+            // A repeat and a pause come before what was found here, and a dry run writes nothing that would tell.
+            if let Some(stored) = self.preflight().await? {
+                return self.repeated(stored);
+            }
+        }
+        let matched = matched?;
+        if self.admitted.request.root.dry_run {
+            return Ok(Launched::new(None, matched, self.admitted.request.root.report));
+        }
+        let start = self.ports.now();
+        let launched = self.commit(matched).await;
+        timings.commit = self.ports.now().saturating_sub(start);
+        launched
+    }
+
+    /// Asks the campaign's object, unless that was done while the body came.
+    async fn preflight(&mut self) -> Result<Option<Repeated>, Problem> {
+        if self.admitted.object.is_some() {
+            return Ok(None);
+        }
+        let token_name = self.admitted.token.name.clone();
+        let asked = Asked { token_name, request_id: self.request_id.to_owned() };
+        self.ports.preflight(self.admitted.request.trigger_id, &asked).await.map_err(unavailable)
+    }
+
+    async fn search(&mut self, incoming: &Incoming, database: u64) -> Result<Matched, Problem> {
+        let Admitted { request, memory, .. } = &mut self.admitted;
+        let secrets = &incoming.setup.secrets;
+        let matched = matched::search(self.ports, database, &request.items, &request.keying, secrets, memory).await?;
+        match matched.first_refused {
+            Some((first, outcome)) if request.root.strict => Err(Problem::Strict {
+                unmatched: matched.counts.unmatched,
+                invalid: matched.counts.invalid,
+                first,
+                reason: outcome.reason().unwrap_or_default(),
+            }),
+            _ => Ok(matched),
+        }
+    }
+
+    async fn commit(&mut self, matched: Matched) -> Result<Launched, Problem> {
+        let launch_id = self.admitted.launch_id.unwrap_or_else(|| self.new_launch_id());
+        let message = self.message(launch_id, &matched)?;
+        let deadline = self.ports.now().saturating_add(COMMIT_DEADLINE_MS);
+        let mut pause = COMMIT_PAUSE_MS;
+        loop {
+            match self.ports.commit(self.admitted.request.trigger_id, &message).await {
+                Ok(Answer::New(_)) => {
+                    let report = self.admitted.request.root.report;
+                    return Ok(Launched::new(Some(launch_id), matched, report));
+                }
+                Ok(Answer::Repeated(stored)) => return self.repeated(*stored),
+                Err(ObjectError::Refused(problem)) => return Err(problem),
+                // It may have been done: the same commit again tells.
+                Err(ObjectError::Lost(why)) => {
+                    self.ports.tell(&format!("commit of {launch_id}: {why}"));
+                    if self.ports.now() >= deadline {
+                        return Err(Problem::OutcomeUnknown);
+                    }
+                    self.ports.sleep(pause).await;
+                }
+            }
+            pause = pause.saturating_mul(2);
+        }
+    }
+
+    /// What becomes of the attachments: they wait for their completion if they are in the log, and are aborted where
+    /// it is known that they are not.
+    async fn pending(self, result: &Result<Launched, Problem>) -> Option<Pending> {
+        let attachments = self.admitted.attachments;
+        match result {
+            _ if attachments.is_empty() => None,
+            Ok(Launched { launch_id: Some(launch_id), repeated: false, .. }) => {
+                Some(Pending { trigger_id: self.admitted.request.trigger_id, launch_id: *launch_id, attachments })
+            }
+            // It may be in the log: the alarm completes what is, and the bucket's own rule removes what is not.
+            Err(Problem::OutcomeUnknown) => None,
+            _ => {
+                let uploads = attachments.iter().map(|attachment| &attachment.upload);
+                let uploads = uploads.map(|upload| (upload.key.clone(), upload.upload_id.as_str()));
+                files::abort(self.ports, uploads).await;
+                None
+            }
+        }
+    }
+
+    fn new_launch_id(&self) -> LaunchId {
+        let mut random = [0; 8];
+        self.ports.random(&mut random);
+        let key = RequestKey::new(&self.admitted.token.name, self.request_id);
+        LaunchId::new(self.ports.now(), key, u64::from_le_bytes(random))
+    }
+
+    fn message(&mut self, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Problem> {
+        let Admitted { request, memory, token, digest, attachments, .. } = &mut self.admitted;
+        let Request { root, trigger_id, keying, items } = request;
+        let mut item_data = Collector::default();
+        let mut places = matched.with_data.iter().peekable();
+        for (place, (_, text)) in (0_u32..).zip(items.custom_data()) {
+            let Some((recipient, _)) = places.next_if(|(_, wanted)| *wanted == place) else { continue };
+            memory.grow(text.len() as u64 + ITEM_DATA_ENTRY).map_err(|_| Problem::no_memory())?;
+            let text = str::from_utf8(text).map_err(|_| Problem::Internal)?;
+            item_data.push(*recipient, text).map_err(|_| Problem::Internal)?;
+        }
+        let texts = [&root.content, &root.custom_data].into_iter().flatten().map(String::len).sum::<usize>();
+        let size = matched.recipients.len() + matched.outcomes.len() + item_data.bytes() + texts;
+        memory.grow(size as u64).map_err(|_| Problem::no_memory())?;
+        let head = Head {
+            launch_id,
+            trigger_id: *trigger_id,
+            request_id: self.request_id.to_owned(),
+            token_name: token.name.clone(),
+            endpoint: self.endpoint,
+            body_digest: *digest,
+            matching: keying.matching.name().to_owned(),
+            field_name: keying.matching.needs_field_name().then(|| keying.field_name.clone()),
+            skip_triggers: root.skip_triggers,
+            counts: matched.counts,
+            attachments: attachments.clone(),
+        };
+        let commit = Commit {
+            head,
+            content: root.content.as_deref(),
+            custom_data: root.custom_data.as_deref(),
+            recipients: &matched.recipients,
+            outcomes: &matched.outcomes,
+            item_data: item_data.view(),
+        };
+        commit.encode().map_err(|bad| self.broken(bad.0))
+    }
+
+    /// A fault of this software: the operator is told what, the caller that there is one.
+    fn broken(&self, what: &str) -> Problem {
+        self.ports.tell(&format!("commit message: {what}"));
+        Problem::Internal
+    }
+
+    /// The answer to a request that was launched before: the same, if the body is the same.
+    fn repeated(&self, stored: Repeated) -> Result<Launched, Problem> {
+        let of = stored.head();
+        commands::same_body((of.endpoint, &of.body_digest), (self.endpoint, &self.admitted.digest))?;
+        Ok(Launched::repeated(stored, self.admitted.request.root.report))
+    }
+}
+
+/// Bytes that the index of items' data takes for each.
+const ITEM_DATA_ENTRY: u64 = campaign::items::ENTRY as u64;
+
+/// The fault of a question whose answer was lost: nothing was to be done, so nothing was launched.
+pub fn unavailable(error: ObjectError) -> Problem {
+    match error {
+        ObjectError::Refused(problem) => problem,
+        ObjectError::Lost(_) => Problem::Unavailable("the campaign cannot be reached now: retry later".into()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
+}

@@ -39,6 +39,16 @@ pub enum LookupError {
     Store(StoreError),
 }
 
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("a bucket is absent"),
+            Self::Corrupt => f.write_str("a bucket is damaged"),
+            Self::Store(error) => write!(f, "the store failed: {error}"),
+        }
+    }
+}
+
 impl From<Corrupt> for LookupError {
     fn from(_: Corrupt) -> Self {
         Self::Corrupt

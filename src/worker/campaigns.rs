@@ -3,17 +3,17 @@
 use js_sys::Uint8Array;
 use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, console_error};
 
+use super::bindings;
 use crate::{
     campaign::{
-        commands::{self, COMMAND, COMMIT, Campaign, Command, Committed, Definition, Refusal},
+        commands::{self, COMMAND, COMMIT, Campaign, Command, Definition, Refusal},
+        id::LaunchId,
         message::Repeated,
     },
+    launch::ports::{Answer, ObjectError},
     memory::Reservation,
     problem::Problem,
 };
-
-/// Name of the binding of the objects' class.
-pub const BINDING: &str = "CAMPAIGNS";
 
 /// All campaigns; each is an object of its own.
 #[derive(Debug, Clone)]
@@ -21,47 +21,26 @@ pub struct Campaigns {
     objects: ObjectNamespace,
 }
 
-/// Why an object did not do what it was asked.
-#[derive(Debug)]
-pub enum Failure {
-    /// It refused: that is its answer.
-    Refused(Problem),
-    /// There was no answer, or half of one. Whether a commit came about is not known: it is to be repeated.
-    Lost(String),
-}
-
-impl From<worker::Error> for Failure {
+impl From<worker::Error> for ObjectError {
     fn from(error: worker::Error) -> Self {
         Self::Lost(error.to_string())
     }
 }
 
-impl From<Failure> for Problem {
+impl From<ObjectError> for Problem {
     /// For everything but commits, which are repeated.
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(problem) => problem,
-            Failure::Lost(why) => {
-                console_error!("campaign: {why}");
-                Self::Unavailable("the campaign cannot be reached: retry later".into())
-            }
+    fn from(error: ObjectError) -> Self {
+        if let ObjectError::Lost(why) = &error {
+            console_error!("campaign: {why}");
         }
+        crate::launch::unavailable(error)
     }
-}
-
-/// The answer to a commit.
-#[derive(Debug)]
-pub enum Answer {
-    /// Written now, or by an earlier attempt at this same commit.
-    Committed(Committed),
-    /// An earlier request had the same id, path and body.
-    Repeated(Repeated),
 }
 
 impl Campaigns {
     /// The campaigns of this deployment.
     pub fn new(env: &Env) -> worker::Result<Self> {
-        Ok(Self { objects: env.durable_object(BINDING)? })
+        Ok(Self { objects: bindings::campaigns(env)? })
     }
 
     /// Asks before a large body has been read. `Some`: a launch with this request id is in the log; whether it was
@@ -72,7 +51,7 @@ impl Campaigns {
         token_name: &str,
         request_id: &str,
         memory: &mut Reservation,
-    ) -> Result<Option<Repeated>, Failure> {
+    ) -> Result<Option<Repeated>, ObjectError> {
         let request = commands::Request { token_name: token_name.to_owned(), request_id: request_id.to_owned() };
         let mut response = self.ask(trigger_id, &Command::Preflight(request)).await?;
         match response.status_code() {
@@ -83,22 +62,32 @@ impl Campaigns {
 
     /// Commits a launch: `message` is what [`crate::campaign::message::Commit::encode`] made. Where the answer was
     /// lost, the same message can be sent again: the object knows the launch by its id.
-    pub async fn commit(&self, trigger_id: u64, message: &[u8], memory: &mut Reservation) -> Result<Answer, Failure> {
+    pub async fn commit(
+        &self,
+        trigger_id: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Answer, ObjectError> {
         let body = Uint8Array::from(message).into();
         let mut response = self.fetch(trigger_id, COMMIT, message.len(), body).await?;
         match response.status_code() {
-            commands::REPEATED => repeated(&mut response, memory).await.map(Answer::Repeated),
-            _ => Ok(Answer::Committed(response.json().await?)),
+            commands::REPEATED => repeated(&mut response, memory).await.map(Box::new).map(Answer::Repeated),
+            _ => Ok(Answer::New(response.json().await?)),
         }
     }
 
+    /// Says that the attachments of a launch are complete.
+    pub async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
+        self.ask(trigger_id, &Command::Completed(launch_id)).await.map(drop)
+    }
+
     /// Defines, pauses or resumes.
-    pub async fn define(&self, definition: Definition) -> Result<Campaign, Failure> {
+    pub async fn define(&self, definition: Definition) -> Result<Campaign, ObjectError> {
         Ok(self.ask(definition.id, &Command::Define(definition)).await?.json().await?)
     }
 
     /// Reads the definition and the totals.
-    pub async fn read(&self, trigger_id: u64) -> Result<Campaign, Failure> {
+    pub async fn read(&self, trigger_id: u64) -> Result<Campaign, ObjectError> {
         Ok(self.ask(trigger_id, &Command::Read).await?.json().await?)
     }
 
@@ -112,8 +101,8 @@ impl Campaigns {
         response.map(|response| response.body(body)).map_err(|_| Problem::Internal)
     }
 
-    async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, Failure> {
-        let body = serde_json::to_string(command).map_err(|error| Failure::Lost(error.to_string()))?;
+    async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, ObjectError> {
+        let body = serde_json::to_string(command).map_err(|error| ObjectError::Lost(error.to_string()))?;
         self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
     }
 
@@ -123,7 +112,7 @@ impl Campaigns {
         path: &str,
         length: usize,
         body: wasm_bindgen::JsValue,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ObjectError> {
         let headers = Headers::new();
         headers.set(commands::LENGTH, &length.to_string())?;
         let mut init = RequestInit::new();
@@ -134,8 +123,8 @@ impl Campaigns {
         let mut response = stub.fetch_with_request(request).await?;
         match response.status_code() {
             200 | commands::REPEATED => Ok(response),
-            commands::REFUSED => Err(Failure::Refused(response.json::<Refusal>().await?.into())),
-            status => Err(Failure::Lost(format!("the object answered with {status}"))),
+            commands::REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
+            status => Err(ObjectError::Lost(format!("the object answered with {status}"))),
         }
     }
 }
@@ -146,10 +135,11 @@ pub fn object_name(trigger_id: u64) -> String {
 }
 
 /// Reads a stored launch, having reserved room for it.
-async fn repeated(response: &mut Response, memory: &mut Reservation) -> Result<Repeated, Failure> {
+async fn repeated(response: &mut Response, memory: &mut Reservation) -> Result<Repeated, ObjectError> {
     let length = response.headers().get(commands::LENGTH)?;
-    let length = length.and_then(|length| length.parse().ok()).ok_or_else(|| Failure::Lost("no length".to_owned()))?;
-    memory.grow(length).map_err(|_| Failure::Refused(Problem::no_memory()))?;
+    let length =
+        length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost("no length".to_owned()))?;
+    memory.grow(length).map_err(|_| ObjectError::Refused(Problem::no_memory()))?;
     let message = response.bytes().await?;
-    Repeated::decode(message).map_err(|bad| Failure::Lost(format!("a stored launch came broken: {}", bad.0)))
+    Repeated::decode(message).map_err(|bad| ObjectError::Lost(format!("a stored launch came broken: {}", bad.0)))
 }

@@ -1,0 +1,165 @@
+//! Headers, read: media types, tokens, request ids.
+
+use std::net::Ipv6Addr;
+
+use crate::{limits::REQUEST_ID_LIMIT, problem::Problem, wire::Format};
+
+/// The format that `Content-Type` gives the body, if it gives one. A body that is neither JSON nor XML, or not in
+/// UTF-8, or compressed, is refused.
+pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Option<Format>, Problem> {
+    let coding = content_encoding.unwrap_or_default().trim();
+    if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+        return Err(Problem::UnsupportedMediaType("Content-Encoding: send the body as it is (identity)".into()));
+    }
+    let mut parts = content_type.unwrap_or_default().split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let format = match essence.as_str() {
+        // What curl sends where nobody says what a body is: the body tells.
+        "" | "application/x-www-form-urlencoded" => None,
+        "application/json" => Some(Format::Json),
+        "application/xml" | "text/xml" => Some(Format::Xml),
+        _ => {
+            let taken = "Content-Type: application/json, application/xml or text/xml is read";
+            return Err(Problem::UnsupportedMediaType(taken.into()));
+        }
+    };
+    for parameter in parts {
+        let Some((name, value)) = parameter.split_once('=') else { continue };
+        let value = value.trim().trim_matches('"');
+        let utf8 = value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8");
+        if name.trim().eq_ignore_ascii_case("charset") && !utf8 {
+            return Err(Problem::UnsupportedMediaType("Content-Type: charset: UTF-8 is read".into()));
+        }
+    }
+    Ok(format)
+}
+
+/// The token of an `Authorization: Bearer …`. Other schemes hold no token.
+pub fn bearer(authorization: Option<&str>) -> Option<&str> {
+    let (scheme, token) = authorization?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The format that `Accept` prefers: of those that are spoken here the one of the greater weight, JSON if that says
+/// nothing.
+pub fn accepted_format(accept: Option<&str>) -> Format {
+    let (mut json, mut xml) = (None, None);
+    let mut any = None;
+    for range in accept.unwrap_or_default().split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
+        let quality = quality.map_or(Some(1.0), |text| text.trim().parse::<f32>().ok()).unwrap_or(0.0);
+        let known = match essence.as_str() {
+            "application/json" => &mut json,
+            "application/xml" | "text/xml" => &mut xml,
+            "*/*" | "application/*" => &mut any,
+            _ => continue,
+        };
+        *known = Some(known.unwrap_or(0.0_f32).max(quality));
+    }
+    let json = json.or(any).unwrap_or(0.0);
+    if xml.or(any).unwrap_or(0.0) > json { Format::Xml } else { Format::Json }
+}
+
+/// The caller's id of its request: `Request-ID` or `Idempotency-Key`, or `X-Request-ID` where both are absent.
+pub fn request_id(
+    request_id: Option<&str>,
+    idempotency_key: Option<&str>,
+    x_request_id: Option<&str>,
+) -> Result<Option<String>, Problem> {
+    let (name, id) = match (request_id, idempotency_key) {
+        (Some(a), Some(b)) if a != b => {
+            return Err(Problem::BadField("Request-ID and Idempotency-Key: two ids that differ".into()));
+        }
+        (Some(id), _) => ("Request-ID", id),
+        (None, Some(id)) => ("Idempotency-Key", id),
+        (None, None) => match x_request_id {
+            Some(id) => ("X-Request-ID", id),
+            None => return Ok(None),
+        },
+    };
+    let good = (1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    if good {
+        return Ok(Some(id.to_owned()));
+    }
+    Err(Problem::BadField(format!("{name}: must be 1 to {REQUEST_ID_LIMIT} visible ASCII characters")))
+}
+
+/// What an address is counted under by the rate limit: an IPv6 address under its /64, which one customer has.
+pub fn client_network(address: &str) -> String {
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Err(_) => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        let json = Ok(Some(Format::Json));
+        assert_eq!(body_format(Some("application/json"), None), json);
+        assert_eq!(body_format(Some("Application/JSON; charset=\"UTF-8\""), Some("identity")), json);
+        assert_eq!(body_format(Some("text/xml;charset=utf8"), Some("")), Ok(Some(Format::Xml)));
+        assert_eq!(body_format(Some("application/x-www-form-urlencoded"), None), Ok(None));
+        assert_eq!(body_format(None, None), Ok(None));
+        for (content_type, coding) in [
+            (Some("text/plain"), None),
+            (Some("application/json; charset=latin1"), None),
+            (Some("application/json"), Some("gzip")),
+            (None, Some("br")),
+            (Some("multipart/form-data; boundary=x"), None),
+        ] {
+            let refused = body_format(content_type, coding).unwrap_err();
+            assert_eq!(refused.status(), 415, "{content_type:?} {coding:?}");
+        }
+    }
+
+    #[test]
+    fn tokens() {
+        assert_eq!(bearer(Some("Bearer abc")), Some("abc"));
+        assert_eq!(bearer(Some("bearer  abc ")), Some("abc"));
+        for other in [None, Some("Bearer"), Some("Bearer "), Some("Basic abc"), Some("")] {
+            assert_eq!(bearer(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn formats() {
+        for accept in [None, Some("*/*"), Some("text/html"), Some("application/json"), Some("application/xml;q=0, */*")]
+        {
+            assert_eq!(accepted_format(accept), Format::Json, "{accept:?}");
+        }
+        for accept in ["application/xml", "text/xml, */*;q=0.1", "application/json;q=0.5, application/xml;q=0.9"] {
+            assert_eq!(accepted_format(Some(accept)), Format::Xml, "{accept}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(client_network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(client_network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(client_network("2001:db8:1:2::9"), client_network("2001:db8:1:2:ffff::"));
+        assert_ne!(client_network("2001:db8:1:2::9"), client_network("2001:db8:1:3::9"));
+    }
+
+    #[test]
+    fn ids() {
+        assert_eq!(request_id(None, None, None), Ok(None));
+        assert_eq!(request_id(Some("a"), Some("a"), Some("c")), Ok(Some("a".into())));
+        assert_eq!(request_id(None, Some("b"), Some("c")), Ok(Some("b".into())));
+        assert_eq!(request_id(None, None, Some("c")), Ok(Some("c".into())));
+        let long = "x".repeat(256);
+        for bad in ["", "a b", "é", "a\tb", &long] {
+            assert_eq!(request_id(Some(bad), None, None).unwrap_err().status(), 400, "{bad}");
+        }
+        assert_eq!(request_id(Some("a"), Some("b"), None).unwrap_err().status(), 400);
+    }
+}

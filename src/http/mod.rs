@@ -1,0 +1,4 @@
+//! What the head of a request says: its path, and its headers as far as they matter.
+
+pub mod headers;
+pub mod route;

@@ -1,0 +1,129 @@
+//! Paths and methods.
+
+use crate::{campaign::id::LaunchId, launch::root::TRIGGER_ID_MAX, problem::Problem, wire::Endpoint};
+
+/// What all paths but `/healthz` begin with.
+const TRIGGERS: &str = "/api/v1.1/campaigns/triggers";
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /healthz`.
+    Health,
+    /// `POST …/start_batch` and `POST …/start`.
+    Launch(Endpoint),
+    /// `GET …/triggers`: the campaigns.
+    Campaigns,
+    /// `PUT …/{id}`: define, pause, resume.
+    Define(u64),
+    /// `GET …/{id}`.
+    Campaign(u64),
+    /// `GET …/{id}/launches…`.
+    Log(u64, Log),
+}
+
+/// A part of a campaign's launch log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// `…/launches`.
+    Launches,
+    /// `…/launches/{launch_id}`.
+    Launch(LaunchId),
+    /// `…/launches/{launch_id}/recipients`.
+    Recipients(LaunchId),
+    /// `…/launches/{launch_id}/report`.
+    Report(LaunchId),
+    /// `…/launches/{launch_id}/attachments/{n}`.
+    Attachment(LaunchId, usize),
+}
+
+/// Finds the route. `path` is the URL's, percent-encoded as it came; a slash at its end does not matter.
+pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let allowed = |allow: &'static str, route: Route| {
+        let get = if method == "HEAD" { "GET" } else { method };
+        if allow.split(", ").any(|allowed| allowed == get) { Ok(route) } else { Err(Problem::MethodNotAllowed(allow)) }
+    };
+    if path == "/healthz" {
+        return allowed("GET, HEAD", Route::Health);
+    }
+    let rest = path.strip_prefix(TRIGGERS).ok_or(Problem::NoSuchPath)?;
+    let mut parts = rest.split('/');
+    if parts.next() != Some("") {
+        return Err(Problem::NoSuchPath);
+    }
+    let parts: Vec<_> = parts.take(6).collect();
+    match parts.as_slice() {
+        [] => allowed("GET", Route::Campaigns),
+        ["start_batch"] => allowed("POST", Route::Launch(Endpoint::Batch)),
+        ["start"] => allowed("POST", Route::Launch(Endpoint::Single)),
+        [id] => {
+            let id = trigger_id(id)?;
+            allowed("GET, PUT", if method == "PUT" { Route::Define(id) } else { Route::Campaign(id) })
+        }
+        [id, "launches", rest @ ..] => {
+            let id = trigger_id(id)?;
+            let log = log(rest)?;
+            allowed("GET", Route::Log(id, log))
+        }
+        _ => Err(Problem::NoSuchPath),
+    }
+}
+
+fn trigger_id(text: &str) -> Result<u64, Problem> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    let id = text.parse().ok().filter(|id| digits && (1..=TRIGGER_ID_MAX).contains(id));
+    id.ok_or(Problem::NoSuchPath)
+}
+
+fn log(parts: &[&str]) -> Result<Log, Problem> {
+    let [id, rest @ ..] = parts else { return Ok(Log::Launches) };
+    // What is no launch id names no launch; the path is one that exists.
+    let id = LaunchId::parse(&id.to_ascii_lowercase()).ok_or(Problem::NotFound("launch"))?;
+    match rest {
+        [] => Ok(Log::Launch(id)),
+        ["recipients"] => Ok(Log::Recipients(id)),
+        ["report"] => Ok(Log::Report(id)),
+        ["attachments", n] => n.parse().map(|n| Log::Attachment(id, n)).map_err(|_| Problem::NotFound("attachment")),
+        _ => Err(Problem::NoSuchPath),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_methods() {
+        let id = "01a2b3c4-d5e6-7890-8abc-def012345678";
+        let launch = LaunchId::parse(id).unwrap();
+        let base = TRIGGERS;
+        let found = [
+            ("GET", "/healthz".to_owned(), Route::Health),
+            ("POST", format!("{base}/start_batch"), Route::Launch(Endpoint::Batch)),
+            ("POST", format!("{base}/start_batch/"), Route::Launch(Endpoint::Batch)),
+            ("POST", format!("{base}/start"), Route::Launch(Endpoint::Single)),
+            ("GET", base.to_owned(), Route::Campaigns),
+            ("GET", format!("{base}/"), Route::Campaigns),
+            ("PUT", format!("{base}/8"), Route::Define(8)),
+            ("GET", format!("{base}/9007199254740991"), Route::Campaign(TRIGGER_ID_MAX)),
+            ("GET", format!("{base}/8/launches"), Route::Log(8, Log::Launches)),
+            ("GET", format!("{base}/8/launches/{id}"), Route::Log(8, Log::Launch(launch))),
+            ("GET", format!("{base}/8/launches/{id}/recipients"), Route::Log(8, Log::Recipients(launch))),
+            ("GET", format!("{base}/8/launches/{id}/report/"), Route::Log(8, Log::Report(launch))),
+            ("GET", format!("{base}/8/launches/{id}/attachments/3"), Route::Log(8, Log::Attachment(launch, 3))),
+        ];
+        for (method, path, expected) in found {
+            assert_eq!(route(method, &path), Ok(expected), "{method} {path}");
+        }
+        for path in ["/", "", "/api", "/api/v1.1/campaigns/triggersx", &format!("{base}//"), &format!("{base}/0")] {
+            assert_eq!(route("GET", path), Err(Problem::NoSuchPath), "{path}");
+        }
+        for path in ["/9007199254740992", "/abc", "/08", "/8/launch", "/8/launches//x/y/z"] {
+            assert!(route("GET", &format!("{base}{path}")).is_err(), "{path}");
+        }
+        assert_eq!(route("GET", &format!("{base}/start_batch")), Err(Problem::MethodNotAllowed("POST")));
+        assert_eq!(route("DELETE", &format!("{base}/8")), Err(Problem::MethodNotAllowed("GET, PUT")));
+        assert_eq!(route("GET", &format!("{base}/8/launches/x")), Err(Problem::NotFound("launch")));
+    }
+}

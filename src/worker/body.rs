@@ -1,0 +1,109 @@
+//! A request's body, read into one buffer of [`READ_BUFFER`] bytes at a time.
+
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
+use worker::{Delay, Request};
+
+use crate::{
+    launch::ports::{Body, BodyError},
+    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER},
+};
+
+/// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
+/// reader's small chunks cost.
+pub struct RequestBody {
+    /// `None`: there is no body, or it has ended.
+    reader: Option<ReadableStreamByobReader>,
+    /// Memory on the runtime's side, handed to the reader and back with each read.
+    view: Option<Uint8Array>,
+    buffer: Vec<u8>,
+    /// `Content-Length`.
+    length: Option<u64>,
+    read: u64,
+    /// When a read that gets no byte is given up. One timer serves many reads.
+    timer: Option<Delay>,
+    last_byte: f64,
+}
+
+impl RequestBody {
+    /// The body of `request`, whose `Content-Length` is `length`.
+    pub fn new(request: &Request, length: Option<u64>) -> Result<Self, JsValue> {
+        let reader = match request.inner().body() {
+            None => None,
+            Some(stream) => {
+                let options = ReadableStreamGetReaderOptions::new();
+                options.set_mode(ReadableStreamReaderMode::Byob);
+                let reader = stream.get_reader_with_options(&options);
+                Some(reader.unchecked_into::<ReadableStreamByobReader>())
+            }
+        };
+        let last_byte = js_sys::Date::now();
+        Ok(Self { reader, view: None, buffer: Vec::new(), length, read: 0, timer: None, last_byte })
+    }
+
+    /// Reads what is left of the body if it is little, so that a simple client sees the answer that follows and no
+    /// broken connection.
+    pub async fn drain(&mut self) {
+        let left = self.length.map(|length| length.saturating_sub(self.read));
+        if left.is_some_and(|left| left > DRAIN_LIMIT) {
+            return;
+        }
+        let mut drained = 0_u64;
+        while drained <= DRAIN_LIMIT {
+            match self.read().await {
+                Ok(Some(chunk)) => drained = drained.saturating_add(chunk.len() as u64),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    /// One read: how many bytes stand in the buffer now, `None` at the end.
+    async fn fill(&mut self) -> Result<Option<usize>, BodyError> {
+        let Some(reader) = &self.reader else { return Ok(None) };
+        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(READ_BUFFER as u32));
+        let mut promise = JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()));
+        let result = loop {
+            let timer = self.timer.get_or_insert_with(|| Delay::from(Duration::from_millis(BODY_TIMEOUT_MS)));
+            match select(&mut promise, timer).await {
+                Either::Left((result, _)) => break result.map_err(|_| BodyError::Aborted)?,
+                Either::Right(_) => {
+                    // The timer may have begun at an earlier read: what is left of the time since the last byte?
+                    let left = BODY_TIMEOUT_MS as f64 - (js_sys::Date::now() - self.last_byte);
+                    if left <= 0.0 {
+                        return Err(BodyError::Timeout);
+                    }
+                    self.timer = Some(Delay::from(Duration::from_millis(left as u64 + 1)));
+                }
+            }
+        };
+        let done = Reflect::get(&result, &"done".into()).is_ok_and(|done| done.is_truthy());
+        let value = Reflect::get(&result, &"value".into()).ok().and_then(|value| value.dyn_into::<Uint8Array>().ok());
+        let Some(value) = value.filter(|_| !done) else {
+            self.reader = None;
+            self.timer = None;
+            return Ok(None);
+        };
+        self.last_byte = js_sys::Date::now();
+        let bytes = value.length() as usize;
+        if self.buffer.len() < bytes {
+            self.buffer.resize(bytes, 0);
+        }
+        if let Some(buffer) = self.buffer.get_mut(..bytes) {
+            value.copy_to(buffer);
+        }
+        self.view = Some(Uint8Array::new(&value.buffer()));
+        self.read = self.read.saturating_add(bytes as u64);
+        Ok(Some(bytes))
+    }
+}
+
+impl Body for RequestBody {
+    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
+        Ok(self.fill().await?.and_then(|bytes| self.buffer.get(..bytes)))
+    }
+}

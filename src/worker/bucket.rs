@@ -1,0 +1,162 @@
+//! The bucket of attachments. Bytes of a part are held on the runtime's side, so that wasm memory, which never
+//! shrinks, does not grow with them; the runtime hashes them as well.
+
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::WritableStreamDefaultWriter;
+use worker::{
+    Env,
+    crypto::{DigestStream, DigestStreamAlgorithm},
+};
+
+use crate::{campaign::head::Upload, launch::ports::Bucket, limits::PART, profiles::lookup::StoreError};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's `R2Bucket`. The crate's own type takes parts out of wasm memory only.
+    #[derive(Debug, Clone)]
+    type R2Bucket;
+    #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
+    async fn create_multipart_upload(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
+    fn resume_multipart_upload(this: &R2Bucket, key: &str, upload_id: &str) -> Result<R2Upload, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn head(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn delete(this: &R2Bucket, keys: &Array) -> Result<JsValue, JsValue>;
+
+    type R2Upload;
+    #[wasm_bindgen(method, catch, js_name = uploadPart)]
+    async fn upload_part(this: &R2Upload, number: u16, bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn complete(this: &R2Upload, parts: &Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn abort(this: &R2Upload) -> Result<JsValue, JsValue>;
+}
+
+/// The bucket of one deployment.
+#[derive(Debug, Clone)]
+pub struct Attachments(R2Bucket);
+
+/// A part that fills: memory of the runtime's, of which the first `len` bytes are used.
+pub struct PartBuffer {
+    memory: Uint8Array,
+    len: u32,
+}
+
+/// A SHA-256 under way.
+pub struct Sha256 {
+    stream: DigestStream,
+    writer: WritableStreamDefaultWriter,
+}
+
+/// Bytes that a part begins with; it doubles.
+const FIRST: u32 = 64 * 1024;
+
+impl Attachments {
+    /// The deployment's bucket.
+    pub fn new(env: &Env) -> worker::Result<Self> {
+        let bucket = Reflect::get(env, &super::bindings::ATTACHMENTS.into())?;
+        if bucket.is_undefined() {
+            return Err(worker::Error::BindingError(super::bindings::ATTACHMENTS.to_owned()));
+        }
+        Ok(Self(bucket.unchecked_into()))
+    }
+
+    /// Removes what is stored under those keys, at most a thousand.
+    pub async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        self.0.delete(&keys).await.map(drop).map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &JsValue) -> StoreError {
+    let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    StoreError(message.unwrap_or_else(|| "the bucket failed".to_owned()))
+}
+
+fn text(object: &JsValue, name: &str) -> Result<String, StoreError> {
+    let value = Reflect::get(object, &name.into()).ok().and_then(|value| value.as_string());
+    value.ok_or_else(|| StoreError(format!("the bucket named no {name}")))
+}
+
+impl PartBuffer {
+    fn used(&self) -> Uint8Array {
+        self.memory.subarray(0, self.len)
+    }
+}
+
+impl Bucket for Attachments {
+    type Part = PartBuffer;
+    type Digest = Sha256;
+
+    fn part(&self) -> PartBuffer {
+        PartBuffer { memory: Uint8Array::new_with_length(0), len: 0 }
+    }
+
+    fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
+        let Ok(more) = u32::try_from(bytes.len()) else { return };
+        let len = part.len.saturating_add(more);
+        if len > part.memory.length() {
+            let room = len.max(part.memory.length().saturating_mul(2)).max(FIRST).min(PART as u32).max(len);
+            let memory = Uint8Array::new_with_length(room);
+            memory.set(&part.used(), 0);
+            part.memory = memory;
+        }
+        part.memory.subarray(part.len, len).copy_from(bytes);
+        part.len = len;
+    }
+
+    fn len(&self, part: &PartBuffer) -> usize {
+        part.len as usize
+    }
+
+    fn digest(&self) -> Option<Sha256> {
+        let stream = DigestStream::new(DigestStreamAlgorithm::Sha256);
+        let writer = stream.raw().get_writer().ok()?;
+        Some(Sha256 { stream, writer })
+    }
+
+    async fn update(&self, digest: Sha256, part: &PartBuffer) -> Result<Sha256, StoreError> {
+        JsFuture::from(digest.writer.write_with_chunk(&part.used())).await.map_err(|error| failed(&error))?;
+        Ok(digest)
+    }
+
+    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], StoreError> {
+        JsFuture::from(digest.writer.close()).await.map_err(|error| failed(&error))?;
+        let sum = digest.stream.digest().await.map_err(|error| StoreError(error.to_string()))?;
+        sum.to_vec().try_into().map_err(|_| StoreError("a digest of another length".to_owned()))
+    }
+
+    async fn begin(&self, key: &str) -> Result<String, StoreError> {
+        let upload = self.0.create_multipart_upload(key).await.map_err(|error| failed(&error))?;
+        text(&upload, "uploadId")
+    }
+
+    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &PartBuffer) -> Result<String, StoreError> {
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
+        let uploaded = upload.upload_part(number, &part.used()).await.map_err(|error| failed(&error))?;
+        text(&uploaded, "etag")
+    }
+
+    async fn complete(&self, upload: &Upload) -> Result<(), StoreError> {
+        let parts = Array::new();
+        for part in &upload.parts {
+            let object = Object::new();
+            let number = Reflect::set(&object, &"partNumber".into(), &part.number.into());
+            number.and(Reflect::set(&object, &"etag".into(), &part.etag.as_str().into())).map_err(|e| failed(&e))?;
+            parts.push(&object);
+        }
+        let resumed = self.0.resume_multipart_upload(&upload.key, &upload.upload_id).map_err(|error| failed(&error))?;
+        let Err(error) = resumed.complete(&parts).await else { return Ok(()) };
+        // A second completion fails: was there a first?
+        let head = self.0.head(&upload.key).await.map_err(|error| failed(&error))?;
+        if head.is_null() || head.is_undefined() { Err(failed(&error)) } else { Ok(()) }
+    }
+
+    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
+        upload.abort().await.map(drop).map_err(|error| failed(&error))
+    }
+}

@@ -1,0 +1,191 @@
+//! One request: its head is read, and it goes where its path says.
+
+use std::rc::Rc;
+
+use worker::{Context, Env, Request, Response, Result};
+
+use super::{
+    bindings::{self, Config},
+    body::RequestBody,
+    operate,
+    ports::{RequestPorts, now, random},
+    respond,
+};
+use crate::{
+    campaign::commands,
+    http::{
+        headers,
+        route::{Route, route},
+    },
+    launch::{self, Incoming, intake::Setup},
+    memory::Reservation,
+    problem::Problem,
+    wire::{Endpoint, Format},
+};
+
+/// What the head of a request says, for every path.
+pub struct Head {
+    /// The request's id: the caller's, or a new one.
+    pub request_id: String,
+    /// Whether the caller gave it.
+    pub request_id_given: bool,
+    /// The fault of an id that is none.
+    pub request_id_fault: Option<Problem>,
+    /// The format of the reply, as far as the head tells.
+    pub format: Format,
+    /// `Content-Length`.
+    pub length: Option<u64>,
+    /// The token of `Authorization`.
+    pub header_token: Option<String>,
+    /// The query's parameters.
+    pub query: Vec<(String, String)>,
+    /// The caller's address.
+    pub address: Option<String>,
+    /// Whether `Accept` asks for NDJSON.
+    pub accepts_ndjson: bool,
+}
+
+impl Head {
+    fn read(request: &Request) -> Result<Self> {
+        let header = |name: &str| request.headers().get(name);
+        let given = headers::request_id(
+            header("Request-ID")?.as_deref(),
+            header("Idempotency-Key")?.as_deref(),
+            header("X-Request-ID")?.as_deref(),
+        );
+        let (id, request_id_fault) = match given {
+            Ok(id) => (id, None),
+            Err(fault) => (None, Some(fault)),
+        };
+        let query: Vec<(String, String)> = request.url()?.query_pairs().into_owned().collect();
+        let format = query.iter().find(|(name, _)| name == "format").and_then(|(_, name)| Format::from_name(name));
+        Ok(Self {
+            request_id_given: id.is_some(),
+            request_id: id.unwrap_or_else(new_request_id),
+            request_id_fault,
+            format: format.unwrap_or_else(|| headers::accepted_format(header("Accept").ok().flatten().as_deref())),
+            length: header("Content-Length")?.and_then(|length| length.parse().ok()),
+            header_token: headers::bearer(header("Authorization")?.as_deref()).map(str::to_owned),
+            query,
+            address: header("CF-Connecting-IP")?,
+            accepts_ndjson: header("Accept")?.is_some_and(|accept| accept.contains(commands::NDJSON)),
+        })
+    }
+
+    /// A parameter of the query.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// 128 random bits, as 32 hexadecimal digits.
+fn new_request_id() -> String {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    let mut id = String::with_capacity(32);
+    crate::campaign::hex(&bytes, &mut id);
+    id
+}
+
+/// Answers one request.
+pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Response> {
+    let head = Head::read(&request)?;
+    let method = request.method().to_string();
+    let route = route(&method, &request.path());
+    let launches = matches!(route, Ok(Route::Launch(_)));
+    let mut body = RequestBody::new(&request, head.length)?;
+    let answer = match route {
+        Err(problem) => Err(problem),
+        Ok(Route::Health) => return operate::health(&head.request_id),
+        Ok(route) => match bindings::config(env) {
+            Ok(config) => match route {
+                Route::Launch(endpoint) => {
+                    return launch(&request, (env, context), &config, head, endpoint, &mut body).await;
+                }
+                route => operate::answer(route, env, &config, &head, &mut body).await,
+            },
+            Err(fault) => {
+                worker::console_error!("configuration: {fault}");
+                Err(Problem::Unavailable("the deployment is not configured: its operator's log says what".into()))
+            }
+        },
+    };
+    match answer {
+        Ok(response) => Ok(response),
+        Err(problem) => {
+            body.drain().await;
+            // The log and the operator's paths speak JSON alone.
+            respond::refusal(&problem, &head.request_id, if launches { head.format } else { Format::Json })
+        }
+    }
+}
+
+async fn launch(
+    request: &Request,
+    (env, context): (&Env, &Context),
+    config: &Rc<Config>,
+    head: Head,
+    endpoint: Endpoint,
+    body: &mut RequestBody,
+) -> Result<Response> {
+    let start = now();
+    let (request_id, format) = (head.request_id.clone(), head.format);
+    let settled = match incoming(request, config, head, endpoint) {
+        Err(problem) => Err(problem),
+        Ok(incoming) => {
+            let ports = RequestPorts::new(env, config, incoming.1)?;
+            let memory = Reservation::new(&config.budget);
+            let mut settled = launch::launch(&ports, incoming.0, body, memory).await;
+            if let Some(pending) = settled.pending.take() {
+                context.wait_until(async move { launch::complete(&ports, &pending).await });
+            }
+            Ok(settled)
+        }
+    };
+    match settled {
+        Ok(settled) => {
+            super::log::request(&settled, now().saturating_sub(start));
+            if settled.result.is_err() {
+                body.drain().await;
+            }
+            respond::launch(settled)
+        }
+        Err(problem) => {
+            body.drain().await;
+            respond::refusal(&problem, &request_id, format)
+        }
+    }
+}
+
+/// What the launch needs of the head, or what is refused before the body.
+fn incoming(
+    request: &Request,
+    config: &Rc<Config>,
+    head: Head,
+    endpoint: Endpoint,
+) -> std::result::Result<(Incoming, Option<String>), Problem> {
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let body = headers::body_format(header("Content-Type").as_deref(), header("Content-Encoding").as_deref())?;
+    if head.length.is_some_and(|length| length > config.limits.files) {
+        return Err(Problem::LengthTooLarge);
+    }
+    if config.secrets.is_empty() {
+        return Err(Problem::Unavailable("the deployment has no PROFILE_INDEX_KEY".into()));
+    }
+    let setup = Setup { endpoint, body, limits: config.limits, secrets: Rc::clone(&config.secrets) };
+    let query_token = head.parameter("token").filter(|token| !token.is_empty()).map(str::to_owned);
+    let bad_format = head.parameter("format").filter(|name| Format::from_name(name).is_none());
+    let bad_format = bad_format.map(|_| Problem::BadField("format: must be json or xml".into()));
+    let incoming = Incoming {
+        setup,
+        length: head.length,
+        header_token: head.header_token,
+        query_token,
+        format: head.format,
+        request_id: head.request_id,
+        request_id_given: head.request_id_given,
+        checksum: config.checksum,
+        fault: head.request_id_fault.or(bad_format),
+    };
+    Ok((incoming, head.address))
+}

@@ -1,0 +1,35 @@
+//! One structured line a request: what it came to, and no value of it.
+
+use serde_json::json;
+use worker::console_log;
+
+use crate::launch::Settled;
+
+/// Logs a launch request that took `total` milliseconds.
+pub fn request(settled: &Settled, total: u64) {
+    let timings = settled.timings;
+    let mut line = json!({
+        "request_id": settled.request_id,
+        "bytes": settled.read,
+        "parse_ms": timings.parse,
+        "match_ms": timings.r#match,
+        "commit_ms": timings.commit,
+        "total_ms": total,
+    });
+    let more = match &settled.result {
+        Ok(launched) => json!({
+            "status": 200,
+            "launch_id": launched.launch_id.map(|id| id.to_string()),
+            "repeated": launched.repeated,
+            "matched": launched.counts.matched,
+            "unmatched": launched.counts.unmatched,
+            "invalid": launched.counts.invalid,
+            "duplicates": launched.counts.duplicates,
+        }),
+        Err(problem) => json!({ "status": problem.status(), "error": problem.text() }),
+    };
+    if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+        line.extend(more.clone());
+    }
+    console_log!("{line}");
+}

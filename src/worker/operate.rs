@@ -1,0 +1,213 @@
+//! The launch log and the operator's paths. They speak JSON alone.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use worker::{Env, Response, Result as WorkerResult};
+
+use super::{
+    bindings::{self, Config},
+    body::RequestBody,
+    campaigns::Campaigns,
+    entry::Head,
+    ports::RequestPorts,
+    respond,
+};
+use crate::{
+    access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord, campaign_key},
+    campaign::commands::{Campaign, Command, Definition, Page, parameter},
+    http::route::{Log, Route},
+    launch::{
+        ports::{Body, BodyError, Ports},
+        receive,
+    },
+    problem::Problem,
+};
+
+/// Largest body of a definition, in bytes.
+const DEFINITION_LIMIT: usize = 64 * 1024;
+
+/// `GET /healthz`.
+pub fn health(request_id: &str) -> WorkerResult<Response> {
+    let body = serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
+    respond::json(body.to_string(), request_id)
+}
+
+/// Answers everything but launches.
+pub async fn answer(
+    route: Route,
+    env: &Env,
+    config: &Rc<Config>,
+    head: &Head,
+    body: &mut RequestBody,
+) -> Result<Response, Problem> {
+    let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
+    let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
+    let token = receive::verify_head(&ports, head.header_token.as_deref(), head.parameter("token"), scope).await?;
+    let campaigns = Campaigns::new(env).map_err(internal)?;
+    match route {
+        Route::Campaigns => list(env, head, &token).await,
+        Route::Define(id) => define(env, &ports, &campaigns, head, body, id, &token).await,
+        Route::Campaign(id) => {
+            let campaign = campaigns.read(id).await?;
+            permit(&token, campaign.database)?;
+            campaign_response(&campaign, head)
+        }
+        Route::Log(id, log) => {
+            let database = match ports.campaign_database(id).await.map_err(unreadable)? {
+                Some(database) => database,
+                None => campaigns.read(id).await?.database,
+            };
+            permit(&token, database)?;
+            read(&campaigns, head, id, log).await
+        }
+        Route::Health | Route::Launch(_) => Err(Problem::Internal),
+    }
+}
+
+fn permit(token: &TokenRecord, database: u64) -> Result<(), Problem> {
+    if token.allows_database(database) { Ok(()) } else { Err(Problem::NotFound("trigger campaign")) }
+}
+
+async fn read(campaigns: &Campaigns, head: &Head, id: u64, log: Log) -> Result<Response, Problem> {
+    let (after, limit) = (head.parameter("after"), head.parameter("limit"));
+    let command = match log {
+        Log::Launches => Command::Launches(Page::of_launches(after, limit)?),
+        Log::Launch(launch) => Command::Launch(launch),
+        Log::Recipients(launch) if head.accepts_ndjson => Command::RecipientsStream(launch),
+        Log::Recipients(launch) => Command::Recipients(launch, Page::of_recipients(after, limit)?),
+        Log::Report(launch) => Command::Report(launch),
+        Log::Attachment(..) => return Err(Problem::NotFound("attachment")),
+    };
+    let response = campaigns.relay(id, &command).await?;
+    respond::stamp(response.headers(), &head.request_id).map_err(internal)?;
+    Ok(response)
+}
+
+/// The body of `PUT`, as it is read.
+#[derive(Deserialize)]
+struct Put {
+    name: Option<String>,
+    database: Option<u64>,
+    active: Option<bool>,
+}
+
+async fn define(
+    env: &Env,
+    ports: &RequestPorts,
+    campaigns: &Campaigns,
+    head: &Head,
+    body: &mut RequestBody,
+    id: u64,
+    token: &TokenRecord,
+) -> Result<Response, Problem> {
+    let text = read_small(body).await?;
+    let put: Put = serde_json::from_slice(&text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Problem::BadField(
+            "the body must be an object of name (string), database (integer), active (boolean)".into(),
+        ),
+        _ => Problem::Malformed(format!("the body is no JSON: line {}, column {}", error.line(), error.column())),
+    })?;
+    // A token of some databases may neither define campaigns of others nor change theirs.
+    match ports.campaign_database(id).await.map_err(unreadable)? {
+        Some(database) => permit(token, database)?,
+        None if token.databases.is_empty() => {}
+        None => match (campaigns.read(id).await.map_err(Problem::from), put.database) {
+            (Ok(campaign), _) => permit(token, campaign.database)?,
+            (Err(Problem::NotFound(_)), Some(database)) => permit(token, database)?,
+            (Err(Problem::NotFound(_)), None) => {}
+            (Err(problem), _) => return Err(problem),
+        },
+    }
+    let definition = Definition { id, name: put.name, database: put.database, active: put.active };
+    let campaign = campaigns.define(definition).await?;
+    remember(env, &campaign).await?;
+    campaign_response(&campaign, head)
+}
+
+/// Writes KV's copy, unless it says the same. The object has the definition already: a failure is told, and the
+/// same `PUT` again puts it right.
+async fn remember(env: &Env, campaign: &Campaign) -> Result<(), Problem> {
+    let record = CampaignRecord { id: campaign.id, name: campaign.name.clone(), database: campaign.database };
+    let key = campaign_key(campaign.id);
+    let access = bindings::access(env).map_err(internal)?;
+    if access.get(&key).json::<CampaignRecord>().await.ok().flatten().as_ref() == Some(&record) {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&record).map_err(|_| Problem::Internal)?;
+    let failed =
+        |_| Problem::Unavailable("the campaign is defined, but not listed yet: send the same PUT again".into());
+    let put = access.put(&key, text).and_then(|put| put.metadata(&record)).map_err(failed)?;
+    put.execute().await.map_err(failed)
+}
+
+fn campaign_response(campaign: &Campaign, head: &Head) -> Result<Response, Problem> {
+    let body = serde_json::to_string(campaign).map_err(|_| Problem::Internal)?;
+    respond::json(body, &head.request_id).map_err(internal)
+}
+
+/// The campaigns, as they are listed.
+#[derive(Serialize)]
+struct Listing {
+    campaigns: Vec<CampaignRecord>,
+    next: Option<u64>,
+}
+
+/// `GET …/triggers`: from KV's copies, so that a campaign may be missing for the minute that KV takes.
+async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, Problem> {
+    let after = head.parameter("after").map(|text| parameter("after", text, 0..=(1 << 53) - 1)).transpose()?;
+    let limit = head.parameter("limit").map(|text| parameter("limit", text, 1..=1000)).transpose()?.unwrap_or(100);
+    let access = bindings::access(env).map_err(internal)?;
+    let mut found: Vec<CampaignRecord> = Vec::new();
+    let mut cursor: Option<String> = None;
+    let more = 'pages: loop {
+        let list = access.list().prefix(CAMPAIGN_PREFIX.to_owned());
+        let list = match cursor.take() {
+            Some(cursor) => list.cursor(cursor),
+            None => list,
+        };
+        let page =
+            list.execute().await.map_err(|error| unreadable(crate::profiles::lookup::StoreError(error.to_string())))?;
+        for key in page.keys {
+            let record = key.metadata.and_then(|metadata| serde_json::from_value::<CampaignRecord>(metadata).ok());
+            let Some(record) = record else { continue };
+            if after.is_some_and(|after| record.id <= after) || !token.allows_database(record.database) {
+                continue;
+            }
+            if found.len() as u64 == limit {
+                break 'pages true;
+            }
+            found.push(record);
+        }
+        match page.cursor {
+            Some(next) if !page.list_complete => cursor = Some(next),
+            _ => break false,
+        }
+    };
+    let next = found.last().map(|record| record.id).filter(|_| more);
+    let listing = Listing { campaigns: found, next };
+    let body = serde_json::to_string(&listing).map_err(|_| Problem::Internal)?;
+    respond::json(body, &head.request_id).map_err(internal)
+}
+
+async fn read_small(body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::new();
+    loop {
+        match body.read().await {
+            Ok(Some(chunk)) if text.len() + chunk.len() <= DEFINITION_LIMIT => text.extend_from_slice(chunk),
+            Ok(Some(_)) => return Err(Problem::BodyTooLarge),
+            Ok(None) => return Ok(text),
+            Err(BodyError::Timeout) => return Err(Problem::Timeout),
+            Err(BodyError::Aborted) => return Err(Problem::Malformed("the body ends early".into())),
+        }
+    }
+}
+
+fn unreadable(_: crate::profiles::lookup::StoreError) -> Problem {
+    Problem::Unavailable("the campaign cannot be looked up now: retry later".into())
+}
+
+fn internal(error: worker::Error) -> Problem {
+    worker::console_error!("internal: {error}");
+    Problem::Internal
+}

@@ -1,0 +1,162 @@
+//! The ports of a launch, over the bindings of one request.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use worker::{Delay, Env, KvStore, RateLimiter};
+
+use super::{
+    bindings::{self, Config},
+    bucket::Attachments,
+    campaigns::Campaigns,
+};
+use crate::{
+    access::{CampaignRecord, TokenRecord, campaign_key},
+    campaign::{commands::Request, id::LaunchId, message::Repeated},
+    launch::ports::{Answer, ObjectError, Ports},
+    limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
+    memory::Reservation,
+    profiles::{
+        lookup::{BucketStore, StoreError},
+        manifest::manifest_key,
+    },
+};
+
+/// What one request asks.
+pub struct RequestPorts {
+    profiles: KvStore,
+    access: KvStore,
+    campaigns: Campaigns,
+    attachments: Attachments,
+    /// `None`: rate limiting is off.
+    limits: Option<(RateLimiter, RateLimiter)>,
+    address: String,
+    config: Rc<Config>,
+    /// Room for stored launches that came back; given back when the request ends.
+    stored: RefCell<Vec<Reservation>>,
+}
+
+impl RequestPorts {
+    /// The ports of a request from `address` (`CF-Connecting-IP`).
+    pub fn new(env: &Env, config: &Rc<Config>, address: Option<String>) -> worker::Result<Self> {
+        let limits = config.rate_limiting.then(|| Ok((bindings::token_limit(env)?, bindings::address_limit(env)?)));
+        Ok(Self {
+            profiles: bindings::profiles(env)?,
+            access: bindings::access(env)?,
+            campaigns: Campaigns::new(env)?,
+            attachments: Attachments::new(env)?,
+            limits: limits.transpose().map_err(|error: worker::Error| error)?,
+            address: crate::http::headers::client_network(address.as_deref().unwrap_or_default()),
+            config: Rc::clone(config),
+            stored: RefCell::default(),
+        })
+    }
+
+    fn reservation(&self) -> Reservation {
+        let mut memory = Reservation::new(&self.config.budget);
+        memory.verify();
+        memory
+    }
+
+    fn keep(&self, memory: Reservation) {
+        self.stored.borrow_mut().push(memory);
+    }
+}
+
+fn store_error(error: worker::KvError) -> StoreError {
+    StoreError(error.to_string())
+}
+
+impl BucketStore for RequestPorts {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let read = self.profiles.get_bulk(keys).cache_ttl(BUCKET_CACHE_SECONDS).text().await;
+        let mut values = read.map_err(store_error)?;
+        Ok(keys.iter().map(|key| values.remove(key).flatten()).collect())
+    }
+}
+
+impl Ports for RequestPorts {
+    type Bucket = Attachments;
+
+    fn bucket(&self) -> &Attachments {
+        &self.attachments
+    }
+
+    async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
+        self.campaigns.completed(trigger_id, launch_id).await
+    }
+
+    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.access.get(key).cache_ttl(KV_CACHE_SECONDS).json().await.map_err(store_error)
+    }
+
+    async fn allow_token(&self, name: &str) -> bool {
+        allow(self.limits.as_ref().map(|(token, _)| token), name).await
+    }
+
+    async fn allow_address(&self) -> bool {
+        allow(self.limits.as_ref().map(|(_, address)| address), &self.address).await
+    }
+
+    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
+        let read = self.access.get(&campaign_key(trigger_id)).cache_ttl(KV_CACHE_SECONDS).json::<CampaignRecord>();
+        Ok(read.await.map_err(store_error)?.map(|campaign| campaign.database))
+    }
+
+    async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
+        let read = self.profiles.get(&manifest_key(database)).cache_ttl(KV_CACHE_SECONDS).text();
+        read.await.map_err(store_error)
+    }
+
+    async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
+        self.campaigns.read(trigger_id).await.map(|campaign| campaign.database)
+    }
+
+    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
+        let mut memory = self.reservation();
+        let asked = self.campaigns.preflight(trigger_id, &request.token_name, &request.request_id, &mut memory).await;
+        self.keep(memory);
+        asked
+    }
+
+    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
+        let mut memory = self.reservation();
+        let answer = self.campaigns.commit(trigger_id, message, &mut memory).await;
+        self.keep(memory);
+        answer
+    }
+
+    fn tell(&self, fault: &str) {
+        worker::console_error!("{fault}");
+    }
+
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        Delay::from(Duration::from_millis(milliseconds)).await;
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        random(bytes);
+    }
+}
+
+/// A limiter that cannot be asked lets requests through: it protects, and is not to take the service down.
+async fn allow(limiter: Option<&RateLimiter>, key: &str) -> bool {
+    match limiter {
+        None => true,
+        Some(limiter) => limiter.limit(key.to_owned()).await.map_or(true, |outcome| outcome.success),
+    }
+}
+
+/// Milliseconds since 1970. The deployed clock advances only at I/O.
+pub fn now() -> u64 {
+    worker::Date::now().as_millis()
+}
+
+/// Fills with random bytes.
+pub fn random(bytes: &mut [u8]) {
+    // The platform's generator does not fail; were it to, ids would be less random and still be compared in full.
+    let _ = getrandom::fill(bytes);
+}
