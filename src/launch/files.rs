@@ -66,7 +66,15 @@ pub struct Uploaded<B: Bucket> {
     attachment: usize,
     bytes: usize,
     upload_id: Option<String>,
-    result: Result<(Part, Option<B::Digest>, Option<[u8; 32]>), StoreError>,
+    result: Result<(Part, Hashed<B>), StoreError>,
+}
+
+/// The SHA-256 of an attachment behind one of its parts.
+enum Hashed<B: Bucket> {
+    /// There are more parts.
+    Going(B::Digest),
+    /// That was the last.
+    Whole([u8; 32]),
 }
 
 impl<B: Bucket> Default for Files<B> {
@@ -181,9 +189,12 @@ impl<B: Bucket> Files<B> {
         let Some(staged) = self.attachments.get_mut(uploaded.attachment) else { return Ok(()) };
         staged.upload_id = uploaded.upload_id;
         match uploaded.result {
-            Ok((part, digest, sha256)) => {
+            Ok((part, hashed)) => {
                 staged.parts.push(part);
-                (staged.digest, staged.sha256) = (digest, sha256);
+                match hashed {
+                    Hashed::Going(digest) => staged.digest = Some(digest),
+                    Hashed::Whole(sha256) => staged.sha256 = Some(sha256),
+                }
                 Ok(())
             }
             Err(error) => {
@@ -276,13 +287,10 @@ async fn upload<B: Bucket>(
     let id = uploaded.upload_id.clone().unwrap_or_default();
     let hash = async {
         let digest = bucket.update(digest, &job.part).await?;
-        if job.last { Ok((None, Some(bucket.finish(digest).await?))) } else { Ok((Some(digest), None)) }
+        if job.last { bucket.finish(digest).await.map(Hashed::Whole) } else { Ok(Hashed::Going(digest)) }
     };
     let (etag, hashed) = futures_util::join!(bucket.upload(&key, &id, job.number, &job.part), hash);
-    uploaded.result = etag.and_then(|etag| {
-        let (digest, sha256) = hashed?;
-        Ok((Part { number: job.number, etag }, digest, sha256))
-    });
+    uploaded.result = etag.and_then(|etag| Ok((Part { number: job.number, etag }, hashed?)));
     uploaded
 }
 

@@ -64,7 +64,7 @@ pub struct Request {
 #[derive(Debug)]
 enum Framer {
     /// Only white space so far: both are fed, and one of them is dropped by the first byte that tells.
-    Undecided(JsonFramer, XmlFramer),
+    Undecided(Box<(JsonFramer, XmlFramer)>),
     Json(JsonFramer),
     Xml(XmlFramer),
 }
@@ -97,7 +97,7 @@ impl Intake {
     pub fn new(setup: Setup, memory: Reservation) -> Self {
         let (json, xml) = (JsonFramer::new(setup.endpoint), XmlFramer::new(setup.endpoint));
         let framer = match setup.body {
-            None => Framer::Undecided(json, xml),
+            None => Framer::Undecided(Box::new((json, xml))),
             Some(Format::Json) => Framer::Json(json),
             Some(Format::Xml) => Framer::Xml(xml),
         };
@@ -152,7 +152,8 @@ impl Intake {
     }
 
     fn frame(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
-        if let Framer::Undecided(json, xml) = &mut self.framer {
+        if let Framer::Undecided(framers) = &mut self.framer {
+            let (json, xml) = framers.as_mut();
             const BLANK: &[u8] = b" \t\r\n\xEF\xBB\xBF";
             let blank = chunk.iter().take_while(|byte| BLANK.contains(byte)).count();
             let (blank, rest) = chunk.split_at(blank);
@@ -168,13 +169,13 @@ impl Intake {
         match &mut self.framer {
             Framer::Json(framer) => framer.feed(chunk, &mut self.state),
             Framer::Xml(framer) => framer.feed(chunk, &mut self.state),
-            Framer::Undecided(..) => Ok(()),
+            Framer::Undecided(_) => Ok(()),
         }
     }
 
     fn attachment_bytes(&self) -> u64 {
         match &self.framer {
-            Framer::Undecided(..) => 0,
+            Framer::Undecided(_) => 0,
             Framer::Json(framer) => framer.attachment_bytes(),
             Framer::Xml(framer) => framer.attachment_bytes(),
         }
@@ -251,15 +252,16 @@ impl Intake {
     /// The body has ended. Afterwards [`Intake::fault`] and [`Intake::into_request`] tell the rest.
     /// `length` is what `Content-Length` announced.
     pub fn finish(&mut self, length: Option<u64>) {
-        if let Framer::Undecided(json, _) = &mut self.framer {
-            let json = std::mem::replace(json, JsonFramer::new(self.state.setup.endpoint));
+        if let Framer::Undecided(framers) = &mut self.framer {
+            // Nothing but white space: the JSON framer says what is missing.
+            let json = std::mem::replace(&mut framers.0, JsonFramer::new(self.state.setup.endpoint));
             self.framer = Framer::Json(json);
         }
         if !self.broken {
             let end = match &mut self.framer {
                 Framer::Json(framer) => framer.finish(&mut self.state),
                 Framer::Xml(framer) => framer.finish(&mut self.state),
-                Framer::Undecided(..) => Ok(()),
+                Framer::Undecided(_) => Ok(()),
             };
             if let Err(error) = end {
                 self.state.fault(problem(error));

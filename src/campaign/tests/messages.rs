@@ -134,7 +134,11 @@ fn a_head_with_files_is_pinned() {
         content_type: "text/plain".to_owned(),
         size: 7,
         sha256: [0x0F; 32],
-        upload: Upload { upload_id: "up".to_owned(), parts: vec![Part { number: 1, etag: "tag".to_owned() }] },
+        upload: Upload {
+            key: "k/0".to_owned(),
+            upload_id: "up".to_owned(),
+            parts: vec![Part { number: 1, etag: "tag".to_owned() }],
+        },
     };
     let json = serde_json::to_string(&attachment).unwrap();
     let expected = format!(

@@ -35,7 +35,11 @@ fn a_launch_reads_field_by_field_in_order() {
             content_type: "application/pdf".to_owned(),
             size: 5,
             sha256: [0xAB; 32],
-            upload: Upload { upload_id: "u".to_owned(), parts: vec![Part { number: 1, etag: "e".to_owned() }] },
+            upload: Upload {
+                key: "k/0".to_owned(),
+                upload_id: "u".to_owned(),
+                parts: vec![Part { number: 1, etag: "e".to_owned() }],
+            },
         });
         commit.encode().unwrap()
     });
