@@ -142,7 +142,7 @@ fn a_head_with_files_is_pinned() {
     };
     let json = serde_json::to_string(&attachment).unwrap();
     let expected = format!(
-        r#"{{"name":"a\"é","content_type":"text/plain","size":7,"sha256":"{}","upload":{{"upload_id":"up","parts":[{{"number":1,"etag":"tag"}}]}}}}"#,
+        r#"{{"name":"a\"é","content_type":"text/plain","size":7,"sha256":"{}","upload":{{"key":"k/0","upload_id":"up","parts":[{{"number":1,"etag":"tag"}}]}}}}"#,
         "0f".repeat(32)
     );
     assert_eq!(json, expected);
