@@ -47,6 +47,8 @@ pub type CommentRun = Run<b'-', b'-', b'-', b'-'>;
 
 /// How many bytes are looked at together: the compiler makes vector instructions of it.
 const BLOCK: usize = 32;
+/// Where it has none to make, looking up byte by byte is ten times as fast (measured in wasm without `simd128`).
+const VECTORS: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"));
 
 impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
     const STOPS: [bool; 256] = {
@@ -73,7 +75,7 @@ impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
     pub fn length(bytes: &[u8]) -> usize {
         let stop = |byte: &u8| Self::STOPS.get(usize::from(*byte)).copied().unwrap_or(true);
         // Most runs are short: blocks pay only behind the first bytes.
-        let (head, tail) = bytes.split_at_checked(BLOCK).unwrap_or((bytes, &[]));
+        let (head, tail) = bytes.split_at_checked(BLOCK).filter(|_| VECTORS).unwrap_or((bytes, &[]));
         if let Some(length) = head.iter().position(stop) {
             return length;
         }
