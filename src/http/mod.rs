@@ -2,3 +2,4 @@
 
 pub mod headers;
 pub mod route;
+pub mod target;

@@ -16,6 +16,7 @@ use crate::{
     http::{
         headers,
         route::{Route, route},
+        target,
     },
     launch::{self, Incoming, intake::Setup},
     memory::Reservation,
@@ -46,7 +47,7 @@ pub struct Head {
 }
 
 impl Head {
-    fn read(request: &Request) -> Result<Self> {
+    fn read(request: &Request, query: Vec<(String, String)>) -> Result<Self> {
         let header = |name: &str| request.headers().get(name);
         let given = headers::request_id(
             header("Request-ID")?.as_deref(),
@@ -57,7 +58,6 @@ impl Head {
             Ok(id) => (id, None),
             Err(fault) => (None, Some(fault)),
         };
-        let query: Vec<(String, String)> = request.url()?.query_pairs().into_owned().collect();
         let format = query.iter().find(|(name, _)| name == "format").and_then(|(_, name)| Format::from_name(name));
         Ok(Self {
             request_id_given: id.is_some(),
@@ -89,9 +89,12 @@ fn new_request_id() -> String {
 
 /// Answers one request.
 pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Response> {
-    let head = Head::read(&request)?;
-    let method = request.method().to_string();
-    let route = route(&method, &request.path());
+    // The crate's own way to a URL brings the tables of all of Unicode's domain names along.
+    let url = request.inner().url();
+    let (path, query) = target::split(&url);
+    let head = Head::read(&request, query)?;
+    let method = request.inner().method();
+    let route = route(&method, path);
     let launches = matches!(route, Ok(Route::Launch(_)));
     let mut body = RequestBody::new(&request, head.length)?;
     let answer = match route {
