@@ -2,14 +2,28 @@
 // `wrangler dev`. Its line `Ready on http://…` is printed when all is in place.
 
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { command, ended, inRoot, PROJECT_NODE, start } from './run.mjs';
-import { buildAdmin, runAdmin, takeState } from './admin.mjs';
+import { command, ended, Failure, inRoot, PROJECT_NODE, start } from './run.mjs';
+import { buildAdmin, callerFolder, runAdmin } from './admin.mjs';
 import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
 
+const STATE_OPTION = '--persist-to';
 /** Where wrangler takes local secrets from. */
 const SECRETS = inRoot('.dev.vars');
+
+/** Takes the folder of the local state out of the arguments: it is relative to where the user stands. @param {string[]} args */
+function takeState(args) {
+  const rest = [...args];
+  const at = rest.findIndex((arg) => arg === STATE_OPTION || arg.startsWith(`${STATE_OPTION}=`));
+  if (at < 0) return { state: inRoot('.wrangler', 'state'), rest };
+  const apart = rest[at] === STATE_OPTION;
+  const folder = apart ? rest[at + 1] : rest[at]?.slice(STATE_OPTION.length + 1);
+  if (!folder) throw new Failure(`${STATE_OPTION} wants a folder`);
+  rest.splice(at, apart ? 2 : 1);
+  return { state: path.resolve(callerFolder(), folder), rest };
+}
 
 /**
  * Passes a stream on line by line, and holds back what comes from the Ready line on until `onReady` is through.
@@ -49,9 +63,9 @@ async function main() {
   const demo = new Demo(state);
   const wanted = demo.isWanted();
   if (wanted) await demo.load();
-  else if (!existsSync(SECRETS)) await runAdmin(['key', '--persist-to', state]);
+  else if (!existsSync(SECRETS)) await runAdmin(['key', STATE_OPTION, state]);
 
-  const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', '--persist-to', state, ...rest];
+  const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', STATE_OPTION, state, ...rest];
   if (!wanted) return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));
   const server = start(PROJECT_NODE, wrangler, { stdio: ['inherit', 'pipe', 'inherit'] });
   const end = ended(server);

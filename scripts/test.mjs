@@ -5,11 +5,7 @@ import { buildWorker } from './build.mjs';
 
 async function main() {
   // Compiling everything at once keeps the cores busy while a program is linked or downloaded.
-  const compileTests = async () => {
-    await run('cargo', ['test', '--no-run', '--quiet'], { quiet: true });
-    // The runtime tests make their profile indexes with it.
-    await run('cargo', ['build', '--bin', 'admin', '--quiet'], { quiet: true });
-  };
+  const compileTests = () => run('cargo', ['test', '--no-run', '--quiet'], { quiet: true });
   await Promise.all([buildWorker(), timed('compiling the native tests', compileTests)]);
 
   const native = await ended(start('cargo', ['test', '--quiet'], { stdio: 'inherit' }));

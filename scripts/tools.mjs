@@ -20,7 +20,7 @@ function lockedVersion(crate) {
 }
 
 /** The toolchain of rust-toolchain.toml, by its name. */
-const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
+export const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
 
 /** Where the toolchain of rust-toolchain.toml is; none if it is not installed. */
 function sysroot() {

@@ -11,7 +11,7 @@ import type { Env } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What the command line and its helper look for where they run. */
-const LINKED = ['scripts', 'node_modules', 'wrangler.toml', 'rust-toolchain.toml'];
+const LINKED = ['scripts', 'node_modules', 'wrangler.toml'];
 /** One line of a helper's answer holds all values asked for. */
 const MAX_OUTPUT = 512 * 1024 * 1024;
 
@@ -19,21 +19,24 @@ const execute = promisify(execFile);
 
 /** A place where the operator works, as they would in a checkout. */
 export class Operator {
-  private constructor(private readonly folder: string) {}
+  private constructor(
+    private readonly folder: string,
+    private readonly program: string,
+  ) {}
 
   /** @param key what `PROFILE_INDEX_KEY` is to be */
   static async start(key: string): Promise<Operator> {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
     await Promise.all(LINKED.map((name) => symlink(path.join(ROOT, name), path.join(folder, name))));
     await writeFile(path.join(folder, '.dev.vars'), `PROFILE_INDEX_KEY=${key}\n`, { mode: 0o600 });
-    return new Operator(folder);
+    return new Operator(folder, await commandLine());
   }
 
   /** `npm run admin -- …`: what it printed. */
   async admin(...args: string[]): Promise<string> {
-    const run = ['run', '--quiet', '--manifest-path', path.join(ROOT, 'Cargo.toml'), '--bin', 'admin', '--'];
-    const env = { ...process.env, INIT_CWD: this.folder };
-    const { stdout } = await execute('cargo', [...run, ...args], { cwd: this.folder, env, maxBuffer: MAX_OUTPUT });
+    // Without cargo in between, which would say that the checkout is where its manifest is.
+    const env = { ...process.env, CARGO_MANIFEST_DIR: this.folder };
+    const { stdout } = await execute(this.program, args, { cwd: this.folder, env, maxBuffer: MAX_OUTPUT });
     return stdout;
   }
 
@@ -74,4 +77,13 @@ export class Operator {
         return answer.ok;
       });
   }
+}
+
+/** Where the command line is, compiled as the native tests are. */
+async function commandLine(): Promise<string> {
+  const build = ['build', '--bin', 'admin', '--quiet', '--message-format', 'json'];
+  const { stdout } = await execute('cargo', build, { cwd: ROOT, maxBuffer: MAX_OUTPUT });
+  const program = /"executable":("[^"]+")/.exec(stdout)?.[1];
+  if (!program) throw new Error('cargo does not say where it put the command line');
+  return JSON.parse(program) as string;
 }
