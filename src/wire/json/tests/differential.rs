@@ -127,7 +127,7 @@ fn check_item(raw: &str, plain: Option<&(String, String)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn documents_are_accepted(document in members(value()), size in 1..40usize) {

@@ -62,6 +62,10 @@ fn faults_of_literals_and_numbers() {
     }
     fault("{\"a\":1x}", 6, "expected `,` or `}` after a member, found `x`");
     fault("{\"a\":0x10}", 6, "expected `,` or `}` after a member, found `x`");
+    for (number, at) in [("1e5.5", 8), ("1e5e5", 8), ("1E+5+5", 9), ("1.5e5.", 10), ("-0e0-", 9), ("0.0-1", 8)] {
+        let what = format!("expected `,` or `}}` after a member, found `{}`", &number[at - 5..=at - 5]);
+        fault(format!("{{\"a\":{number}}}"), at as u64, &what);
+    }
     fault("{\"a\":1.5.5}", 8, "expected `,` or `}` after a member, found `.`");
 }
 

@@ -32,6 +32,18 @@ fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
 }
 
 #[test]
+fn of_a_field_no_more_is_held_than_its_limit() {
+    for (length, size) in [(995, 1), (995, 100), (1000, 300), (1001, 1), (5000, 64)] {
+        let body = format!(r#"{{"content":"{}"}}"#, "c".repeat(length - 2));
+        let sink = &mut Recorder { field_limit: Some(1000), ..Recorder::default() };
+        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).got;
+        assert_eq!(got.len(), 1);
+        assert_eq!(matches!(got[..], [FieldTooLong(_)]), length > 1000);
+        assert!(sink.peak <= 1000, "{} of {length} in chunks of {size}", sink.peak);
+    }
+}
+
+#[test]
 fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
     use crate::wire::Field::*;
     let body = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{},"1"],"format":1}"#;
