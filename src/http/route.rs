@@ -70,6 +70,15 @@ pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
     }
 }
 
+/// Whether a path's replies are JSON whatever the caller prefers, errors too: the log's and the operator's.
+pub fn is_json_alone(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.strip_prefix(TRIGGERS) {
+        Some(rest) => !matches!(rest, "/start_batch" | "/start"),
+        None => path == "/healthz",
+    }
+}
+
 fn trigger_id(text: &str) -> Result<u64, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let id = text.parse().ok().filter(|id| digits && (1..=TRIGGER_ID_MAX).contains(id));
@@ -92,6 +101,17 @@ fn log(parts: &[&str]) -> Result<Log, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn formats() {
+        for path in ["/healthz", TRIGGERS, "/api/v1.1/campaigns/triggers/8", "/api/v1.1/campaigns/triggers/8/launches/"]
+        {
+            assert!(is_json_alone(path), "{path}");
+        }
+        for path in ["/", "/x", "/api/v1.1/campaigns/triggers/start", "/api/v1.1/campaigns/triggers/start_batch/"] {
+            assert!(!is_json_alone(path), "{path}");
+        }
+    }
 
     #[test]
     fn paths_and_methods() {

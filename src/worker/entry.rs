@@ -15,7 +15,7 @@ use crate::{
     campaign::commands,
     http::{
         headers,
-        route::{Route, route},
+        route::{Route, is_json_alone, route},
         target,
     },
     launch::{self, Incoming, intake::Setup},
@@ -95,7 +95,7 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
     let head = Head::read(&request, query)?;
     let method = request.inner().method();
     let route = route(&method, path);
-    let launches = matches!(route, Ok(Route::Launch(_)));
+    let json_alone = is_json_alone(path);
     let mut body = RequestBody::new(&request, head.length)?;
     let answer = match route {
         Err(problem) => Err(problem),
@@ -117,8 +117,7 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
         Ok(response) => Ok(response),
         Err(problem) => {
             body.drain().await;
-            // The log and the operator's paths speak JSON alone.
-            respond::refusal(&problem, &head.request_id, if launches { head.format } else { Format::Json })
+            respond::refusal(&problem, &head.request_id, if json_alone { Format::Json } else { head.format })
         }
     }
 }

@@ -44,6 +44,9 @@ pub async fn answer(
     let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
     let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
     let token = receive::verify_head(&ports, head.header_token.as_deref(), head.parameter("token"), scope).await?;
+    if let Some(fault) = &head.request_id_fault {
+        return Err(fault.clone());
+    }
     let campaigns = Campaigns::new(env).map_err(internal)?;
     match route {
         Route::Campaigns => list(env, head, &token).await,

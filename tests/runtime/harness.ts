@@ -59,12 +59,12 @@ export class TestWorker {
 
   /** Restarts the object of a campaign: what it held in memory is gone, what it stored is not. */
   async evict(campaign: number): Promise<void> {
-    await this.worker.evictDurableObject('CAMPAIGNS', { name: String(campaign) });
+    await this.worker.evictDurableObject('CAMPAIGNS', { name: `campaign:${campaign}` });
   }
 
   /** Asks the storage of a campaign's object. */
   async sql(campaign: number, query: string, ...bindings: unknown[]): Promise<unknown[]> {
-    const storage = await this.worker.getDurableObjectStorage('CAMPAIGNS', { name: String(campaign) });
+    const storage = await this.worker.getDurableObjectStorage('CAMPAIGNS', { name: `campaign:${campaign}` });
     return storage.exec(query, ...bindings);
   }
 

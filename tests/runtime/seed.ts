@@ -15,6 +15,9 @@ const LINKED = ['scripts', 'node_modules', 'wrangler.toml'];
 /** One line of a helper's answer holds all values asked for. */
 const MAX_OUTPUT = 512 * 1024 * 1024;
 
+/** A key and its value. */
+export type Pair = [string, string];
+
 const execute = promisify(execFile);
 
 /** A place where the operator works, as they would in a checkout. */
@@ -47,12 +50,18 @@ export class Operator {
     return this.admin('profiles', 'import', file, '--database', String(database));
   }
 
+  /** All that was written to a namespace so far. */
+  async contents(namespace: 'PROFILES' | 'ACCESS'): Promise<Pair[]> {
+    const [keys] = await this.ask([{ op: 'list', namespace, prefix: '' }]);
+    const [values] = await this.ask([{ op: 'get', namespace, keys }]);
+    return (keys ?? []).map((key, at) => [key, values?.[at] ?? '']);
+  }
+
   /** Puts all that was written so far into a running Worker's storage. */
   async copyTo(env: Env): Promise<void> {
     for (const namespace of ['PROFILES', 'ACCESS'] as const) {
-      const [keys] = await this.ask([{ op: 'list', namespace, prefix: '' }]);
-      const [values] = await this.ask([{ op: 'get', namespace, keys }]);
-      await Promise.all((keys ?? []).map((key, at) => env[namespace].put(key, values?.[at] ?? '')));
+      const pairs = await this.contents(namespace);
+      await Promise.all(pairs.map(([key, value]) => env[namespace].put(key, value)));
     }
   }
 
