@@ -56,6 +56,8 @@ pub enum Problem {
     },
     /// The campaign's log holds as much as it may.
     LogFull,
+    /// `Range` names no byte of the file, which has that many bytes.
+    RangeNotSatisfiable(u64),
     /// Cannot be served now; nothing was launched. Says what to do.
     Unavailable(Cow<'static, str>),
     /// The commit was sent and its answer lost.
@@ -93,6 +95,7 @@ impl Problem {
             Self::Expired { .. } => 410,
             Self::DatabaseFixed | Self::NotActive => 409,
             Self::LogFull => 507,
+            Self::RangeNotSatisfiable(_) => 416,
             Self::Unavailable(_) | Self::OutcomeUnknown => 503,
             Self::Internal => 500,
         }
@@ -119,6 +122,7 @@ impl Problem {
             409 => "Campaign is not active",
             410 => "Launches expired",
             415 => "Unsupported media type",
+            416 => "Range not satisfiable",
             422 => "Request-ID reused",
             429 => "Too many requests",
             503 => "Service unavailable",
@@ -152,6 +156,7 @@ impl Problem {
                 format!("strict: {unmatched} unmatched, {invalid} invalid; the first is data[{first}]: {reason}").into()
             }
             Self::LogFull => "the campaign's log is full: older launches have to expire first".into(),
+            Self::RangeNotSatisfiable(size) => format!("Range: the file has {size} bytes").into(),
             Self::Unavailable(what) => what.as_ref().into(),
             Self::OutcomeUnknown => OUTCOME_UNKNOWN.into(),
             Self::Internal => request_id.to_owned().into(),
@@ -189,9 +194,10 @@ impl Problem {
             Self::NotActive => 16,
             Self::Strict { .. } => 17,
             Self::LogFull => 18,
-            Self::Unavailable(_) => 19,
-            Self::OutcomeUnknown => 20,
-            Self::Internal => 21,
+            Self::RangeNotSatisfiable(_) => 19,
+            Self::Unavailable(_) => 20,
+            Self::OutcomeUnknown => 21,
+            Self::Internal => 22,
         }
     }
 

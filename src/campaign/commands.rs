@@ -52,6 +52,8 @@ pub enum Command {
     RecipientsStream(LaunchId),
     /// What became of its items.
     Report(LaunchId),
+    /// A file of it, by its number in `attach`. Replies [`super::attachments::File`].
+    Attachment(LaunchId, usize),
     /// The Worker has completed all its attachments: the alarm need not. Replies `{}`.
     Completed(LaunchId),
 }
@@ -172,6 +174,8 @@ pub enum Refusal {
     LogFull,
     /// [`Problem::Unavailable`]: no room in the object's isolate for the message.
     Busy,
+    /// [`Problem::Unavailable`]: the bucket of attachments failed.
+    BucketDown,
 }
 
 /// What was not found.
@@ -199,6 +203,7 @@ impl From<Refusal> for Problem {
             Refusal::NotActive => Self::NotActive,
             Refusal::LogFull => Self::LogFull,
             Refusal::Busy => Self::no_memory(),
+            Refusal::BucketDown => Self::Unavailable("attachments cannot be read now: retry later".into()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::{
     commands::{Campaign, Committed, Definition, NAME_LIMIT, Refusal, Request, Thing},
+    due::Task,
     head::Head,
     layout::{Layout, PREFIX},
     message::Commit,
@@ -26,7 +27,12 @@ pub struct Log<S> {
     pub(super) sql: S,
     pub(super) terms: Terms,
     ready: Cell<bool>,
+    /// The alarm may have to be set anew.
     pub(super) alarm: Cell<bool>,
+    /// When it comes, if that is known.
+    pub(super) alarm_at: Cell<Option<u64>>,
+    /// It does not come before: the bucket has just failed.
+    pub(super) rest_until: Cell<u64>,
 }
 
 /// How long and how much a log keeps.
@@ -105,7 +111,14 @@ impl State {
 impl<S: Sql> Log<S> {
     /// The log in that database, which may be empty.
     pub fn new(sql: S, terms: Terms) -> Self {
-        Self { sql, terms, ready: Cell::new(false), alarm: Cell::new(false) }
+        Self {
+            sql,
+            terms,
+            ready: Cell::default(),
+            alarm: Cell::default(),
+            alarm_at: Cell::default(),
+            rest_until: Cell::default(),
+        }
     }
 
     /// Defines the campaign, or changes it.
@@ -244,7 +257,7 @@ impl<S: Sql> Log<S> {
             if inline { Bound::Blob(payload) } else { Bound::Null },
         ];
         let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?)", &values).map(drop);
-        if inline && state.first().is_some() {
+        if inline && state.first().is_some() && head.attachments.is_empty() {
             // One statement is a transaction of its own.
             insert()?;
         } else {
@@ -253,8 +266,14 @@ impl<S: Sql> Log<S> {
                 if !inline {
                     self.write_chunks(sequence, payload)?;
                 }
+                if !head.attachments.is_empty() {
+                    self.to_be_completed(sequence, now)?;
+                }
                 // The first launch of an empty log starts the clock of retention, which then goes on by itself.
-                if state.first().is_none() { self.due_at(now.saturating_add(self.terms.retention)) } else { Ok(()) }
+                if state.first().is_some() {
+                    return Ok(());
+                }
+                self.due_at(Task::Retention, 0, now.saturating_add(self.terms.retention))
             })?;
         }
         Ok(Committed { sequence, accepted_at: now })

@@ -12,23 +12,23 @@
 //! | [`items`] | the `custom_data` that items brought along |
 //! | [`sql`], [`schema`] | what the log asks of a database, and its tables |
 //! | [`log`], [`stored`] | defining, committing; finding a launch and its bytes |
-//! | [`retention`] | removing what is old, in small steps |
+//! | [`due`], [`retention`] | what the object's alarm is for; removing what is old, in small steps |
+//! | [`attachments`], [`upkeep`] | the files of launches: which uploads are to be completed, and doing it |
 //! | [`reading`], [`recipients`], [`report`] | what consumers read, piece by piece in bounded memory |
 //! | [`commands`] | what travels between Worker and object, both ends |
-//! | `object` | the Durable Object (wasm alone) |
 //!
 //! *Architecture invariant*: a launch is in the log whole or not at all; its `sequence` is one more than that of
 //! the launch before it, whatever has been removed since; time comes in as an argument and never goes back.
 
+pub mod attachments;
 pub mod commands;
+pub mod due;
 pub mod head;
 pub mod id;
 pub mod items;
 pub mod layout;
 pub mod log;
 pub mod message;
-#[cfg(target_arch = "wasm32")]
-pub mod object;
 pub mod packed;
 pub mod reading;
 pub mod recipients;
@@ -38,6 +38,7 @@ pub mod schema;
 pub mod sql;
 pub mod stored;
 pub mod time;
+pub mod upkeep;
 
 /// Appends `bytes` in lower-case hexadecimal.
 pub fn hex(bytes: &[u8], text: &mut String) {
@@ -49,4 +50,4 @@ pub fn hex(bytes: &[u8], text: &mut String) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -79,7 +79,11 @@ impl<S: Sql> Log<S> {
                 Reading::Recipients(Box::new(Recipients::page(self, self.find(*id)?, *page)?))
             }
             Command::RecipientsStream(id) => Reading::Recipients(Box::new(Recipients::lines(self.find(*id)?))),
-            Command::Completed(_) => Reading::Whole(Some(b"{}".to_vec())),
+            Command::Attachment(id, number) => Reading::json(&self.file(*id, *number, now)?)?,
+            Command::Completed(id) => {
+                self.completed(*id)?;
+                Reading::Whole(Some(b"{}".to_vec()))
+            }
             Command::Report(id) => Reading::Report(Box::new(Report::open(self, &self.find(*id)?)?)),
         })
     }

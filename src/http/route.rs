@@ -93,7 +93,11 @@ fn log(parts: &[&str]) -> Result<Log, Problem> {
         [] => Ok(Log::Launch(id)),
         ["recipients"] => Ok(Log::Recipients(id)),
         ["report"] => Ok(Log::Report(id)),
-        ["attachments", n] => n.parse().map(|n| Log::Attachment(id, n)).map_err(|_| Problem::NotFound("attachment")),
+        ["attachments", number] => {
+            let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+            let number = number.parse().ok().filter(|_| digits).ok_or(Problem::NotFound("attachment"))?;
+            Ok(Log::Attachment(id, number))
+        }
         _ => Err(Problem::NoSuchPath),
     }
 }

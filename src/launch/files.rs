@@ -10,7 +10,10 @@ use super::{
     ports::{Bucket, Ports},
 };
 use crate::{
-    campaign::head::{Attachment, Part, Upload},
+    campaign::{
+        head::{Attachment, Part, Upload},
+        upkeep::Uploads as _,
+    },
     limits::PART,
     memory::Reservation,
     problem::Problem,

@@ -30,6 +30,7 @@ use crate::{
         id::{LaunchId, RequestKey},
         items::Collector,
         message::{Commit, Repeated},
+        upkeep::Uploads as _,
     },
     memory::Reservation,
     problem::Problem,
@@ -37,7 +38,7 @@ use crate::{
 };
 use intake::{Request, Setup};
 use matched::Matched;
-use ports::{Answer, Body, Bucket, ObjectError, Ports};
+use ports::{Answer, Body, ObjectError, Ports};
 use receive::receive;
 use reply::{Launched, Timings};
 

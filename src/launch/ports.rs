@@ -5,9 +5,9 @@ use crate::{
     access::TokenRecord,
     campaign::{
         commands::{Committed, Request},
-        head::Upload,
         id::LaunchId,
         message::Repeated,
+        upkeep::Uploads,
     },
     problem::Problem,
     profiles::lookup::{BucketStore, StoreError},
@@ -51,7 +51,7 @@ pub trait Ports: BucketStore {
 
 /// Where attachments are stored: multipart uploads, none of which can be read before it is completed.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
-pub trait Bucket {
+pub trait Bucket: Uploads<Error = StoreError> {
     /// Bytes of one part, wherever they are best held.
     type Part: 'static;
     /// A SHA-256 under way.
@@ -72,10 +72,6 @@ pub trait Bucket {
     async fn begin(&self, key: &str) -> Result<String, StoreError>;
     /// Uploads a part (numbered from 1); its etag.
     async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &Self::Part) -> Result<String, StoreError>;
-    /// Completes an upload. One that was completed before is no error.
-    async fn complete(&self, upload: &Upload) -> Result<(), StoreError>;
-    /// Aborts an upload.
-    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError>;
 }
 
 /// What a commit came to.

@@ -1,16 +1,23 @@
 //! The bucket of attachments. Bytes of a part are held on the runtime's side, so that wasm memory, which never
 //! shrinks, does not grow with them; the runtime hashes them as well.
 
+use std::ops::Range;
+
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::WritableStreamDefaultWriter;
+use web_sys::{ReadableStream, WritableStreamDefaultWriter};
 use worker::{
     Env,
     crypto::{DigestStream, DigestStreamAlgorithm},
 };
 
-use crate::{campaign::head::Upload, launch::ports::Bucket, limits::PART, profiles::lookup::StoreError};
+use crate::{
+    campaign::{head::Upload, upkeep::Uploads},
+    launch::ports::Bucket,
+    limits::PART,
+    profiles::lookup::StoreError,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -21,6 +28,8 @@ extern "C" {
     async fn create_multipart_upload(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
     fn resume_multipart_upload(this: &R2Bucket, key: &str, upload_id: &str) -> Result<R2Upload, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn head(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -64,10 +73,34 @@ impl Attachments {
         Ok(Self(bucket.unchecked_into()))
     }
 
-    /// Removes what is stored under those keys, at most a thousand.
-    pub async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        self.0.delete(&keys).await.map(drop).map_err(|error| failed(&error))
+    /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.
+    /// `size` is what the whole is to have.
+    pub async fn read(
+        &self,
+        key: &str,
+        size: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<ReadableStream>, StoreError> {
+        let options = Object::new();
+        if let Some(range) = range {
+            let bytes = Object::new();
+            // Sizes are far below 2^53.
+            let set = |name: &str, value: u64| Reflect::set(&bytes, &name.into(), &(value as f64).into());
+            set("offset", range.start)
+                .and_then(|_| set("length", range.end.saturating_sub(range.start)))
+                .and_then(|_| Reflect::set(&options, &"range".into(), &bytes))
+                .map_err(|error| failed(&error))?;
+        }
+        let object = self.0.get(key, &options).await.map_err(|error| failed(&error))?;
+        if object.is_null() || object.is_undefined() {
+            return Ok(None);
+        }
+        let stored = Reflect::get(&object, &"size".into()).ok().and_then(|size| size.as_f64());
+        if stored != Some(size as f64) {
+            return Err(StoreError(format!("{stored:?} bytes in place of {size}")));
+        }
+        let body = Reflect::get(&object, &"body".into()).map_err(|error| failed(&error))?;
+        body.dyn_into().map(Some).map_err(|_| StoreError("the bucket sent no body".to_owned()))
     }
 }
 
@@ -139,6 +172,10 @@ impl Bucket for Attachments {
         let uploaded = upload.upload_part(number, &part.used()).await.map_err(|error| failed(&error))?;
         text(&uploaded, "etag")
     }
+}
+
+impl Uploads for Attachments {
+    type Error = StoreError;
 
     async fn complete(&self, upload: &Upload) -> Result<(), StoreError> {
         let parts = Array::new();
@@ -158,5 +195,9 @@ impl Bucket for Attachments {
     async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
         let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
         upload.abort().await.map(drop).map_err(|error| failed(&error))
+    }
+    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        self.0.delete(&keys).await.map(drop).map_err(|error| failed(&error))
     }
 }

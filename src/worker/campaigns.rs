@@ -6,6 +6,7 @@ use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Respon
 use super::bindings;
 use crate::{
     campaign::{
+        attachments::File,
         commands::{self, COMMAND, COMMIT, Campaign, Command, Definition, Refusal},
         id::LaunchId,
         message::Repeated,
@@ -79,6 +80,11 @@ impl Campaigns {
     /// Says that the attachments of a launch are complete.
     pub async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
         self.ask(trigger_id, &Command::Completed(launch_id)).await.map(drop)
+    }
+
+    /// Where a file of a launch can be read: it can be by now.
+    pub async fn attachment(&self, trigger_id: u64, launch_id: LaunchId, number: usize) -> Result<File, ObjectError> {
+        Ok(self.ask(trigger_id, &Command::Attachment(launch_id, number)).await?.json().await?)
     }
 
     /// Defines, pauses or resumes.

@@ -105,7 +105,7 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
                 Route::Launch(endpoint) => {
                     return launch(&request, (env, context), &config, head, endpoint, &mut body).await;
                 }
-                route => operate::answer(route, env, &config, &head, &mut body).await,
+                route => operate::answer(route, &request, env, &config, &head, &mut body).await,
             },
             Err(fault) => {
                 worker::console_error!("configuration: {fault}");

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use worker::{Env, Response, Result as WorkerResult};
+use worker::{Env, Request, Response, Result as WorkerResult};
 
 use super::{
     bindings::{self, Config},
     body::RequestBody,
     campaigns::Campaigns,
+    download,
     entry::Head,
     ports::RequestPorts,
     respond,
@@ -36,6 +37,7 @@ pub fn health(request_id: &str) -> WorkerResult<Response> {
 /// Answers everything but launches.
 pub async fn answer(
     route: Route,
+    request: &Request,
     env: &Env,
     config: &Rc<Config>,
     head: &Head,
@@ -62,6 +64,10 @@ pub async fn answer(
                 None => campaigns.read(id).await?.database,
             };
             permit(&token, database)?;
+            if let Log::Attachment(launch_id, number) = log {
+                let bucket = ports.bucket();
+                return download::answer(request, bucket, &campaigns, head, (id, launch_id, number)).await;
+            }
             read(&campaigns, head, id, log).await
         }
         Route::Health | Route::Launch(_) => Err(Problem::Internal),
@@ -80,7 +86,7 @@ async fn read(campaigns: &Campaigns, head: &Head, id: u64, log: Log) -> Result<R
         Log::Recipients(launch) if head.accepts_ndjson => Command::RecipientsStream(launch),
         Log::Recipients(launch) => Command::Recipients(launch, Page::of_recipients(after, limit)?),
         Log::Report(launch) => Command::Report(launch),
-        Log::Attachment(..) => return Err(Problem::NotFound("attachment")),
+        Log::Attachment(..) => return Err(Problem::Internal),
     };
     let response = campaigns.relay(id, &command).await?;
     respond::stamp(response.headers(), &head.request_id).map_err(internal)?;

@@ -66,6 +66,9 @@ pub fn refusal(problem: &Problem, request_id: &str, format: Format) -> Result<Re
     if let Problem::MethodNotAllowed(allow) = problem {
         headers.set("Allow", allow)?;
     }
+    if let Problem::RangeNotSatisfiable(size) = problem {
+        headers.set("Content-Range", &format!("bytes */{size}"))?;
+    }
     let body = reply::problem(problem, request_id, format);
     Ok(common(headers, request_id, format)?.with_status(problem.status()).fixed(body.into_bytes()))
 }

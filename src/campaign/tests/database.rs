@@ -176,3 +176,19 @@ pub fn bytes(log: &Log<Database>, mut reading: Reading) -> Result<Vec<u8>, Fault
 pub fn json(log: &Log<Database>, command: &Command) -> serde_json::Value {
     serde_json::from_str(&read(log, command, super::NOON).unwrap()).unwrap()
 }
+
+impl Log<Database> {
+    /// A run of the alarm where no launch has files.
+    pub fn sweep(&self, now: u64) -> Result<(), Broken> {
+        if self.find_state()?.is_some() {
+            self.alarm_is_unknown();
+        }
+        match self.expired(now)? {
+            None => self.await_retention(now),
+            Some(expired) => {
+                assert_eq!(expired.keys, Vec::<String>::new());
+                self.remove(&expired, now)
+            }
+        }
+    }
+}

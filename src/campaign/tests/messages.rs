@@ -257,6 +257,8 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         (Command::Recipients(id, page), format!(r#"{{"recipients":["{id}",{{"after":null,"limit":100}}]}}"#)),
         (Command::RecipientsStream(id), format!(r#"{{"recipients_stream":"{id}"}}"#)),
         (Command::Report(id), format!(r#"{{"report":"{id}"}}"#)),
+        (Command::Attachment(id, 3), format!(r#"{{"attachment":["{id}",3]}}"#)),
+        (Command::Completed(id), format!(r#"{{"completed":"{id}"}}"#)),
     ];
     for (command, json) in commands {
         assert_eq!(serde_json::to_string(&command).unwrap(), json);
@@ -278,6 +280,11 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         (Refusal::NotActive, r#""not_active""#, Problem::NotActive),
         (Refusal::LogFull, r#""log_full""#, Problem::LogFull),
         (Refusal::Busy, r#""busy""#, Problem::no_memory()),
+        (
+            Refusal::BucketDown,
+            r#""bucket_down""#,
+            Problem::Unavailable("attachments cannot be read now: retry later".into()),
+        ),
     ];
     for (refusal, json, problem) in refusals {
         assert_eq!(serde_json::to_string(&refusal).unwrap(), json);

@@ -1,14 +1,17 @@
 //! The campaign's tests: the log runs on a real SQLite.
 
+mod attachments;
+pub mod bucket;
 mod commits;
-mod database;
+pub mod database;
+pub mod faults;
 mod messages;
 mod model;
 mod reads;
 mod retention;
 
 use super::{
-    head::{Endpoint, Head},
+    head::{Attachment, Endpoint, Head},
     id::{LaunchId, RequestKey},
     items::Collector,
     message::Commit,
@@ -37,6 +40,7 @@ pub struct Sample {
     pub content: Option<String>,
     pub custom_data: Option<String>,
     pub items: Vec<(u32, String)>,
+    pub attachments: Vec<Attachment>,
 }
 
 impl Sample {
@@ -52,6 +56,7 @@ impl Sample {
             content: None,
             custom_data: None,
             items: Vec::new(),
+            attachments: Vec::new(),
         }
     }
 
@@ -93,7 +98,7 @@ impl Sample {
             field_name: None,
             skip_triggers: false,
             counts: packer.counts(),
-            attachments: Vec::new(),
+            attachments: self.attachments.clone(),
         };
         then(&Commit {
             head,

@@ -4,11 +4,15 @@ use proptest::prelude::*;
 
 use super::{
     NOON, Sample,
+    bucket::Bucket,
     database::{DAY, activate, committed, defined},
+    faults::{When, run},
 };
 use crate::campaign::{
+    attachments::GRACE,
     commands::{Command, Page, Refusal},
     log::{Fault, Outcome},
+    upkeep,
 };
 
 #[derive(Debug, Clone)]
@@ -153,7 +157,18 @@ fn no_statement_scans_the_log() {
     for command in pages.into_iter().chain([Command::RecipientsStream(id), Command::Report(id), Command::Launch(id)]) {
         super::database::read(&log, &command, NOON).unwrap();
     }
+    let (bucket, mut files) = (Bucket::default(), Sample::new("c"));
+    files.attachments = vec![bucket.stage("k/0", "policy.pdf", b"bytes")];
+    committed(log.commit(&files.message(), NOON));
+    let command = Command::Attachment(files.launch_id(), 0);
+    run(upkeep::prepare(&log, &bucket, &command, NOON)).unwrap();
+    bucket.faults.plan("complete", 1, When::Before);
+    for later in [GRACE, 2 * GRACE] {
+        run(upkeep::alarm(&log, &bucket, NOON + later)).unwrap();
+    }
+    log.completed(files.launch_id()).unwrap();
     log.start(NOON).unwrap();
+    run(upkeep::alarm(&log, &bucket, NOON + 3 * DAY)).unwrap();
     log.sweep(NOON + 3 * DAY).unwrap();
     let seen = log.sql.seen.borrow();
     assert!(seen.len() > 15, "{seen:#?}");

@@ -10,42 +10,48 @@ use std::{cell::Cell, rc::Rc};
 use futures_util::stream;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    Date, DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error,
+    DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error,
     durable_object, js_sys,
 };
 
 use super::{
-    commands::{self, Command, Refusal},
-    layout::MESSAGE_LIMIT,
-    log::{Fault, Log, Outcome, Terms},
-    reading::{Reading, Repeating},
-    sql::{Bound, Broken, Row, Sql, Value},
+    bindings::{self, Config},
+    bucket::Attachments,
+    ports::now,
 };
 use crate::{
+    campaign::{
+        commands::{self, Command, Refusal},
+        layout::MESSAGE_LIMIT,
+        log::{Fault, Log, Outcome, Terms},
+        reading::{Reading, Repeating},
+        sql::{Bound, Broken, Row, Sql, Value},
+        upkeep,
+    },
     limits::Limits,
-    memory::{Budget, Reservation},
+    memory::Reservation,
 };
 
 /// An answer that is no longer than this is sent whole, in bytes; a longer one is streamed.
 const WHOLE: usize = 64 * 1024;
 
-thread_local! {
-    /// What the commits that are on their way into this isolate's objects hold together.
-    static BUDGET: Rc<Budget> = Budget::new(Limits::default().memory, Limits::default().memory);
-}
-
 /// The object of one campaign.
 #[durable_object(alarm)]
 pub struct CampaignObject {
     state: State,
+    env: Env,
+    /// Or what is wrong with it: told with every request.
+    config: Result<Rc<Config>, Broken>,
     log: Rc<Log<ObjectSql>>,
     started: Cell<bool>,
 }
 
 impl DurableObject for CampaignObject {
     fn new(state: State, env: Env) -> Self {
-        let log = Log::new(ObjectSql::new(&state), terms(&env));
-        Self { state, log: Rc::new(log), started: Cell::new(false) }
+        let config = bindings::config(&env).map_err(|fault| Broken(format!("configuration: {fault}")));
+        let limits = config.as_ref().map_or_else(|_| Limits::default(), |config| config.limits);
+        let log = Log::new(ObjectSql::new(&state), Terms::from(&limits));
+        Self { state, env, config, log: Rc::new(log), started: Cell::new(false) }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
@@ -62,7 +68,10 @@ impl DurableObject for CampaignObject {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        self.log.sweep(now()).map_err(|broken| worker::Error::RustError(broken.0))?;
+        let faults = self.upkeep().await.map_err(|broken| worker::Error::RustError(broken.0))?;
+        for fault in faults {
+            console_error!("campaign: {fault}");
+        }
         self.set_alarm().await?;
         Response::empty()
     }
@@ -71,7 +80,8 @@ impl DurableObject for CampaignObject {
 impl CampaignObject {
     async fn handle(&self, mut request: Request) -> Result<Response, Fault> {
         if request.path() == commands::COMMIT {
-            let mut memory = Reservation::new(&BUDGET.with(Rc::clone));
+            let mut memory = Reservation::new(&self.config()?.budget);
+            memory.verify();
             let length = length(&request)?;
             memory.grow(length).map_err(|_| Refusal::Busy)?;
             let message = request.bytes().await.map_err(Broken::new)?;
@@ -81,7 +91,23 @@ impl CampaignObject {
         let command = request.bytes().await.map_err(Broken::new)?;
         let command: Command = serde_json::from_slice(&command).map_err(Broken::new)?;
         self.start()?;
+        if matches!(command, Command::Attachment(..)) {
+            upkeep::prepare(&self.log, &self.uploads()?, &command, now()).await?;
+        }
         self.respond(self.log.answer(&command, now())?)
+    }
+
+    async fn upkeep(&self) -> Result<Vec<String>, Broken> {
+        self.config()?;
+        upkeep::alarm(&self.log, &self.uploads()?, now()).await
+    }
+
+    fn config(&self) -> Result<&Config, Broken> {
+        self.config.as_deref().map_err(Broken::clone)
+    }
+
+    fn uploads(&self) -> Result<Attachments, Broken> {
+        Attachments::new(&self.env).map_err(Broken::new)
     }
 
     fn commit(&self, message: &[u8]) -> Result<Response, Fault> {
@@ -93,6 +119,7 @@ impl CampaignObject {
 
     /// Once for each instance of the object.
     fn start(&self) -> Result<(), Broken> {
+        self.config()?;
         if !self.started.get() {
             self.log.start(now())?;
             self.started.set(true);
@@ -106,7 +133,10 @@ impl CampaignObject {
             Ok(Some(at)) => {
                 #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
                 let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
-                self.state.storage().set_alarm(ScheduledTime::new(date)).await
+                let set = self.state.storage().set_alarm(ScheduledTime::new(date)).await;
+                // When it comes is not known then: the next request begins anew.
+                self.started.set(self.started.get() && set.is_ok());
+                set
             }
             Ok(None) => Ok(()),
             Err(broken) => Err(worker::Error::RustError(broken.0)),
@@ -169,24 +199,6 @@ fn length(request: &Request) -> Result<u64, Broken> {
     let length = request.headers().get(commands::LENGTH).map_err(Broken::new)?;
     let length = length.and_then(|length| length.parse().ok());
     length.filter(|length| *length <= MESSAGE_LIMIT).ok_or_else(|| Broken::new("commit message: length"))
-}
-
-fn now() -> u64 {
-    Date::now().as_millis()
-}
-
-/// `LOG_LIMIT`, `RETENTION_DAYS` and `DEDUPLICATION_SECONDS`; what is absent or no number has its default.
-fn terms(env: &Env) -> Terms {
-    let defaults = Limits::default();
-    let number = |name: &str, default: u64| {
-        env.var(name).ok().and_then(|value| value.to_string().trim().parse().ok()).unwrap_or(default)
-    };
-    Terms::from(&Limits {
-        log: number("LOG_LIMIT", defaults.log),
-        retention_days: number("RETENTION_DAYS", defaults.retention_days),
-        deduplication_seconds: number("DEDUPLICATION_SECONDS", defaults.deduplication_seconds),
-        ..defaults
-    })
 }
 
 #[wasm_bindgen]

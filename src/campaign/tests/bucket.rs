@@ -1,0 +1,164 @@
+//! A bucket in memory with the semantics of multipart uploads: nothing can be read before its upload is completed,
+//! which happens once; parts are equal but the last; what was aborted cannot be completed.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
+
+use super::faults::{Faults, pause};
+use crate::{
+    campaign::{
+        head::{Attachment, Part, Upload},
+        upkeep::Uploads,
+    },
+    limits::PART,
+    profiles::lookup::StoreError,
+};
+
+#[derive(Debug, Default)]
+pub struct Bucket {
+    /// `begin`, `upload`, `complete`, `abort`, `delete`, `digest`.
+    pub faults: Faults,
+    uploads: RefCell<BTreeMap<String, Begun>>,
+    objects: RefCell<BTreeMap<String, Vec<u8>>>,
+    begun: Cell<u64>,
+    under_way: Cell<usize>,
+    /// Most uploads of parts that were under way at once.
+    pub most_at_once: Cell<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Begun {
+    key: String,
+    parts: BTreeMap<u16, (String, Vec<u8>)>,
+}
+
+fn failed(what: &str) -> StoreError {
+    StoreError(what.to_owned())
+}
+
+impl Bucket {
+    /// What can be read under a key.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.objects.borrow().get(key).cloned()
+    }
+
+    /// All keys under which something can be read.
+    pub fn keys(&self) -> Vec<String> {
+        self.objects.borrow().keys().cloned().collect()
+    }
+
+    /// How many uploads were begun, and neither completed nor aborted.
+    pub fn incomplete(&self) -> usize {
+        self.uploads.borrow().len()
+    }
+
+    /// How many uploads were ever begun.
+    pub fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+
+    /// The bucket's own rule: incomplete uploads go.
+    pub fn expire_incomplete(&self) {
+        self.uploads.borrow_mut().clear();
+    }
+
+    pub fn create(&self, key: &str) -> String {
+        self.begun.set(self.begun.get() + 1);
+        let id = format!("upload-{}", self.begun.get());
+        self.uploads.borrow_mut().insert(id.clone(), Begun { key: key.to_owned(), parts: BTreeMap::new() });
+        id
+    }
+
+    pub fn put(&self, key: &str, upload_id: &str, number: u16, bytes: &[u8]) -> Result<String, StoreError> {
+        let mut uploads = self.uploads.borrow_mut();
+        let upload = uploads.get_mut(upload_id).filter(|upload| upload.key == key);
+        let upload = upload.ok_or_else(|| failed("10024: no such upload"))?;
+        let etag = format!("etag-{upload_id}-{number}-{}", bytes.len());
+        upload.parts.insert(number, (etag.clone(), bytes.to_vec()));
+        Ok(etag)
+    }
+
+    /// An upload as the Worker makes it, complete but for its last step.
+    pub fn stage(&self, key: &str, name: &str, bytes: &[u8]) -> Attachment {
+        let upload_id = self.create(key);
+        let pieces: Vec<&[u8]> = if bytes.is_empty() { vec![bytes] } else { bytes.chunks(PART).collect() };
+        let parts = (1_u16..).zip(pieces);
+        let parts =
+            parts.map(|(number, piece)| Part { number, etag: self.put(key, &upload_id, number, piece).unwrap() });
+        let parts = parts.collect();
+        Attachment {
+            name: name.to_owned(),
+            content_type: "application/pdf".to_owned(),
+            size: bytes.len() as u64,
+            sha256: [0xAB; 32],
+            upload: Upload { key: key.to_owned(), upload_id, parts },
+        }
+    }
+
+    pub async fn upload_part(
+        &self,
+        key: &str,
+        upload_id: &str,
+        number: u16,
+        bytes: &[u8],
+    ) -> Result<String, StoreError> {
+        self.under_way.set(self.under_way.get() + 1);
+        self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
+        for _ in 0..3 {
+            pause().await;
+        }
+        self.under_way.set(self.under_way.get() - 1);
+        self.faults.run("upload", failed("the network is gone"), || self.put(key, upload_id, number, bytes))
+    }
+
+    fn finish(&self, upload: &Upload) -> Result<(), StoreError> {
+        let mut uploads = self.uploads.borrow_mut();
+        let begun = uploads.get(&upload.upload_id).filter(|begun| begun.key == upload.key);
+        // The platform refuses a second completion; the adapter then looks whether there was a first.
+        let Some(begun) = begun else {
+            let there = self.objects.borrow().contains_key(&upload.key);
+            return if there { Ok(()) } else { Err(failed("10024: no such upload")) };
+        };
+        let mut bytes = Vec::new();
+        for (position, part) in upload.parts.iter().enumerate() {
+            let (etag, piece) = begun.parts.get(&part.number).ok_or_else(|| failed("10025: no such part"))?;
+            let last = position + 1 == upload.parts.len();
+            if *etag != part.etag || usize::from(part.number) != position + 1 || (!last && piece.len() != PART) {
+                return Err(failed("10025: parts"));
+            }
+            bytes.extend_from_slice(piece);
+        }
+        uploads.remove(&upload.upload_id);
+        self.objects.borrow_mut().insert(upload.key.clone(), bytes);
+        Ok(())
+    }
+}
+
+impl Uploads for Bucket {
+    type Error = StoreError;
+
+    async fn complete(&self, upload: &Upload) -> Result<(), StoreError> {
+        pause().await;
+        self.faults.run("complete", failed("the bucket is down"), || self.finish(upload))
+    }
+
+    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
+        pause().await;
+        self.faults.run("abort", failed("the bucket is down"), || {
+            let mut uploads = self.uploads.borrow_mut();
+            let there = uploads.get(upload_id).is_some_and(|upload| upload.key == key);
+            there.then(|| uploads.remove(upload_id)).map(drop).ok_or_else(|| failed("10024: no such upload"))
+        })
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        assert!(!keys.is_empty() && keys.len() <= crate::campaign::retention::STEP_FILES);
+        pause().await;
+        self.faults.run("delete", failed("the bucket is down"), || {
+            self.objects.borrow_mut().retain(|key, _| !keys.contains(key));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! Failures of the outside, planned or at random: before an effect, or *after* it, when what reports an error has
+//! succeeded.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+/// When an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing was done.
+    Before,
+    /// It was done, and the answer lost.
+    After,
+}
+
+/// Which operations fail. Operations go by their names.
+#[derive(Debug, Default)]
+pub struct Faults {
+    calls: RefCell<BTreeMap<&'static str, u32>>,
+    /// The name, the first and the last call that fail (counted from the plan on, from 1), and how.
+    plan: RefCell<Vec<(&'static str, u32, u32, When)>>,
+    /// Of how many calls one fails, and the generator's state.
+    random: Cell<Option<(u64, u64)>>,
+}
+
+impl Faults {
+    /// The `nth` call from now on fails.
+    pub fn plan(&self, operation: &'static str, nth: u32, when: When) {
+        let before = self.calls(operation);
+        self.plan.borrow_mut().push((operation, before + nth, before + nth, when));
+    }
+
+    /// All calls from now on fail.
+    pub fn always(&self, operation: &'static str, when: When) {
+        self.plan.borrow_mut().push((operation, 0, u32::MAX, when));
+    }
+
+    /// One of so many calls fails, of whatever operation.
+    pub fn random(&self, seed: u64, one_in: u64) {
+        self.random.set(Some((one_in, seed)));
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.plan.borrow_mut().clear();
+        self.random.set(None);
+    }
+
+    /// How often that was called.
+    pub fn calls(&self, operation: &'static str) -> u32 {
+        self.calls.borrow().get(operation).copied().unwrap_or_default()
+    }
+
+    /// Runs an operation that may fail.
+    pub fn run<T, E>(&self, operation: &'static str, error: E, effect: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match self.next(operation) {
+            None => effect(),
+            Some(When::Before) => Err(error),
+            Some(When::After) => effect().and(Err(error)),
+        }
+    }
+
+    /// Whether the call that comes now fails.
+    pub fn next(&self, operation: &'static str) -> Option<When> {
+        let mut calls = self.calls.borrow_mut();
+        let call = calls.entry(operation).or_default();
+        *call += 1;
+        let plan = self.plan.borrow();
+        let planned = plan.iter().find(|(name, first, last, _)| *name == operation && (*first..=*last).contains(call));
+        planned.map(|(_, _, _, when)| *when).or_else(|| self.chance())
+    }
+
+    fn chance(&self) -> Option<When> {
+        let (one_in, mut state) = self.random.get()?;
+        let number = splitmix(&mut state);
+        self.random.set(Some((one_in, state)));
+        (number % one_in == 0).then(|| if number >> 32 & 1 == 0 { When::Before } else { When::After })
+    }
+}
+
+/// A generator of numbers that look random (SplitMix64).
+pub fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let n = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ (n >> 31)
+}
+
+/// Comes back at the next poll: what is waited for at once is interleaved.
+pub async fn pause() {
+    let mut paused = false;
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Polls until it is done. What waits for ever is a failure.
+pub fn run<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1_000_000 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
+    panic!("it waits for ever");
+}

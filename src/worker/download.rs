@@ -1,0 +1,63 @@
+//! A file of a launch, streamed from the bucket: its bytes do not pass through wasm.
+
+use worker::{Headers, Request, Response, ResponseBuilder, Result as WorkerResult};
+
+use super::{bucket::Attachments, campaigns::Campaigns, entry::Head, respond};
+use crate::{
+    campaign::{attachments::File, id::LaunchId},
+    http::download::{self, Asked, Selection},
+    problem::Problem,
+};
+
+/// Answers `GET` and `HEAD`.
+pub async fn answer(
+    request: &Request,
+    bucket: &Attachments,
+    campaigns: &Campaigns,
+    head: &Head,
+    (trigger_id, launch_id, number): (u64, LaunchId, usize),
+) -> Result<Response, Problem> {
+    let file = campaigns.attachment(trigger_id, launch_id, number).await?;
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let (range, if_none_match, if_range) = (header("Range"), header("If-None-Match"), header("If-Range"));
+    let asked =
+        Asked { range: range.as_deref(), if_none_match: if_none_match.as_deref(), if_range: if_range.as_deref() };
+    let selection = download::select(&file, &asked)?;
+    let failed = |error: worker::Error| {
+        worker::console_error!("download: {error}");
+        Problem::Internal
+    };
+    let builder = builder(&file, &selection, &head.request_id).map_err(failed)?;
+    if selection == Selection::NotModified || request.method() == worker::Method::Head {
+        return Ok(builder.empty());
+    }
+    let range = match &selection {
+        Selection::Part(range) => Some(range.clone()),
+        _ => None,
+    };
+    let unavailable = || Problem::Unavailable("attachments cannot be read now: retry later".into());
+    let body = bucket.read(&file.key, file.size, range).await.map_err(|error| {
+        worker::console_error!("download of {}: {error}", file.key);
+        unavailable()
+    })?;
+    match body {
+        Some(body) => Ok(builder.stream(body)),
+        // Retention may have come in between: then the campaign says so now.
+        None => Err(match campaigns.attachment(trigger_id, launch_id, number).await {
+            Ok(_) => {
+                worker::console_error!("download: {} is not in the bucket", file.key);
+                unavailable()
+            }
+            Err(error) => error.into(),
+        }),
+    }
+}
+
+fn builder(file: &File, selection: &Selection, request_id: &str) -> WorkerResult<ResponseBuilder> {
+    let headers = Headers::new();
+    respond::stamp(&headers, request_id)?;
+    for (name, value) in download::headers(file, selection) {
+        headers.set(name, &value)?;
+    }
+    Ok(Response::builder().with_headers(headers).with_status(selection.status()))
+}
