@@ -344,3 +344,6 @@ pub fn unavailable(error: ObjectError) -> Problem {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
 }
+
+#[cfg(test)]
+mod tests;

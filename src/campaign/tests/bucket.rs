@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    rc::Rc,
 };
 
 use super::faults::{Faults, pause};
@@ -26,6 +27,15 @@ pub struct Bucket {
     under_way: Cell<usize>,
     /// Most uploads of parts that were under way at once.
     pub most_at_once: Cell<usize>,
+    /// Bytes of parts that fill or are uploaded.
+    pub held: Rc<Held>,
+}
+
+/// Bytes that are held.
+#[derive(Debug, Default)]
+pub struct Held {
+    pub now: Cell<usize>,
+    pub most: Cell<usize>,
 }
 
 #[derive(Debug, Default)]

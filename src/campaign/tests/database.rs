@@ -160,12 +160,12 @@ pub fn committed(outcome: Result<Outcome, Fault>) -> u64 {
 }
 
 /// All pieces of an answer.
-pub fn read(log: &Log<Database>, command: &Command, now: u64) -> Result<String, Fault> {
+pub fn read<S: Sql>(log: &Log<S>, command: &Command, now: u64) -> Result<String, Fault> {
     let bytes = bytes(log, log.answer(command, now)?)?;
     Ok(String::from_utf8(bytes).unwrap())
 }
 
-pub fn bytes(log: &Log<Database>, mut reading: Reading) -> Result<Vec<u8>, Fault> {
+pub fn bytes<S: Sql>(log: &Log<S>, mut reading: Reading) -> Result<Vec<u8>, Fault> {
     let mut all = Vec::new();
     while let Some(piece) = reading.step(log)? {
         all.extend_from_slice(&piece);

@@ -1,0 +1,71 @@
+//! The bucket of the campaign's tests, as a launch sees it: it counts the bytes that are held on its side.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    campaign::tests::{
+        bucket::{Bucket, Held},
+        faults::pause,
+    },
+    launch::ports,
+    limits::PART,
+    profiles::lookup::StoreError,
+};
+
+use std::rc::Rc;
+
+/// A part that fills. Its bytes count as held until it is dropped.
+pub struct Filling {
+    bytes: Vec<u8>,
+    held: Rc<Held>,
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.held.now.set(self.held.now.get() - self.bytes.len());
+    }
+}
+
+impl ports::Bucket for Bucket {
+    type Part = Filling;
+    type Digest = Sha256;
+
+    fn part(&self) -> Filling {
+        Filling { bytes: Vec::new(), held: Rc::clone(&self.held) }
+    }
+
+    fn append(&self, part: &mut Filling, bytes: &[u8]) {
+        part.bytes.extend_from_slice(bytes);
+        assert!(part.bytes.len() <= PART);
+        self.held.now.set(self.held.now.get() + bytes.len());
+        self.held.most.set(self.held.most.get().max(self.held.now.get()));
+    }
+
+    fn len(&self, part: &Filling) -> usize {
+        part.bytes.len()
+    }
+
+    fn digest(&self) -> Option<Sha256> {
+        self.faults.next("digest").is_none().then(Sha256::new)
+    }
+
+    async fn update(&self, mut digest: Sha256, part: &Filling) -> Result<Sha256, StoreError> {
+        pause().await;
+        digest.update(&part.bytes);
+        self.faults.run("update", StoreError("no digest".to_owned()), || Ok(digest))
+    }
+
+    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], StoreError> {
+        pause().await;
+        Ok(digest.finalize().into())
+    }
+
+    async fn begin(&self, key: &str) -> Result<String, StoreError> {
+        pause().await;
+        self.faults.run("begin", StoreError("the bucket is down".to_owned()), || Ok(self.create(key)))
+    }
+
+    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &Filling) -> Result<String, StoreError> {
+        self.upload_part(key, upload_id, number, &part.bytes).await
+    }
+}
