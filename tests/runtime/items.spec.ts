@@ -1,0 +1,513 @@
+// Contract §1: fields, items, matching modes, and what becomes of each item.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  BATCH,
+  bearer,
+  CAMPAIGN,
+  counts,
+  ids,
+  launch,
+  logged,
+  read,
+  type Refusal,
+  seeded,
+  SINGLE,
+  stop,
+  TOKEN,
+  TRIGGERS,
+} from './fixture.js';
+import type { TestWorker } from './harness.js';
+import { BIG, ID, phone } from './profiles.js';
+
+const one = { email: 'example1@example.com' };
+const two = { email: 'example2@example.com' };
+const nobody = { email: 'nobody@example.com' };
+
+/** A tag for each field, an element for each item. */
+function xml(fields: object): string {
+  const element = (name: string, value: unknown): string => {
+    if (Array.isArray(value)) return value.map((item) => element(name, item)).join('');
+    const content =
+      typeof value === 'object' && value !== null
+        ? Object.entries(value)
+            .map(([key, inner]) => element(key, inner))
+            .join('')
+        : String(value).replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+    return `<${name}>${content}</${name}>`;
+  };
+  return element('xml', fields);
+}
+
+describe('items', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded();
+  });
+  afterAll(() => stop(worker));
+
+  const debug = (reply: { text: string }) => (JSON.parse(reply.text) as Refusal).error_debug;
+
+  describe('fields', () => {
+    it('come in any order: sorted, data is ahead of what says how to read it', async () => {
+      const fields = {
+        content: { a: 1 },
+        data: [{ field_value: '003' }, { field_value: 'YY' }],
+        field_name: 'Custom_ID',
+        format: 'json',
+        matching: 'custom',
+        report: true,
+        token: TOKEN.all,
+        trigger_id: 8,
+      };
+      for (const entries of [Object.entries(fields), Object.entries(fields).reverse()]) {
+        const document = Object.fromEntries(entries);
+        expect(ids(await launch(worker, document, {}))).toEqual([ID.one, ID.two]);
+        expect(ids(await launch(worker, xml(document), {}))).toEqual([ID.one, ID.two]);
+      }
+    });
+
+    it.each([8, '8', 8.0])('trigger_id may be %j', async (trigger_id) => {
+      expect(ids(await launch(worker, { trigger_id, data: [one] }))).toEqual([ID.one]);
+    });
+
+    it.each(['0', '-1', '9007199254740992', '"0"', '8.0', '8e0', '"8.0"', '""', 'true', '[8]', '{}', '1e400'])(
+      'trigger_id is not %s',
+      async (trigger_id) => {
+        const reply = await launch(worker, `{"trigger_id":${trigger_id},"data":[{}]}`);
+        expect(reply.status, reply.text).toBe(400);
+        expect(debug(reply)).toMatch(/^trigger_id: /);
+      },
+    );
+
+    it('the largest trigger_id is 2^53 − 1', async () => {
+      const reply = await launch(worker, { trigger_id: Number.MAX_SAFE_INTEGER, data: [one] });
+      expect([reply.status, debug(reply)]).toEqual([404, 'no such trigger campaign']);
+    });
+
+    it.each([true, false, 'true', 'false', '1', '0'])('booleans may be %j', async (value) => {
+      const isTrue = value === true || value === 'true' || value === '1';
+      const fields = { trigger_id: 8, skip_triggers: value, report: value, strict: value, data: [one] };
+      for (const document of [fields, xml(fields)]) {
+        const reply = await launch(worker, document);
+        expect(reply.text.includes('"report"')).toBe(isTrue);
+        expect((await logged(worker, 8, reply)).skip_triggers).toBe(isTrue);
+      }
+    });
+
+    it.each(['"yes"', '"True"', '2', '[]', '""'])('booleans are not %s', async (value) => {
+      for (const field of ['skip_triggers', 'report', 'strict', 'dry_run']) {
+        const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},"data":[{}]}`);
+        expect([reply.status, debug(reply).split(':')[0]]).toEqual([400, field]);
+      }
+    });
+
+    it('null is absence', async () => {
+      const absent = ['format', 'matching', 'field_name', 'skip_triggers', 'content', 'custom_data', 'attach'];
+      const nulls = Object.fromEntries([...absent, 'report', 'strict', 'dry_run'].map((name) => [name, null]));
+      const reply = await launch(worker, { trigger_id: 8, ...nulls, data: [{ ...one, custom_data: null }] });
+      expect(await logged(worker, 8, reply)).toMatchObject({ matching: 'email', content: null, custom_data: null });
+      for (const field of ['trigger_id', 'data']) {
+        const refused = await launch(worker, { trigger_id: 8, data: [one], [field]: null });
+        expect([refused.status, debug(refused).split(':')[0]]).toEqual([400, field]);
+      }
+    });
+
+    it('that are unknown are ignored, but have to be well-formed', async () => {
+      const ignored = { trigger_id: 8, unknown: [{ deep: [1, 'x'] }], Token: 'x', data: [{ ...one, more: {} }] };
+      expect(ids(await launch(worker, ignored))).toEqual([ID.one]);
+      expect(ids(await launch(worker, xml({ ...ignored, unknown: { a: 'b' } })))).toEqual([ID.one]);
+      for (const bad of ['{"u":01,', '{"u":"\\x",', '{"u":[1 2],', '{"u":tru,', '{"u":"\ud83d",']) {
+        const reply = await launch(worker, `${bad}"trigger_id":8,"data":[{}]}`);
+        expect([bad, bad.includes('\ud83d') ? 400 : reply.status]).toEqual([bad, 400]);
+      }
+      expect((await launch(worker, '<xml><trigger_id>8</trigger_id><data/><u><v></u></xml>')).status).toBe(400);
+    });
+
+    it.each([
+      'token',
+      'format',
+      'trigger_id',
+      'matching',
+      'field_name',
+      'skip_triggers',
+      'content',
+      'custom_data',
+      'data',
+      'report',
+    ])('%s is not given twice', async (field) => {
+      const fields: Record<string, unknown> = { token: TOKEN.all, format: 'json', trigger_id: 8, data: [one] };
+      const value = JSON.stringify(
+        fields[field] ?? (field.startsWith('c') ? {} : field === 'matching' ? 'email' : '1'),
+      );
+      const json = JSON.stringify({ ...fields, [field]: undefined });
+      const reply = await launch(worker, json.replace(/\}$/, `,"${field}":${value},"${field}":${value}}`));
+      expect([reply.status, debug(reply)]).toEqual([400, `${field}: is given twice`]);
+    });
+
+    it('data holds an item at least, and is an array', async () => {
+      for (const [data, said] of [
+        ['[]', /^data: .*at least one/],
+        ['{}', /^data: must be an array/],
+        ['"x"', /^data: must be an array/],
+      ] as const) {
+        const reply = await launch(worker, `{"trigger_id":8,"data":${data}}`);
+        expect([reply.status, data]).toEqual([400, data]);
+        expect(debug(reply)).toMatch(said);
+      }
+      const empty = await launch(worker, '<xml><trigger_id>8</trigger_id><data/></xml>');
+      expect(counts(empty)).toEqual([0, 0, 1, 0]);
+    });
+  });
+
+  describe('matching', () => {
+    // The mode, its items, and what becomes of them: a profile, or a reason.
+    const modes: [string, string | undefined, [object | string | number | null, string][]][] = [
+      [
+        'email',
+        undefined,
+        [
+          [{ email: ' EXAMPLE1@Example.com\t' }, ID.one],
+          [{ email: 'sub3@example.com' }, ID.three],
+          [{ email: 'both@example.com' }, ID.four],
+          [{ email: 'shared@example.com' }, 'ambiguous'],
+          [{ email: 'twice@example.com' }, 'duplicate'],
+          [{ email: 'news@example.com' }, 'ambiguous'],
+          [nobody, 'not_found'],
+          [{}, 'missing_field'],
+          [{ phone: phone(2) }, 'missing_field'],
+          [{ email: null }, 'missing_field'],
+          [{ email: 5 }, 'wrong_type'],
+          [{ email: ['example1@example.com'] }, 'wrong_type'],
+          [{ email: '' }, 'malformed'],
+          [{ email: ' \n' }, 'malformed'],
+          [{ email: `${'x'.repeat(1013)}@example.com` }, 'too_long'],
+          [{ email: `${'x'.repeat(1012)}@example.com` }, 'not_found'],
+          ['example1@example.com', 'malformed'],
+          [null, 'malformed'],
+          [7, 'malformed'],
+          [[], 'malformed'],
+        ],
+      ],
+      [
+        'email_profile',
+        undefined,
+        [
+          [one, ID.one],
+          [{ email: 'sub3@example.com' }, 'not_found'],
+          [{ email: 'both@example.com' }, ID.four],
+          [{ email: 'shared@example.com' }, 'ambiguous'],
+        ],
+      ],
+      [
+        'email_sub',
+        undefined,
+        [
+          [one, 'not_found'],
+          [{ email: 'Sub3@example.com' }, ID.three],
+          [{ email: 'both@example.com' }, ID.five],
+          [{ email: 'shared@example.com' }, ID.eight],
+          [{ email: 'news@example.com' }, 'ambiguous'],
+        ],
+      ],
+      [
+        'phone',
+        undefined,
+        [
+          [{ phone: '79000000001' }, ID.one],
+          [{ phone: '+7 900 000 00 02' }, ID.two],
+          [{ phone: '7(900)000-00.03' }, ID.three],
+          [{ phone: phone(4) }, ID.four],
+          [{ phone: phone(9) }, 'ambiguous'],
+          [{ phone: phone(7) }, 'not_found'],
+          [{ phone: 79000000001 }, 'wrong_type'],
+          [{ phone: '+-' }, 'malformed'],
+          [one, 'missing_field'],
+        ],
+      ],
+      [
+        'phone_sub',
+        undefined,
+        [
+          [{ phone: phone(1) }, 'not_found'],
+          [{ phone: phone(3) }, ID.three],
+          [{ phone: phone(4) }, ID.five],
+        ],
+      ],
+      [
+        'profile_id',
+        undefined,
+        [
+          [{ profile_id: ID.one.toUpperCase() }, ID.one],
+          [{ profile_id: ID.three }, ID.three],
+          [{ profile_id: 'ffffffffffffffffffffffff' }, 'not_found'],
+          [{ profile_id: ID.one.slice(1) }, 'malformed'],
+          [{ profile_id: `${ID.one}0` }, 'malformed'],
+          [{ profile_id: `${ID.one.slice(1)}g` }, 'malformed'],
+          [{ profile_id: 6606 }, 'wrong_type'],
+        ],
+      ],
+      [
+        'push_sub',
+        undefined,
+        [
+          [{ provider: 'android-firebase', subscription_id: 'tok:3' }, ID.three],
+          [{ provider: 'android-firebase', subscription_id: 'tok' }, 'not_found'],
+          [{ provider: 'ios-firebase', subscription_id: 'tok:3' }, 'not_found'],
+          [{ provider: 'android-firebase:tok', subscription_id: '3' }, 'not_found'],
+          [{ provider: 'android-firebase' }, 'missing_field'],
+          [{ subscription_id: 'tok:3' }, 'missing_field'],
+          [{ provider: 1, subscription_id: 'tok:3' }, 'wrong_type'],
+        ],
+      ],
+      [
+        'custom',
+        'Custom_ID',
+        [
+          [{ field_value: '003' }, ID.one],
+          [{ field_value: 'AA' }, 'duplicate'],
+          [{ field_value: '002' }, ID.two],
+          [{ field_value: '3' }, 'not_found'],
+          [{ field_value: 3 }, 'not_found'],
+          [{ field_value: 'aa' }, 'not_found'],
+          [{ field_value: ' 003' }, 'not_found'],
+          [{ field_value: true }, 'wrong_type'],
+          [{ field_value: '' }, 'malformed'],
+          [{ value: '003' }, 'missing_field'],
+        ],
+      ],
+      [
+        'custom',
+        'Größe',
+        [
+          [{ field_value: 'XL ' }, ID.eight],
+          [{ field_value: 'XL' }, 'not_found'],
+        ],
+      ],
+      ['custom', 'no such field', [[{ field_value: '003' }, 'not_found']]],
+      [
+        'custom_sub',
+        'telegram',
+        [
+          [{ field_value: 333 }, ID.three],
+          [{ field_value: '333' }, 'duplicate'],
+          [{ field_value: -333 }, 'not_found'],
+        ],
+      ],
+      [
+        'email_phone',
+        undefined,
+        [
+          [{ email: 'example1@example.com', phone: phone(2) }, ID.one],
+          [{ email: 'nobody@example.com', phone: phone(2) }, ID.two],
+          [{ email: 'both@example.com' }, ID.four],
+          [{ phone: phone(8) }, ID.eight],
+          // An ambiguous address ends the search; one that is unknown, invalid or missing passes on.
+          [{ email: 'shared@example.com', phone: phone(2) }, 'ambiguous'],
+          [{ email: 'sub3@example.com', phone: phone(3) }, 'not_found'],
+          [{ email: 5, phone: phone(8) }, 'duplicate'],
+          [{ email: '', phone: phone(8) }, 'duplicate'],
+          [{ email: 'nobody@example.com', phone: phone(9) }, 'ambiguous'],
+          [{ email: 'nobody@example.com', phone: 9 }, 'not_found'],
+          [{ email: 5 }, 'wrong_type'],
+          [{}, 'missing_field'],
+        ],
+      ],
+      [
+        'email_phone_sub',
+        undefined,
+        [
+          [{ email: 'sub3@example.com', phone: phone(4) }, ID.three],
+          [{ email: 'example1@example.com', phone: phone(4) }, ID.five],
+          [{ email: 'news@example.com', phone: phone(3) }, 'ambiguous'],
+          [{ email: 'shared@example.com' }, ID.eight],
+        ],
+      ],
+    ];
+
+    it.each(modes)('by %s %s', async (matching, field_name, items) => {
+      const data = items.map(([item]) => item);
+      const reply = await launch(worker, { trigger_id: 8, matching, field_name, report: true, data });
+      const is = (reasons: string[]) => (entry: [unknown, string]) => reasons.includes(entry[1]);
+      const unmatched = ['not_found', 'ambiguous'];
+      const invalid = ['missing_field', 'wrong_type', 'too_long', 'malformed'];
+      const others = [...unmatched, ...invalid, 'duplicate'];
+      const found = items.map(([, outcome]) => outcome).filter((outcome) => !others.includes(outcome));
+      expect(ids(reply)).toEqual(found);
+      const listed = (reasons: string[]) =>
+        items.flatMap(([, reason], index) => (reasons.includes(reason) ? [{ index, reason }] : []));
+      const report = {
+        launch_id: reply.headers.get('Launch-ID'),
+        matched: found.length,
+        unmatched: listed(unmatched),
+        invalid: listed(invalid),
+        duplicates: listed(['duplicate']).map(({ index }) => index),
+      };
+      expect(JSON.parse(reply.text).report).toEqual(report);
+      const numbers = [found.length, ...[unmatched, invalid, ['duplicate']].map((of) => items.filter(is(of)).length)];
+      expect(counts(reply)).toEqual(numbers);
+      // The same, at any time after, from the log.
+      const launchPath = `${TRIGGERS}/8/launches/${report.launch_id}`;
+      expect(await read(worker, `${launchPath}/report`)).toEqual(report);
+      expect(await read(worker, launchPath)).toMatchObject({
+        matching,
+        recipients: numbers[0],
+        unmatched: numbers[1],
+        invalid: numbers[2],
+        duplicates: numbers[3],
+      });
+    });
+
+    it('by an integer never goes through a float', async () => {
+      const body = (value: string) =>
+        `{"trigger_id":8,"matching":"custom","field_name":"number","report":true,"data":[{"field_value":${value}}]}`;
+      expect(ids(await launch(worker, body(BIG)))).toEqual([ID.two]);
+      expect(ids(await launch(worker, body('9007199254740992')))).toEqual([]);
+      for (const value of ['1.0', '1e3', '-0.5']) {
+        const reply = await launch(worker, body(value));
+        expect([value, JSON.parse(reply.text).report.invalid]).toEqual([value, [{ index: 0, reason: 'wrong_type' }]]);
+      }
+    });
+
+    it('needs a mode that is known, and its field_name', async () => {
+      for (const fields of [{ matching: 'mail' }, { matching: 'EMAIL' }, { matching: 5 }, { matching: '' }]) {
+        const reply = await launch(worker, { trigger_id: 8, ...fields, data: [one] });
+        expect([reply.status, debug(reply).split(':')[0]]).toEqual([400, 'matching']);
+      }
+      for (const matching of ['custom', 'custom_sub']) {
+        for (const field_name of [undefined, null, '']) {
+          const reply = await launch(worker, { trigger_id: 8, matching, field_name, data: [{ field_value: '1' }] });
+          expect([reply.status, debug(reply)]).toEqual([400, `field_name: is required where matching is ${matching}`]);
+        }
+      }
+    });
+
+    it('works for one profile as for many', async () => {
+      for (const [fields, found] of [
+        [{ matching: 'push_sub', provider: 'android-firebase', subscription_id: 'tok:3' }, [ID.three]],
+        [{ matching: 'email_phone', email: 'nobody@example.com', phone: phone(2) }, [ID.two]],
+        [{ field_value: Number(333), field_name: 'telegram', matching: 'custom_sub' }, [ID.three]],
+        [{ matching: 'phone' }, []],
+      ] as const) {
+        for (const document of [{ id: 8, ...fields }, xml({ id: 8, ...fields })]) {
+          const reply = await launch(worker, document, bearer(), SINGLE);
+          expect(ids(reply)).toEqual(found);
+          expect(counts(reply).reduce((sum, count) => sum + count)).toBe(1);
+        }
+      }
+    });
+
+    it('in XML takes text as it is written', async () => {
+      const custom = (value: string) =>
+        `<xml><trigger_id>8</trigger_id><matching>custom</matching><field_name>Größe</field_name><data><field_value>${value}</field_value></data></xml>`;
+      expect(ids(await launch(worker, custom('XL ')))).toEqual([ID.eight]);
+      expect(ids(await launch(worker, custom('&#88;L&#x20;')))).toEqual([ID.eight]);
+      expect(ids(await launch(worker, custom('<![CDATA[XL ]]>')))).toEqual([ID.eight]);
+      expect(ids(await launch(worker, custom('XL')))).toEqual([]);
+    });
+  });
+
+  describe('the result', () => {
+    it('is in the order of data, each profile once', async () => {
+      const data = [two, nobody, one, two, { email: 'TWICE@example.com' }, {}];
+      const reply = await launch(worker, { trigger_id: 8, data });
+      expect(ids(reply)).toEqual([ID.two, ID.one]);
+      expect(counts(reply)).toEqual([2, 1, 1, 2]);
+    });
+
+    it("has the custom_data of the first item of a profile, in place of the root's", async () => {
+      const data = [
+        { ...one, custom_data: { n: 1 } },
+        { ...one, custom_data: { n: 2 } },
+        two,
+        { ...two, custom_data: { n: 3 } },
+        { email: 'both@example.com', custom_data: {} },
+      ];
+      for (const document of [
+        { trigger_id: 8, custom_data: { root: true }, data },
+        { data, trigger_id: 8, custom_data: { root: true } },
+      ]) {
+        const reply = await launch(worker, document);
+        expect((await logged(worker, 8, reply)).custom_data).toEqual({ root: true });
+        const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`;
+        expect((await read(worker, path)).recipients).toEqual([
+          { index: 0, profile_id: ID.one, custom_data: { n: 1 } },
+          { index: 1, profile_id: ID.two },
+          { index: 2, profile_id: ID.four, custom_data: {} },
+        ]);
+      }
+      const wrong = await launch(worker, { trigger_id: 8, report: true, data: [{ ...one, custom_data: 'text' }] });
+      expect(JSON.parse(wrong.text).report.invalid).toEqual([{ index: 0, reason: 'wrong_type' }]);
+    });
+
+    it('of nobody is a launch as well', async () => {
+      const reply = await launch(worker, { trigger_id: 8, data: [nobody] });
+      expect(reply.text).toBe('{"error":0,"error_text":"Successful operation","result":[]}');
+      expect(await logged(worker, 8, reply)).toMatchObject({ recipients: 0, unmatched: 1 });
+      const asXml = await launch(worker, { trigger_id: 8, format: 'xml', data: [nobody] });
+      expect(asXml.text).toBe('<xml><error>0</error><error_text>Successful operation</error_text></xml>');
+    });
+  });
+
+  describe('opt-in', () => {
+    it('report, in XML', async () => {
+      const data = [one, nobody, one, {}, { email: 'shared@example.com' }];
+      const reply = await launch(worker, { trigger_id: 8, report: true, format: 'xml', data });
+      expect(reply.text).toBe(
+        '<xml><error>0</error><error_text>Successful operation</error_text>' +
+          `<result><profile_id>${ID.one}</profile_id></result>` +
+          `<report><launch_id>${reply.headers.get('Launch-ID')}</launch_id><matched>1</matched>` +
+          '<unmatched><index>1</index><reason>not_found</reason></unmatched>' +
+          '<unmatched><index>4</index><reason>ambiguous</reason></unmatched>' +
+          '<invalid><index>3</index><reason>missing_field</reason></invalid>' +
+          '<duplicates>2</duplicates></report></xml>',
+      );
+    });
+
+    it.each([8, CAMPAIGN.paused])('dry_run writes nothing (campaign %i)', async (trigger_id) => {
+      const before = await read(worker, `${TRIGGERS}/${trigger_id}`);
+      for (const format of ['json', 'xml']) {
+        const fields = { trigger_id, dry_run: true, report: true, format, data: [one, nobody] };
+        for (const document of [fields, xml(fields)]) {
+          const reply = await launch(worker, document);
+          if (trigger_id !== 8) {
+            expect(reply.status).toBe(409);
+            continue;
+          }
+          expect(reply.status).toBe(200);
+          expect(reply.text).toContain(ID.one);
+          expect(reply.headers.get('Launch-ID')).toBeNull();
+          expect(counts(reply)).toEqual([1, 1, 0, 0]);
+          if (format === 'json') expect(JSON.parse(reply.text).report.launch_id).toBeNull();
+          else expect(reply.text).toMatch(/<report>(<launch_id><\/launch_id>|<launch_id\/>)?<matched>1</);
+        }
+      }
+      expect(await read(worker, `${TRIGGERS}/${trigger_id}`)).toEqual(before);
+    });
+
+    it('strict launches to all or to none', async () => {
+      const before = await read(worker, `${TRIGGERS}/8`);
+      for (const [data, said] of [
+        [[one, nobody], 'strict: 1 unmatched, 0 invalid; the first is data[1]: not_found'],
+        [[{}, one, nobody], 'strict: 1 unmatched, 1 invalid; the first is data[0]: missing_field'],
+      ] as const) {
+        for (const more of [{}, { dry_run: true }]) {
+          const reply = await launch(worker, { trigger_id: 8, strict: true, ...more, data });
+          expect([reply.status, debug(reply)]).toEqual([400, said]);
+        }
+      }
+      expect(await read(worker, `${TRIGGERS}/8`)).toEqual(before);
+      // A duplicate is neither unmatched nor invalid.
+      expect(ids(await launch(worker, { trigger_id: 8, strict: true, data: [one, one, two] }))).toEqual([
+        ID.one,
+        ID.two,
+      ]);
+    });
+  });
+
+  it('stand at start_batch alone', async () => {
+    const reply = await launch(worker, { id: 8, ...one, data: [two] }, bearer(), SINGLE);
+    expect(ids(reply)).toEqual([ID.one]);
+    expect(ids(await launch(worker, { trigger_id: 8, ...two, data: [one] }, bearer(), BATCH))).toEqual([ID.one]);
+  });
+});

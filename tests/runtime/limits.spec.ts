@@ -1,0 +1,253 @@
+// Contract §1, *Limits*: to the byte, with a length ahead of the body and without.
+
+import net from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  BATCH,
+  bearer,
+  ids,
+  launch,
+  logged,
+  read,
+  type Refusal,
+  seeded,
+  stop,
+  stream,
+  TOKEN,
+  TRIGGERS,
+} from './fixture.js';
+import type { TestWorker } from './harness.js';
+import { ID } from './profiles.js';
+
+const DATA = [{ email: 'example1@example.com' }];
+const BODY_LIMIT = 10_485_760;
+const TOO_LARGE = '{"error":400,"error_debug":"http: request body too large","error_text":"Invalid request"}';
+
+/** A request of so many bytes: an unknown field fills it. */
+function sized(bytes: number, fields: object = { trigger_id: 8, data: DATA }): string {
+  const [begin, end] = ['{"pad":"', `",${JSON.stringify(fields).slice(1)}`];
+  return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
+}
+
+/** The same as XML. */
+function sizedXml(bytes: number): string {
+  const [begin, end] = [
+    '<xml><pad>',
+    `</pad><trigger_id>8</trigger_id><data><email>${DATA[0]?.email}</email></data></xml>`,
+  ];
+  return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
+}
+
+/** Pieces as they may come from a network. */
+function* cut(text: string, size = 100_000) {
+  for (let at = 0; at < text.length; at += size) yield text.slice(at, at + size);
+}
+
+/** Writes bytes to a connection, ends it, and reads until it closes. */
+function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' = 'end'): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = net.connect(Number(worker.url.port), worker.url.hostname);
+    let text = '';
+    socket.on('data', (piece) => (text += piece.toString()));
+    // A connection that is reset says what one that is closed says.
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(text));
+    socket.write(bytes, () => (end === 'end' ? socket.end() : socket.destroy()));
+  });
+}
+
+/** The head of a launch request. */
+const head = (length: number, id: string) =>
+  `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN.all}\r\nContent-Type: application/json\r\n` +
+  `Content-Length: ${length}\r\nRequest-ID: ${id}\r\nConnection: close\r\n\r\n`;
+
+describe('limits', () => {
+  let worker: TestWorker;
+  let small: TestWorker;
+  beforeAll(async () => {
+    const limits = { BODY_LIMIT: '4000', FILES_LIMIT: '2000', ITEMS_LIMIT: '3', CONTENT_LIMIT: '100' };
+    [worker, small] = await Promise.all([seeded(), seeded(limits)]);
+  });
+  afterAll(() => Promise.all([stop(worker), stop(small)]));
+
+  const debug = (reply: { text: string }) => (JSON.parse(reply.text) as Refusal).error_debug;
+
+  describe('BODY_LIMIT', () => {
+    it.each([
+      ['JSON', sized],
+      ['XML', sizedXml],
+    ])('10,485,760 bytes of %s pass, one more does not', async (name, body) => {
+      const headers = { 'Content-Type': name === 'XML' ? 'application/xml' : 'application/json' };
+      for (const [bytes, status] of [
+        [BODY_LIMIT, 200],
+        [BODY_LIMIT + 1, 413],
+      ] as const) {
+        const text = body(bytes);
+        for (const length of [text.length, undefined]) {
+          const reply = await stream(worker, cut(text), { headers, ...(length ? { length } : {}) });
+          expect([bytes, length, reply.status, reply.text]).toEqual([
+            bytes,
+            length,
+            status,
+            status === 413 ? TOO_LARGE : expect.stringContaining(ID.one),
+          ]);
+        }
+      }
+    });
+
+    it('is told in XML without the quotation marks of the specification', async () => {
+      const reply = await stream(worker, cut(sized(BODY_LIMIT + 1)), { path: `${BATCH}?format=xml` });
+      expect(reply.text).toBe(
+        '<xml><error>400</error><error_debug>http: request body too large</error_debug>' +
+          '<error_text>Invalid request</error_text></xml>',
+      );
+    });
+
+    it('holds wherever the token is: in the last field of a body of 10 MiB', async () => {
+      const data = Array.from({ length: 20_000 }, (_, n) => ({ email: `nobody${n}@example.com` }));
+      const text = sized(BODY_LIMIT, { data: [...data, ...DATA], trigger_id: 8, token: TOKEN.all });
+      expect(ids(await launch(worker, text, {}))).toEqual([ID.one]);
+      const unknown = await launch(worker, text.replace(TOKEN.all, TOKEN.unknown), {});
+      expect(unknown.status).toBe(401);
+    });
+
+    it('of one piece that has no end', async () => {
+      const endless = function* () {
+        yield '{"trigger_id":8,"u":"';
+        for (let n = 0; n < 110; n++) yield 'x'.repeat(100_000);
+      };
+      const reply = await stream(worker, endless());
+      expect([reply.status, reply.text]).toEqual([413, TOO_LARGE]);
+    });
+  });
+
+  describe('FILES_LIMIT', () => {
+    it('is refused by the length alone', async () => {
+      const reply = await stream(worker, ['{'], { length: 104_857_601 });
+      expect([reply.status, reply.text]).toEqual([413, TOO_LARGE]);
+    });
+
+    it('counts the whole body', async () => {
+      for (const [bytes, status] of [
+        [2000, 200],
+        [2001, 413],
+      ] as const) {
+        for (const length of [bytes, undefined]) {
+          const reply = await stream(small, cut(sized(bytes), 700), length ? { length } : {});
+          expect([bytes, length, reply.status]).toEqual([bytes, length, status]);
+        }
+      }
+    });
+  });
+
+  it('ITEMS_LIMIT: so many items, and no more', async () => {
+    const items = (count: number) => ({ trigger_id: 8, data: Array.from({ length: count }, () => DATA[0]) });
+    expect((await launch(small, items(3))).status).toBe(200);
+    const reply = await launch(small, items(4));
+    expect([reply.status, debug(reply)]).toEqual([400, 'data: has more than 3 items']);
+  });
+
+  it.each(['content', 'custom_data'])('CONTENT_LIMIT: %s of 1 MiB passes, a byte more does not', async (field) => {
+    const object = (bytes: number) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
+    const body = (bytes: number) => `{"trigger_id":8,"${field}":${object(bytes)},"data":${JSON.stringify(DATA)}}`;
+    const reply = await launch(worker, body(1_048_576));
+    expect((await logged(worker, 8, reply))[field].a).toHaveLength(1_048_568);
+    for (const [server, bytes, limit] of [
+      [worker, 1_048_577, 1_048_576],
+      [small, 101, 100],
+    ] as const) {
+      const refused = await launch(server, body(bytes));
+      expect([refused.status, debug(refused)]).toEqual([400, `${field}: is longer than ${limit} bytes`]);
+    }
+    expect((await launch(small, body(100))).status).toBe(200);
+  });
+
+  it("an item's custom_data of 64 KiB passes, a byte more does not", async () => {
+    const item = (bytes: number) => ({ ...DATA[0], custom_data: { a: 'x'.repeat(bytes - 8) } });
+    const reply = await launch(worker, { trigger_id: 8, data: [item(65_536)] });
+    expect(reply.status, reply.text).toBe(200);
+    const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`;
+    expect((await read(worker, path)).recipients[0].custom_data.a).toHaveLength(65_528);
+    const refused = await launch(worker, { trigger_id: 8, data: [...DATA, item(65_537)] });
+    expect([refused.status, debug(refused)]).toEqual([400, 'data[1].custom_data: longer than 65536 bytes']);
+  });
+
+  it('a field of the root is no longer than it can sensibly be', async () => {
+    for (const field of ['token', 'format', 'trigger_id', 'matching', 'field_name', 'report']) {
+      const reply = await launch(worker, { [field]: '1'.repeat(20_000), data: DATA });
+      expect([reply.status, debug(reply)]).toEqual([400, `${field}: is longer than 16384 bytes`]);
+    }
+  });
+
+  describe('a body that is not all there', () => {
+    const body = JSON.stringify({ trigger_id: 8, data: DATA });
+    const launches = async () => ((await read(worker, `${TRIGGERS}/8`)) as { launches: number }).launches;
+
+    it.each([
+      ['is shorter than its length, whole though it looks', `${head(body.length + 1, 'short-1')}${body}`],
+      ['is much shorter than its length', `${head(200_000, 'short-2')}${body}`],
+      ['breaks off', `${head(body.length, 'short-3')}${body.slice(0, -10)}`],
+      ['never comes', head(body.length, 'short-4')],
+      [
+        'breaks off in a chunk',
+        `${head(0, 'short-5').replace('Content-Length: 0', 'Transfer-Encoding: chunked')}ff\r\n${body}`,
+      ],
+      [
+        'breaks off between chunks',
+        `${head(0, 'short-6').replace('Content-Length: 0', 'Transfer-Encoding: chunked')}5\r\n${body.slice(0, 5)}\r\n`,
+      ],
+    ])('launches nothing: it %s', async (_, bytes) => {
+      const before = await launches();
+      for (const end of ['end', 'destroy'] as const) {
+        const answer = await raw(worker, bytes, end);
+        // Who has ended the connection may see nothing, or what the local runtime's own proxy says.
+        expect(answer).not.toMatch(/^HTTP\/1\.1 2/);
+      }
+      expect(await launches()).toBe(before);
+      // The id is free.
+      const id = /short-\d/.exec(bytes)?.[0] ?? '';
+      const reply = await launch(worker, body, { ...bearer(), 'Request-ID': id });
+      expect([reply.status, reply.headers.get('Duplicate-Request')]).toEqual([200, null]);
+    });
+
+    it('is cut to its length: what follows is another request', async () => {
+      const answer = await raw(worker, `${head(body.length, 'long-1')}${body}garbage\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+      const cut = await raw(worker, `${head(body.length - 1, 'long-2')}${body}`);
+      expect(cut).toMatch(/^HTTP\/1\.1 400 /);
+    });
+
+    it('is malformed where the document ends early', async () => {
+      for (const text of [
+        body.slice(0, -1),
+        '{',
+        '{"trigger_id":8',
+        '<xml>',
+        '<xml><data>',
+        '<xml><trigger_id>8</trigger',
+      ]) {
+        const reply = await launch(worker, text);
+        expect([text, reply.status]).toEqual([text, 400]);
+        expect(debug(reply)).toMatch(/^byte \d+: /);
+      }
+    });
+  });
+
+  it('a simple client sees the answer to a body of which much is left', async () => {
+    // Refused by its head, or by its first bytes.
+    for (const [headers, status] of [
+      [bearer(TOKEN.unknown), 401],
+      [{ 'Content-Type': 'text/plain' }, 415],
+    ] as const) {
+      const text = sized(1_000_000);
+      const answer = await raw(
+        worker,
+        `${Object.entries({ ...bearer(), 'Content-Type': 'application/json', ...headers }).reduce(
+          (lines, [name, value]) => `${lines}${name}: ${value}\r\n`,
+          `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${text.length}\r\n`,
+        )}\r\n${text}`,
+      );
+      expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    }
+  });
+});

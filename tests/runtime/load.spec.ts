@@ -1,0 +1,149 @@
+// Much at once: items, requests, bytes; and an import in the middle of it.
+
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import {
+  bearer,
+  counts,
+  define,
+  ids,
+  launch,
+  put,
+  read,
+  type Refusal,
+  type Reply,
+  seeded,
+  stop,
+  TRIGGERS,
+} from './fixture.js';
+import type { TestWorker } from './harness.js';
+import { address, ID, NUMBERED, numbered } from './profiles.js';
+
+/** Bytes of the largest body, for which the XML of 300,000 items needs room. */
+const BODY_LIMIT = 20 * 1024 * 1024;
+
+describe('load', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded({ BODY_LIMIT: String(BODY_LIMIT) });
+  });
+  afterAll(() => stop(worker));
+
+  describe('300,000 items in one request', () => {
+    const ITEMS = 300_000;
+    // One in a hundred is a profile's, and some of these come twice.
+    const email = (n: number) => (n % 100 === 0 ? address((n / 100) % 2500) : `x${n}@b.io`);
+    const expected = Array.from({ length: 2500 }, (_, n) => numbered(n));
+
+    it.each([
+      [
+        'JSON',
+        () => JSON.stringify({ trigger_id: 8, data: Array.from({ length: ITEMS }, (_, n) => ({ email: email(n) })) }),
+      ],
+      [
+        'XML',
+        () =>
+          `<xml>${Array.from({ length: ITEMS }, (_, n) => `<data><email>${email(n)}</email></data>`).join('')}` +
+          '<trigger_id>8</trigger_id></xml>',
+      ],
+    ])('in %s', async (_, body) => {
+      const reply = await launch(worker, body());
+      expect(reply.status, reply.text.slice(0, 300)).toBe(200);
+      expect(counts(reply)).toEqual([2500, ITEMS - 3000, 0, 500]);
+      expect(ids(reply)).toEqual(expected);
+      const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}`;
+      const report = await read(worker, `${path}/report`);
+      expect(report.unmatched).toHaveLength(ITEMS - 3000);
+      expect(report.unmatched.at(-1)).toEqual({ index: ITEMS - 1, reason: 'not_found' });
+      expect(report.duplicates).toHaveLength(500);
+    });
+  });
+
+  it('64 requests at once each launch, without gaps in the log', async () => {
+    await define(worker, 701, { name: 'concurrent', database: 1, active: true });
+    const replies = await Promise.all(
+      Array.from({ length: 64 }, (_, n) => launch(worker, { trigger_id: 701, data: [{ email: address(n) }] })),
+    );
+    expect(replies.map(ids)).toEqual(Array.from({ length: 64 }, (_, n) => [numbered(n)]));
+    const log = await read(worker, `${TRIGGERS}/701/launches?limit=1000`);
+    const sequences = log.launches.map((launch: { sequence: number }) => launch.sequence);
+    expect(sequences).toEqual(Array.from({ length: 64 }, (_, n) => n + 1));
+    const stored = log.launches.map((launch: { launch_id: string }) => launch.launch_id);
+    expect(new Set(stored)).toEqual(new Set(replies.map(({ headers }) => headers.get('Launch-ID'))));
+  });
+
+  it('12 requests of 10 MiB at once: some may have to come again, none dies, and the memory is given back', async () => {
+    await define(worker, 702, { name: 'large', database: 1, active: true });
+    // All of it is to be held until the end, where it is said how to read it.
+    const custom_data = { pad: 'x'.repeat(60_000) };
+    const data = Array.from({ length: 170 }, (_, n) => ({ email: address(n), custom_data }));
+    const body = JSON.stringify({ data, matching: 'email_profile', trigger_id: 702 });
+    expect(body.length).toBeGreaterThan(10_000_000);
+    const isBusy = (reply: Reply) => {
+      expect(reply.headers.get('Retry-After')).toBe('5');
+      expect((JSON.parse(reply.text) as Refusal).error_debug).toBe('too many large requests at once: retry later');
+      return true;
+    };
+    for (let round = 0; round < 2; round++) {
+      const replies = await Promise.all(Array.from({ length: 12 }, () => launch(worker, body)));
+      const launched = replies.filter(({ status }) => status === 200);
+      expect(launched.length).toBeGreaterThan(0);
+      const others = replies.filter(({ status }) => status !== 200);
+      expect(others.every((reply) => reply.status === 503 && isBusy(reply))).toBe(true);
+      for (const reply of launched) expect(counts(reply)).toEqual([170, 0, 0, 0]);
+      // One after the other each finds room.
+      for (let again = 0; again < 2; again++) expect((await launch(worker, body)).status).toBe(200);
+    }
+    const { launches, recipients } = await read(worker, `${TRIGGERS}/702`);
+    expect(recipients).toBe(launches * 170);
+  });
+
+  it('an import while requests run: each launch sees the old profiles or the new ones, whole', async () => {
+    const data = Array.from({ length: 400 }, (_, n) => ({ email: address(n * 7) }));
+    const of = (generation: 'b' | 'c') => data.map((_, n) => numbered(n * 7, generation));
+    let imported = false;
+    const seen: string[] = [];
+    const callers = Array.from({ length: 6 }, async () => {
+      for (let last = false; !last;) {
+        last = imported;
+        const found = ids(await launch(worker, { trigger_id: 85, data }));
+        const generation = found[0]?.[0] === 'b' ? 'b' : 'c';
+        expect(found).toEqual(of(generation));
+        seen.push(generation);
+        if (last) expect(generation).toBe('c');
+      }
+    });
+    await launch(worker, { trigger_id: 85, data });
+    await put(worker, inject('indexes').second);
+    imported = true;
+    await Promise.all(callers);
+    expect(new Set(seen)).toEqual(new Set(['b', 'c']));
+  });
+
+  it('a bucket that is absent sends the whole launch to the import before, and is never "not found"', async () => {
+    const { first, second } = inject('indexes');
+    await put(worker, second);
+    const before = new Set(first.map(([key]) => key));
+    const isNew = ([key]: [string, string]) => !before.has(key);
+    const buckets = second.filter((pair) => isNew(pair) && !pair[0].startsWith('manifest'));
+    expect(buckets.length).toBeGreaterThan(0);
+    const data = Array.from({ length: NUMBERED }, (_, n) => ({ email: address(n) }));
+    expect(ids(await launch(worker, { trigger_id: 8, data }))[0]).toBe(numbered(0, 'c'));
+    await worker.env.PROFILES.delete(emailBucket(buckets));
+    const older = await launch(worker, { trigger_id: 8, data });
+    expect(ids(older)).toEqual(data.map((_, n) => numbered(n, 'b')));
+    // And if that fails too, nobody is told that profiles were not found.
+    await worker.env.PROFILES.delete(emailBucket(first));
+    const refused = await launch(worker, { trigger_id: 8, data });
+    expect([refused.status, refused.headers.get('Retry-After')]).toEqual([503, '5']);
+    const byField = { trigger_id: 8, matching: 'custom', field_name: 'Custom_ID', data: [{ field_value: 'AA' }] };
+    expect(ids(await launch(worker, byField, bearer()))).toEqual([ID.one]);
+    await put(worker, first);
+  });
+});
+
+/** The first bucket of e-mail addresses. */
+function emailBucket(pairs: [string, string][]): string {
+  const key = pairs.map(([name]) => name).find((name) => /email/.test(name));
+  if (!key) throw new Error(`no bucket of e-mail addresses among ${pairs.map(([name]) => name).join(' ')}`);
+  return key;
+}

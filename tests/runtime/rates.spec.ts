@@ -1,0 +1,47 @@
+// Contract §1, *Errors*: rate limits. Callers without a good token are counted by address, good tokens by themselves.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BATCH, bearer, get, launch, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
+import type { TestWorker } from './harness.js';
+
+const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
+/** More than two windows of the limit let through: one of them is exhausted wherever a window ends. */
+const CALLS = 250;
+
+describe('rate limits', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded({ RATE_LIMITING: 'on' });
+  });
+  afterAll(() => stop(worker));
+
+  it('refuse an address that guesses tokens, and nobody with a good one', async () => {
+    const guess = (n: number) => {
+      const token = `${TOKEN.unknown}-${n}`;
+      if (n % 4 === 0) return launch(worker, GOOD, bearer(token));
+      if (n % 4 === 1) return launch(worker, { ...GOOD, token }, {});
+      if (n % 4 === 2) return launch(worker, GOOD, {}, `${BATCH}?token=${token}`);
+      return get(worker, `${TRIGGERS}/8/launches`, bearer(token));
+    };
+    const replies = await Promise.all(Array.from({ length: CALLS }, (_, n) => guess(n)));
+    const of = (status: number) => replies.filter((reply) => reply.status === status);
+    expect(of(401).length + of(429).length).toBe(CALLS);
+    expect(of(401).length).toBeGreaterThanOrEqual(100);
+    expect(of(429).length).toBeGreaterThan(0);
+    for (const reply of of(429)) {
+      expect(reply.headers.get('Retry-After')).toBe('10');
+      expect(reply.headers.get('RateLimit-Policy')).toMatch(/1000.*w=10.*100.*w=10/);
+      expect(JSON.parse(reply.text)).toMatchObject({ error: 429, error_text: 'Too many requests' });
+    }
+    // From the same address.
+    for (let n = 0; n < 20; n++) expect((await launch(worker, GOOD)).status).toBe(200);
+    expect((await get(worker, '/healthz', {})).status).toBe(200);
+  });
+
+  it('do not count what a good token may not do, nor the liveness check', async () => {
+    const denied = Array.from({ length: 150 }, () => launch(worker, GOOD, bearer(TOKEN.read)));
+    expect(new Set((await Promise.all(denied)).map(({ status }) => status))).toEqual(new Set([403]));
+    const alive = Array.from({ length: 150 }, () => get(worker, '/healthz', bearer(TOKEN.unknown)));
+    expect(new Set((await Promise.all(alive)).map(({ status }) => status))).toEqual(new Set([200]));
+  });
+});
