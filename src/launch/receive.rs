@@ -240,7 +240,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             Some(Answer::Uploaded(uploaded)) => {
                 if let Err(error) = self.files.ended(uploaded, intake.memory()) {
                     self.ports.tell(&format!("an upload failed: {error}"));
-                    intake.fail(Problem::Unavailable("attachments cannot be stored now: retry later".into()));
+                    intake.fail(cannot_store());
                 }
             }
             Some(Answer::Object(object)) => {
@@ -352,7 +352,16 @@ impl<'p, P: Ports> Gate<'p, P> {
         let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
         let database = self.database.take().transpose().map_err(unreadable)?.flatten();
         let digest = intake.digest();
-        let attachments = self.files.staged().ok_or(Problem::Internal)?;
+        let attachments = match self.files.staged() {
+            Some(attachments) => attachments,
+            // A repeat: its attachments were given up when the object knew the request.
+            None if matches!(self.object, Some(Ok(Some(_)))) => {
+                self.give_up().await;
+                Vec::new()
+            }
+            // The platform gave no digest.
+            None => return Err(cannot_store()),
+        };
         let (request, memory) = intake.into_request()?;
         Ok(Admitted {
             request,
@@ -369,6 +378,10 @@ impl<'p, P: Ports> Gate<'p, P> {
 
 fn worst(fault: Problem, others: [Option<&Problem>; 2]) -> Problem {
     others.into_iter().flatten().cloned().fold(fault, Problem::first)
+}
+
+fn cannot_store() -> Problem {
+    Problem::Unavailable("attachments cannot be stored now: retry later".into())
 }
 
 /// Verifies the token of a request whose body holds none.

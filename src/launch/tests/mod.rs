@@ -1,5 +1,9 @@
 //! Launches from the body to the log, in a world of their own.
 
 mod bucket;
+mod decisions;
+mod seeded;
+mod simulation;
 mod staging;
+mod vectors;
 pub mod world;

@@ -1,0 +1,70 @@
+//! `tests/vectors`: what a request means, as pairs. `x.json` and `x.xml` come to the one launch and the replies of
+//! `x.expected`, in whatever chunks they arrive. To write the expectations anew, after looking at what changed:
+//! `UPDATE_VECTORS=1 cargo test --lib vectors`.
+
+use super::seeded::{Call, World, reply, run};
+use crate::{
+    campaign::{
+        commands::{Command, Page},
+        id::LaunchId,
+    },
+    launch::reply as replies,
+    wire::{Endpoint, Format},
+};
+use std::{fs, path::Path};
+
+const CHUNKS: [usize; 7] = [1, 3, 7, 13, 29, 67, 4096];
+
+/// What a request comes to in a fresh world: the launch as consumers read it, and the reply in both formats. What
+/// differs between two attempts (ids, times) is left out.
+fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> String {
+    let answer = |reply_format| {
+        let world = World::new(7);
+        let call = Call { endpoint, body: Some(format), id: Some("vector".into()), ..Call::default() };
+        let settled = run(world.launch(&call, body, chunk));
+        let text = match &settled.result {
+            Err(problem) => replies::problem(problem, "vector", reply_format),
+            Ok(launched) => {
+                let id = launched.launch_id.map_or_else(|| "no launch".to_owned(), |id| id.to_string());
+                reply(settled, reply_format).replace(&id, "LAUNCH")
+            }
+        };
+        (world, text)
+    };
+    let ((world, json), (_, xml)) = (answer(Format::Json), answer(Format::Xml));
+    let mut text = format!("{json}\n{xml}\n");
+    for launch in world.launches(8) {
+        let id = LaunchId::parse(launch["launch_id"].as_str().unwrap()).unwrap();
+        let whole = world.read(8, &Command::Launch(id));
+        text.push_str(&whole.replace(&id.to_string(), "LAUNCH").replace("2026-11-23T18:00:00.000Z", "NOON"));
+        text.push('\n');
+        text.push_str(&world.read(8, &Command::Recipients(id, Page { after: None, limit: 1000 })));
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn a_request_means_the_same_in_both_formats_and_in_all_chunks() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    names.sort();
+    assert!(names.len() >= 12, "the vectors are there");
+    for json in names {
+        let name = json.file_stem().unwrap().to_str().unwrap().to_owned();
+        let endpoint = if name.starts_with("start-") { Endpoint::Single } else { Endpoint::Batch };
+        let expected_file = json.with_extension("expected");
+        let bodies =
+            [(Format::Json, fs::read(&json).unwrap()), (Format::Xml, fs::read(json.with_extension("xml")).unwrap())];
+        if std::env::var_os("UPDATE_VECTORS").is_some() {
+            fs::write(&expected_file, outcome(endpoint, Format::Json, &bodies[0].1, usize::MAX)).unwrap();
+        }
+        let expected = fs::read_to_string(&expected_file).unwrap();
+        for (format, body) in &bodies {
+            for chunk in CHUNKS.into_iter().chain([usize::MAX]) {
+                assert_eq!(outcome(endpoint, *format, body, chunk), expected, "{name}, {format:?}, chunks of {chunk}");
+            }
+        }
+    }
+}
