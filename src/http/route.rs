@@ -35,6 +35,9 @@ pub enum Log {
     Report(LaunchId),
     /// `…/launches/{launch_id}/attachments/{n}`.
     Attachment(LaunchId, usize),
+    /// What stands in place of a launch id or a number is none, and so names nothing: 404, but only for a caller who
+    /// may know.
+    Nothing(&'static str),
 }
 
 /// Finds the route. `path` is the URL's, percent-encoded as it came; a slash at its end does not matter.
@@ -87,16 +90,21 @@ fn trigger_id(text: &str) -> Result<u64, Problem> {
 
 fn log(parts: &[&str]) -> Result<Log, Problem> {
     let [id, rest @ ..] = parts else { return Ok(Log::Launches) };
-    // What is no launch id names no launch; the path is one that exists.
-    let id = LaunchId::parse(&id.to_ascii_lowercase()).ok_or(Problem::NotFound("launch"))?;
+    let of = |log: fn(LaunchId) -> Log| match LaunchId::parse(&id.to_ascii_lowercase()) {
+        Some(id) => log(id),
+        None => Log::Nothing("launch"),
+    };
     match rest {
-        [] => Ok(Log::Launch(id)),
-        ["recipients"] => Ok(Log::Recipients(id)),
-        ["report"] => Ok(Log::Report(id)),
+        [] => Ok(of(Log::Launch)),
+        ["recipients"] => Ok(of(Log::Recipients)),
+        ["report"] => Ok(of(Log::Report)),
         ["attachments", number] => {
             let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-            let number = number.parse().ok().filter(|_| digits).ok_or(Problem::NotFound("attachment"))?;
-            Ok(Log::Attachment(id, number))
+            Ok(match (of(Log::Launch), number.parse().ok().filter(|_| digits)) {
+                (Log::Launch(id), Some(number)) => Log::Attachment(id, number),
+                (Log::Launch(_), None) => Log::Nothing("attachment"),
+                (nothing, _) => nothing,
+            })
         }
         _ => Err(Problem::NoSuchPath),
     }
@@ -148,6 +156,6 @@ mod tests {
         }
         assert_eq!(route("GET", &format!("{base}/start_batch")), Err(Problem::MethodNotAllowed("POST")));
         assert_eq!(route("DELETE", &format!("{base}/8")), Err(Problem::MethodNotAllowed("GET, PUT")));
-        assert_eq!(route("GET", &format!("{base}/8/launches/x")), Err(Problem::NotFound("launch")));
+        assert_eq!(route("GET", &format!("{base}/8/launches/x")), Ok(Route::Log(8, Log::Nothing("launch"))));
     }
 }

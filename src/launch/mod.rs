@@ -170,7 +170,7 @@ impl<P: Ports> Launch<'_, P> {
         let trigger_id = self.admitted.request.trigger_id;
         let database = match self.admitted.database {
             Some(database) => database,
-            None => self.ports.defined_database(trigger_id).await.map_err(unavailable)?,
+            None => self.ports.defined_database(trigger_id).await.map_err(Problem::from)?,
         };
         if !self.admitted.token.allows_database(database) {
             return Err(Problem::NotFound("trigger campaign"));
@@ -207,7 +207,7 @@ impl<P: Ports> Launch<'_, P> {
         }
         let token_name = self.admitted.token.name.clone();
         let asked = Asked { token_name, request_id: self.request_id.to_owned() };
-        self.ports.preflight(self.admitted.request.trigger_id, &asked).await.map_err(unavailable)
+        self.ports.preflight(self.admitted.request.trigger_id, &asked).await.map_err(Problem::from)
     }
 
     async fn search(&mut self, incoming: &Incoming, database: u64) -> Result<Matched, Problem> {
@@ -334,10 +334,12 @@ impl<P: Ports> Launch<'_, P> {
 const ITEM_DATA_ENTRY: u64 = campaign::items::ENTRY as u64;
 
 /// The fault of a question whose answer was lost: nothing was to be done, so nothing was launched.
-pub fn unavailable(error: ObjectError) -> Problem {
-    match error {
-        ObjectError::Refused(problem) => problem,
-        ObjectError::Lost(_) => Problem::Unavailable("the campaign cannot be reached now: retry later".into()),
+impl From<ObjectError> for Problem {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Refused(problem) => problem,
+            ObjectError::Lost(_) => Self::Unavailable("the campaign cannot be reached now: retry later".into()),
+        }
     }
 }
 

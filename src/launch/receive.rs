@@ -6,7 +6,6 @@ use super::{
     files::{self, Files, Uploaded},
     intake::Intake,
     ports::{Body, BodyError, Bucket, Ports},
-    unavailable,
 };
 use crate::{
     access::{Scope, TokenRecord, token_key},
@@ -283,7 +282,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             self.object_asked = true;
             let request = self.preflight_request(token);
             self.questions.push(Box::pin(async move {
-                Answer::Object(ports.preflight(trigger_id, &request).await.map_err(unavailable))
+                Answer::Object(ports.preflight(trigger_id, &request).await.map_err(Problem::from))
             }));
         }
     }

@@ -28,16 +28,6 @@ impl From<worker::Error> for ObjectError {
     }
 }
 
-impl From<ObjectError> for Problem {
-    /// For everything but commits, which are repeated.
-    fn from(error: ObjectError) -> Self {
-        if let ObjectError::Lost(why) = &error {
-            console_error!("campaign: {why}");
-        }
-        crate::launch::unavailable(error)
-    }
-}
-
 impl Campaigns {
     /// The campaigns of this deployment.
     pub fn new(env: &Env) -> worker::Result<Self> {
@@ -109,7 +99,11 @@ impl Campaigns {
 
     async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, ObjectError> {
         let body = serde_json::to_string(command).map_err(|error| ObjectError::Lost(error.to_string()))?;
-        self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
+        let answer = self.fetch(trigger_id, COMMAND, body.len(), body.into()).await;
+        if let Err(ObjectError::Lost(why)) = &answer {
+            console_error!("campaign {trigger_id}: {why}");
+        }
+        answer
     }
 
     async fn fetch(

@@ -89,6 +89,7 @@ fn new_request_id() -> String {
 
 /// Answers one request.
 pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Response> {
+    let start = now();
     // The crate's own way to a URL brings the tables of all of Unicode's domain names along.
     let url = request.inner().url();
     let (path, query) = target::split(&url);
@@ -113,13 +114,15 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
             }
         },
     };
-    match answer {
-        Ok(response) => Ok(response),
+    let response = match answer {
+        Ok(response) => response,
         Err(problem) => {
             body.drain().await;
-            respond::refusal(&problem, &head.request_id, if json_alone { Format::Json } else { head.format })
+            respond::refusal(&problem, &head.request_id, if json_alone { Format::Json } else { head.format })?
         }
-    }
+    };
+    super::log::other(&head.request_id, response.status_code(), now().saturating_sub(start));
+    Ok(response)
 }
 
 async fn launch(
@@ -154,6 +157,7 @@ async fn launch(
         }
         Err(problem) => {
             body.drain().await;
+            super::log::other(&request_id, problem.status(), now().saturating_sub(start));
             respond::refusal(&problem, &request_id, format)
         }
     }

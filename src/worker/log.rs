@@ -5,6 +5,11 @@ use worker::console_log;
 
 use crate::launch::Settled;
 
+/// Logs a request that came to no launch and to no attempt at one.
+pub fn other(request_id: &str, status: u16, total: u64) {
+    console_log!("{}", json!({ "request_id": request_id, "status": status, "total_ms": total }));
+}
+
 /// Logs a launch request that took `total` milliseconds.
 pub fn request(settled: &Settled, total: u64) {
     let timings = settled.timings;

@@ -59,16 +59,21 @@ pub async fn answer(
             campaign_response(&campaign, head)
         }
         Route::Log(id, log) => {
+            // A bad parameter is told before what exists.
+            let command = command(log, head)?;
             let database = match ports.campaign_database(id).await.map_err(unreadable)? {
                 Some(database) => database,
                 None => campaigns.read(id).await?.database,
             };
             permit(&token, database)?;
-            if let Log::Attachment(launch_id, number) = log {
-                let bucket = ports.bucket();
-                return download::answer(request, bucket, &campaigns, head, (id, launch_id, number)).await;
+            match (log, command) {
+                (Log::Attachment(launch_id, number), _) => {
+                    download::answer(request, ports.bucket(), &campaigns, head, (id, launch_id, number)).await
+                }
+                (Log::Nothing(what), _) => Err(Problem::NotFound(what)),
+                (_, Some(command)) => read(&campaigns, head, id, &command).await,
+                (_, None) => Err(Problem::Internal),
             }
-            read(&campaigns, head, id, log).await
         }
         Route::Health | Route::Launch(_) => Err(Problem::Internal),
     }
@@ -78,17 +83,23 @@ fn permit(token: &TokenRecord, database: u64) -> Result<(), Problem> {
     if token.allows_database(database) { Ok(()) } else { Err(Problem::NotFound("trigger campaign")) }
 }
 
-async fn read(campaigns: &Campaigns, head: &Head, id: u64, log: Log) -> Result<Response, Problem> {
+/// What the campaign's object is asked; `None` where it is not the object that answers.
+fn command(log: Log, head: &Head) -> Result<Option<Command>, Problem> {
     let (after, limit) = (head.parameter("after"), head.parameter("limit"));
-    let command = match log {
+    Ok(Some(match log {
         Log::Launches => Command::Launches(Page::of_launches(after, limit)?),
         Log::Launch(launch) => Command::Launch(launch),
-        Log::Recipients(launch) if head.accepts_ndjson => Command::RecipientsStream(launch),
-        Log::Recipients(launch) => Command::Recipients(launch, Page::of_recipients(after, limit)?),
+        Log::Recipients(launch) => match Page::of_recipients(after, limit)? {
+            _ if head.accepts_ndjson => Command::RecipientsStream(launch),
+            page => Command::Recipients(launch, page),
+        },
         Log::Report(launch) => Command::Report(launch),
-        Log::Attachment(..) => return Err(Problem::Internal),
-    };
-    let response = campaigns.relay(id, &command).await?;
+        Log::Attachment(..) | Log::Nothing(_) => return Ok(None),
+    }))
+}
+
+async fn read(campaigns: &Campaigns, head: &Head, id: u64, command: &Command) -> Result<Response, Problem> {
+    let response = campaigns.relay(id, command).await?;
     respond::stamp(response.headers(), &head.request_id).map_err(internal)?;
     Ok(response)
 }
