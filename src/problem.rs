@@ -207,3 +207,64 @@ impl Problem {
         if other.rank() < self.rank() { other } else { self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{launch::reply, wire::Format};
+
+    /// Every refusal, in the order in which they are decided, with its row of the contract's table.
+    fn table() -> Vec<(Problem, u16, u16, &'static str)> {
+        let strict = Problem::Strict { unmatched: 1, invalid: 2, first: 3, reason: "not_found" };
+        vec![
+            (Problem::NoSuchPath, 404, 404, "Not found"),
+            (Problem::MethodNotAllowed("POST"), 405, 405, "Method not allowed"),
+            (Problem::UnsupportedMediaType("type <&>".into()), 415, 415, "Unsupported media type"),
+            (Problem::LengthTooLarge, 413, 400, "Invalid request"),
+            (Problem::TooManyRequests, 429, 429, "Too many requests"),
+            (Problem::TokenRequired("no token"), 401, 401, "API token required"),
+            (Problem::BodyTooLarge, 413, 400, "Invalid request"),
+            (Problem::Timeout, 408, 408, "Request timeout"),
+            (Problem::Malformed("byte 3: \"]]>\"".into()), 400, 400, "Invalid request"),
+            (Problem::TokenRequiredInBody("no token"), 401, 401, "API token required"),
+            (Problem::AccessDenied("launch"), 403, 403, "Access denied"),
+            (Problem::BadField("data[7]: \u{1F600}".into()), 400, 400, "Invalid request"),
+            (Problem::NotFound("trigger campaign"), 404, 404, "Not found"),
+            (Problem::RequestIdReused, 422, 422, "Request-ID reused"),
+            (Problem::Expired { first: Some(7) }, 410, 410, "Launches expired"),
+            (Problem::DatabaseFixed, 409, 409, "Database cannot be changed"),
+            (Problem::NotActive, 409, 409, "Campaign is not active"),
+            (strict, 400, 400, "Invalid request"),
+            (Problem::LogFull, 507, 507, "Launch log full"),
+            (Problem::RangeNotSatisfiable(7), 416, 416, "Range not satisfiable"),
+            (Problem::no_memory(), 503, 503, "Service unavailable"),
+            (Problem::OutcomeUnknown, 503, 503, "Service unavailable"),
+            (Problem::Internal, 500, 500, "Internal error"),
+        ]
+    }
+
+    #[test]
+    fn every_refusal_has_its_row_and_its_rank() {
+        for (rank, (problem, status, code, text)) in table().into_iter().enumerate() {
+            assert_eq!((problem.status(), problem.code(), problem.text()), (status, code, text), "{problem:?}");
+            assert_eq!(usize::from(problem.rank()), rank, "{problem:?}");
+            assert_eq!(problem.retry_after().is_some(), matches!(status, 429 | 503), "{problem:?}");
+        }
+        assert_eq!(Problem::BodyTooLarge.debug(""), TOO_LARGE);
+        assert_eq!(Problem::Internal.debug("the id"), "the id", "nothing internal");
+    }
+
+    #[test]
+    fn every_refusal_can_be_read_back_in_both_formats() {
+        for (problem, _, code, text) in table() {
+            let debug = problem.debug("id").into_owned();
+            let json: serde_json::Value = serde_json::from_str(&reply::problem(&problem, "id", Format::Json)).unwrap();
+            assert_eq!((json["error"].as_u64(), json["error_text"].as_str()), (Some(code.into()), Some(text)));
+            assert_eq!(json["error_debug"].as_str(), Some(debug.as_str()));
+            let xml = reply::problem(&problem, "id", Format::Xml);
+            let document = roxmltree::Document::parse(&xml).unwrap();
+            let values: Vec<_> = document.root_element().children().map(|one| one.text().unwrap_or_default()).collect();
+            assert_eq!(values, [code.to_string().as_str(), debug.as_str(), text]);
+        }
+    }
+}

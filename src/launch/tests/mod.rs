@@ -2,6 +2,7 @@
 
 mod bucket;
 mod decisions;
+mod properties;
 mod seeded;
 mod simulation;
 mod staging;

@@ -1,0 +1,193 @@
+//! Any launch, written as JSON or as XML and cut into any chunks, is taken in as the same launch.
+
+use crate::{
+    launch::{
+        intake::{Intake, Request, Setup},
+        items::{Keying, Known},
+        matching::Matching,
+    },
+    limits::Limits,
+    memory::{Budget, Reservation},
+    profiles::key::IndexKey,
+    wire::{Endpoint, Format, Item, Scalar},
+};
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+/// A launch, as a caller means it.
+#[derive(Debug, Clone)]
+struct Meant {
+    token: String,
+    trigger_id: u64,
+    matching: Option<Matching>,
+    field_name: String,
+    skip_triggers: bool,
+    content: Vec<(String, String)>,
+    items: Vec<Vec<(&'static str, String)>>,
+    /// The order of the root's fields, and the sizes of the chunks.
+    order: u64,
+    chunk: usize,
+}
+
+/// Text that both formats can carry: no control characters but those that XML keeps.
+fn text() -> impl Strategy<Value = String> {
+    "[ -~äß€😀\t\n<&\"'\\\\]{0,24}"
+}
+
+fn meant() -> impl Strategy<Value = Meant> {
+    let member = prop_oneof![
+        Just("email"),
+        Just("phone"),
+        Just("profile_id"),
+        Just("field_value"),
+        Just("provider"),
+        Just("subscription_id"),
+        Just("other")
+    ];
+    let item = prop::collection::btree_map(member, text(), 0..4).prop_map(|map| map.into_iter().collect());
+    let content = prop::collection::btree_map("[a-z]{1,6}", text(), 0..4).prop_map(|map| map.into_iter().collect());
+    let mode = prop::option::of(prop::sample::select(Matching::ALL.map(|(mode, _)| mode).to_vec()));
+    (
+        ("[a-zA-Z0-9]{20,30}", 1_u64..=(1 << 53) - 1, mode, "[A-Za-z_]{1,12}", any::<bool>()),
+        (content, prop::collection::vec(item, 1..20), any::<u64>(), 1_usize..300),
+    )
+        .prop_map(|((token, trigger_id, matching, field_name, skip_triggers), (content, items, order, chunk))| {
+            Meant { token, trigger_id, matching, field_name, skip_triggers, content, items, order, chunk }
+        })
+}
+
+impl Meant {
+    /// The root's fields in the order meant, each written by `write(name, value)`.
+    fn fields(&self, values: [(&str, String); 7]) -> Vec<String> {
+        let mut fields: Vec<_> = values.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        let mut order = self.order;
+        for at in (1..fields.len()).rev() {
+            fields.swap(at, (order % (at as u64 + 1)) as usize);
+            order /= 7;
+        }
+        fields.into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn json(&self) -> String {
+        let quote = |text: &str| serde_json::to_string(text).unwrap();
+        let object = |members: &[(String, String)]| {
+            let members: Vec<_> =
+                members.iter().map(|(name, text)| format!("{}: {}", quote(name), quote(text))).collect();
+            format!("{{{}}}", members.join(" ,"))
+        };
+        let items = self.items.iter().map(|item| {
+            object(&item.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect::<Vec<_>>())
+        });
+        let mode = self.matching.map(|mode| format!("\"matching\":{}", quote(mode.name()))).unwrap_or_default();
+        let fields = self.fields([
+            ("token", format!("\"token\":{}", quote(&self.token))),
+            ("trigger_id", format!("\"trigger_id\": {}", self.trigger_id)),
+            ("matching", mode),
+            ("field_name", format!("\"field_name\":{}", quote(&self.field_name))),
+            ("skip_triggers", format!("\"skip_triggers\":{}", self.skip_triggers)),
+            ("content", format!("\"content\":{}", object(&self.content))),
+            ("data", format!("\"data\":[{}]", items.collect::<Vec<_>>().join(",\n"))),
+        ]);
+        format!("{{{}}}", fields.join(","))
+    }
+
+    fn xml(&self) -> String {
+        let escape = |text: &str| quick_xml::escape::escape(text).into_owned();
+        let element = |name: &str, inner: &str| format!("<{name}>{inner}</{name}>");
+        let content: String = self.content.iter().map(|(name, text)| element(name, &escape(text))).collect();
+        let items: String = self
+            .items
+            .iter()
+            .map(|item| {
+                let members: String = item.iter().map(|(name, text)| element(name, &escape(text))).collect();
+                element("data", &members)
+            })
+            .collect();
+        let mode = self.matching.map(|mode| element("matching", mode.name())).unwrap_or_default();
+        let fields = self.fields([
+            ("token", element("token", &self.token)),
+            ("trigger_id", element("trigger_id", &format!("\n {} ", self.trigger_id))),
+            ("matching", mode),
+            ("field_name", element("field_name", &self.field_name)),
+            ("skip_triggers", element("skip_triggers", if self.skip_triggers { "1" } else { "false" })),
+            ("content", element("content", &content)),
+            ("data", items),
+        ]);
+        element("xml", &fields.join("\n"))
+    }
+
+    /// What each item comes to, keyed one by one.
+    fn known(&self, secret: &IndexKey) -> Vec<String> {
+        let matching = self.matching.unwrap_or_default();
+        let value = |item: &[(&str, String)], name: &str| {
+            let found = item.iter().find(|(known, _)| *known == name);
+            found.map_or(Scalar::Absent, |(_, text)| Scalar::Text(Cow::Owned(text.clone())))
+        };
+        let keys = self.items.iter().map(|item| {
+            let item = Item {
+                email: value(item, "email"),
+                phone: value(item, "phone"),
+                profile_id: value(item, "profile_id"),
+                field_value: value(item, "field_value"),
+                provider: value(item, "provider"),
+                subscription_id: value(item, "subscription_id"),
+                ..Item::default()
+            };
+            match matching.keys(&item, &self.field_name, secret) {
+                Ok([first, second]) => format!("{first:?} {second:?}"),
+                Err(reason) => format!("{reason:?}"),
+            }
+        });
+        keys.collect()
+    }
+}
+
+fn secret() -> IndexKey {
+    IndexKey::new("a key of the tests, longer than 32 characters").unwrap()
+}
+
+fn take_in(body: &str, format: Format, chunk: usize) -> Request {
+    let setup =
+        Setup { endpoint: Endpoint::Batch, body: Some(format), limits: Limits::default(), secrets: [secret()].into() };
+    let budget = Budget::new(1 << 30, 1 << 30);
+    let mut intake = Intake::new(setup, Reservation::new(&budget));
+    for chunk in body.as_bytes().chunks(chunk) {
+        intake.feed(chunk).unwrap();
+    }
+    intake.finish(Some(body.len() as u64));
+    intake.into_request().map(|(request, _)| request).unwrap()
+}
+
+/// The keys of an item as they were taken in.
+fn taken(request: &Request) -> Vec<String> {
+    let searches = request.keying.matching.searches().len();
+    let item = |(at, known): (u32, Known)| match known {
+        Known::Invalid(reason) => format!("{reason:?}"),
+        Known::Keys { first, second } => {
+            let key = |there: bool, search: usize| there.then(|| request.items.hash(at, 0, search));
+            format!("{:?} {:?}", key(first, 0), if searches > 1 { key(second, 1) } else { None })
+        }
+    };
+    (0..).zip(request.items.known()).map(item).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_launch_is_the_same_in_json_and_in_xml(meant in meant()) {
+        for (format, body) in [(Format::Json, meant.json()), (Format::Xml, meant.xml())] {
+            let request = take_in(&body, format, meant.chunk);
+            prop_assert_eq!(request.trigger_id, meant.trigger_id);
+            prop_assert_eq!(request.root.token.as_deref(), Some(meant.token.as_str()));
+            prop_assert_eq!(request.root.skip_triggers, meant.skip_triggers);
+            let Keying { matching, .. } = request.keying;
+            prop_assert_eq!(matching, meant.matching.unwrap_or_default());
+            let content: serde_json::Value = serde_json::from_str(request.root.content.as_deref().unwrap()).unwrap();
+            let expected: serde_json::Map<_, _> =
+                meant.content.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+            prop_assert_eq!(content, serde_json::Value::Object(expected));
+            prop_assert_eq!(taken(&request), meant.known(&secret()), "{}", body);
+        }
+    }
+}
