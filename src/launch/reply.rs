@@ -5,6 +5,7 @@ use crate::{
     campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
     outcome::{Counts, Outcome},
     problem::Problem,
+    profiles::lookup::Statistics,
     wire::Format,
 };
 use std::fmt::Write as _;
@@ -50,6 +51,14 @@ impl Launched {
         let head = stored.head();
         let (launch_id, counts) = (Some(head.launch_id), head.counts);
         Self { launch_id, counts, repeated: true, report, source: Source::Stored(Box::new(stored)) }
+    }
+
+    /// What looking its items up took: nothing for a launch that an earlier request made.
+    pub fn lookups(&self) -> Statistics {
+        match &self.source {
+            Source::New(matched) => matched.statistics,
+            Source::Stored(_) => Statistics::default(),
+        }
     }
 
     fn recipients(&self) -> &[u8] {

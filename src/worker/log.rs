@@ -20,6 +20,7 @@ pub fn request(settled: &Settled, total: u64) {
         "match_ms": timings.r#match,
         "commit_ms": timings.commit,
         "total_ms": total,
+        "wasm_bytes": memory(),
     });
     let more = match &settled.result {
         Ok(launched) => json!({
@@ -30,6 +31,8 @@ pub fn request(settled: &Settled, total: u64) {
             "unmatched": launched.counts.unmatched,
             "invalid": launched.counts.invalid,
             "duplicates": launched.counts.duplicates,
+            "kv_reads": launched.lookups().reads,
+            "kv_keys": launched.lookups().keys,
         }),
         Err(problem) => json!({ "status": problem.status(), "error": problem.text() }),
     };
@@ -37,4 +40,10 @@ pub fn request(settled: &Settled, total: u64) {
         line.extend(more.clone());
     }
     console_log!("{line}");
+}
+
+/// The isolate's linear memory. It never shrinks: this is the most that requests have needed so far.
+fn memory() -> usize {
+    const PAGE: usize = 64 * 1024;
+    core::arch::wasm32::memory_size::<0>() * PAGE
 }
