@@ -104,6 +104,11 @@ impl RequestBody {
 
 impl Body for RequestBody {
     async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
-        Ok(self.fill().await?.and_then(|bytes| self.buffer.get(..bytes)))
+        let filled = self.fill().await;
+        if filled.is_err() {
+            // Nothing more is to be had: who drains the body is not to wait for it once more.
+            self.reader = None;
+        }
+        Ok(filled?.and_then(|bytes| self.buffer.get(..bytes)))
     }
 }
