@@ -6,6 +6,7 @@
 //! | `text`, `scan` | the inside of strings |
 //! | `name`, `entry` | the names of members, the entries of `attach` |
 //! | `capture` | a value that is kept until it is complete |
+//! | `gather` | short runs of attachment data, put together |
 //! | `direct` | flat items, which are the common ones, in one pass |
 //! | [`decode`] | what the pieces mean |
 //!
@@ -19,6 +20,7 @@ pub mod decode;
 mod direct;
 mod entry;
 mod fault;
+mod gather;
 mod grammar;
 mod name;
 mod scan;
@@ -32,6 +34,7 @@ use super::{Endpoint, Field, FrameError, Piece, Sink};
 use capture::{Capture, Kept};
 use entry::Entry;
 use fault::Fault;
+use gather::Gather;
 use grammar::{Event, Grammar};
 use name::Name;
 
@@ -315,11 +318,13 @@ impl JsonFramer {
         let text = &mut self.grammar.text;
         let (end, ended) = match self.reading {
             Reading::AttachData { hand_on } => {
+                let mut gather = Gather::new(sink);
                 let fed = text.feed::<true>(chunk, pos, &mut |run| {
                     if hand_on {
-                        sink.piece(Piece::AttachData(run));
+                        gather.push(run);
                     }
                 });
+                gather.flush();
                 let inside = match &fed {
                     Ok((end, ended)) => end - usize::from(*ended),
                     Err(fault) => fault.at,

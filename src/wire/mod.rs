@@ -168,8 +168,8 @@ pub enum Piece<'a> {
     AttachNameWrongType,
     /// `data` of the entry begins, a string.
     AttachDataBegin,
-    /// Some of `data`, in order, escapes and references decoded (never empty, at most as long as the chunk fed, or
-    /// one character). Line ends are those that came.
+    /// Some of `data`, in order, escapes and references decoded. Never empty; no longer than the chunk fed, but for one
+    /// character that waited for it. Line ends are those that came.
     AttachData(&'a [u8]),
     /// `data` ends.
     AttachDataEnd,

@@ -239,6 +239,17 @@ fn attachment_data_is_not_held_to_be_utf_8() {
 }
 
 #[test]
+fn short_runs_and_long_ones_stay_in_order() {
+    let runs = [1, 3, 64, 511, 512, 513, 1, 1023, 1024, 1025, 2, 500, 500, 500, 5000, 7];
+    let runs = runs.into_iter().zip(b'A'..).map(|(length, letter)| vec![letter; length]);
+    let runs: Vec<_> = runs.map(|run| String::from_utf8(run).unwrap()).collect();
+    let got = entry(&format!("{{\"data\":\"{}\"}}", runs.join("\\/")));
+    assert_eq!(got, [AttachData(runs.join("/").into_bytes()), AttachDataEnd]);
+    let newlines = entry(&format!("{{\"data\":\"{}\"}}", runs.join("\\n")));
+    assert_eq!(newlines, [AttachData(runs.join("\n").into_bytes()), AttachDataEnd]);
+}
+
+#[test]
 fn an_attachments_name_is_bounded() {
     let name = |name: &str| {
         let got = entry(&format!("{{\"name\":\"{name}\"}}"));
