@@ -62,6 +62,9 @@ pub struct Sha256 {
 
 /// Bytes that a part begins with; it doubles.
 const FIRST: u32 = 64 * 1024;
+/// [`PART`], as the runtime counts.
+#[allow(clippy::cast_possible_truncation, reason = "5 MiB")]
+const MOST: u32 = PART as u32;
 
 impl Attachments {
     /// The deployment's bucket.
@@ -132,7 +135,7 @@ impl Bucket for Attachments {
         let Ok(more) = u32::try_from(bytes.len()) else { return };
         let len = part.len.saturating_add(more);
         if len > part.memory.length() {
-            let room = len.max(part.memory.length().saturating_mul(2)).max(FIRST).min(PART as u32).max(len);
+            let room = part.memory.length().saturating_mul(2).clamp(FIRST, MOST).max(len);
             let memory = Uint8Array::new_with_length(room);
             memory.set(&part.used(), 0);
             part.memory = memory;

@@ -79,7 +79,7 @@ impl Faults {
         let (one_in, mut state) = self.random.get()?;
         let number = splitmix(&mut state);
         self.random.set(Some((one_in, state)));
-        (number % one_in == 0).then(|| if number >> 32 & 1 == 0 { When::Before } else { When::After })
+        number.is_multiple_of(one_in).then_some(if number >> 32 & 1 == 0 { When::Before } else { When::After })
     }
 }
 

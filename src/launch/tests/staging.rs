@@ -1,12 +1,324 @@
-use super::world::{Call, Place, World};
+//! Attachments from the body to the bucket: what is stored, when, and what is left where a launch does not come about.
+
+use std::rc::Rc;
+
+use futures_util::join;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    place::{Call, Place},
+    world::{CAMPAIGN, TOKEN, World},
+};
+use crate::{
+    campaign::{
+        attachments::{File, GRACE},
+        commands::Command,
+        id::LaunchId,
+        tests::faults::{When, run, splitmix},
+    },
+    launch::{Settled, ports::BodyError, reply::Launched},
+    limits::{Limits, MIB, PART, READ_BUFFER},
+    problem::Problem,
+};
+
+/// The rest of a good body.
+pub(super) const REST: &str = r#""trigger_id":85,"matching":"email","data":[{"email":"a@example.com"}]"#;
+
+fn base64(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(bytes)
+}
+
+/// Bytes that are not all the same.
+pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| splitmix(&mut state).to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
+}
+
+/// The member `attach` of a body.
+pub(super) fn attach(files: &[&[u8]]) -> String {
+    let entry = |(number, file): (usize, &&[u8])| format!(r#"{{"name":"{number}.bin","data":"{}"}}"#, base64(file));
+    format!(r#""attach":[{}]"#, files.iter().enumerate().map(entry).collect::<Vec<_>>().join(","))
+}
+
+pub(super) fn launched(settled: Settled) -> Launched {
+    settled.result.expect("it is launched")
+}
+
+pub(super) fn problem(settled: Settled) -> Problem {
+    assert!(settled.pending.is_none(), "nothing is to be completed");
+    settled.result.expect_err("it is refused")
+}
+
+/// Nothing can be read, and nothing is held or kept.
+fn nothing_is_left(world: &World, what: &str) {
+    assert_eq!(world.bucket.keys(), Vec::<String>::new(), "{what}");
+    assert_eq!(world.bucket.incomplete(), 0, "{what}");
+    nothing_is_held(world, what);
+}
+
+pub(super) fn nothing_is_held(world: &World, what: &str) {
+    assert_eq!((world.budget.held(), world.bucket.held.now.get()), (0, 0), "{what}");
+}
+
+/// A file of a launch, as a reader of the log gets it.
+pub(super) fn fetch(world: &World, launch_id: LaunchId, number: usize) -> Vec<u8> {
+    let reply = world.ask(CAMPAIGN, &Command::Attachment(launch_id, number)).unwrap();
+    let file: File = serde_json::from_str(&reply).unwrap();
+    let bytes = world.bucket.get(&file.key).expect("what the log names can be read");
+    assert_eq!(file.size, bytes.len() as u64);
+    let mut sha256 = String::new();
+    crate::campaign::hex(&Sha256::digest(&bytes), &mut sha256);
+    assert_eq!(file.sha256, sha256);
+    bytes
+}
+
+pub(super) fn world_of(change: impl FnOnce(&mut Limits)) -> (Rc<World>, Place) {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    let world = World::with_limits(limits);
+    let place = Place::new(&world);
+    (world, place)
+}
 
 #[test]
-fn smoke() {
+fn files_of_every_length_are_stored_as_they_came() {
+    for lengths in [&[0][..], &[1, 0, 2], &[PART, PART + 1], &[2 * PART, 1]] {
+        let (world, place) = world_of(|_| {});
+        let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
+        let body = format!("{{{},{REST}}}", attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+        let settled = place.send_and_complete(Call::new(body));
+        let id = launched(settled).launch_id.unwrap();
+        assert_eq!(world.bucket.keys().len(), files.len());
+        for (number, file) in files.iter().enumerate() {
+            assert!(fetch(&world, id, number) == *file, "{lengths:?}: file {number}");
+        }
+        assert_eq!(world.bucket.incomplete(), 0);
+        nothing_is_held(&world, "lengths");
+        assert_eq!(*world.told.borrow(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_is_held_does_not_grow_with_the_files() {
+    let large = bytes(3 * PART + 9, 1);
+    let small = bytes(MIB as usize, 2);
+    for files in [vec![large.as_slice()], vec![small.as_slice(); 14]] {
+        let (world, place) = world_of(|limits| limits.memory = 2 * PART as u64 + MIB);
+        let body = format!("{{{},{REST}}}", attach(&files));
+        launched(place.send(Call::new(body)));
+        let most = world.bucket.held.most.get();
+        assert!(most <= 2 * PART + READ_BUFFER, "{most}");
+        assert!(world.bucket.most_at_once.get() <= 4);
+        nothing_is_held(&world, "files");
+    }
+}
+
+#[test]
+fn the_order_of_the_fields_does_not_matter() {
+    let file = bytes(100_000, 3);
+    let fields = [
+        attach(&[&file]),
+        format!(r#""token":"{TOKEN}""#),
+        r#""trigger_id":85"#.into(),
+        r#""matching":"email""#.into(),
+    ];
+    let items = r#""data":[{"email":"a@example.com"}]"#.to_owned();
+    for first in 0..fields.len() {
+        for backwards in [false, true] {
+            let mut order: Vec<_> = fields.to_vec();
+            order.rotate_left(first);
+            order.insert(2, items.clone());
+            if backwards {
+                order.reverse();
+            }
+            let (world, place) = world_of(|_| {});
+            let call = Call { header_token: None, chunk: 1000, ..Call::new(format!("{{{}}}", order.join(","))) };
+            let id = launched(place.send(call)).launch_id.unwrap();
+            assert!(fetch(&world, id, 0) == file);
+            nothing_is_held(&world, "order");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_stored_for_a_caller_who_is_not_verified() {
+    let file = bytes(3 * MIB as usize, 4);
+    let body = format!("{{{},\"token\":\"TOKEN\",{REST}}}", attach(&[&file]));
+    let told = "send the token in the Authorization header, or ahead of data and attach";
+
+    let (world, place) = world_of(|limits| limits.body = 2 * MIB);
+    let call = Call { header_token: None, ..Call::new(body.replace("TOKEN", TOKEN)) };
+    let refused = problem(place.send(call));
+    assert_eq!(refused.status(), 401);
+    assert!(refused.debug("").ends_with(told), "{refused:?}");
+    assert_eq!(world.bucket.begun(), 0);
+    nothing_is_left(&world, "more than BODY_LIMIT ahead of the token");
+
+    // Not more than that: held, and stored when the token has come and is good.
+    for (token, status) in [(TOKEN, 200), ("no-such-token", 401)] {
+        let (world, place) = world_of(|limits| limits.body = 4 * MIB);
+        let call = Call { header_token: None, ..Call::new(body.replace("TOKEN", token)) };
+        let settled = place.send(call);
+        assert_eq!(settled.result.as_ref().map_or_else(Problem::status, |_| 200), status);
+        assert_eq!(world.bucket.begun(), u64::from(status == 200));
+        nothing_is_held(&world, token);
+    }
+
+    // Nor for one whose token lacks the scope, or is good in one place and bad in the other.
+    let (world, place) = world_of(|_| {});
+    world.token("reads", "reads", &[crate::access::Scope::Read]);
+    for (header, status) in [(Some("reads"), 403), (Some("no-such-token"), 401), (None, 401)] {
+        let call = Call { header_token: header, ..Call::new(format!("{{{},{REST}}}", attach(&[&file]))) };
+        assert_eq!(problem(place.send(call)).status(), status);
+        assert_eq!(world.bucket.begun(), 0);
+        nothing_is_left(&world, "not verified");
+    }
+}
+
+#[test]
+fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
+    let good = base64(&bytes(300_000, 5));
+    let entry = |name: &str, data: &str| format!(r#"{{"name":{name},"data":{data}}}"#);
+    let data = |data: &str| entry("\"a.txt\"", &format!("\"{data}\""));
+    let many = vec![data("AAAA"); 101].join(",");
+    for (entries, told) in [
+        (data(&format!("{good}*AAA")), "attach[0].data: "),
+        (format!("{},{}", data("AAAA"), data(&format!("{good}AA=A"))), "attach[1].data: "),
+        (data("QUJD="), "attach[0].data: "),
+        (data("QUJDR"), "attach[0].data: "),
+        (data("QQ==QQ=="), "attach[0].data: "),
+        (data("data:text/plain,hello"), "attach[0].data: "),
+        (entry("\"a\"", "7"), "attach[0].data: must be a string"),
+        (entry("\"a\"", "{\"a\":\"QUJD\"}"), "attach[0].data: must be a string"),
+        (entry("\"a\"", "null"), "attach[0].data: is required"),
+        (entry("\"\"", "\"AAAA\""), "attach[0].name: must not be empty"),
+        (entry("7", "\"AAAA\""), "attach[0].name: must be a string"),
+        (entry("\"a\\nb\"", "\"AAAA\""), "attach[0].name: must hold no control characters"),
+        (format!(r#"{},{{"data":"AAAA"}}"#, data(&good)), "attach[1].name: is required"),
+        (r#"{"name":"a"}"#.to_owned(), "attach[0].data: is required"),
+        ("\"AAAA\"".to_owned(), "attach[0]: must be an object"),
+        (many, "attach: has more than 100 entries"),
+    ] {
+        let what: String = entries.chars().rev().take(60).collect();
+        let (world, place) = world_of(|_| {});
+        // A token in the head: uploads have begun before the fault is found.
+        let refused = problem(place.send(Call::new(format!("{{\"attach\":[{entries}],{REST}}}"))));
+        assert_eq!(refused.status(), 400, "{what}");
+        assert!(refused.debug("").starts_with(told), "{what}: {refused:?}");
+        nothing_is_left(&world, &what);
+    }
+}
+
+#[test]
+fn a_launch_that_does_not_come_about_leaves_nothing() {
+    // The first one's upload begins while the second one comes.
+    let files = attach(&[b"small", &bytes(300_000, 6), b""]);
+    let good = format!("{{{files},{REST}}}");
+    let send = |what: &str, status: u16, body: String, prepare: &dyn Fn(&World)| {
+        let (world, place) = world_of(|limits| limits.files = 32 * MIB);
+        prepare(&world);
+        assert_eq!(problem(place.send(Call::new(body))).status(), status, "{what}");
+        assert!(world.bucket.begun() > 0, "{what}: uploads had begun");
+        nothing_is_left(&world, what);
+    };
+    let nothing: &dyn Fn(&World) = &|_| {};
+    send("a bad field behind the files", 400, format!("{{{files},\"skip_triggers\":\"maybe\",{REST}}}"), nothing);
+    send("no JSON behind the files", 400, format!("{{{files},}}"), nothing);
+    send("cut off", 400, good[..good.len() - 1].to_owned(), nothing);
+    send("no items", 400, format!("{{{files},\"trigger_id\":85,\"matching\":\"email\",\"data\":[]}}"), nothing);
+    send("another token in the body", 401, format!("{{{files},\"token\":\"another\",{REST}}}"), nothing);
+    send("unknown campaign", 404, good.replace(":85,", ":86,"), nothing);
+    send("paused", 409, good.clone(), &|world| world.activate(CAMPAIGN, false));
+    let missing = r#","strict":true,"data":[{"email":"c@example.com"}]"#;
+    send("strict", 400, format!("{{{files},\"trigger_id\":85,\"matching\":\"email\"{missing}}}"), nothing);
+    send("too large", 413, format!("{{{files},\"x\":\"{}\",{REST}}}", "y".repeat(11 << 20)), nothing);
+    for operation in ["campaign", "manifest", "buckets", "preflight"] {
+        send(operation, 503, good.clone(), &|world| world.faults.always(operation, When::Before));
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_inside_a_file_leaves_nothing() {
+    let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + PART / 2, 7)]));
+    for (error, status) in [(BodyError::Aborted, 400), (BodyError::Timeout, 408)] {
+        for at in [20, PART, 2 * PART] {
+            let (world, place) = world_of(|_| {});
+            let call = Call { ends: Some((at, error)), ..Call::new(body.clone()) };
+            assert_eq!(problem(place.send(call)).status(), status);
+            nothing_is_left(&world, &format!("{error:?} at {at}"));
+        }
+    }
+    let (world, place) = world_of(|limits| limits.files = 6 * MIB);
+    assert_eq!(problem(place.send(Call::new(body))).status(), 413);
+    nothing_is_left(&world, "FILES_LIMIT");
+}
+
+#[test]
+fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
+    let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + 1, 8), b"small"]));
+    for (operation, nth) in [("begin", 1), ("begin", 2), ("upload", 2), ("upload", 3), ("update", 1)] {
+        for when in [When::Before, When::After] {
+            let (world, place) = world_of(|_| {});
+            world.bucket.faults.plan(operation, nth, when);
+            let what = format!("{operation} {nth} {when:?}");
+            assert_eq!(problem(place.send(Call::new(body.clone()))).status(), 503, "{what}");
+            if operation == "begin" && when == When::After {
+                // Nobody knows its id: the bucket's own rule removes it.
+                assert_eq!(world.bucket.incomplete(), 1);
+                world.bucket.expire_incomplete();
+            }
+            nothing_is_left(&world, &what);
+        }
+    }
+    let (world, place) = world_of(|_| {});
+    world.bucket.faults.always("upload", When::Before);
+    world.bucket.faults.always("abort", When::Before);
+    assert_eq!(problem(place.send(Call::new(body))).status(), 503);
+    assert!(world.bucket.keys().is_empty() && world.bucket.incomplete() > 0, "left to the bucket's own rule");
+    assert!(world.told.borrow().iter().any(|line| line.starts_with("an upload was not aborted")));
+    nothing_is_held(&world, "abort failed");
+}
+
+#[test]
+fn what_is_repeated_or_tried_without_launching_keeps_no_files_of_its_own() {
     let world = World::new();
     let place = Place::new(&world);
-    let body = r#"{"trigger_id":85,"matching":"email","attach":[{"name":"a.txt","data":"aGVsbG8="}],"data":[{"email":"a@example.com"}]}"#;
-    let settled = place.send_and_complete(Call::new(body));
-    let launched = settled.result.unwrap();
-    assert_eq!(world.bucket.get(&format!("{}/0", launched.launch_id.unwrap())).unwrap(), b"hello");
-    assert_eq!(world.budget.held(), 0);
+    let file = bytes(PART + 5, 9);
+    let body = format!("{{{},{REST}}}", attach(&[&file, b"x"]));
+    let dry = launched(place.send_and_complete(Call::new(format!("{{\"dry_run\":true,{}", &body[1..]))));
+    assert_eq!(dry.launch_id, None);
+    nothing_is_left(&world, "dry run");
+
+    let call = || Call { request_id: Some("again"), ..Call::new(body.clone()) };
+    let first = launched(place.send_and_complete(call()));
+    let keys = world.bucket.keys();
+    for _ in 0..2 {
+        let again = launched(place.send_and_complete(call()));
+        assert!(again.repeated && again.launch_id == first.launch_id);
+        assert_eq!((world.bucket.keys(), world.bucket.incomplete()), (keys.clone(), 0));
+    }
+    let other = Call { request_id: Some("again"), ..Call::new(body.replace("a@", "b@")) };
+    assert_eq!(problem(place.send(other)).status(), 422);
+    assert_eq!((world.bucket.keys(), world.bucket.incomplete()), (keys, 0));
+    assert!(fetch(&world, first.launch_id.unwrap(), 0) == file);
+}
+
+#[test]
+fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
+    for checksum in [false, true] {
+        let (world, place) = world_of(|_| {});
+        let body = format!("{{{},{REST}}}", attach(&[&bytes(70_005, 10)]));
+        let call = || Call { request_id: (!checksum).then_some("both"), checksum, ..Call::new(body.clone()) };
+        let (a, b) = run(async { join!(place.launch(call()), place.launch(call())) });
+        let pending: Vec<_> = [&a, &b].into_iter().filter(|settled| settled.pending.is_some()).collect();
+        assert_eq!(pending.len(), 1, "one is to be completed");
+        let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
+        assert_eq!(ids[0], ids[1]);
+        assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
+        world.advance(GRACE);
+        assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
+        assert_eq!(fetch(&world, ids[0], 0), bytes(70_005, 10));
+    }
 }

@@ -2,7 +2,7 @@
 //! and a clock that moves when it is told to. Everything that it does is decided by what a test sets: no time passes and
 //! nothing fails by itself.
 //!
-//! A test makes a [`World`], defines what is in it, and sends [`Call`]s from a [`Place`] (an edge location). Faults are
+//! A test makes a [`World`], defines what is in it, and sends calls from a [`super::place::Place`] (an edge location). Faults are
 //! planned by the names of operations: `token`, `campaign`, `manifest`, `buckets` (KV); `defined`, `preflight`, `commit`,
 //! `completed` (objects); and those of the bucket.
 
@@ -15,34 +15,24 @@ use std::{
 use crate::{
     access::{CampaignRecord, Scope, TokenRecord, campaign_key, token_key},
     campaign::{
-        commands::{Command, Definition, Refusal, Request},
-        id::LaunchId,
-        log::{Fault, Log, Outcome, Terms},
-        message::Repeated,
-        reading::{Reading, Repeating},
+        commands::{Command, Definition},
+        log::{Fault, Log, Terms},
         sql::{Bound, Broken, Row, Sql},
         tests::{
             NOON,
             bucket::Bucket,
-            database::{Database, bytes, read},
-            faults::{Faults, pause, run, splitmix},
+            database::{Database, read},
+            faults::{Faults, run},
         },
         upkeep,
     },
-    launch::{
-        self, Incoming, Settled,
-        intake::Setup,
-        ports::{Answer, Body, BodyError, ObjectError, Ports},
-    },
-    limits::{KV_CACHE_SECONDS, Limits, READ_BUFFER},
-    memory::{Budget, Reservation},
+    limits::Limits,
+    memory::Budget,
     profiles::{
         bucket::{Entry, write},
         key::{Class, IndexKey, NORMALISATION, ProfileId},
-        lookup::{BucketStore, StoreError},
         manifest::{ClassIndex, FORMAT, Generation, Manifest, manifest_key},
     },
-    wire::{Endpoint, Format},
 };
 
 /// The token of a caller who may launch.
@@ -50,21 +40,24 @@ pub const TOKEN: &str = "a-token-that-may-launch";
 /// The campaign that is defined, on database 1.
 pub const CAMPAIGN: u64 = 85;
 /// The key of the index.
-const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+pub(super) const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
 
 /// A campaign's object: its database outlives the log that is over it.
-type ObjectLog = Log<Rc<Database>>;
+pub(super) type ObjectLog = Log<Rc<Database>>;
+
+/// A value, or that there was none, and until when it is remembered.
+pub(super) type Seen = (Option<String>, u64);
 
 /// Everything outside of a request.
 pub struct World {
-    now: Cell<u64>,
-    random: Cell<u64>,
+    pub(super) now: Cell<u64>,
+    pub(super) random: Cell<u64>,
     pub limits: Limits,
     /// The memory of the one isolate that there is.
     pub budget: Rc<Budget>,
-    values: RefCell<BTreeMap<String, String>>,
+    pub(super) values: RefCell<BTreeMap<String, String>>,
     /// What each place has seen of a key, and until when it goes on saying so.
-    seen: RefCell<BTreeMap<(u32, String), (Option<String>, u64)>>,
+    pub(super) seen: RefCell<BTreeMap<(u32, String), Seen>>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
     objects: RefCell<BTreeMap<u64, Rc<ObjectLog>>>,
     alarms: RefCell<BTreeMap<u64, u64>>,
@@ -226,240 +219,9 @@ impl World {
         read(&log, command, self.now())
     }
 
-    fn set_alarm(&self, id: u64, log: &ObjectLog) {
+    pub(super) fn set_alarm(&self, id: u64, log: &ObjectLog) {
         if let Some(at) = log.take_alarm().unwrap() {
             self.alarms.borrow_mut().insert(id, at);
         }
-    }
-}
-
-/// The world as it is seen from one edge location.
-#[derive(Clone)]
-pub struct Place {
-    pub world: Rc<World>,
-    pub location: u32,
-}
-
-/// One request to launch. Its fields are what a test varies.
-pub struct Call {
-    pub endpoint: Endpoint,
-    pub header_token: Option<&'static str>,
-    pub request_id: Option<&'static str>,
-    pub body: Vec<u8>,
-    /// Bytes that come at once.
-    pub chunk: usize,
-    /// After how many bytes the body breaks off, and how.
-    pub ends: Option<(usize, BodyError)>,
-}
-
-impl Call {
-    pub fn new(body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            endpoint: Endpoint::Batch,
-            header_token: Some(TOKEN),
-            request_id: None,
-            body: body.into(),
-            chunk: READ_BUFFER,
-            ends: None,
-        }
-    }
-}
-
-impl Place {
-    pub fn new(world: &Rc<World>) -> Self {
-        Self { world: Rc::clone(world), location: 0 }
-    }
-
-    /// Sends a request and waits for its answer.
-    pub fn send(&self, call: Call) -> Settled {
-        run(self.launch(call))
-    }
-
-    /// Sends a request, waits for its answer and for what is done behind it.
-    pub fn send_and_complete(&self, call: Call) -> Settled {
-        let mut settled = self.send(call);
-        if let Some(pending) = settled.pending.take() {
-            run(launch::complete(self, &pending));
-        }
-        settled
-    }
-
-    /// Sends a request: to be waited for together with others.
-    pub async fn launch(&self, call: Call) -> Settled {
-        let world = &self.world;
-        let Call { endpoint, header_token, request_id, body, chunk, ends } = call;
-        let mut id = [0; 8];
-        self.random(&mut id);
-        let setup =
-            Setup { endpoint, body: None, limits: world.limits, secrets: Rc::from([IndexKey::new(SECRET).unwrap()]) };
-        let incoming = Incoming {
-            setup,
-            length: ends.is_none().then_some(body.len() as u64),
-            header_token: header_token.map(str::to_owned),
-            query_token: None,
-            format: Format::Json,
-            request_id: request_id.map_or_else(|| format!("{:016x}", u64::from_le_bytes(id)), str::to_owned),
-            request_id_given: request_id.is_some(),
-            checksum: false,
-            fault: None,
-        };
-        let mut body = Chunks { body, at: 0, chunk: chunk.min(READ_BUFFER), ends };
-        launch::launch(self, incoming, &mut body, Reservation::new(&world.budget)).await
-    }
-
-    /// Reads a key of KV: what this place has seen stays for a while, also that there was nothing.
-    fn get(&self, operation: &'static str, key: &str) -> Result<Option<String>, StoreError> {
-        let world = &self.world;
-        world.faults.run(operation, StoreError("KV is down".to_owned()), || {
-            let place = (self.location, key.to_owned());
-            let mut seen = world.seen.borrow_mut();
-            if let Some((value, _)) = seen.get(&place).filter(|(_, until)| *until > world.now()) {
-                return Ok(value.clone());
-            }
-            let value = world.values.borrow().get(key).cloned();
-            seen.insert(place, (value.clone(), world.now() + KV_CACHE_SECONDS * 1000));
-            Ok(value)
-        })
-    }
-
-    fn json<T: serde::de::DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        key: &str,
-    ) -> Result<Option<T>, StoreError> {
-        Ok(self.get(operation, key)?.map(|text| serde_json::from_str(&text).unwrap()))
-    }
-
-    /// Asks an object: the answer may be lost before or after it did what it was asked.
-    async fn ask<T>(
-        &self,
-        operation: &'static str,
-        id: u64,
-        then: impl FnOnce(&ObjectLog) -> Result<T, Fault>,
-    ) -> Result<T, ObjectError> {
-        pause().await;
-        let lost = ObjectError::Lost("the connection is gone".to_owned());
-        let answer = self.world.faults.run(operation, lost, || {
-            let log = self.world.object(id);
-            let answer = then(&log);
-            self.world.set_alarm(id, &log);
-            answer.map_err(|fault| match fault {
-                Fault::Refused(refusal) => ObjectError::Refused(Refusal::into(refusal)),
-                Fault::Broken(broken) => ObjectError::Lost(broken.0),
-            })
-        });
-        pause().await;
-        answer
-    }
-}
-
-/// A stored launch on its way back, as bytes.
-fn repeated(log: &ObjectLog, stored: crate::campaign::stored::Stored) -> Result<Repeated, Fault> {
-    let message = bytes(log, Reading::Repeated(Box::new(Repeating::new(stored))))?;
-    Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
-}
-
-impl BucketStore for Place {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        pause().await;
-        keys.iter().map(|key| self.get("buckets", key)).collect()
-    }
-}
-
-impl Ports for Place {
-    type Bucket = Bucket;
-
-    fn bucket(&self) -> &Bucket {
-        &self.world.bucket
-    }
-
-    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
-        pause().await;
-        self.json("token", key)
-    }
-
-    async fn allow_token(&self, _: &str) -> bool {
-        self.world.allows.get().0
-    }
-
-    async fn allow_address(&self) -> bool {
-        self.world.allows.get().1
-    }
-
-    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
-        pause().await;
-        Ok(self.json::<CampaignRecord>("campaign", &campaign_key(trigger_id))?.map(|record| record.database))
-    }
-
-    async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
-        pause().await;
-        self.get("manifest", &manifest_key(database))
-    }
-
-    async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
-        self.ask("defined", trigger_id, |log| log.read().map(|campaign| campaign.database)).await
-    }
-
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
-        let now = self.world.now();
-        let ask = |log: &ObjectLog| log.preflight(request, now)?.map(|stored| repeated(log, stored)).transpose();
-        self.ask("preflight", trigger_id, ask).await
-    }
-
-    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
-        let ask = |log: &ObjectLog| match log.commit(message, self.world.now())? {
-            Outcome::Committed(committed) => Ok(Answer::New(committed)),
-            Outcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),
-        };
-        self.ask("commit", trigger_id, ask).await
-    }
-
-    fn tell(&self, fault: &str) {
-        self.world.told.borrow_mut().push(fault.to_owned());
-    }
-
-    async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
-        self.ask("completed", trigger_id, |log| log.completed(launch_id)).await
-    }
-
-    fn now(&self) -> u64 {
-        self.world.now()
-    }
-
-    async fn sleep(&self, milliseconds: u64) {
-        pause().await;
-        self.world.advance(milliseconds);
-    }
-
-    fn random(&self, bytes: &mut [u8]) {
-        let mut state = self.world.random.get();
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&splitmix(&mut state).to_le_bytes()[..chunk.len()]);
-        }
-        self.world.random.set(state);
-    }
-}
-
-/// A body that comes in chunks.
-struct Chunks {
-    body: Vec<u8>,
-    at: usize,
-    chunk: usize,
-    ends: Option<(usize, BodyError)>,
-}
-
-impl Body for Chunks {
-    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
-        pause().await;
-        let end = self.ends.map_or(self.body.len(), |(at, _)| at.min(self.body.len()));
-        if self.at == end {
-            return match self.ends {
-                Some((_, error)) => Err(error),
-                None => Ok(None),
-            };
-        }
-        let from = self.at;
-        self.at = end.min(from + self.chunk);
-        Ok(Some(&self.body[from..self.at]))
     }
 }
