@@ -73,25 +73,54 @@ impl<T: Copy> Blocks<T> {
 /// Records of bytes, one behind the other, each whole in one block.
 #[derive(Debug, Default)]
 pub struct Records {
-    blocks: Vec<Vec<u8>>,
+    blocks: Vec<RecordBlock>,
+    /// Of each record the number of its block, from 1, and where it ends in it.
     ends: Blocks<(u32, u32)>,
+}
+
+#[derive(Debug)]
+struct RecordBlock {
+    bytes: Vec<u8>,
     reserved: u64,
+}
+
+/// One block of records, taken out of [`Records`].
+#[derive(Debug)]
+pub struct Taken {
+    block: RecordBlock,
+    ends: Vec<u32>,
+}
+
+impl Taken {
+    /// Its records, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let end = *end as usize;
+            self.block.bytes.get(std::mem::replace(&mut start, end)..end).unwrap_or_default()
+        })
+    }
+
+    /// Drops it and gives its memory back.
+    pub fn clear(self, memory: &mut Reservation) {
+        memory.shrink(self.block.reserved);
+    }
 }
 
 impl Records {
     /// Adds a record.
     pub fn push(&mut self, record: &[u8], memory: &mut Reservation) -> Result<(), OutOfMemory> {
-        let fits = self.blocks.last().is_some_and(|block| block.capacity() - block.len() >= record.len());
+        let fits =
+            self.blocks.last().is_some_and(|RecordBlock { bytes, .. }| bytes.capacity() - bytes.len() >= record.len());
         if !fits {
             let size = record.len().max(BLOCK_BYTES);
             memory.grow(size as u64)?;
-            self.reserved += size as u64;
-            self.blocks.push(Vec::with_capacity(size));
+            self.blocks.push(RecordBlock { bytes: Vec::with_capacity(size), reserved: size as u64 });
         }
         let block_number = u32::try_from(self.blocks.len()).map_err(|_| OutOfMemory)?;
-        let Some(block) = self.blocks.last_mut() else { return Err(OutOfMemory) };
-        block.extend_from_slice(record);
-        let end = u32::try_from(block.len()).map_err(|_| OutOfMemory)?;
+        let Some(RecordBlock { bytes, .. }) = self.blocks.last_mut() else { return Err(OutOfMemory) };
+        bytes.extend_from_slice(record);
+        let end = u32::try_from(bytes.len()).map_err(|_| OutOfMemory)?;
         self.ends.push((block_number, end), memory)
     }
 
@@ -111,14 +140,30 @@ impl Records {
         self.ends.iter().map(move |(block, end)| {
             let start = if last.0 == block { last.1 } else { 0 };
             last = (block, end);
-            let bytes = self.blocks.get((block as usize).saturating_sub(1));
-            bytes.and_then(|bytes| bytes.get(start as usize..end as usize)).unwrap_or_default()
+            let block = self.blocks.get((block as usize).saturating_sub(1));
+            block.and_then(|block| block.bytes.get(start as usize..end as usize)).unwrap_or_default()
+        })
+    }
+
+    /// Takes the records out block by block, in order, so that what is made of them need not fit beside all of them.
+    /// Each block is to be cleared; the memory of the list itself is given back here.
+    pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = Taken> + use<> {
+        let Self { blocks, ends } = self;
+        memory.shrink((ends.blocks.len() * BLOCK_BYTES) as u64);
+        let mut next = 0;
+        (1_u32..).zip(blocks).map(move |(number, block)| {
+            let mut in_block = Vec::new();
+            while let Some((_, end)) = ends.get(next).filter(|(of, _)| *of == number) {
+                in_block.push(end);
+                next += 1;
+            }
+            Taken { block, ends: in_block }
         })
     }
 
     /// Drops them and gives their memory back.
     pub fn clear(&mut self, memory: &mut Reservation) {
-        memory.shrink(self.reserved);
+        memory.shrink(self.blocks.iter().map(|block| block.reserved).sum());
         self.ends.clear(memory);
         *self = Self::default();
     }
@@ -150,6 +195,20 @@ mod tests {
             assert_eq!(record, if n == 77 { &long[..] } else { expected.as_bytes() });
         }
         blocks.clear(&mut memory);
+        let held = memory.bytes();
+        let mut taken = 0;
+        for block in records.into_blocks(&mut memory) {
+            for record in block.iter() {
+                let expected = taken.to_string();
+                assert_eq!(record, if taken == 77 { &long[..] } else { expected.as_bytes() });
+                taken += 1;
+            }
+            block.clear(&mut memory);
+            assert!(memory.bytes() < held);
+        }
+        assert_eq!((taken, memory.bytes()), (5000, 0));
+        let mut records = Records::default();
+        records.push(&long, &mut memory).unwrap();
         records.clear(&mut memory);
         assert_eq!(memory.bytes(), 0);
     }

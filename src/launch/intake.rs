@@ -387,11 +387,12 @@ impl State {
         };
         self.keying = Some(Keying { matching, field_name });
         let held = std::mem::take(&mut self.held);
-        for raw in held.iter() {
-            self.key_item(raw, None);
+        for block in held.into_blocks(&mut self.memory) {
+            for raw in block.iter() {
+                self.key_item(raw, None);
+            }
+            block.clear(&mut self.memory);
         }
-        let mut held = held;
-        held.clear(&mut self.memory);
     }
 
     fn item(&mut self, raw: &[u8], plain: Option<(&[u8], &[u8])>) {

@@ -9,9 +9,17 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
 use worker::{Delay, Request};
 
+use super::ports::now;
 use crate::{
     launch::ports::{Body, BodyError},
     limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER},
+};
+
+/// [`READ_BUFFER`], as the runtime counts.
+#[allow(clippy::cast_possible_truncation, reason = "a limit far below 4 GiB, and checked to be")]
+const VIEW: u32 = {
+    assert!(READ_BUFFER <= u32::MAX as usize);
+    READ_BUFFER as u32
 };
 
 /// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
@@ -27,7 +35,8 @@ pub struct RequestBody {
     read: u64,
     /// When a read that gets no byte is given up. One timer serves many reads.
     timer: Option<Delay>,
-    last_byte: f64,
+    /// Milliseconds since 1970.
+    last_byte: u64,
 }
 
 impl RequestBody {
@@ -42,7 +51,7 @@ impl RequestBody {
                 Some(reader.unchecked_into::<ReadableStreamByobReader>())
             }
         };
-        let last_byte = js_sys::Date::now();
+        let last_byte = now();
         Ok(Self { reader, view: None, buffer: Vec::new(), length, read: 0, timer: None, last_byte })
     }
 
@@ -65,7 +74,7 @@ impl RequestBody {
     /// One read: how many bytes stand in the buffer now, `None` at the end.
     async fn fill(&mut self) -> Result<Option<usize>, BodyError> {
         let Some(reader) = &self.reader else { return Ok(None) };
-        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(READ_BUFFER as u32));
+        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(VIEW));
         let mut promise = JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()));
         let result = loop {
             let timer = self.timer.get_or_insert_with(|| Delay::from(Duration::from_millis(BODY_TIMEOUT_MS)));
@@ -73,11 +82,11 @@ impl RequestBody {
                 Either::Left((result, _)) => break result.map_err(|_| BodyError::Aborted)?,
                 Either::Right(_) => {
                     // The timer may have begun at an earlier read: what is left of the time since the last byte?
-                    let left = BODY_TIMEOUT_MS as f64 - (js_sys::Date::now() - self.last_byte);
-                    if left <= 0.0 {
+                    let left = BODY_TIMEOUT_MS.saturating_sub(now().saturating_sub(self.last_byte));
+                    if left == 0 {
                         return Err(BodyError::Timeout);
                     }
-                    self.timer = Some(Delay::from(Duration::from_millis(left as u64 + 1)));
+                    self.timer = Some(Delay::from(Duration::from_millis(left)));
                 }
             }
         };
@@ -88,7 +97,7 @@ impl RequestBody {
             self.timer = None;
             return Ok(None);
         };
-        self.last_byte = js_sys::Date::now();
+        self.last_byte = now();
         let bytes = value.length() as usize;
         if self.buffer.len() < bytes {
             self.buffer.resize(bytes, 0);

@@ -12,9 +12,21 @@ mod operate;
 mod ports;
 mod respond;
 
-use worker::{Context, Env, Request, Response, Result, event};
+use std::rc::Rc;
 
+use futures_channel::oneshot;
+use worker::{Context, Env, Error, Request, Response, Result, event};
+
+/// Every request runs under `waitUntil`: where the caller goes away, the platform drops what waits for an answer
+/// without another turn, and what a request holds would never be given back. So it goes on to see its body end.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    entry::handle(request, &env, &context).await
+    let context = Rc::new(context);
+    let (answer, answered) = oneshot::channel();
+    let within = Rc::clone(&context);
+    context.wait_until(async move {
+        // Nobody may be there any more to take it.
+        let _ = answer.send(entry::handle(request, &env, &within).await);
+    });
+    answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
 }

@@ -93,6 +93,7 @@ async function grant(worker: TestWorker): Promise<void> {
 export async function stop(worker: TestWorker): Promise<void> {
   const logs = worker.logs().join('\n');
   await worker.stop();
+  expect(logs).toContain('"status":');
   for (const token of Object.values(TOKEN)) expect(logs).not.toContain(token);
   expect(logs).not.toMatch(/@(bulk\.)?example/i);
   expect(logs).not.toMatch(/\+?7900000000/);

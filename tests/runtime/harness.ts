@@ -18,6 +18,9 @@ export type Vars = Record<string, string>;
 /** The key of the tests' index: no secret. */
 export const INDEX_KEY = '5e'.repeat(32);
 
+/** The key of an index that is not the tests': no secret either. */
+export const FOREIGN_KEY = 'another key, of another deployment';
+
 /** A running Worker. Tests speak to it over loopback, as callers do. */
 export class TestWorker {
   private constructor(

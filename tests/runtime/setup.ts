@@ -3,7 +3,7 @@
 import type { TestProject } from 'vitest/node';
 import { buildWorker } from '../../scripts/build.mjs';
 import { run } from '../../scripts/run.mjs';
-import { INDEX_KEY } from './harness.js';
+import { FOREIGN_KEY, INDEX_KEY } from './harness.js';
 import { profiles } from './profiles.js';
 import { Operator, type Pair } from './seed.js';
 
@@ -42,7 +42,7 @@ async function importTwice(): Promise<Pick<Indexes, 'first' | 'second'>> {
 }
 
 async function importForeign(): Promise<Pair[]> {
-  const operator = await Operator.start('another key, of another deployment');
+  const operator = await Operator.start(FOREIGN_KEY);
   await operator.importProfiles(3, profiles('b'), 'ndjson');
   const pairs = await operator.contents('PROFILES');
   await operator.stop();
