@@ -20,6 +20,7 @@ pub mod ports;
 pub mod receive;
 pub mod reply;
 pub mod root;
+mod taken;
 
 use crate::{
     access::TokenRecord,

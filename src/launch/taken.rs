@@ -1,0 +1,271 @@
+//! What has been taken in of a body: its fields decoded, its items keyed, its attachments decoded, its faults remembered.
+//!
+//! [`super::intake`] frames the body and counts; what a framer hands on comes here.
+
+use super::{
+    blocks::Records,
+    entry::{Arrived, Entry},
+    intake::Setup,
+    items::{Items, Keying, Refused},
+    root::{self, Root},
+};
+use crate::{
+    limits::ATTACHMENTS_LIMIT,
+    memory::Reservation,
+    problem::Problem,
+    wire::{Endpoint, Field, Format, Item, NotAnItem, Piece, Sink, json, xml},
+};
+
+/// A body as far as it has been taken in.
+#[derive(Debug)]
+pub struct State {
+    pub setup: Setup,
+    pub format: Format,
+    pub memory: Reservation,
+    pub root: Root,
+    pub seen: Vec<Field>,
+    pub fault: Option<Problem>,
+    pub keying: Option<Keying>,
+    /// Nothing more is kept but what is needed to find the fault that is answered.
+    pub closed: bool,
+    pub items: Items,
+    pub item_count: u64,
+    /// Entries of `attach` that have begun.
+    pub attachments: usize,
+    pub entry: Entry,
+    pub arrived: Arrived,
+    /// Items as they came, while it is not known how to key them.
+    pub held: Records,
+    /// The item of a single launch: its fields as they came.
+    pub single: Vec<(Field, Vec<u8>)>,
+}
+
+impl State {
+    pub fn fault(&mut self, problem: Problem) {
+        self.fault = Some(match self.fault.take() {
+            Some(earlier) => earlier.first(problem),
+            None => problem,
+        });
+        self.close();
+    }
+
+    fn bad(&mut self, field: Field, what: &str) {
+        let name = root::name(field, self.setup.endpoint);
+        self.fault(Problem::BadField(format!("{name}: {what}")));
+    }
+
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.held.clear(&mut self.memory);
+        self.items.clear(&mut self.memory);
+        self.single = Vec::new();
+        self.arrived = Arrived::default();
+    }
+
+    /// Takes the field in, unless it came before.
+    fn once(&mut self, field: Field, take: impl FnOnce(&mut Self)) {
+        if self.seen.contains(&field) {
+            return self.bad(field, "is given twice");
+        }
+        self.seen.push(field);
+        take(self);
+    }
+
+    fn field(&mut self, field: Field, value: &[u8], marked_array: bool) {
+        if matches!(
+            field,
+            Field::Email
+                | Field::Phone
+                | Field::ProfileId
+                | Field::FieldValue
+                | Field::Provider
+                | Field::SubscriptionId
+        ) {
+            // An array stands for a value of a wrong type, whatever it holds.
+            let value = if marked_array { b"<array/>".as_slice() } else { value };
+            if !self.closed {
+                self.single.push((field, value.to_vec()));
+            }
+            return;
+        }
+        if matches!(field, Field::Content | Field::CustomData) && self.closed {
+            return;
+        }
+        if matches!(field, Field::Content | Field::CustomData) && self.memory.grow(value.len() as u64).is_err() {
+            return self.fault(Problem::no_memory());
+        }
+        if let Err(what) = self.root.set(field, value, self.format, marked_array) {
+            return self.bad(field, &what);
+        }
+        if matches!(field, Field::Matching | Field::FieldName) {
+            self.resolve_keying(false);
+        }
+    }
+
+    /// Decides how items are keyed, as soon as that is known: a mode that needs no `field_name` by `matching`
+    /// alone, and whatever is absent at the end of the body.
+    fn resolve_keying(&mut self, at_end: bool) {
+        if self.keying.is_some() || (self.root.matching.is_none() && !at_end) {
+            return;
+        }
+        let matching = self.root.matching.unwrap_or_default();
+        let field_name = match &self.root.field_name {
+            _ if !matching.needs_field_name() => String::new(),
+            Some(name) if !name.is_empty() => name.clone(),
+            None if !at_end => return,
+            _ => return self.bad(Field::FieldName, &format!("is required where matching is {}", matching.name())),
+        };
+        self.keying = Some(Keying { matching, field_name });
+        let held = std::mem::take(&mut self.held);
+        for block in held.into_blocks(&mut self.memory) {
+            for raw in block.iter() {
+                self.key_item(raw, None);
+            }
+            block.clear(&mut self.memory);
+        }
+    }
+
+    fn item(&mut self, raw: &[u8], plain: Option<(&[u8], &[u8])>) {
+        self.item_count += 1;
+        if self.item_count > self.setup.limits.items {
+            if self.item_count == self.setup.limits.items + 1 {
+                self.bad(Field::Data, &format!("has more than {} items", self.setup.limits.items));
+            }
+            return;
+        }
+        if self.closed {
+            return;
+        }
+        if self.keying.is_some() {
+            return self.key_item(raw, plain);
+        }
+        if self.held.push(raw, &mut self.memory).is_err() {
+            self.fault(Problem::no_memory());
+        }
+    }
+
+    fn key_item(&mut self, raw: &[u8], plain: Option<(&[u8], &[u8])>) {
+        let Some(keying) = self.keying.as_ref().filter(|_| !self.closed) else { return };
+        let secrets = &self.setup.secrets;
+        if let Some(plain) = plain {
+            match self.items.push_plain(plain, keying, secrets, &mut self.memory) {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => return self.fault(Problem::no_memory()),
+            }
+        }
+        let item = match self.format {
+            Format::Json => json::item(raw),
+            Format::Xml => xml::item(raw),
+        };
+        match self.items.push(item, keying, secrets, &mut self.memory) {
+            Ok(()) => {}
+            Err(Refused::OutOfMemory) => self.fault(Problem::no_memory()),
+            Err(Refused::Problem(problem)) => self.fault(problem),
+        }
+    }
+
+    /// A piece of the entry of `attach` that is under way.
+    fn attachment(&mut self, piece: Piece<'_>) {
+        let must_be = |what: &str| Err(("", what.to_owned()));
+        let taken = match piece {
+            Piece::AttachNotAnObject => must_be("must be an object"),
+            Piece::AttachName(name) => self.entry.name(name),
+            Piece::AttachNameWrongType => Err((".name", "must be a string".to_owned())),
+            Piece::AttachDataBegin => {
+                self.entry.begin();
+                Ok(())
+            }
+            Piece::AttachData(piece) => self.entry.push(piece, &mut self.arrived),
+            Piece::AttachDataEnd => self.entry.finish(&mut self.arrived),
+            Piece::AttachDataWrongType => Err((".data", "must be a string".to_owned())),
+            Piece::AttachDuplicate(member) => Err(("", format!("{member} is given twice"))),
+            Piece::AttachEnd => std::mem::take(&mut self.entry).end(&mut self.arrived),
+            _ => Ok(()),
+        };
+        if let Err((member, what)) = taken {
+            let index = self.attachments.saturating_sub(1);
+            self.fault(Problem::BadField(format!("attach[{index}]{member}: {what}")));
+        }
+    }
+
+    /// The item of a single launch.
+    fn single_item(&mut self) {
+        let fields = std::mem::take(&mut self.single);
+        let mut item = Item::default();
+        for (field, raw) in &fields {
+            let value = match self.format {
+                Format::Json => json::scalar(raw),
+                Format::Xml => xml::text_as_is(raw),
+            };
+            match field {
+                Field::Email => item.email = value,
+                Field::Phone => item.phone = value,
+                Field::ProfileId => item.profile_id = value,
+                Field::FieldValue => item.field_value = value,
+                Field::Provider => item.provider = value,
+                _ => item.subscription_id = value,
+            }
+        }
+        let item: Result<Item<'_>, NotAnItem> = Ok(item);
+        let Some(keying) = &self.keying else { return };
+        if self.items.push(item, keying, &self.setup.secrets, &mut self.memory).is_err() {
+            self.fault(Problem::no_memory());
+        }
+    }
+
+    /// What can be said only at the end of a well-formed body.
+    pub fn finish(&mut self) {
+        self.resolve_keying(true);
+        if self.root.trigger_id.is_none() && self.fault.is_none() {
+            self.bad(Field::TriggerId, "is required");
+        }
+        match self.setup.endpoint {
+            Endpoint::Batch if self.item_count == 0 => self.bad(Field::Data, "must hold at least one item"),
+            Endpoint::Batch => {}
+            Endpoint::Single if self.closed => {}
+            Endpoint::Single => self.single_item(),
+        }
+    }
+}
+
+impl Sink for State {
+    fn piece(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Field { field, value, marked_array } => {
+                self.once(field, |state| state.field(field, value, marked_array));
+            }
+            Piece::FieldTooLong { field } => self.once(field, |state| {
+                state.bad(field, &format!("is longer than {} bytes", state.field_limit(field)));
+            }),
+            Piece::Array { field } | Piece::Null { field } => self.once(field, |_| {}),
+            Piece::NotAnArray { field } => self.once(field, |state| state.bad(field, "must be an array")),
+            Piece::Item { raw, plain } => self.item(raw, plain),
+            Piece::AttachBegin => {
+                self.attachments += 1;
+                self.entry = Entry::default();
+                if self.attachments == ATTACHMENTS_LIMIT + 1 {
+                    self.bad(Field::Attach, &format!("has more than {ATTACHMENTS_LIMIT} entries"));
+                }
+            }
+            _ if self.closed => {}
+            piece => self.attachment(piece),
+        }
+    }
+
+    fn reserve(&mut self, bytes: usize) -> bool {
+        let reserved = self.memory.grow(bytes as u64).is_ok();
+        if !reserved {
+            self.fault(Problem::no_memory());
+        }
+        reserved
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.memory.shrink(bytes as u64);
+    }
+
+    fn field_limit(&self, field: Field) -> usize {
+        root::limit(field, &self.setup.limits)
+    }
+}

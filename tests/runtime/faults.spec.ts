@@ -1,0 +1,51 @@
+// What is refused for want of room or of patience.
+
+import net from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BATCH, launch, seeded, stop, TOKEN } from './fixture.js';
+import type { TestWorker } from './harness.js';
+
+const one = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
+
+describe('a log that may hold nothing more', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded({ LOG_LIMIT: '1' });
+  });
+  afterAll(() => stop(worker));
+
+  it.each(['json', 'xml'])('is 507, in %s', async (format) => {
+    const reply = await launch(worker, { ...one, format });
+    expect(reply.status).toBe(507);
+    expect(reply.text).toContain('Launch log full');
+  });
+
+  it('does not stop a dry run', async () => {
+    expect((await launch(worker, { ...one, dry_run: true })).status).toBe(200);
+  });
+});
+
+describe('a body that stops coming', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded();
+  });
+  afterAll(() => stop(worker));
+
+  it('is 408 after half a minute, and holds up nobody', async () => {
+    const socket = net.connect(Number(worker.url.port), worker.url.hostname);
+    const answer = new Promise<string>((resolve, reject) => {
+      let text = '';
+      socket.on('error', reject);
+      socket.on('data', (piece) => {
+        text += piece.toString();
+        if (text.includes('error_text')) resolve(text);
+      });
+    });
+    const head = `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`;
+    socket.write(`${head}{"token":"${TOKEN.all}",`);
+    expect((await launch(worker, one)).status).toBe(200);
+    expect(await answer).toMatch(/ 408 [^]*Request timeout/);
+    socket.destroy();
+  });
+});
