@@ -107,7 +107,8 @@ pub async fn launch<P: Ports, B: Body>(ports: &P, incoming: Incoming, body: &mut
         Err(problem) => Err(problem),
         Ok(admitted) => {
             if incoming.checksum && !incoming.request_id_given {
-                settled.request_id = hex(&admitted.digest);
+                settled.request_id.clear();
+                campaign::hex(&admitted.digest, &mut settled.request_id);
             }
             let endpoint = match incoming.setup.endpoint {
                 Endpoint::Batch => head::Endpoint::StartBatch,
@@ -227,7 +228,8 @@ impl<P: Ports> Launch<'_, P> {
     }
 
     async fn commit(&mut self, matched: Matched) -> Result<Launched, Problem> {
-        let launch_id = self.admitted.launch_id.unwrap_or_else(|| self.new_launch_id());
+        let new = || new_launch_id(self.ports, &self.admitted.token.name, self.request_id);
+        let launch_id = self.admitted.launch_id.unwrap_or_else(new);
         let message = self.message(launch_id, &matched)?;
         let deadline = self.ports.now().saturating_add(COMMIT_DEADLINE_MS);
         let mut pause = COMMIT_PAUSE_MS;
@@ -270,13 +272,6 @@ impl<P: Ports> Launch<'_, P> {
                 None
             }
         }
-    }
-
-    fn new_launch_id(&self) -> LaunchId {
-        let mut random = [0; 8];
-        self.ports.random(&mut random);
-        let key = RequestKey::new(&self.admitted.token.name, self.request_id);
-        LaunchId::new(self.ports.now(), key, u64::from_le_bytes(random))
     }
 
     fn message(&mut self, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Problem> {
@@ -344,8 +339,11 @@ impl From<ObjectError> for Problem {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
+/// A new id of a launch, for that request of that token.
+fn new_launch_id<P: Ports>(ports: &P, token_name: &str, request_id: &str) -> LaunchId {
+    let mut random = [0; 8];
+    ports.random(&mut random);
+    LaunchId::new(ports.now(), RequestKey::new(token_name, request_id), u64::from_le_bytes(random))
 }
 
 #[cfg(test)]

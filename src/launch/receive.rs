@@ -5,15 +5,12 @@ use super::{
     entry::Arrived,
     files::{self, Files, Uploaded},
     intake::Intake,
+    new_launch_id,
     ports::{Body, BodyError, Bucket, Ports},
 };
 use crate::{
     access::{Scope, TokenRecord, token_key},
-    campaign::{
-        commands::Request,
-        id::{LaunchId, RequestKey},
-        message::Repeated,
-    },
+    campaign::{commands::Request, id::LaunchId, message::Repeated},
     limits::{PREFLIGHT_FROM, TOKEN_LIMIT},
     memory::Reservation,
     problem::Problem,
@@ -218,7 +215,7 @@ impl<'p, P: Ports> Gate<'p, P> {
                     Ok(record) => {
                         intake.verified();
                         let given = self.has_an_id();
-                        let attempt = self.new_launch_id(record);
+                        let attempt = new_launch_id(self.ports, &record.name, &self.incoming.request_id);
                         self.launch_id = given.then_some(attempt);
                         self.files.permit(attempt.to_string());
                     }
@@ -285,14 +282,6 @@ impl<'p, P: Ports> Gate<'p, P> {
                 Answer::Object(ports.preflight(trigger_id, &request).await.map_err(Problem::from))
             }));
         }
-    }
-
-    /// An id of this attempt, for this request.
-    fn new_launch_id(&self, token: &TokenRecord) -> LaunchId {
-        let mut random = [0; 8];
-        self.ports.random(&mut random);
-        let key = RequestKey::new(&token.name, &self.incoming.request_id);
-        LaunchId::new(self.ports.now(), key, u64::from_le_bytes(random))
     }
 
     /// Whether the request's id is known before the body has ended.

@@ -3,7 +3,7 @@
 use super::matching::Matching;
 use crate::{
     limits::{Limits, SCALAR_LIMIT},
-    wire::{Endpoint, Field, Format, ObjectText, Scalar, json, scalar, xml},
+    wire::{Field, Format, ObjectText, Scalar, json, scalar, xml},
 };
 use std::borrow::Cow;
 
@@ -35,32 +35,6 @@ pub struct Root {
     pub strict: bool,
     /// `dry_run`.
     pub dry_run: bool,
-}
-
-/// The name of a field in messages.
-pub fn name(field: Field, endpoint: Endpoint) -> &'static str {
-    match field {
-        Field::TriggerId if endpoint == Endpoint::Single => "id",
-        Field::Token => "token",
-        Field::Format => "format",
-        Field::TriggerId => "trigger_id",
-        Field::Matching => "matching",
-        Field::FieldName => "field_name",
-        Field::SkipTriggers => "skip_triggers",
-        Field::Content => "content",
-        Field::CustomData => "custom_data",
-        Field::Report => "report",
-        Field::Strict => "strict",
-        Field::DryRun => "dry_run",
-        Field::Attach => "attach",
-        Field::Data => "data",
-        Field::Email => "email",
-        Field::Phone => "phone",
-        Field::ProfileId => "profile_id",
-        Field::FieldValue => "field_value",
-        Field::Provider => "provider",
-        Field::SubscriptionId => "subscription_id",
-    }
 }
 
 /// The longest value of a root field, in bytes as sent.

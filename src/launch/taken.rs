@@ -50,7 +50,7 @@ impl State {
     }
 
     fn bad(&mut self, field: Field, what: &str) {
-        let name = root::name(field, self.setup.endpoint);
+        let name = field.name(self.setup.endpoint);
         self.fault(Problem::BadField(format!("{name}: {what}")));
     }
 
