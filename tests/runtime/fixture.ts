@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import { expect, inject } from 'vitest';
-import { TestWorker, type Vars } from './harness.js';
+import { type Served, TestWorker, type Vars } from './harness.js';
 import type { Pair } from './seed.js';
 
 /** Tokens by what they may do. */
@@ -39,6 +39,12 @@ export const bearer = (token: string = TOKEN.all) => ({ Authorization: `Bearer $
 /** A Worker with everything above. */
 export async function seeded(vars: Vars = {}): Promise<TestWorker> {
   const worker = await TestWorker.start(vars);
+  await seed(worker);
+  return worker;
+}
+
+/** Writes everything above into the storage of a Worker. */
+export async function seed(worker: Served): Promise<void> {
   const { first, foreign } = inject('indexes');
   await Promise.all([put(worker, first), put(worker, foreign), grant(worker)]);
   const campaigns: [number, number, boolean][] = [
@@ -50,11 +56,10 @@ export async function seeded(vars: Vars = {}): Promise<TestWorker> {
   await Promise.all(
     campaigns.map(([id, database, active]) => define(worker, id, { name: `c${id}`, database, active })),
   );
-  return worker;
 }
 
 /** Writes an index; its manifest last, as an import does. */
-export async function put(worker: TestWorker, pairs: Pair[]): Promise<void> {
+export async function put(worker: Served, pairs: Pair[]): Promise<void> {
   const isManifest = ([key]: Pair) => key.startsWith('manifest:');
   const write = (some: Pair[]) => Promise.all(some.map(([key, value]) => worker.env.PROFILES.put(key, value)));
   await write(pairs.filter((pair) => !isManifest(pair)));
@@ -62,13 +67,13 @@ export async function put(worker: TestWorker, pairs: Pair[]): Promise<void> {
 }
 
 /** `PUT` of a campaign, which must be taken. */
-export async function define(worker: TestWorker, id: number, definition: object): Promise<void> {
+export async function define(worker: Served, id: number, definition: object): Promise<void> {
   const request = { method: 'PUT', body: JSON.stringify(definition), headers: bearer() };
   const response = await worker.request(`${TRIGGERS}/${id}`, request);
   expect(await response.text(), `campaign ${id}`).toContain('"active"');
 }
 
-async function grant(worker: TestWorker): Promise<void> {
+async function grant(worker: Served): Promise<void> {
   const everything = ['launch', 'read', 'admin'];
   const records: Record<keyof typeof TOKEN, object | null> = {
     all: { scopes: everything },
@@ -108,7 +113,7 @@ export interface Reply {
 
 /** A `POST` of a document that is JSON unless it begins like XML; the token is in the head unless told otherwise. */
 export async function launch(
-  worker: TestWorker,
+  worker: Served,
   document: unknown,
   headers: Record<string, string> = bearer(),
   path: string = BATCH,
@@ -129,17 +134,13 @@ export interface Refusal {
 }
 
 /** A `GET`. */
-export async function get(
-  worker: TestWorker,
-  path: string,
-  headers: Record<string, string> = bearer(),
-): Promise<Reply> {
+export async function get(worker: Served, path: string, headers: Record<string, string> = bearer()): Promise<Reply> {
   const response = await worker.request(path, { headers });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
 /** A `GET` of JSON, which must be found. */
-export async function read<T = any>(worker: TestWorker, path: string, token: string = TOKEN.all): Promise<T> {
+export async function read<T = any>(worker: Served, path: string, token: string = TOKEN.all): Promise<T> {
   const reply = await get(worker, path, bearer(token));
   expect(reply.text, path).toMatch(/^\{/);
   expect(reply.status, reply.text).toBe(200);
@@ -158,14 +159,14 @@ export const counts = ({ headers }: Reply) =>
   ['Matched', 'Unmatched', 'Invalid', 'Duplicate'].map((name) => Number(headers.get(`Launch-${name}`)));
 
 /** The launch of a reply, as the log has it. */
-export async function logged(worker: TestWorker, campaign: number, reply: Reply): Promise<any> {
+export async function logged(worker: Served, campaign: number, reply: Reply): Promise<any> {
   expect(reply.status, reply.text).toBe(200);
   return read(worker, `${TRIGGERS}/${campaign}/launches/${reply.headers.get('Launch-ID')}`);
 }
 
 /** A `POST` whose body goes piece by piece: with the length given, or chunked. */
 export function stream(
-  worker: TestWorker,
+  worker: Served,
   pieces: Iterable<Uint8Array | string>,
   { length, headers = {}, path = BATCH }: { length?: number; headers?: Record<string, string>; path?: string } = {},
 ): Promise<Reply> {

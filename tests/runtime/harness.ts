@@ -21,6 +21,9 @@ export const INDEX_KEY = '5e'.repeat(32);
 /** The key of an index that is not the tests': no secret either. */
 export const FOREIGN_KEY = 'another key, of another deployment';
 
+/** A Worker, as far as it is spoken to and seeded. */
+export type Served = Pick<TestWorker, 'url' | 'env' | 'request'>;
+
 /** A running Worker. Tests speak to it over loopback, as callers do. */
 export class TestWorker {
   private constructor(

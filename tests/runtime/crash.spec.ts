@@ -1,0 +1,231 @@
+// Contract §1, *Exactly once*, where it is hardest to keep: the runtime is killed in the middle of launches, again and
+// again, started anew on what it had stored, and asked again. `CRASH_KILLS` sets how often (6), `CRASH_SEED` the moments
+// (1); a failure names the kill. Moments are conditions, not times, but how far everybody else has come then is up to the
+// machine: that is what many kills are for.
+
+import { mkdirSync, watch } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { type Kind, Random, send, type Wish, wish } from './callers.js';
+import { bearer, get, ids, read, type Reply, seed, TOKEN, TRIGGERS } from './fixture.js';
+import { PersistedWorker } from './persisted.js';
+
+const KILLS = Number(process.env.CRASH_KILLS ?? 6);
+const random = new Random(Number(process.env.CRASH_SEED ?? 1));
+const CAMPAIGNS = [1, 8];
+/** What is under way when the runtime is killed. */
+const SLOTS: Kind[] = ['single', 'files', 'bulk', 'single', 'files', 'bulk', 'single', 'single'];
+/** Requests that had their answer, and come again among the others. */
+const REPEATS = 2;
+
+/** One request, as its caller sees it. */
+interface Caller extends Wish {
+  requestId: string;
+  campaign: number;
+  /** Its caller had an answer. */
+  acknowledged: boolean;
+  /** What the caller or the log has named. */
+  launchId?: string;
+}
+
+/** What can be waited for. */
+type Event = 'sent' | 'answered' | 'answered with files' | 'logged' | 'stored';
+/** When to kill: at so many of these events (bytes, for `sent`). */
+type Moment = [event: Event, count: number];
+
+const MOMENTS: ((bytes: number) => Moment)[] = [
+  // Between a commit and the completion of its files, which comes after the answer.
+  () => ['answered with files', 1],
+  // In the middle of bodies.
+  (bytes) => ['sent', 1 + random.below(bytes)],
+  // Between parts of files: at a write of the bucket's.
+  () => ['stored', 1 + random.below(60)],
+  // Between a commit and its answer: at a write of a campaign's object.
+  () => ['logged', 1 + random.below(40)],
+  () => ['answered', 1 + random.below(SLOTS.length - 1)],
+  () => ['logged', 1 + random.below(10)],
+];
+
+it(
+  `nothing that was acknowledged is lost, and nothing launched twice: ${KILLS} kills`,
+  { timeout: 120_000 + KILLS * 20_000 },
+  async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-crash-'));
+    const tally = { kills: 0, acknowledged: 0, 'in the log, not acknowledged': 0, 'not in the log': 0 };
+    const callers: Caller[] = [];
+    let worker = await PersistedWorker.start(folder);
+    try {
+      await seed(worker);
+      let pending: Caller[] = [];
+      for (let kill = 1; kill <= KILLS; kill++) {
+        pending = SLOTS.map((kind, slot) => pending[slot] ?? newCaller(kind));
+        callers.push(...pending.filter((caller) => !callers.includes(caller)));
+        const done = callers.filter(({ acknowledged }) => acknowledged);
+        const repeats = done.length ? Array.from({ length: REPEATS }, () => random.of(done)) : [];
+        const asked = [...new Set([...pending, ...repeats])];
+        const bodies = asked.map(({ body }) => body());
+        const bytes = bodies.reduce((sum, { length }) => sum + length, 0);
+        const moment = (MOMENTS[(kill - 1) % MOMENTS.length] as (typeof MOMENTS)[number])(bytes);
+        const context = `kill ${kill}, at ${moment.join(' ')}`;
+
+        const replies = await crash(worker, folder, asked, bodies, moment);
+        asked.forEach((caller, at) => acknowledge(caller, replies[at], context));
+        await worker.stop();
+        worker = await PersistedWorker.start(folder);
+        await check(worker, callers, asked, context);
+
+        const lost = pending.filter(({ acknowledged }) => !acknowledged);
+        const logged = lost.filter(({ launchId }) => launchId).length;
+        tally.kills += 1;
+        tally.acknowledged += pending.length - lost.length;
+        tally['in the log, not acknowledged'] += logged;
+        tally['not in the log'] += lost.length - logged;
+        expect(lost.length, `${context}: something was under way`).toBeGreaterThan(0);
+        pending = pending.map((caller) => (caller.acknowledged ? undefined : caller)) as Caller[];
+      }
+      // At rest everybody gets an answer, who had one before the same.
+      for (const caller of callers) {
+        const reply = await send(worker.url, caller, caller.body(), caller.requestId);
+        acknowledge(caller, reply, 'at rest');
+        expect(reply, caller.requestId).toBeDefined();
+      }
+      await check(worker, callers, callers, 'at rest');
+      const files = callers.flatMap((caller) => caller.files.map((_, at) => `${caller.launchId}/${at}`));
+      expect(await readable(worker)).toEqual(new Set(files));
+      expect(tally.acknowledged).toBeGreaterThan(0);
+      if (process.env.CRASH_KILLS) console.log({ ...tally, launches: callers.length, files: files.length });
+    } finally {
+      await worker.stop();
+      await rm(folder, { recursive: true });
+    }
+  },
+);
+
+let made = 0;
+
+function newCaller(kind: Kind): Caller {
+  const campaign = random.of(CAMPAIGNS);
+  return { ...wish(kind, campaign, random), requestId: `${kind}-${made++}`, campaign, acknowledged: false };
+}
+
+/** Lets them all launch, and kills the runtime at that moment; what they were told. */
+async function crash(
+  worker: PersistedWorker,
+  folder: string,
+  callers: Caller[],
+  bodies: Buffer[],
+  [event, count]: Moment,
+): Promise<(Reply | undefined)[]> {
+  let seen = 0;
+  let answers = 0;
+  const happened = (what: Event, times = 1) => {
+    if (what === 'answered') answers += 1;
+    if (what === event) seen += times;
+    // Somebody is always in the middle of it.
+    if (seen >= count || answers >= callers.length - 1) worker.kill();
+  };
+  const { objects, bucket } = PersistedWorker.kept;
+  const places = [
+    ['logged', objects(folder, 'CampaignObject')],
+    ['stored', bucket(folder, 'trigger-launch-attachments')],
+  ] as const;
+  const watchers = places.map(([what, place]) => {
+    // The bucket makes its own with its first file.
+    mkdirSync(place, { recursive: true });
+    return watch(place, () => happened(what));
+  });
+  const replies = await Promise.all(
+    callers.map(async (caller, at) => {
+      const body = bodies[at] as Buffer;
+      const reply = await send(worker.url, caller, body, caller.requestId, (bytes) => happened('sent', bytes));
+      if (reply) happened('answered');
+      if (reply && caller.files.length > 0) happened('answered with files');
+      return reply;
+    }),
+  );
+  for (const watcher of watchers) watcher.close();
+  return replies;
+}
+
+/** What a caller has been told is true, and the same each time. */
+function acknowledge(caller: Caller, reply: Reply | undefined, context: string): void {
+  if (!reply) return;
+  const where = `${context}: ${caller.requestId}`;
+  expect(reply.status, `${where}: ${reply.text.slice(0, 300)}`).toBe(200);
+  const launchId = reply.headers.get('Launch-ID') ?? '';
+  const known = caller.launchId !== undefined;
+  expect(reply.headers.get('Duplicate-Request'), where).toBe(known ? 'true' : null);
+  if (known) expect(launchId, where).toBe(caller.launchId);
+  const told = reply.text.startsWith('<') ? [...reply.text.matchAll(/[bc][0-9a-f]{23}/g)].map(String) : ids(reply);
+  expect(told, where).toEqual(caller.recipients.map(({ profile_id }) => profile_id));
+  caller.acknowledged = true;
+  caller.launchId = launchId;
+}
+
+/** The log holds what was acknowledged, and nothing twice; of those in question it holds everything. */
+async function check(worker: PersistedWorker, callers: Caller[], inQuestion: Caller[], context: string): Promise<void> {
+  const launches = (await Promise.all(CAMPAIGNS.map((campaign) => log(worker, campaign, context)))).flat();
+  // Before anybody asks for a file, which makes it readable.
+  const ofLaunches = new Set(launches.map(({ launch_id }) => launch_id));
+  for (const key of await readable(worker)) {
+    expect(ofLaunches, `${context}: a file of a launch`).toContain(key.split('/')[0]);
+  }
+  const byRequest = new Map(launches.map((launch) => [launch.request_id, launch]));
+  expect(byRequest.size, `${context}: each request once`).toBe(launches.length);
+  for (const caller of callers) {
+    const launch = byRequest.get(caller.requestId);
+    byRequest.delete(caller.requestId);
+    const where = `${context}: ${caller.requestId}`;
+    if (caller.acknowledged || caller.launchId) {
+      expect(launch, where).toMatchObject({ launch_id: caller.launchId, trigger_id: caller.campaign });
+    }
+    if (!launch) continue;
+    caller.launchId = launch.launch_id;
+    if (inQuestion.includes(caller)) await checkLaunch(worker, caller, launch, where);
+  }
+  expect([...byRequest.keys()], `${context}: nothing that nobody asked for`).toEqual([]);
+}
+
+/** A campaign's log, which has no gaps. */
+async function log(worker: PersistedWorker, campaign: number, context: string): Promise<any[]> {
+  const launches = [];
+  for (let after: number | null = 0; after !== null;) {
+    const page: any = await read(worker, `${TRIGGERS}/${campaign}/launches?limit=1000&after=${after}`);
+    launches.push(...page.launches);
+    after = page.next;
+  }
+  const sequences = launches.map(({ sequence }) => sequence);
+  expect(sequences, `${context}: campaign ${campaign}`).toEqual(sequences.map((_, at) => at + 1));
+  expect((await read(worker, `${TRIGGERS}/${campaign}`)).launches).toBe(launches.length);
+  return launches;
+}
+
+/** All recipients, and all files, byte for byte. */
+async function checkLaunch(worker: PersistedWorker, caller: Caller, launch: any, where: string): Promise<void> {
+  expect(launch.recipients, where).toBe(caller.recipients.length);
+  const files = caller.files.map(({ name, bytes, sha256 }) => ({ name, size: bytes.length, sha256 }));
+  expect(launch.attachments, where).toMatchObject(files);
+  expect(launch.attachments, where).toHaveLength(files.length);
+  const target = `${TRIGGERS}/${caller.campaign}/launches/${launch.launch_id}`;
+  const lines = await get(worker, `${target}/recipients`, { ...bearer(), Accept: 'application/x-ndjson' });
+  expect(lines.text, where).toBe(caller.recipients.map((recipient) => `${JSON.stringify(recipient)}\n`).join(''));
+  for (const [at, { bytes }] of caller.files.entries()) {
+    const response = await worker.request(`${target}/attachments/${at}`, { headers: bearer(TOKEN.read) });
+    expect(response.status, `${where}: file ${at}`).toBe(200);
+    expect(bytes.equals(Buffer.from(await response.arrayBuffer())), `${where}: file ${at}`).toBe(true);
+  }
+}
+
+/** The keys of all files that can be read. */
+async function readable(worker: PersistedWorker): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for (let cursor: string | undefined, more = true; more;) {
+    const page = await worker.env.ATTACHMENTS.list(cursor ? { cursor } : {});
+    for (const { key } of page.objects) keys.add(key);
+    more = page.truncated;
+    cursor = page.truncated ? page.cursor : undefined;
+  }
+  return keys;
+}

@@ -1,0 +1,92 @@
+// The Worker in the real runtime, with storage in a folder that outlives it: the runtime is one process, which can be
+// killed in the middle of everything and started again on the same folder.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Miniflare as Runtime } from 'miniflare';
+import { unstable_getMiniflareWorkerOptions as workerOptions } from 'wrangler';
+import { type Env, INDEX_KEY, type Served, type Vars } from './harness.js';
+
+// Wrangler's own.
+const { Miniflare, convertV4MiniflareOptions } = createRequire(createRequire(import.meta.url).resolve('wrangler'))(
+  'miniflare',
+) as typeof import('miniflare');
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const BUILD = path.join(ROOT, 'build');
+const NAME = 'trigger-launch';
+
+/** A running Worker on storage that is kept. */
+export class PersistedWorker implements Served {
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly process: number,
+    readonly url: URL,
+    readonly env: Env,
+  ) {}
+
+  /** Starts the Worker as wrangler.toml has it, on what is stored below that folder. It counts no requests. */
+  static async start(folder: string): Promise<PersistedWorker> {
+    // How modules are told apart has no use where each is named.
+    const { modulesRules: _, ...options } = workerOptions(path.join(ROOT, 'wrangler.toml')).workerOptions;
+    const before = new Set(children());
+    const runtime = new Miniflare(
+      convertV4MiniflareOptions({
+        ...options,
+        name: NAME,
+        rootPath: BUILD,
+        modulesRoot: BUILD,
+        modules: [
+          { type: 'ESModule', path: 'index.js' },
+          { type: 'CompiledWasm', path: 'index_bg.wasm' },
+        ],
+        bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY },
+        resourcePersistencePath: folder,
+        handleStructuredLogs: () => {},
+      }),
+    );
+    const url = await runtime.ready;
+    const [process, ...others] = children().filter((child) => !before.has(child));
+    if (process === undefined || others.length > 0) throw new Error('which process the runtime is cannot be told');
+    return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>());
+  }
+
+  /** Where the databases of a class of objects are kept, and where the files of a bucket are. */
+  static readonly kept = {
+    objects: (folder: string, className: string) => path.join(folder, 'do', `${NAME}-${className}`),
+    bucket: (folder: string, name: string) => path.join(folder, 'r2', name, 'blobs'),
+  };
+
+  request(target: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(new URL(target, this.url), init);
+  }
+
+  /** SIGKILL, at once: nothing of the runtime runs behind this call. */
+  kill(): void {
+    process.kill(this.process, 'SIGKILL');
+  }
+
+  /** Gives back what the runtime, killed or not, has in this process. */
+  async stop(): Promise<void> {
+    await this.runtime.dispose();
+  }
+}
+
+/** The processes that this one has started and that still run. */
+function children(): number[] {
+  const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return numbers.map(Number).filter((id) => parent(id) === process.pid);
+}
+
+function parent(id: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
+    // Behind the program's name, which may hold anything: state, parent.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    // It has ended meanwhile.
+    return undefined;
+  }
+}
