@@ -75,13 +75,18 @@ const PROGRAMS = [
 /** @param {string} binary */
 const programPath = (binary) => path.join(TOOLS, 'bin', binary);
 
+/** A file that says that this version was installed. @param {string} crate @param {string} version */
+const stampPath = (crate, version) => path.join(TOOLS, `${crate}-${version}`);
+
 /** Which of the programs are missing, with the versions that are wanted. */
 function missingPrograms() {
   const wanted = PROGRAMS.map((program) => {
     const version = lockedVersion(program.library);
-    return { ...program, version, stamp: path.join(TOOLS, `${program.crate}-${version}`) };
+    return { ...program, version };
   });
-  return wanted.filter(({ binary, stamp }) => !existsSync(stamp) || !existsSync(programPath(binary)));
+  return wanted.filter(
+    ({ crate, binary, version }) => !existsSync(stampPath(crate, version)) || !existsSync(programPath(binary)),
+  );
 }
 
 /** Whether the programs that cargo compiles are there. */
@@ -89,16 +94,33 @@ export const programsAreCurrent = () => missingPrograms().length === 0;
 
 /** Compiles what is missing of the programs. */
 export async function installPrograms() {
-  const missing = missingPrograms();
-  if (missing.length === 0) return;
+  for (const { crate, binary, version } of missingPrograms()) await compileProgram(crate, binary, version);
+}
+
+/** Compiles a program from its crate. @param {string} crate @param {string} binary @param {string} version */
+async function compileProgram(crate, binary, version) {
   mkdirSync(TOOLS, { recursive: true });
-  for (const { crate, binary, version, stamp } of missing) {
-    const options = ['--locked', '--force', '--debug', '--version', version, '--bin', binary, '--root', TOOLS];
-    const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
-    await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);
-    writeFileSync(stamp, '');
-  }
+  const options = ['--locked', '--force', '--debug', '--version', version, '--bin', binary, '--root', TOOLS];
+  const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
+  await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);
+  writeFileSync(stampPath(crate, version), '');
   rmSync(path.join(TOOLS, 'target'), { recursive: true, force: true });
+}
+
+/** What fuzzing needs and nothing else does: the nightly toolchain and cargo-fuzz. @returns {Promise<string>} its program */
+export async function installFuzzer() {
+  const toolchains = execFileSync('rustup', ['toolchain', 'list'], { encoding: 'utf8' });
+  if (!/^nightly/m.test(toolchains)) {
+    const install = ['toolchain', 'install', 'nightly', '--profile', 'minimal', '--no-self-update'];
+    await timed('installing Rust nightly', () => run('rustup', install, { quiet: true }));
+  }
+  const version = /^cargo-fuzz-version = "([^"]+)"/m.exec(textOf(inRoot('fuzz', 'Cargo.toml')))?.[1];
+  if (!version) throw new Failure('fuzz/Cargo.toml does not name the version of cargo-fuzz');
+  const program = programPath('cargo-fuzz');
+  if (!existsSync(stampPath('cargo-fuzz', version)) || !existsSync(program)) {
+    await compileProgram('cargo-fuzz', 'cargo-fuzz', version);
+  }
+  return program;
 }
 
 /** Neither optimised nor with debug information: that halves the time to compile, and they run for seconds. */

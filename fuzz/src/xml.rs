@@ -1,0 +1,186 @@
+//! Framing of XML against `roxmltree`: what one accepts the other accepts, and the pieces are those that the tree gives.
+//!
+//! Known differences: `roxmltree` reads namespaces, has no limit of depth, takes nearly anything for an XML declaration,
+//! wants no white space behind the target of a processing instruction, and knows nothing of the root's name and text.
+
+use super::{
+    framing::{Got, Outcome, frame},
+    json::kept,
+};
+use roxmltree::{Document, Node};
+use trigger_launch::wire::{Endpoint, Field, FrameError, Scalar, xml};
+
+/// The target.
+pub fn run(data: &[u8]) {
+    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+        let outcome = frame::<xml::XmlFramer>(endpoint, data);
+        outcome.got.iter().for_each(decoded);
+        let Ok(body) = std::str::from_utf8(data) else {
+            assert!(outcome.end.is_err(), "accepted, and not UTF-8");
+            continue;
+        };
+        if !has_namespaces(body) {
+            compare(endpoint, body, &outcome);
+        }
+    }
+}
+
+/// Whether a reader of namespaces may see the body differently.
+pub fn has_namespaces(body: &str) -> bool {
+    body.contains(':') || body.contains("xmlns")
+}
+
+/// Line ends as the standard has them (§2.11). `roxmltree` leaves some carriage returns as they are.
+pub fn lines(body: &str) -> String {
+    body.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+fn compare(endpoint: Endpoint, body: &str, outcome: &Outcome) {
+    let text = lines(body);
+    let Ok(document) = Document::parse(&text) else {
+        assert!(outcome.end.is_err(), "accepted, and not well-formed");
+        return;
+    };
+    let root = document.root_element();
+    if root.tag_name().name() != "xml" || !is_white(&own_text(root)) {
+        assert!(outcome.end.is_err(), "accepted, and the root is none");
+        return;
+    }
+    match &outcome.end {
+        Err(FrameError::Encoding(_)) => assert!(text.contains("encoding"), "no encoding is named"),
+        Err(FrameError::Malformed { at, what }) => {
+            let declaration = text.trim_start_matches('\u{FEFF}').starts_with("<?xml") && *at < 60;
+            let known = declaration
+                || what.contains("'?>' in a processing instruction")
+                || (what.contains("deeper than 64") && depth(root) > 64);
+            assert!(known, "refused: {what} at {at}");
+        }
+        Ok(()) => assert_eq!(in_lines(&outcome.got), in_lines(&pieces(endpoint, root, &text))),
+    }
+}
+
+fn depth(node: Node<'_, '_>) -> usize {
+    node.descendants().map(|node| node.ancestors().filter(Node::is_element).count()).max().unwrap_or_default()
+}
+
+/// Whether it is nothing but XML's white space.
+pub fn is_white(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// The element's own character data.
+pub fn own_text(node: Node<'_, '_>) -> String {
+    node.children().filter(Node::is_text).filter_map(|node| node.text()).collect()
+}
+
+/// Whether it says `array='true'`.
+pub fn is_array(node: Node<'_, '_>) -> bool {
+    node.attribute("array") == Some("true")
+}
+
+fn pieces(endpoint: Endpoint, root: Node<'_, '_>, text: &str) -> Vec<Got> {
+    let mut got = Vec::new();
+    for child in root.children().filter(Node::is_element) {
+        match Field::from_name(endpoint, child.tag_name().name().as_bytes()) {
+            None => {}
+            Some(Field::Data) => got.push(Got::Item { raw: inner(child, text), plain: None }),
+            Some(Field::Attach) => attachment(child, &mut got),
+            Some(field) => {
+                got.push(Got::Field { field, value: inner(child, text), marked_array: is_array(child) });
+            }
+        }
+    }
+    got
+}
+
+/// The markup between an element's tags.
+fn inner(node: Node<'_, '_>, text: &str) -> String {
+    let outer = &text[node.range()];
+    let mut quote = None;
+    let end = outer.find(|character| {
+        match (character, quote) {
+            ('"' | '\'', None) => quote = Some(character),
+            (character, Some(open)) if character == open => quote = None,
+            ('>', None) => return true,
+            _ => {}
+        }
+        false
+    });
+    let (tag, content) = outer.split_at(end.expect("a tag ends") + 1);
+    if tag.ends_with("/>") {
+        return String::new();
+    }
+    content[..content.rfind("</").expect("an end tag")].to_owned()
+}
+
+fn attachment(entry: Node<'_, '_>, got: &mut Vec<Got>) {
+    got.push(Got::AttachBegin);
+    let (mut text_seen, mut name_seen, mut data_seen) = (false, false, false);
+    for child in entry.children() {
+        if child.is_text() && !text_seen && !is_white(child.text().unwrap_or_default()) {
+            text_seen = true;
+            got.push(Got::AttachNotAnObject);
+        }
+        if !child.is_element() {
+            continue;
+        }
+        let string = !is_array(child) && !child.children().any(|node| node.is_element());
+        match child.tag_name().name() {
+            "name" if std::mem::replace(&mut name_seen, true) => got.push(Got::AttachDuplicate("name")),
+            "name" if string => got.push(Got::AttachName(kept(&own_text(child)))),
+            "name" => got.push(Got::AttachNameWrongType),
+            "data" if std::mem::replace(&mut data_seen, true) => got.push(Got::AttachDuplicate("data")),
+            "data" if is_array(child) => got.push(Got::AttachDataWrongType),
+            "data" => {
+                let before = child.children().take_while(|node| !node.is_element());
+                let text: String = before.filter(Node::is_text).filter_map(|node| node.text()).collect();
+                got.push(Got::AttachData(text.into_bytes()));
+                got.push(if string { Got::AttachDataEnd } else { Got::AttachDataWrongType });
+            }
+            _ => {}
+        }
+    }
+    got.push(Got::AttachEnd);
+}
+
+/// The pieces, with line ends as the standard has them; of attachment data, where they mean nothing, without any. That an
+/// item is plain is left out: the tree does not tell how it was written.
+fn in_lines(got: &[Got]) -> Vec<Got> {
+    let piece = |got: &Got| match got {
+        Got::Field { field, value, marked_array } => {
+            Got::Field { field: *field, value: lines(value), marked_array: *marked_array }
+        }
+        Got::Item { raw, .. } => Got::Item { raw: lines(raw), plain: None },
+        Got::AttachData(data) => {
+            Got::AttachData(data.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
+        }
+        other => other.clone(),
+    };
+    got.iter().map(piece).collect()
+}
+
+/// The decoders take every piece, and what is plain means what is read of the whole item. What they read is compared in
+/// the target `intake`.
+fn decoded(got: &Got) {
+    match got {
+        Got::Field { value, .. } => drop((xml::text(value.as_bytes()), xml::object(value.as_bytes()))),
+        Got::Item { raw, plain } => {
+            let item = xml::item(raw.as_bytes());
+            let Some((name, value)) = plain else { return };
+            let item = item.expect("what is plain is an item");
+            let fields = [
+                ("email", item.email),
+                ("phone", item.phone),
+                ("profile_id", item.profile_id),
+                ("field_value", item.field_value),
+                ("provider", item.provider),
+                ("subscription_id", item.subscription_id),
+            ];
+            for (field, scalar) in fields {
+                let expected = if field == name { Scalar::Text(value.into()) } else { Scalar::Absent };
+                assert_eq!(scalar, expected, "the short way comes to the same");
+            }
+        }
+        _ => {}
+    }
+}
