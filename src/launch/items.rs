@@ -105,8 +105,8 @@ impl Items {
         self.with_data.iter().zip(self.data.iter())
     }
 
-    /// Takes in an item whose only member is the mode's own field: the common shape, without a decoder.
-    /// `false` where it is not that shape.
+    /// Takes in an item whose only member is the mode's own field, with a value that needs no normalisation: the common
+    /// shape, without a decoder. `false` where it is not that shape.
     pub fn push_plain(
         &mut self,
         (name, value): (&[u8], &[u8]),
@@ -117,10 +117,10 @@ impl Items {
         if keying.matching.only_field().is_none_or(|field| field.as_bytes() != name) {
             return Ok(false);
         }
-        let Ok(value) = str::from_utf8(value) else { return Ok(false) };
-        let keys = |secret: &IndexKey| {
-            keying.matching.text_key(&keying.field_name, value, secret).map(|key| [Some(key), None])
-        };
+        if !keying.matching.is_normal(value) {
+            return Ok(false);
+        }
+        let keys = |secret: &IndexKey| Ok([keying.matching.normal_key(&keying.field_name, value, secret), None]);
         self.push_keys(keying.matching, secrets, memory, keys)?;
         Ok(true)
     }

@@ -115,16 +115,15 @@ impl Matching {
         })
     }
 
-    /// The hash of a key that is the text `value` of [`Matching::only_field`], or why there is none.
-    pub fn text_key(self, field_name: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-        match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => email(value, index),
-            Self::Phone | Self::PhoneSub => phone(value, index),
-            Self::ProfileId => profile_id(value, index),
-            Self::Custom => field_value(Class::Custom, field_name, value, index),
-            Self::CustomSub => field_value(Class::CustomSub, field_name, value, index),
-            Self::PushSub | Self::EmailPhone | Self::EmailPhoneSub => Err(Outcome::MissingField),
-        }
+    /// Whether the text `value` of [`Matching::only_field`] is a good key that needs no normalisation.
+    pub fn is_normal(self, value: &[u8]) -> bool {
+        let class = self.searches().first().map(|search| search.class);
+        value.len() <= KEY_LIMIT && class.is_some_and(|class| key::is_normal(class, value))
+    }
+
+    /// The hash of such a key.
+    pub fn normal_key(self, field_name: &str, value: &[u8], index: &IndexKey) -> Option<KeyHash> {
+        self.searches().first().map(|search| index.hash_bytes(search.class, field_name, value))
     }
 
     /// The hashes of an item's keys, or why it is invalid.

@@ -9,6 +9,8 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 /// The version of the text that is hashed. A change of it makes every index useless: it is part of the hash.
 const HASH_VERSION: u8 = 1;
+/// Bytes of a text that is hashed in one piece: most keys are short.
+const SHORT_TEXT: usize = 96;
 /// The version of the normalisation below: an index made with another one cannot be used.
 pub const NORMALISATION: u32 = 1;
 /// Fewest characters of the secret that index keys are derived from.
@@ -113,6 +115,23 @@ pub fn normalise(class: Class, value: &str) -> Option<Cow<'_, str>> {
         Class::ProfileId => profile_id(value),
         Class::Push | Class::Custom | Class::CustomSub => verbatim(value),
     }
+}
+
+/// Whether a key that is valid UTF-8 can be hashed as it is: a cheap check that sends the common key past [`normalise`],
+/// and may say no to others.
+pub fn is_normal(class: Class, value: &[u8]) -> bool {
+    /// Without leaving early: vector instructions check many bytes at once.
+    #[inline(always)]
+    fn all(value: &[u8], good: impl Fn(u8) -> bool) -> bool {
+        value.iter().fold(true, |all, byte| all & good(*byte))
+    }
+    let good = match class {
+        Class::Email => all(value, |byte| byte.is_ascii_graphic() & !byte.is_ascii_uppercase()),
+        Class::Phone => all(value, |byte| byte.is_ascii_digit()),
+        Class::ProfileId => value.len() == 24 && all(value, |byte| byte.is_ascii_digit() | matches!(byte, b'a'..=b'f')),
+        Class::Push | Class::Custom | Class::CustomSub => true,
+    };
+    good && !value.is_empty()
 }
 
 /// A profile's id: 96 bits, written as 24 lower-case hexadecimal digits.
@@ -230,11 +249,31 @@ impl IndexKey {
     /// empty for the other classes. Neither database nor campaign is part of it, so that a key can be hashed
     /// before either is known.
     pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
+        self.hash_bytes(class, field, value.as_bytes())
+    }
+
+    /// [`IndexKey::hash`] of a value that [`is_normal`].
+    pub fn hash_bytes(&self, class: Class, field: &str, value: &[u8]) -> KeyHash {
+        let [field_length, length] = [field.len(), value.len()].map(|length| (length as u64).to_le_bytes());
+        let version = [HASH_VERSION, class.number()];
+        let parts: [&[u8]; 5] = [&version, &field_length, field.as_bytes(), &length, value];
+        // The hasher takes a text in one piece in a third of the time that it needs for its parts.
+        let mut text = [0_u8; SHORT_TEXT];
+        let mut rest = text.as_mut_slice();
+        for part in parts {
+            let Some((room, behind)) = rest.split_at_mut_checked(part.len()) else { return self.hash_parts(parts) };
+            room.copy_from_slice(part);
+            rest = behind;
+        }
+        let used = SHORT_TEXT - rest.len();
+        KeyHash(self.sip.hash(text.get(..used).unwrap_or_default()).as_bytes())
+    }
+
+    /// The hash of a text that is too long to be put together.
+    fn hash_parts(&self, parts: [&[u8]; 5]) -> KeyHash {
         let mut hasher = self.sip;
-        hasher.write(&[HASH_VERSION, class.number()]);
-        for part in [field, value] {
-            hasher.write(&(part.len() as u64).to_le_bytes());
-            hasher.write(part.as_bytes());
+        for part in parts {
+            hasher.write(part);
         }
         KeyHash(hasher.finish128().as_bytes())
     }
@@ -276,6 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_normal_is_its_own_normal_form() {
+        let classes = [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub];
+        let mut normal = 0;
+        let texts = ["a@b.c", "A@b.c", " a@b.c", "a@b.c ", "\u{e4}@b.c", "a b", "7900", "+7900", "7-900", "", " "];
+        for text in texts.into_iter().chain(["6606e08f10bcdd88297057a7", "6606E08f10bcdd88297057a7", "6606e08"]) {
+            for class in classes {
+                if is_normal(class, text.as_bytes()) {
+                    assert_eq!(normalise(class, text).as_deref(), Some(text), "{class:?}");
+                    normal += 1;
+                }
+            }
+        }
+        // Every text but the empty one for the three verbatim classes; 6 e-mails (digits among them), a phone, an id.
+        assert_eq!(normal, 3 * 13 + 6 + 1 + 1);
+    }
+
+    #[test]
     fn profile_ids_are_read_and_written() {
         let id = ProfileId::parse("6606E08F10bcdd88297057a7").unwrap();
         assert_eq!(id.to_string(), "6606e08f10bcdd88297057a7");
@@ -303,6 +359,14 @@ mod tests {
         text.extend(3_u64.to_le_bytes());
         text.extend(b"003");
         assert_eq!(key.hash(Class::Custom, "Custom_ID", "003").0, key.sip.hash(&text).as_bytes());
+        // Longer than what is put together: the same by parts.
+        for length in SHORT_TEXT - 20..SHORT_TEXT + 20 {
+            let mut text = vec![1, 1];
+            text.extend(0_u64.to_le_bytes());
+            text.extend((length as u64).to_le_bytes());
+            text.resize(text.len() + length, b'x');
+            assert_eq!(key.hash(Class::Email, "", &"x".repeat(length)).0, key.sip.hash(&text).as_bytes());
+        }
     }
 
     #[test]
