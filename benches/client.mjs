@@ -1,0 +1,59 @@
+// The one client that measures all Workers: HTTP over loopback, on connections that stay open.
+
+import http from 'node:http';
+
+/** @typedef {{ ms: number, status: number, headers: http.IncomingHttpHeaders, length: number, text: () => string }} Answer */
+
+export class Client {
+  /** @param {URL} url @param {number} [connections] */
+  constructor(url, connections = 1) {
+    this.url = url;
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: connections, noDelay: true });
+  }
+
+  /**
+   * A request, timed from its first byte to the last of the answer.
+   * @param {string} path @param {Uint8Array} body @param {Record<string, string>} [headers] @param {string} [method] @returns {Promise<Answer>}
+   */
+  send(path, body, headers = {}, method = 'POST') {
+    return new Promise((resolve, reject) => {
+      const start = performance.now();
+      const own = { 'Content-Length': body.length, ...headers };
+      const request = http.request(new URL(path, this.url), { method, agent: this.agent, headers: own }, (response) => {
+        /** @type {Buffer[]} */
+        const pieces = [];
+        let length = 0;
+        response.on('data', (piece) => {
+          pieces.push(piece);
+          length += piece.length;
+        });
+        response.on('error', reject);
+        response.on('end', () => {
+          const ms = performance.now() - start;
+          const text = () => Buffer.concat(pieces).toString();
+          resolve({ ms, status: response.statusCode ?? 0, headers: response.headers, length, text });
+        });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
+  /** As `send`, where anything but 200 is a failure. @param {string} path @param {Uint8Array} body @param {Record<string, string>} [headers] @param {string} [method] */
+  async must(path, body, headers, method) {
+    const answer = await this.send(path, body, headers, method);
+    if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.text().slice(0, 500)}`);
+    return answer;
+  }
+
+  close() {
+    this.agent.destroy();
+  }
+}
+
+/** A duration of `Server-Timing`, in milliseconds. @param {Answer} answer @param {string} name */
+export function serverTiming(answer, name) {
+  const found = new RegExp(`(?:^|,\\s*)${name};dur=([0-9.]+)`).exec(String(answer.headers['server-timing'] ?? ''));
+  if (!found) throw new Error(`Server-Timing has no ${name}`);
+  return Number(found[1]);
+}

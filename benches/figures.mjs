@@ -1,0 +1,107 @@
+// The figures of a run, each with what is expected of it. Where several cases stand behind one figure, the worst counts.
+
+import { significant } from './statistics.mjs';
+
+/** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
+
+/** The sections' results, as far as there are any. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>> }} Sections */
+
+const MIB = 1024 * 1024;
+
+/** @param {Sections} sections @returns {Record<string, Metric>} */
+export function figures(sections) {
+  /** @type {Record<string, Metric>} */
+  const metrics = {};
+  const note = (
+    /** @type {string} */ name,
+    /** @type {number} */ value,
+    /** @type {'≥' | '≤' | '>'} */ relation,
+    /** @type {number} */ bound,
+    unit = 'ratio',
+  ) => {
+    const holds = relation === '≤' ? value <= bound : relation === '>' ? value > bound : value >= bound;
+    metrics[name] = { value: significant(value, 3), unit, expected: `${relation} ${bound}`, holds };
+  };
+  if (sections.launches) launchFigures(sections.launches.cases, note);
+  if (sections.index) indexFigures(sections, note);
+  if (sections.rate) {
+    const rate = (/** @type {string} */ who) =>
+      sections.rate?.cases.find((one) => one.who === who && one.to === 'one')?.perSecond ?? NaN;
+    note('rate_one_campaign_over_bare_insert', rate('ours') / rate('bare'), '≥', 0.7);
+  }
+  if (sections.attachments) {
+    const { cases, memory } = sections.attachments;
+    note('attachments_linear_memory', memory.one / MIB, '≤', 24, 'MiB');
+    note('attachments_linear_memory_growth', (memory.several - memory.one) / MIB / (memory.atOnce - 1), '≤', 16, 'MiB');
+    note(
+      'attachments_ours_less_bucket_over_floor',
+      Math.max(...cases.map((one) => one.own / one.median.floor)),
+      '≤',
+      3,
+    );
+    note(
+      'attachments_request_json_over_ours',
+      Math.min(...cases.map((one) => one.median.peer / one.median.ours)),
+      '>',
+      1,
+    );
+  }
+  if (sections.size) {
+    note('wasm_raw', sections.size.raw / 1024, '≤', 450, 'KiB');
+    note('wasm_gzip', sections.size.gzip / 1024, '≤', 170, 'KiB');
+  }
+  return metrics;
+}
+
+/** @typedef {(name: string, value: number, relation: '≥' | '≤' | '>', bound: number, unit?: string) => void} Note */
+
+/** How items are written in a figure's name. @param {number} items */
+export const short = (items) => (items >= 1000 ? `${items / 1000}k` : String(items));
+
+/** @param {NonNullable<Sections['launches']>['cases']} cases @param {Note} note */
+function launchFigures(cases, note) {
+  const expected = new Map([
+    [300_000, 20],
+    [30_000, 8],
+    [1_000, 1.5],
+    [1, 1],
+  ]);
+  for (const [items, bound] of expected) {
+    for (const one of cases.filter((one) => one.items === items)) {
+      const name = `peer_over_ours_${short(items)}_${one.format}_${one.kind}`;
+      note(name, one.median.peer / one.median.ours, '≥', bound);
+      if (items === 1) note(`${name}_p99`, one.p99.peer / one.p99.ours, '≥', bound);
+    }
+  }
+  for (const [format, bound] of /** @type {const} */ ([
+    ['json', 3],
+    ['xml', 4],
+  ])) {
+    const largest = cases.filter((one) => one.items === 300_000 && one.format === format);
+    note(
+      `read_frame_hash_over_floor_300k_${format}`,
+      Math.max(...largest.map((one) => one.median.parse / one.median.floor)),
+      '≤',
+      bound,
+    );
+  }
+}
+
+/** @param {Sections} sections @param {Note} note */
+function indexFigures({ index, launches }, note) {
+  if (!index) return;
+  const largest = index.cases.filter((one) => one.items === 300_000);
+  note('kv_operations_300k_items_1m_profiles', Math.max(...largest.map((one) => one.reads)), '≤', 100, 'operations');
+  note('linear_memory_300k_items_1m_profiles', index.memory / MIB, '≤', 40, 'MiB');
+  note('stored_bytes_a_recipient', index.stored.bytes / index.stored.recipients, '≤', 13, 'bytes');
+  /** @typedef {{ format: string, kind: string, items: number, median: number }} Timed */
+  const growth = (/** @type {Timed[]} */ cases) =>
+    cases.flatMap((one) => {
+      const alike = (/** @type {Timed} */ other) =>
+        other.items === 30_000 && other.format === one.format && other.kind === one.kind;
+      const smaller = one.items === 300_000 ? cases.find(alike) : undefined;
+      return smaller ? [one.median / one.items / (smaller.median / smaller.items)] : [];
+    });
+  const compared = launches?.cases.map((one) => ({ ...one, median: one.median.ours })) ?? [];
+  note('time_an_item_300k_over_30k', Math.max(...growth(index.cases), ...growth(compared)), '≤', 1.2);
+}

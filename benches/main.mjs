@@ -1,0 +1,131 @@
+// `npm run bench`: everything that is measured, in one run. See docs/performance.md.
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { command, Failure, inRoot, ROOT, say } from '../scripts/run.mjs';
+import { figures } from './figures.mjs';
+import { checkVectors } from './peer/vectors.mjs';
+import { report } from './report.mjs';
+import { attachments } from './sections/attachments.mjs';
+import { index } from './sections/index.mjs';
+import { launches } from './sections/launches.mjs';
+import { rate } from './sections/rate.mjs';
+import { size } from './sections/size.mjs';
+import { FOLDER } from './state.mjs';
+
+const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments };
+/** The results that stand in the repository: of a whole run. */
+export const LATEST = inRoot('benches', 'results', 'latest.json');
+
+const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
+  --quick   fewer runs; the results go to .bench/quick.json
+  --only    these sections alone; the results go to .bench/quick.json
+  --resume  keeps the sections that an interrupted run of the same Worker has finished
+  --report  measures nothing: writes the tables and plots from benches/results/latest.json anew`;
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true },
+      resume: { type: 'boolean', default: false },
+      report: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return say(USAGE);
+  if (values.report) return report(JSON.parse(readFileSync(LATEST, 'utf8')));
+  const names = /** @type {(keyof typeof SECTIONS)[]} */ (values.only ?? Object.keys(SECTIONS));
+  for (const name of names) if (!(name in SECTIONS)) throw new Failure(`no section ${name}\n${USAGE}`);
+  const finished = new Finished(values.quick, values.resume);
+  for (const name of names) {
+    if (finished.sections[name]) continue;
+    say(`== ${name}`);
+    const start = performance.now();
+    finished.add(name, await SECTIONS[name]({ quick: values.quick, say }));
+    say(`== ${name}: ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  }
+  const results = {
+    ...machine(),
+    quick: values.quick,
+    metrics: figures(finished.sections),
+    sections: finished.sections,
+  };
+  print(results.metrics);
+  const whole = !values.quick && !values.only;
+  const file = whole ? LATEST : path.join(FOLDER, 'quick.json');
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+  say(`written: ${path.relative(ROOT, file)}`);
+  finished.remove();
+  if (whole) report(results);
+}
+
+/** The sections that have been finished, so that an interrupted run need not begin anew. */
+class Finished {
+  /** @type {Record<string, any>} */
+  sections = {};
+  #file = path.join(FOLDER, 'unfinished.json');
+
+  /** @param {boolean} quick @param {boolean} resume */
+  constructor(quick, resume) {
+    const worker = createHash('sha256')
+      .update(readFileSync(inRoot('build', 'index_bg.wasm')))
+      .digest('hex');
+    this.of = `${worker} ${quick}`;
+    if (!resume || !existsSync(this.#file)) return;
+    const before = JSON.parse(readFileSync(this.#file, 'utf8'));
+    if (before.of === this.of) this.sections = before.sections;
+  }
+
+  /** @param {string} name @param {unknown} result */
+  add(name, result) {
+    this.sections[name] = result;
+    mkdirSync(FOLDER, { recursive: true });
+    writeFileSync(this.#file, JSON.stringify({ of: this.of, sections: this.sections }));
+  }
+
+  remove() {
+    rmSync(this.#file, { force: true });
+  }
+}
+
+/** What it ran on: no names. */
+function machine() {
+  const git = (/** @type {string[]} */ args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim();
+  const version = (/** @type {string} */ name) =>
+    JSON.parse(readFileSync(inRoot('node_modules', name, 'package.json'), 'utf8')).version;
+  const packages = Object.fromEntries(
+    ['wrangler', 'workerd', 'hono', 'fast-xml-parser'].map((name) => [name, version(name)]),
+  );
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit: git(['rev-parse', '--short=12', 'HEAD']),
+    changed: git(['status', '--porcelain', '--', 'src', 'Cargo.toml', 'Cargo.lock', 'benches/*.mjs']) !== '',
+    machine: {
+      cpu: os.cpus()[0]?.model ?? '',
+      cores: os.cpus().length,
+      memory: `${Math.round(os.totalmem() / 2 ** 30)} GiB`,
+      node: process.version,
+      ...packages,
+    },
+  };
+}
+
+/** @param {Record<string, import('./figures.mjs').Metric>} metrics */
+function print(metrics) {
+  const rows = Object.entries(metrics).map(([figure, { value, unit, expected, holds }]) => ({
+    figure,
+    value,
+    unit,
+    expected,
+    holds: holds ? 'yes' : 'NO',
+  }));
+  console.table(rows);
+}
+
+await command(main);

@@ -1,0 +1,124 @@
+// Launches of 1 to 300,000 items through the floor, the peer and our Worker. In a block of one size all formats, kinds
+// and Workers take turns; who is first changes with each round.
+
+import { createHash } from 'node:crypto';
+import { serverTiming } from '../client.mjs';
+import { launchBody, mediaType } from '../data.mjs';
+import { CAMPAIGN, preparePeer, prepareOurs } from '../state.mjs';
+import { median, quantile, rotated, significant } from '../statistics.mjs';
+import { BATCH, BEARER, startOurs, startPeer, startReference } from '../workers.mjs';
+
+/** Items, and how many measured rounds and discarded ones before them. The largest is warm from the one before it. */
+const SIZES = [
+  { items: 1, rounds: 400, quick: 60, warm: 20 },
+  { items: 10, rounds: 100, quick: 20, warm: 5 },
+  { items: 1_000, rounds: 25, quick: 5, warm: 2 },
+  { items: 30_000, rounds: 5, quick: 2, warm: 1 },
+  { items: 300_000, rounds: 3, quick: 1, warm: 0 },
+];
+const FORMATS = /** @type {const} */ (['json', 'xml']);
+const KINDS = /** @type {const} */ (['matched', 'unmatched']);
+
+/** @typedef {{ floor: number[], peer: number[], ours: number[], drain: number[], parse: number[], match: number[], commit: number[] }} Samples */
+
+/** @param {{ quick: boolean, say: (line: string) => void }} options */
+export async function launches({ quick, say }) {
+  await preparePeer();
+  await prepareOurs({ many: false });
+  const workers = { ours: await startOurs(), peer: await startPeer(), reference: await startReference() };
+  const cases = [];
+  for (const { items, warm, ...counts } of SIZES) {
+    const block = FORMATS.flatMap((format) => KINDS.map((kind) => new Case(workers, format, kind, items)));
+    const rounds = quick ? counts.quick : counts.rounds;
+    for (const one of block) await one.agree();
+    for (let round = -warm; round < rounds; round++) {
+      for (const one of rotated(block, round + warm)) await one.round(round + warm, round >= 0);
+    }
+    for (const one of block) {
+      cases.push(one.summary());
+      say(one.line());
+    }
+  }
+  await Promise.all(Object.values(workers).map((worker) => worker.stop()));
+  return { cases };
+}
+
+class Case {
+  /** @type {Samples} */
+  samples = { floor: [], peer: [], ours: [], drain: [], parse: [], match: [], commit: [] };
+  answer = 0;
+
+  /** @param {Record<'ours' | 'peer' | 'reference', import('../workers.mjs').Worker>} workers @param {import('../data.mjs').Format} format @param {import('../data.mjs').Kind} kind @param {number} items */
+  constructor(workers, format, kind, items) {
+    this.workers = workers;
+    this.format = format;
+    this.kind = kind;
+    this.items = items;
+    this.body = launchBody(format, kind, items, { campaign: CAMPAIGN.small });
+    this.type = { 'Content-Type': mediaType(format), Accept: mediaType(format) };
+  }
+
+  /** Both answer the same, byte for byte; the floor is to answer with as many. The first run of each: it is discarded. */
+  async agree() {
+    const { ours, peer, reference } = this.workers;
+    const headers = { ...BEARER, ...this.type };
+    const own = await ours.client.must(BATCH, this.body, headers);
+    const others = await peer.client.must(BATCH, this.body, headers);
+    const digest = (/** @type {string} */ text) => createHash('sha256').update(text).digest('hex');
+    if (digest(own.text()) !== digest(others.text()))
+      throw new Error(`${this.name}: the peer does not answer as we do`);
+    const matched = Number(own.headers['launch-matched']);
+    if ((this.kind === 'matched') !== matched > 0) throw new Error(`${this.name}: ${matched} matched`);
+    this.answer = own.length;
+    await reference.client.must(`/drain?answer=${this.answer}`, this.body, headers);
+  }
+
+  /** @param {number} round @param {boolean} counts whether it is measured */
+  async round(round, counts) {
+    const note = (/** @type {keyof Samples} */ name, /** @type {number} */ ms) =>
+      void (counts && this.samples[name].push(ms));
+    const turns = {
+      floor: async () => {
+        const answer = await this.workers.reference.client.must(`/drain?answer=${this.answer}`, this.body, {
+          ...BEARER,
+          ...this.type,
+        });
+        note('floor', answer.ms);
+        note('drain', serverTiming(answer, 'parse'));
+      },
+      peer: async () =>
+        note('peer', (await this.workers.peer.client.must(BATCH, this.body, { ...BEARER, ...this.type })).ms),
+      ours: async () => {
+        const { headers, line } = this.workers.ours.watched();
+        note('ours', (await this.workers.ours.client.must(BATCH, this.body, { ...headers, ...this.type })).ms);
+        const { parse_ms, match_ms, commit_ms } = await line;
+        note('parse', parse_ms);
+        note('match', match_ms);
+        note('commit', commit_ms);
+      },
+    };
+    for (const name of rotated(/** @type {(keyof typeof turns)[]} */ (Object.keys(turns)), round)) await turns[name]();
+  }
+
+  get name() {
+    return `${this.items} items, ${this.format}, ${this.kind}`;
+  }
+
+  /** What the results keep: medians and the 99th percentile of all samples, in milliseconds. */
+  summary() {
+    const entries = Object.entries(this.samples);
+    const all = (/** @type {(values: number[]) => number} */ of) =>
+      /** @type {Record<keyof Samples, number>} */ (
+        Object.fromEntries(entries.map(([name, values]) => [name, significant(of(values))]))
+      );
+    const { format, kind, items } = this;
+    const p99 = all((values) => quantile(values, 0.99));
+    return { format, kind, items, bytes: this.body.length, runs: this.samples.ours.length, median: all(median), p99 };
+  }
+
+  line() {
+    const { median: of, runs } = this.summary();
+    const phases = `(parse ${of.parse}, match ${of.match}, commit ${of.commit})`;
+    return `${this.name}: floor ${of.floor} ms, peer ${of.peer} ms, ours ${of.ours} ms ${phases}; ${runs} runs`;
+  }
+}

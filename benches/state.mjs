@@ -1,0 +1,171 @@
+// What the Workers find when they start: profiles in local KV. It takes minutes to write and is kept in `.bench`; the
+// logs and the bucket are new in every section.
+
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { promisify } from 'node:util';
+import { Failure, inRoot, PROJECT_NODE, ROOT, timed } from '../scripts/run.mjs';
+import { address, MANY_PROFILES, profileId, PROFILES, SEED } from './data.mjs';
+
+/** Where everything of the bench is kept. */
+export const FOLDER = inRoot('.bench');
+/** Its token: it stands in no deployment. */
+export const TOKEN = 'bench-token-0123456789';
+/** The key of its index: no secret. */
+export const INDEX_KEY = 'be'.repeat(32);
+/** The campaigns; those from `MANY.first` on are `MANY.count` alike. */
+export const CAMPAIGN = { small: 8, large: 9, stored: 10 };
+export const MANY = { first: 100, count: 64 };
+/** The databases of our Worker. */
+export const DATABASE = { small: 1, large: 2 };
+/** All campaigns with the databases of their profiles. @type {[number, number][]} */
+export const CAMPAIGNS = [
+  [CAMPAIGN.small, DATABASE.small],
+  [CAMPAIGN.stored, DATABASE.small],
+  [CAMPAIGN.large, DATABASE.large],
+  ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
+];
+
+/** Where a Worker's state is. @param {'ours' | 'peer' | 'reference' | 'vectors'} name */
+export const stateOf = (name) => path.join(FOLDER, name);
+
+/** Empties the logs and the bucket of a state; its KV stays. @param {string} state */
+export function clear(state) {
+  for (const kind of ['do', 'r2']) rmSync(path.join(state, 'v3', kind), { recursive: true, force: true });
+}
+
+/** Does something once: until `stamp`, a description of what it makes, changes. @param {string} what @param {string} name @param {string} stamp @param {() => Promise<void>} work */
+async function made(what, name, stamp, work) {
+  const file = path.join(FOLDER, `${name}.stamp`);
+  if (existsSync(file) && readFileSync(file, 'utf8') === stamp) return;
+  rmSync(file, { force: true });
+  mkdirSync(FOLDER, { recursive: true });
+  await timed(what, work);
+  writeFileSync(file, stamp);
+}
+
+const execute = promisify(execFile);
+
+/** The profiles of our Worker, imported as an operator does. @param {{ many: boolean }} options */
+export async function prepareOurs({ many }) {
+  const databases = [{ id: DATABASE.small, count: PROFILES }];
+  if (many) databases.push({ id: DATABASE.large, count: MANY_PROFILES });
+  for (const { id, count } of databases) {
+    const index =
+      readFileSync(inRoot('src', 'profiles', 'bucket.rs')) + '' + readFileSync(inRoot('src', 'profiles', 'key.rs'));
+    const stamp = `${SEED} ${count} ${createHash('sha256').update(index).digest('hex')}`;
+    await made(`importing ${count} profiles (once)`, `ours-${id}`, stamp, () => importProfiles(id, count));
+  }
+}
+
+/** @param {number} database @param {number} count */
+async function importProfiles(database, count) {
+  const folder = operatorsFolder();
+  const file = path.join(FOLDER, 'profiles.csv');
+  const stream = createWriteStream(file);
+  stream.write('profile_id,email\n');
+  for (let n = 0; n < count; n++) {
+    if (!stream.write(`${profileId(n)},${address(n)}\n`)) await once(stream, 'drain');
+  }
+  await new Promise((resolve) => stream.end(resolve));
+  const admin = await adminProgram();
+  const env = { ...process.env, CARGO_MANIFEST_DIR: folder };
+  const run = (/** @type {string[]} */ args) =>
+    execute(admin, [...args, '--persist-to', stateOf('ours')], { cwd: folder, env, maxBuffer: 1 << 26 });
+  await run(['profiles', 'import', file, '--database', String(database)]);
+  const list = await run(['token', 'list']);
+  if (!list.stdout.includes('bench')) {
+    const scopes = ['launch', 'read', 'admin'].flatMap((scope) => ['--scope', scope]);
+    await run(['token', 'create', '--name', 'bench', '--value', TOKEN, ...scopes]);
+  }
+  rmSync(file);
+}
+
+/** A place to work for the command line, with a key of its own. */
+function operatorsFolder() {
+  const folder = path.join(FOLDER, 'operator');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const name of ['scripts', 'node_modules', 'wrangler.toml']) symlinkSync(inRoot(name), path.join(folder, name));
+  writeFileSync(path.join(folder, '.dev.vars'), `PROFILE_INDEX_KEY=${INDEX_KEY}\n`, { mode: 0o600 });
+  return folder;
+}
+
+/** Where the command line is. */
+async function adminProgram() {
+  const build = ['build', '--quiet', '--profile', 'admin', '--bin', 'admin', '--message-format', 'json'];
+  const { stdout } = await execute('cargo', build, { cwd: ROOT, maxBuffer: 1 << 28 });
+  const program = /"executable":("[^"]+")/.exec(stdout)?.[1];
+  if (!program) throw new Failure('cargo does not say where it put the command line');
+  return /** @type {string} */ (JSON.parse(program));
+}
+
+/** The peer's pair for each profile, its token and its campaigns. */
+export async function preparePeer() {
+  const stamp = `${SEED} ${PROFILES}`;
+  await made(`writing ${PROFILES} pairs for the peer (once)`, 'peer', stamp, async () => {
+    rmSync(stateOf('peer'), { recursive: true, force: true });
+    await putPairs(stateOf('peer'), [
+      ...peerAccess(CAMPAIGNS.map(([id]) => id)),
+      [`email:${address(0)}`, profileId(0)],
+    ]);
+    function* rest() {
+      for (let n = 1; n < PROFILES; n++) yield /** @type {[string, string]} */ ([`email:${address(n)}`, profileId(n)]);
+    }
+    writeDirectly(stateOf('peer'), rest());
+  });
+}
+
+/** The peer's token and campaigns. @param {number[]} campaigns @returns {[string, string][]} */
+export function peerAccess(campaigns) {
+  const digest = createHash('sha256').update(TOKEN).digest('hex');
+  return [
+    [`token:${digest}`, '{"name":"bench"}'],
+    ...campaigns.map((id) => /** @type {[string, string]} */ ([`campaign:${id}`, '{"active":true}'])),
+  ];
+}
+
+/** Writes pairs with the simulator of KV itself. @param {string} state @param {[string, string][]} pairs */
+export async function putPairs(state, pairs) {
+  const helper = execute(PROJECT_NODE, [inRoot('scripts', 'kv.mjs'), state], { cwd: inRoot('benches', 'peer') });
+  helper.child.stdin?.end(`${JSON.stringify({ op: 'put', namespace: 'KV', pairs })}\n`);
+  const { stdout } = await helper;
+  if (!stdout.includes('"ok"')) throw new Failure(`KV was not written: ${stdout}`);
+}
+
+/**
+ * Writes pairs where the simulator of KV keeps them, beside what it has written itself: a table of names, and a file for
+ * each value. Through the simulator, which commits each pair, it takes twenty times as long. @param {string} state @param {Iterable<[string, string]>} pairs
+ */
+function writeDirectly(state, pairs) {
+  const folder = path.join(state, 'v3', 'kv');
+  const tables = path.join(folder, 'miniflare-KVNamespaceObject');
+  const file = readdirSync(tables).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  if (!file)
+    throw new Failure('the simulator of KV keeps its tables in another place: benches/state.mjs has to learn it');
+  const database = new DatabaseSync(path.join(tables, file));
+  const insert = database.prepare(
+    'INSERT INTO _mf_entries (key, blob_id, expiration, metadata) VALUES (?, ?, NULL, NULL)',
+  );
+  database.exec('BEGIN');
+  for (const [key, value] of pairs) {
+    const blob = randomBytes(40).toString('hex');
+    writeFileSync(path.join(folder, 'KV', 'blobs', blob), value);
+    insert.run(key, blob);
+  }
+  database.exec('COMMIT');
+  database.close();
+}

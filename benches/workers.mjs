@@ -1,0 +1,106 @@
+// The Workers, each in a local runtime of its own, started alike. wrangler's test harness would do but for one thing: it
+// forgets its storage when it ends, and seeding it takes longer than measuring. This is what the harness itself starts.
+
+import { rmSync } from 'node:fs';
+import { unstable_startWorker as startWorker } from 'wrangler';
+import { childEnv, inRoot } from '../scripts/run.mjs';
+import { Client } from './client.mjs';
+import { CAMPAIGNS, clear, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
+
+Object.assign(process.env, childEnv());
+
+/** Paths of the API. */
+export const TRIGGERS = '/api/v1.1/campaigns/triggers';
+export const BATCH = `${TRIGGERS}/start_batch`;
+export const SINGLE = `${TRIGGERS}/start`;
+/** The head of every request. */
+export const BEARER = { Authorization: `Bearer ${TOKEN}` };
+
+/** What the Worker logs of a launch. @typedef {{ request_id: string, wasm_bytes: number, parse_ms: number, match_ms: number, commit_ms: number, kv_reads: number, kv_keys: number }} LogLine */
+
+/** The lines of a Worker's log, for those who wait for one. */
+class LogLines {
+  /** @type {Map<string, (line: LogLine) => void>} */
+  #awaited = new Map();
+
+  /** @param {string} id @returns {Promise<LogLine>} */
+  of(id) {
+    return new Promise((resolve) => this.#awaited.set(id, resolve));
+  }
+
+  /** @param {string} message */
+  heard(message) {
+    if (!message.startsWith('{')) return;
+    const line = JSON.parse(message);
+    this.#awaited.get(line.request_id)?.(line);
+    this.#awaited.delete(line.request_id);
+  }
+}
+
+/** A running Worker, and a client that has one connection to it. */
+export class Worker {
+  /**
+   * @param {'ours' | 'peer' | 'reference' | 'vectors'} name
+   * @param {string} config
+   * @param {Record<string, string>} [variables]
+   */
+  static async start(name, config, variables = {}) {
+    clear(stateOf(name));
+    const lines = new LogLines();
+    const bindings = Object.entries(variables).map(([key, value]) => [key, { type: 'plain_text', value }]);
+    const server = await startWorker({
+      config: inRoot(config),
+      bindings: Object.fromEntries(bindings),
+      dev: {
+        server: { hostname: '127.0.0.1', port: 0 },
+        logLevel: 'none',
+        watch: false,
+        persist: stateOf(name),
+        inspector: false,
+        structuredLogsHandler: (/** @type {{ message: string }} */ { message }) => lines.heard(message),
+      },
+    });
+    await server.ready;
+    return new Worker(server, await server.url, lines);
+  }
+
+  #requests = 0;
+
+  /** @param {Awaited<ReturnType<typeof startWorker>>} server @param {URL} url @param {LogLines} lines */
+  constructor(server, url, lines) {
+    this.server = server;
+    this.url = url;
+    this.lines = lines;
+    this.client = new Client(url);
+  }
+
+  /** Headers for a launch of which the log line is wanted. */
+  watched() {
+    const id = `bench-${process.pid}-${++this.#requests}`;
+    return { headers: { ...BEARER, 'Request-ID': id }, line: this.lines.of(id) };
+  }
+
+  async stop() {
+    this.client.close();
+    await this.server.dispose();
+  }
+}
+
+/** Our Worker, with its campaigns. */
+export async function startOurs() {
+  const variables = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
+  const worker = await Worker.start('ours', 'wrangler.toml', variables);
+  for (const [id, database] of CAMPAIGNS) {
+    const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
+    await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');
+  }
+  return worker;
+}
+
+export const startPeer = () => Worker.start('peer', 'benches/peer/wrangler.toml');
+
+/** The platform alone. It keeps nothing. */
+export function startReference() {
+  rmSync(stateOf('reference'), { recursive: true, force: true });
+  return Worker.start('reference', 'benches/reference/wrangler.toml');
+}
