@@ -40,6 +40,26 @@ pub enum Log {
     Nothing(&'static str),
 }
 
+impl Route {
+    /// What the operator is told of it: nothing that the caller has chosen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Health => "healthz",
+            Self::Launch(Endpoint::Batch) => "start_batch",
+            Self::Launch(Endpoint::Single) => "start",
+            Self::Campaigns => "campaigns",
+            Self::Define(_) => "define",
+            Self::Campaign(_) => "campaign",
+            Self::Log(_, Log::Launches) => "launches",
+            Self::Log(_, Log::Launch(_)) => "launch",
+            Self::Log(_, Log::Recipients(_)) => "recipients",
+            Self::Log(_, Log::Report(_)) => "report",
+            Self::Log(_, Log::Attachment(..)) => "attachment",
+            Self::Log(_, Log::Nothing(_)) => "nothing",
+        }
+    }
+}
+
 /// Finds the route. `path` is the URL's, percent-encoded as it came; a slash at its end does not matter.
 pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -32,6 +32,14 @@ impl Format {
         }
     }
 
+    /// Its name, as [`Format::from_name`] takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
+        }
+    }
+
     /// The `Content-Type` of a reply.
     pub fn content_type(self) -> &'static str {
         match self {

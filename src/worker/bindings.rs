@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, rc::Rc};
 
-use worker::{Env, KvStore, ObjectNamespace, RateLimiter, Result};
+use worker::{AnalyticsEngineDataset, Env, KvStore, ObjectNamespace, RateLimiter, Result};
 
 use crate::{
     limits::{self, Limits},
@@ -36,6 +36,11 @@ pub fn token_limit(env: &Env) -> Result<RateLimiter> {
 /// Requests without a good token, of one address.
 pub fn address_limit(env: &Env) -> Result<RateLimiter> {
     env.rate_limiter("ADDRESS_LIMIT")
+}
+
+/// What is counted of requests: a dataset of the Analytics Engine, where the operator has bound one.
+pub fn metrics(env: &Env) -> Option<AnalyticsEngineDataset> {
+    env.analytics_engine("METRICS").ok()
 }
 
 /// What an isolate keeps: it does not change while the isolate lives.

@@ -7,6 +7,7 @@ use worker::{Context, Env, Request, Response, Result};
 use super::{
     bindings::{self, Config},
     body::RequestBody,
+    log::{self, Told},
     operate,
     ports::{RequestPorts, now, random},
     respond,
@@ -96,6 +97,7 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
     let head = Head::read(&request, query)?;
     let method = request.inner().method();
     let route = route(&method, path);
+    let name = route.as_ref().map_or(log::NOWHERE, |route| route.name());
     let json_alone = is_json_alone(path);
     let mut body = RequestBody::new(&request, head.length)?;
     let answer = match route {
@@ -114,14 +116,16 @@ pub async fn handle(request: Request, env: &Env, context: &Context) -> Result<Re
             }
         },
     };
-    let response = match answer {
-        Ok(response) => response,
+    let format = if json_alone { Format::Json } else { head.format };
+    let (response, refused) = match answer {
+        Ok(response) => (response, None),
         Err(problem) => {
             body.drain().await;
-            respond::refusal(&problem, &head.request_id, if json_alone { Format::Json } else { head.format })?
+            (respond::refusal(&problem, &head.request_id, format)?, Some(problem))
         }
     };
-    super::log::other(&head.request_id, response.status_code(), now().saturating_sub(start));
+    let told = Told { route: name, request_id: &head.request_id, total: now().saturating_sub(start) };
+    log::other(env, told, response.status_code(), refused.as_ref(), format);
     Ok(response)
 }
 
@@ -135,6 +139,7 @@ async fn launch(
 ) -> Result<Response> {
     let start = now();
     let (request_id, format) = (head.request_id.clone(), head.format);
+    let told = |total| Told { route: Route::Launch(endpoint).name(), request_id: &request_id, total };
     let settled = match incoming(request, config, head, endpoint) {
         Err(problem) => Err(problem),
         Ok(incoming) => {
@@ -149,7 +154,7 @@ async fn launch(
     };
     match settled {
         Ok(settled) => {
-            super::log::request(&settled, now().saturating_sub(start));
+            log::request(env, told(now().saturating_sub(start)), &settled);
             if settled.result.is_err() {
                 body.drain().await;
             }
@@ -157,7 +162,7 @@ async fn launch(
         }
         Err(problem) => {
             body.drain().await;
-            super::log::other(&request_id, problem.status(), now().saturating_sub(start));
+            log::other(env, told(now().saturating_sub(start)), problem.status(), Some(&problem), format);
             respond::refusal(&problem, &request_id, format)
         }
     }

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Miniflare as Runtime } from 'miniflare';
+import type { Miniflare as Runtime, V4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions as workerOptions } from 'wrangler';
 import { type Env, INDEX_KEY, type Served, type Vars } from './harness.js';
 
@@ -18,6 +18,27 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILD = path.join(ROOT, 'build');
 const NAME = 'trigger-launch';
 
+/** A data point, as the Analytics Engine takes it. */
+export interface Point {
+  indexes: string[];
+  blobs: string[];
+  doubles: number[];
+}
+
+/** Stands in for the dataset, which nobody can look into here. */
+const METRICS = {
+  name: 'metrics',
+  modules: true,
+  compatibilityDate: '2026-11-17',
+  script: `
+    import { WorkerEntrypoint } from 'cloudflare:workers';
+    export default class extends WorkerEntrypoint {
+      writeDataPoint(point) {
+        console.log(JSON.stringify(point));
+      }
+    }`,
+};
+
 /** A running Worker on storage that is kept. */
 export class PersistedWorker implements Served {
   private constructor(
@@ -27,25 +48,34 @@ export class PersistedWorker implements Served {
     readonly env: Env,
   ) {}
 
-  /** Starts the Worker as wrangler.toml has it, on what is stored below that folder. It counts no requests. */
-  static async start(folder: string): Promise<PersistedWorker> {
+  /**
+   * Starts the Worker as wrangler.toml has it, on what is stored below that folder. It counts no requests.
+   * @param points binds `METRICS`, and is given what is written there
+   */
+  static async start(folder: string, points?: (point: Point) => void): Promise<PersistedWorker> {
     // How modules are told apart has no use where each is named.
     const { modulesRules: _, ...options } = workerOptions(path.join(ROOT, 'wrangler.toml')).workerOptions;
     const before = new Set(children());
+    const main = {
+      ...options,
+      name: NAME,
+      rootPath: BUILD,
+      modulesRoot: BUILD,
+      modules: [
+        { type: 'ESModule', path: 'index.js' },
+        { type: 'CompiledWasm', path: 'index_bg.wasm' },
+      ],
+      bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY },
+      serviceBindings: points ? { METRICS: METRICS.name } : {},
+    };
     const runtime = new Miniflare(
       convertV4MiniflareOptions({
-        ...options,
-        name: NAME,
-        rootPath: BUILD,
-        modulesRoot: BUILD,
-        modules: [
-          { type: 'ESModule', path: 'index.js' },
-          { type: 'CompiledWasm', path: 'index_bg.wasm' },
-        ],
-        bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY },
+        workers: points ? [main, METRICS] : [main],
         resourcePersistencePath: folder,
-        handleStructuredLogs: () => {},
-      }),
+        handleStructuredLogs: ({ message }) => {
+          if (points && message.startsWith('{"indexes"')) points(JSON.parse(message) as Point);
+        },
+      } as V4MiniflareOptions),
     );
     const url = await runtime.ready;
     const [process, ...others] = children().filter((child) => !before.has(child));
