@@ -83,6 +83,7 @@ impl Intake {
             root: Root::default(),
             seen: Vec::new(),
             fault: None,
+            starved: false,
             keying: None,
             closed: false,
             items: Items::default(),
@@ -200,7 +201,7 @@ impl Intake {
 
     /// Whether memory could not be reserved: then a field may be missing although it came.
     pub fn is_short_of_memory(&self) -> bool {
-        matches!(self.state.fault, Some(Problem::Unavailable(_)))
+        self.state.starved
     }
 
     /// The token is good: what is held no longer counts as an unverified caller's.

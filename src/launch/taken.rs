@@ -25,6 +25,8 @@ pub struct State {
     pub root: Root,
     pub seen: Vec<Field>,
     pub fault: Option<Problem>,
+    /// A framer was refused memory and dropped something: what is missing may have come.
+    pub starved: bool,
     pub keying: Option<Keying>,
     /// Nothing more is kept but what is needed to find the fault that is answered.
     pub closed: bool,
@@ -214,8 +216,11 @@ impl State {
         }
     }
 
-    /// What can be said only at the end of a well-formed body.
+    /// What can be said only at the end of a well-formed body: what is missing.
     pub fn finish(&mut self) {
+        if self.starved {
+            return;
+        }
         self.resolve_keying(true);
         if self.root.trigger_id.is_none() && self.fault.is_none() {
             self.bad(Field::TriggerId, "is required");
@@ -256,6 +261,7 @@ impl Sink for State {
     fn reserve(&mut self, bytes: usize) -> bool {
         let reserved = self.memory.grow(bytes as u64).is_ok();
         if !reserved {
+            self.starved = true;
             self.fault(Problem::no_memory());
         }
         reserved

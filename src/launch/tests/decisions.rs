@@ -299,6 +299,28 @@ fn what_cannot_be_reserved_is_refused_and_given_back() {
     assert!(world.post(&body(r#""data":[{"email":"example1@example.com"}]"#)).result.is_ok());
 }
 
+/// What came and could not be held is not told to be missing: the caller would be told to change a good request.
+#[test]
+fn what_cannot_be_held_is_not_called_missing() {
+    let fields = [("token", TOKEN), ("trigger_id", "8"), ("matching", "custom"), ("field_name", "Custom_ID")];
+    let json = fields.map(|(name, value)| format!("\"{name}\":\"{value}\",")).concat();
+    let json = format!(r#"{{{json}"data":[{{"field_value":"\u0061","custom_data":{{}}}}]}}"#);
+    let xml = fields.map(|(name, value)| format!("<{name}>{value}</{name}>")).concat();
+    let xml = format!("<xml>{xml}<data><field_value>&#97;</field_value><custom_data/></data></xml>");
+    for body in [json, xml] {
+        let mut launched = 0;
+        for memory in (0..300).step_by(2).chain([1 << 20]) {
+            let mut world = World::new(1);
+            world.budget = crate::memory::Budget::new(memory, memory);
+            match run(world.launch(&Call::default(), body.as_bytes(), 5)).result {
+                Ok(_) => launched += 1,
+                Err(problem) => assert_eq!(problem.status(), 503, "{memory} bytes: {problem:?}"),
+            }
+        }
+        assert!(launched > 0, "enough is enough");
+    }
+}
+
 #[test]
 fn the_single_launch_is_the_same_for_one_profile() {
     let world = World::new(1);
