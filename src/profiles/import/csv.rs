@@ -84,7 +84,7 @@ fn fill<R: BufRead>(importer: &Importer, columns: &[Column], records: &Records<R
 struct Records<R> {
     input: R,
     parser: csv_core::Reader,
-    line: u64,
+    lines: Lines,
     text: Vec<u8>,
     ends: Vec<usize>,
     /// How many of `ends` are the last record's.
@@ -94,13 +94,14 @@ struct Records<R> {
 impl<R: BufRead> Records<R> {
     fn new(input: R) -> Self {
         let parser = csv_core::Reader::new();
-        Self { input, parser, line: 1, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
+        let lines = Lines { line: 1, returned: false };
+        Self { input, parser, lines, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
     }
 
     /// Reads a record; its line, and whether it can be had from [`Self::cells`].
     fn next(&mut self) -> Result<Option<(u64, Checked)>, ImportError> {
         self.skip_line_ends()?;
-        let begins = self.line;
+        let begins = self.lines.line;
         let (mut text_at, mut ends_at) = (0, 0);
         let mut result = Ok(());
         loop {
@@ -108,8 +109,7 @@ impl<R: BufRead> Records<R> {
             let text = self.text.get_mut(text_at..).unwrap_or_default();
             let ends = self.ends.get_mut(ends_at..).unwrap_or_default();
             let (state, read, written, ended) = self.parser.read_record(input, text, ends);
-            let lines = memchr::memchr_iter(b'\n', input.get(..read).unwrap_or_default()).count();
-            self.line += lines as u64;
+            self.lines.pass(input.get(..read).unwrap_or_default());
             self.input.consume(read);
             text_at += written;
             ends_at += ended;
@@ -137,11 +137,10 @@ impl<R: BufRead> Records<R> {
     fn skip_line_ends(&mut self) -> Result<(), ImportError> {
         loop {
             let input = self.input.fill_buf()?;
-            let skipped = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-            let (count, lines) = skipped.fold((0, 0), |(n, lines), byte| (n + 1, lines + u64::from(*byte == b'\n')));
+            let count = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             let at_end = count < input.len() || input.is_empty();
+            self.lines.pass(input.get(..count).unwrap_or_default());
             self.input.consume(count);
-            self.line += lines;
             if at_end {
                 return Ok(());
             }
@@ -157,5 +156,23 @@ impl<R: BufRead> Records<R> {
             std::str::from_utf8(cell).map_err(|_| "not UTF-8".into())
         };
         ends.iter().map(cell).collect()
+    }
+}
+
+/// Counts lines. Where the parser ends a row, a line ends: at LF, at CR, and at the two together once.
+struct Lines {
+    /// From 1.
+    line: u64,
+    /// The last byte was a CR.
+    returned: bool,
+}
+
+impl Lines {
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let ends = *byte == b'\r' || (*byte == b'\n' && !self.returned);
+            self.line += u64::from(ends);
+            self.returned = *byte == b'\r';
+        }
     }
 }

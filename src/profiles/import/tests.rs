@@ -151,6 +151,20 @@ fn a_bad_row_of_csv_is_refused_whole_and_stops_nothing() {
     );
 }
 
+/// LF, CR and the two together each end a row of CSV, and so a line.
+#[test]
+fn the_lines_of_csv_are_counted_however_they_end() {
+    for end in ["\n", "\r", "\r\n"] {
+        let file = ["profile_id,email", "", "1,a@x", "\"2\",\"b", "@x\"", "", "3,c@x", ""].join(end);
+        for size in [3, 4, 5, 7, 1000] {
+            let mut lines = Vec::new();
+            let input = io::BufReader::with_capacity(size, file.as_bytes());
+            Importer::new(key(), 9).read(input, |row| lines.push(row.line)).unwrap();
+            assert_eq!(lines, [3, 4, 7], "{end:?} in pieces of {size}");
+        }
+    }
+}
+
 #[test]
 fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
     let long = format!("{{\"profile_id\":\"{}\",\"x\":\"{}\"}}", id(1), "x".repeat(ROW_LIMIT));
