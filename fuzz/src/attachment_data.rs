@@ -27,14 +27,14 @@ pub fn run(data: &[u8]) {
     if let Err(AttachmentDataError::Base64(error)) = &whole {
         assert!(error.at <= data.len() as u64);
     }
-    match (uri_model(data), whole) {
+    match (model(data), whole) {
         (Ok((expected, media_type)), Ok((bytes, read))) => {
             assert_eq!(bytes, expected);
             assert_eq!(read, media_type);
         }
-        (Err(Model::Base64), Err(AttachmentDataError::Base64(_)))
-        | (Err(Model::NotInBase64), Err(AttachmentDataError::NotInBase64))
-        | (Err(Model::PrefixTooLong), Err(AttachmentDataError::PrefixTooLong)) => {}
+        (Err(Fault::Base64), Err(AttachmentDataError::Base64(_)))
+        | (Err(Fault::NotInBase64), Err(AttachmentDataError::NotInBase64))
+        | (Err(Fault::PrefixTooLong), Err(AttachmentDataError::PrefixTooLong)) => {}
         (expected, read) => panic!("{read:?} where {expected:?} was expected"),
     }
 }
@@ -81,28 +81,29 @@ fn forgiving(data: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// What is wrong with a value.
 #[derive(Debug)]
-enum Model {
+pub enum Fault {
     Base64,
     NotInBase64,
     PrefixTooLong,
 }
 
 /// A data URI, read as a whole.
-fn uri_model(data: &[u8]) -> Result<(Vec<u8>, String), Model> {
+pub fn model(data: &[u8]) -> Result<(Vec<u8>, String), Fault> {
     let uri = data.trim_ascii_start();
     if !uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:")) {
-        return forgiving(data).map(|bytes| (bytes, DEFAULT_MEDIA_TYPE.to_owned())).ok_or(Model::Base64);
+        return forgiving(data).map(|bytes| (bytes, DEFAULT_MEDIA_TYPE.to_owned())).ok_or(Fault::Base64);
     }
     let Some(comma) = uri.iter().take(DATA_URI_PREFIX_LIMIT).position(|byte| *byte == b',') else {
-        return Err(if uri.len() >= DATA_URI_PREFIX_LIMIT { Model::PrefixTooLong } else { Model::NotInBase64 });
+        return Err(if uri.len() >= DATA_URI_PREFIX_LIMIT { Fault::PrefixTooLong } else { Fault::NotInBase64 });
     };
     let parameters: Vec<&[u8]> = uri[5..comma].split(|byte| *byte == b';').map(<[u8]>::trim_ascii).collect();
-    let [media_type, .., last] = &parameters[..] else { return Err(Model::NotInBase64) };
+    let [media_type, .., last] = &parameters[..] else { return Err(Fault::NotInBase64) };
     if !last.eq_ignore_ascii_case(b"base64") {
-        return Err(Model::NotInBase64);
+        return Err(Fault::NotInBase64);
     }
-    let bytes = forgiving(&uri[comma + 1..]).ok_or(Model::Base64)?;
+    let bytes = forgiving(&uri[comma + 1..]).ok_or(Fault::Base64)?;
     let media_type = std::str::from_utf8(media_type).ok().filter(|text| {
         let halves: Vec<&str> = text.split('/').collect();
         halves.len() == 2 && halves.iter().all(|half| !half.is_empty() && half.bytes().all(is_token))

@@ -202,7 +202,8 @@ fn decoded(got: &Got) {
     }
 }
 
-fn scalar(raw: &str) -> Scalar<'_> {
+/// The value of a field, read as a scalar.
+pub fn scalar(raw: &str) -> Scalar<'_> {
     let digits = raw.strip_prefix('-').unwrap_or(raw);
     match raw.as_bytes().first() {
         Some(b'"') => {
@@ -215,7 +216,8 @@ fn scalar(raw: &str) -> Scalar<'_> {
     }
 }
 
-fn object(raw: &str) -> ObjectText<'_> {
+/// The value of a field, read as an object.
+pub fn object(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes().first() {
         Some(b'{') => ObjectText::Object(Cow::Borrowed(raw)),
         Some(b'n') => ObjectText::Absent,
@@ -224,7 +226,7 @@ fn object(raw: &str) -> ObjectText<'_> {
 }
 
 /// The fields of an item: of a name that stands once the value, of one that stands twice none of all.
-fn fields(raw: &str) -> Result<Item<'_>, NotAnItem> {
+pub fn fields(raw: &str) -> Result<Item<'_>, NotAnItem> {
     let Members(members) = serde_json::from_str(raw).map_err(|_| NotAnItem)?;
     let find = |wanted: &str| {
         let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| value.get());

@@ -4,9 +4,16 @@
 //! them. `targets.json` says which dictionaries and which of `tests/vectors` belong to a target.
 
 pub mod attachment_data;
+pub mod bucket;
 mod chunks;
 mod framing;
+pub mod import;
+mod import_model;
+pub mod intake;
 pub mod json;
+mod meaning;
+pub mod message;
+mod translation;
 pub mod xml;
 
 pub use chunks::Dice;
@@ -15,4 +22,12 @@ pub use chunks::Dice;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [("attachment_data", attachment_data::run), ("json", json::run), ("xml", xml::run)];
+pub const TARGETS: [Target; 7] = [
+    ("attachment_data", attachment_data::run),
+    ("bucket", bucket::run),
+    ("import", import::run),
+    ("intake", intake::run),
+    ("json", json::run),
+    ("message", message::run),
+    ("xml", xml::run),
+];

@@ -1,0 +1,214 @@
+//! What a request in JSON means, from a reading of the whole of it.
+
+use super::{
+    attachment_data,
+    intake::{File, Taken, secrets},
+    json::{Members, document, fields, object, scalar},
+};
+use serde_json::value::RawValue;
+use trigger_launch::{
+    launch::{items::Known, matching::Matching, root::TRIGGER_ID_MAX},
+    limits::{ATTACHMENT_NAME_LIMIT, SCALAR_LIMIT},
+    outcome::Outcome,
+    problem::Problem,
+    profiles::key::KeyHash,
+    wire::{Endpoint, Field, Format, Item, NotAnItem, ObjectText, Scalar},
+};
+
+/// Longer bodies may be over a limit that is not read here.
+const LONGEST: usize = SCALAR_LIMIT;
+
+/// Compares what was taken in with what the body means.
+pub fn compare(endpoint: Endpoint, data: &[u8], taken: &Result<Taken, Problem>) {
+    if data.len() > LONGEST {
+        return;
+    }
+    match (std::str::from_utf8(data).ok().and_then(document), taken) {
+        (None, Err(Problem::Malformed(_))) => {}
+        // Bytes other than UTF-8 in attachment data are the fault of that field.
+        (None, Err(Problem::BadField(what))) if what.contains("attach") && std::str::from_utf8(data).is_err() => {}
+        (None, taken) => panic!("{taken:?} where the body is malformed"),
+        (Some(members), taken) => match (meant(endpoint, members), taken) {
+            (Some(meant), Ok(taken)) => assert_eq!(*taken, meant),
+            (None, Err(Problem::BadField(_))) => {}
+            (meant, taken) => panic!("{taken:?} where the body means {meant:?}"),
+        },
+    }
+}
+
+/// The root, as far as it has been read.
+#[derive(Default)]
+struct Root<'a> {
+    seen: Vec<Field>,
+    token: Option<String>,
+    format: Option<Format>,
+    trigger_id: Option<u64>,
+    matching: Option<Matching>,
+    field_name: Option<String>,
+    flags: [bool; 4],
+    content: Option<String>,
+    custom_data: Option<String>,
+    items: Vec<Result<Item<'a>, NotAnItem>>,
+    single: Item<'a>,
+    files: Vec<File>,
+}
+
+/// `None`: a field is bad.
+fn meant(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Option<Taken> {
+    let mut root = Root::default();
+    for (name, value) in members {
+        let Some(field) = name.and_then(|name| Field::from_name(endpoint, name.as_bytes())) else { continue };
+        if root.seen.contains(&field) {
+            return None;
+        }
+        root.seen.push(field);
+        root.set(field, value.get())?;
+    }
+    root.taken(endpoint)
+}
+
+impl<'a> Root<'a> {
+    fn set(&mut self, field: Field, raw: &'a str) -> Option<()> {
+        let text = || match scalar(raw) {
+            Scalar::Absent => Some(None),
+            Scalar::Text(text) => Some(Some(text.into_owned())),
+            _ => None,
+        };
+        match field {
+            Field::Token => self.token = text()?.filter(|token| !token.is_empty()),
+            Field::FieldName => self.field_name = text()?,
+            Field::Format => {
+                self.format = match text()?.as_deref() {
+                    None => None,
+                    Some("json") => Some(Format::Json),
+                    Some("xml") => Some(Format::Xml),
+                    Some(_) => return None,
+                }
+            }
+            Field::Matching => {
+                let mode = |name: String| Matching::ALL.iter().find(|(_, known)| *known == name).map(|(mode, _)| *mode);
+                self.matching = match text()? {
+                    None => None,
+                    Some(name) => Some(mode(name)?),
+                }
+            }
+            Field::TriggerId => self.trigger_id = trigger_id(raw)?,
+            Field::SkipTriggers => self.flags[0] = flag(raw)?,
+            Field::Report => self.flags[1] = flag(raw)?,
+            Field::Strict => self.flags[2] = flag(raw)?,
+            Field::DryRun => self.flags[3] = flag(raw)?,
+            Field::Content => self.content = text_of_object(raw)?,
+            Field::CustomData => self.custom_data = text_of_object(raw)?,
+            Field::Data => self.items = entries(raw)?.into_iter().map(fields).collect(),
+            Field::Attach => self.files = entries(raw)?.into_iter().map(file).collect::<Option<_>>()?,
+            Field::Email => self.single.email = scalar(raw),
+            Field::Phone => self.single.phone = scalar(raw),
+            Field::ProfileId => self.single.profile_id = scalar(raw),
+            Field::FieldValue => self.single.field_value = scalar(raw),
+            Field::Provider => self.single.provider = scalar(raw),
+            Field::SubscriptionId => self.single.subscription_id = scalar(raw),
+        }
+        Some(())
+    }
+
+    fn taken(self, endpoint: Endpoint) -> Option<Taken> {
+        let matching = self.matching.unwrap_or(Matching::Email);
+        let custom = matches!(matching, Matching::Custom | Matching::CustomSub);
+        let field_name = if custom { self.field_name.filter(|name| !name.is_empty())? } else { String::new() };
+        let items = if endpoint == Endpoint::Single { vec![Ok(self.single)] } else { self.items };
+        if items.is_empty() {
+            return None;
+        }
+        let data = (0..).zip(&items).filter_map(|(place, item)| match &item.as_ref().ok()?.custom_data {
+            ObjectText::Object(text) => Some((place, text.to_string())),
+            _ => None,
+        });
+        Some(Taken {
+            token: self.token,
+            format: self.format,
+            trigger_id: self.trigger_id?,
+            matching,
+            flags: self.flags,
+            content: self.content,
+            custom_data: self.custom_data,
+            items_data: data.collect(),
+            items: items.iter().map(|item| known(item, matching, &field_name)).collect(),
+            field_name,
+            files: self.files,
+        })
+    }
+}
+
+fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &str) -> (Known, Vec<KeyHash>) {
+    let keys = |secret| match item {
+        Err(NotAnItem) => Err(Outcome::Malformed),
+        Ok(item) if item.custom_data == ObjectText::WrongType => Err(Outcome::WrongType),
+        Ok(item) => matching.keys(item, field_name, secret),
+    };
+    let searches = matching.searches().len();
+    let (mut known, mut hashes) = (Known::Invalid(Outcome::Malformed), Vec::new());
+    for secret in secrets().iter() {
+        let keys = keys(secret);
+        known = match &keys {
+            Ok([first, second]) => Known::Keys { first: first.is_some(), second: second.is_some() },
+            Err(reason) => Known::Invalid(*reason),
+        };
+        let keys = keys.unwrap_or([None, None]);
+        hashes.extend(keys.into_iter().take(searches).map(|key| key.unwrap_or(KeyHash([0; 16]))));
+    }
+    (known, hashes)
+}
+
+fn trigger_id(raw: &str) -> Option<Option<u64>> {
+    let text = match scalar(raw) {
+        Scalar::Absent => return Some(None),
+        Scalar::Integer(digits) => digits.to_owned(),
+        Scalar::Text(text) => text.trim_ascii().to_owned(),
+        _ => return None,
+    };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && (1..=TRIGGER_ID_MAX).contains(number))?;
+    Some(Some(number))
+}
+
+fn flag(raw: &str) -> Option<bool> {
+    match scalar(raw) {
+        Scalar::Absent => Some(false),
+        Scalar::Boolean(flag) => Some(flag),
+        Scalar::Text(text) => match text.trim_ascii() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn text_of_object(raw: &str) -> Option<Option<String>> {
+    match object(raw) {
+        ObjectText::Absent => Some(None),
+        ObjectText::Object(text) => Some(Some(text.into_owned())),
+        ObjectText::WrongType => None,
+    }
+}
+
+fn entries(raw: &str) -> Option<Vec<&str>> {
+    if raw == "null" {
+        return Some(Vec::new());
+    }
+    let entries: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    Some(entries.into_iter().map(RawValue::get).collect())
+}
+
+fn file(raw: &str) -> Option<File> {
+    let Members(members) = serde_json::from_str(raw).ok()?;
+    let only = |wanted: &str| {
+        let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| value.get());
+        let first = all.next()?;
+        let Scalar::Text(text) = scalar(first) else { return None };
+        all.next().is_none().then(|| text.into_owned())
+    };
+    let name = only("name").filter(|name| !name.is_empty() && name.len() <= ATTACHMENT_NAME_LIMIT)?;
+    let (bytes, content_type) = attachment_data::model(only("data")?.as_bytes()).ok()?;
+    (!name.chars().any(char::is_control)).then_some(File { name, content_type, bytes })
+}

@@ -1,0 +1,125 @@
+//! Commit messages and the other things that travel between Worker and object: decoding any bytes, and that what is sent is
+//! what arrives.
+
+use serde::{Serialize, de::DeserializeOwned};
+use trigger_launch::{
+    campaign::{
+        commands::{Command, Refusal},
+        head::Head,
+        id::LaunchId,
+        items::{Collector, ENTRY},
+        layout::{Layout, PREFIX, PROFILE_ID},
+        message::{Commit, Repeated, RunningDigest},
+        packed::{self, Packer, Runs},
+    },
+    profiles::manifest::Manifest,
+};
+
+/// The target.
+pub fn run(data: &[u8]) {
+    message(data);
+    signed(data);
+    assembled(data);
+    outcomes(data);
+    json::<Command>(data);
+    json::<Refusal>(data);
+    json::<Head>(data);
+    json::<Manifest>(data);
+    if let Some(id) = std::str::from_utf8(data).ok().and_then(LaunchId::parse) {
+        assert_eq!(id.to_string().as_bytes(), data);
+    }
+}
+
+/// A message as it is: what is read of it can be sent and read again.
+fn message(data: &[u8]) {
+    let decoded = Commit::decode(data);
+    assert_eq!(Repeated::decode(data.to_vec()).is_ok(), decoded.is_ok());
+    let Ok(commit) = decoded else { return };
+    let again = commit.encode().expect("what was decoded can be encoded");
+    assert_eq!(Commit::decode(&again).as_ref(), Ok(&commit));
+    let repeated = Repeated::decode(again).expect("the same");
+    assert_eq!(repeated.head(), &commit.head);
+    assert_eq!((repeated.recipients(), repeated.outcomes()), (commit.recipients, commit.outcomes));
+    let texts: String = commit.item_data.iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, commit.item_data.texts);
+}
+
+/// The same with a digest that is right: else no mutation would come past it.
+fn signed(data: &[u8]) {
+    let mut digest = RunningDigest::default();
+    digest.update(data);
+    message(&[data, &digest.finish()].concat());
+    if let Some(layout) = Layout::read(data) {
+        assert_eq!(layout.to_bytes(), data[..PREFIX]);
+    }
+}
+
+/// A message put together of parts: first a byte for the length of each (the last takes the rest), and, with the counts and
+/// the id made to fit, one that has to be accepted.
+fn assembled(data: &[u8]) {
+    let Some((lengths, mut rest)) = data.split_at_checked(5) else { return };
+    let mut take = |length: usize| {
+        let (part, behind) = rest.split_at(length.min(rest.len()));
+        rest = behind;
+        part
+    };
+    let [content, custom_data, outcomes, texts, head] =
+        [0, 1, 2, 3, 4].map(|part| take(8 * usize::from(lengths[part])));
+    let recipients = rest;
+    let sections = [content, custom_data, recipients, outcomes, &[], texts];
+    if let Some(layout) = Layout::of(head.len(), sections.map(<[u8]>::len)) {
+        let prefix = layout.to_bytes();
+        signed(&[&prefix[..], head, content, custom_data, recipients, outcomes, texts].concat());
+    }
+
+    let Ok(mut head) = serde_json::from_slice::<Head>(head) else { return };
+    let mut packer = Packer::default();
+    outcomes.iter().filter_map(|number| trigger_launch::outcome::Outcome::from_number(*number)).for_each(|outcome| {
+        packer.push(outcome);
+    });
+    head.counts = packer.counts();
+    head.launch_id = LaunchId::new(head.launch_id.time(), head.request_key(), 1);
+    let ids: Vec<u8> = recipients.iter().copied().chain([0; PROFILE_ID].repeat(outcomes.len())).collect();
+    let mut items = Collector::default();
+    for (recipient, text) in (0..).zip(texts.chunks(3)).take(head.counts.matched as usize) {
+        let text: String = text.iter().map(|byte| char::from(*byte)).collect();
+        items.push(recipient, &text).expect("in order");
+    }
+    assert!(items.view().index.len().is_multiple_of(ENTRY));
+    let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty());
+    let commit = Commit {
+        recipients: &ids[..PROFILE_ID * head.counts.matched as usize],
+        outcomes: &packer.finish(),
+        content: text(content),
+        custom_data: text(custom_data),
+        item_data: items.view(),
+        head,
+    };
+    match commit.encode() {
+        Ok(encoded) => assert_eq!(Commit::decode(&encoded).as_ref(), Ok(&commit), "what is sent is what arrives"),
+        Err(bad) => assert!(!commit.head.is_sound(), "{bad:?}"),
+    }
+}
+
+/// Packed outcomes: what can be counted can be gone through, and comes to the same when it is packed again.
+fn outcomes(data: &[u8]) {
+    let Ok(counts) = packed::counts(data) else { return };
+    // A run of a few bytes may stand for millions of items.
+    if counts.items() > 100_000 {
+        return;
+    }
+    let mut packer = Packer::default();
+    packed::outcomes(data).for_each(|outcome| packer.push(outcome));
+    assert_eq!(packer.counts(), counts);
+    let again = packer.finish();
+    assert!(again.len() <= data.len());
+    assert_eq!(packed::counts(&again), Ok(counts));
+    assert_eq!(Runs::new(data).map(|run| run.map_or(0, |(_, length)| u64::from(length))).sum::<u64>(), counts.items());
+}
+
+/// JSON that travels: what was read is written and read again.
+fn json<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    let Ok(read) = serde_json::from_slice::<T>(data) else { return };
+    let again = serde_json::to_vec(&read).expect("JSON");
+    assert_eq!(serde_json::from_slice::<T>(&again).expect("JSON"), read);
+}
