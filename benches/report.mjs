@@ -1,4 +1,176 @@
+// From benches/results/latest.json to docs/performance.md and its plots: no number is copied by hand.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { inRoot, say } from '../scripts/run.mjs';
+import { ratios, scaling } from './plots.mjs';
+
+const PAGE = inRoot('docs', 'performance.md');
+
 /** @param {any} results */
 export function report(results) {
-  void results;
+  const { launches, index, rate, attachments, vectors } = results.sections;
+  fill(PAGE, {
+    run: run(results),
+    metrics: metrics(results.metrics),
+    launches: launchTable(launches.cases),
+    index: indexTable(index),
+    rate: rateTable(rate),
+    attachments: attachmentTable(attachments),
+    vectors: vectorList(vectors),
+  });
+  writeFileSync(inRoot('docs', 'bench-ratios.svg'), ratios(launches.cases));
+  writeFileSync(inRoot('docs', 'bench-scaling.svg'), scaling(launches.cases));
+  say('written: docs/performance.md, docs/bench-ratios.svg, docs/bench-scaling.svg');
 }
+
+/** Puts texts between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page. @param {string} file @param {Record<string, string>} texts */
+export function fill(file, texts) {
+  let page = readFileSync(file, 'utf8');
+  for (const [name, text] of Object.entries(texts)) {
+    const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+    const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+    if (from < 0 || to < from) throw new Error(`${file} has no markers ${begin} and ${end}`);
+    page = `${page.slice(0, from + begin.length)}\n${text}\n${page.slice(to)}`;
+  }
+  writeFileSync(file, page);
+}
+
+/** A table of Markdown. @param {string[]} head @param {(string | number)[][]} rows */
+export function table(head, rows) {
+  const line = (/** @type {(string | number)[]} */ cells) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat('en');
+/** @param {number} ms */
+export const duration = (ms) => (ms >= 1000 ? `${number.format(ms / 1000)} s` : `${number.format(ms)} ms`);
+const mebibytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** @param {any} results */
+function run({ date, commit, changed, machine }) {
+  const { cpu, cores, memory, node, ...packages } = machine;
+  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
+  const source = `commit \`${commit}\`${changed ? ' with changes' : ''}`;
+  return `Run on ${date}, ${source}: ${cores} cores (${cpu}), ${memory}, Node.js ${node}, ${versions.join(', ')}.`;
+}
+
+/** @param {Record<string, import('./figures.mjs').Metric>} all */
+function metrics(all) {
+  const rows = Object.entries(all).map(([name, { value, unit, expected, holds }]) => {
+    const shown = `${number.format(value)}${unit === 'ratio' ? '' : ` ${unit}`}`;
+    return [`\`${name}\``, shown, expected, holds ? 'yes' : '**no**'];
+  });
+  return table(['figure', 'value', 'expected', 'holds'], rows);
+}
+
+/** @param {any[]} cases */
+function launchTable(cases) {
+  const rows = cases.map(({ format, kind, items, runs, median, p99 }) => {
+    const tail = items <= 10 ? `${number.format(p99.peer / p99.ours)}` : '';
+    const phases = `${median.parse} / ${median.match} / ${median.commit}`;
+    const times = [median.floor, median.peer, median.ours].map(duration);
+    return [
+      whole.format(items),
+      format.toUpperCase(),
+      kind,
+      ...times,
+      `**${number.format(median.peer / median.ours)}**`,
+      tail,
+      phases,
+      runs,
+    ];
+  });
+  const head = [
+    'items',
+    'format',
+    'profiles',
+    'floor',
+    'peer',
+    'ours',
+    'peer / ours',
+    'at p99',
+    'ours: parse / match / commit ms',
+    'runs',
+  ];
+  return table(head, rows);
+}
+
+/** @param {any} index */
+function indexTable({ cases, memory, stored }) {
+  const rows = cases.map((/** @type {any} */ { format, kind, items, runs, median, reads, keys }) => {
+    const each = `${number.format((median * 1000) / items)} µs`;
+    return [whole.format(items), format.toUpperCase(), kind, duration(median), each, reads, whole.format(keys), runs];
+  });
+  const head = ['items', 'format', 'profiles', 'time', 'time an item', 'KV operations', 'keys', 'runs'];
+  const bytes = number.format(stored.bytes / stored.recipients);
+  const note =
+    `Linear memory after all of these: ${mebibytes(memory)}. An object with one launch of ${whole.format(stored.recipients)} ` +
+    `recipients is ${whole.format(stored.bytes)} bytes, all its tables included: ${bytes} a recipient.`;
+  return `${table(head, rows)}\n\n${note}`;
+}
+
+/** @param {any} rate */
+function rateTable({ connections, seconds, cases }) {
+  const bare = (/** @type {string} */ to) =>
+    cases.find((/** @type {any} */ one) => one.who === 'bare' && one.to === to).perSecond;
+  const rows = cases.map((/** @type {any} */ { who, to, perSecond, p50, p99, runs }) => {
+    const share = number.format(perSecond / bare(to));
+    return [
+      to === 'one' ? 'one campaign' : 'many campaigns',
+      NAMES[who] ?? who,
+      whole.format(Math.round(perSecond)),
+      share,
+      duration(p50),
+      duration(p99),
+      runs,
+    ];
+  });
+  const head = [
+    `${connections} connections to`,
+    'Worker',
+    'a second',
+    'of the bare insert',
+    'median',
+    'p99',
+    `runs of ${seconds} s`,
+  ];
+  return table(head, rows);
+}
+
+/** @type {Record<string, string>} */
+const NAMES = { bare: 'bare insert', peer: 'peer', ours: 'ours' };
+
+/** @param {any} attachments */
+function attachmentTable({ cases, memory }) {
+  const rows = cases.map((/** @type {any} */ { files, median, own, runs }) => [
+    files,
+    ...[median.floor, median.ours, median.bucket, median.peer].map(duration),
+    number.format(own / median.floor),
+    number.format(median.peer / median.ours),
+    runs,
+  ]);
+  const head = [
+    'attachments',
+    'floor',
+    'ours',
+    "bucket's own",
+    '`request.json()`',
+    '(ours − bucket) / floor',
+    '`request.json()` / ours',
+    'runs',
+  ];
+  const note = `Linear memory: ${mebibytes(memory.one)} after one at a time, ${mebibytes(memory.several)} after ${memory.atOnce} at once.`;
+  return `${table(head, rows)}\n\n${note}`;
+}
+
+/** @param {any} vectors */
+function vectorList({ passed, notAttempted }) {
+  const not = Object.entries(notAttempted).map(([name, why]) => `It does not attempt \`${name}\`: ${why}.`);
+  return [
+    `It passes, in both formats: ${passed.map((/** @type {string} */ name) => `\`${name}\``).join(', ')}.`,
+    ...not,
+  ].join('\n');
+}
+
+export { number, whole };
