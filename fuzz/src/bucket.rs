@@ -97,8 +97,13 @@ fn search(found: Result<Found, Corrupt>, entries: &[Raw], wanted: u128) {
     let sound = numbers.iter().all(Option::is_some) && numbers.is_sorted_by(|one, other| one < other);
     match found {
         found if sound => assert_eq!(found, all.next().unwrap_or(Ok(Found::NotFound))),
-        // A damaged bucket may be taken for one without the key, but nothing is found that is not there.
-        Ok(Found::NotFound) | Err(Corrupt) => {}
+        // A damaged bucket may be taken for one without the key where two neighbours leave no room for it.
+        Ok(Found::NotFound) => {
+            let below = |at: usize| at == 0 || numbers[at - 1].is_some_and(|number| number < wanted);
+            let above = |at: usize| numbers.get(at).is_none_or(|next| next.is_some_and(|number| number > wanted));
+            assert!((0..=numbers.len()).any(|at| below(at) && above(at)), "not found, and there is no gap for it");
+        }
+        Err(Corrupt) => {}
         found => assert!(all.any(|said| said == found), "{found:?} is not there"),
     }
 }

@@ -8,7 +8,7 @@ use trigger_launch::{
         head::Head,
         id::LaunchId,
         items::{Collector, ENTRY},
-        layout::{Layout, PREFIX, PROFILE_ID},
+        layout::{HEAD_LIMIT, Layout, MESSAGE_LIMIT, PREFIX, PROFILE_ID},
         message::{Commit, Repeated, RunningDigest},
         packed::{self, Packer, Runs},
     },
@@ -40,8 +40,10 @@ fn message(data: &[u8]) {
     let repeated = Repeated::decode(again).expect("the same");
     assert_eq!(repeated.head(), &commit.head);
     assert_eq!((repeated.recipients(), repeated.outcomes()), (commit.recipients, commit.outcomes));
-    let texts: String = commit.item_data.iter().map(|(_, text)| text).collect();
-    assert_eq!(texts, commit.item_data.texts);
+    let items: Vec<_> = commit.item_data.iter().collect();
+    assert!(items.is_sorted_by(|one, other| one.0 < other.0) && items.iter().all(|(_, text)| !text.is_empty()));
+    assert!(items.last().is_none_or(|(recipient, _)| u64::from(*recipient) < commit.head.counts.matched));
+    assert_eq!(items.into_iter().map(|(_, text)| text).collect::<String>(), commit.item_data.texts);
 }
 
 /// The same with a digest that is right: else no mutation would come past it.
@@ -51,6 +53,7 @@ fn signed(data: &[u8]) {
     message(&[data, &digest.finish()].concat());
     if let Some(layout) = Layout::read(data) {
         assert_eq!(layout.to_bytes(), data[..PREFIX]);
+        assert!(layout.head() <= HEAD_LIMIT as u64 && layout.message() <= MESSAGE_LIMIT, "within the limits");
     }
 }
 
@@ -114,7 +117,11 @@ fn outcomes(data: &[u8]) {
     let again = packer.finish();
     assert!(again.len() <= data.len());
     assert_eq!(packed::counts(&again), Ok(counts));
-    assert_eq!(Runs::new(data).map(|run| run.map_or(0, |(_, length)| u64::from(length))).sum::<u64>(), counts.items());
+    let runs: Vec<_> = Runs::new(data).map(|run| run.expect("counted")).collect();
+    assert_eq!(runs.iter().map(|(_, length)| u64::from(*length)).sum::<u64>(), counts.items());
+    if runs.is_sorted_by(|one, next| one.0 != next.0) {
+        assert_eq!(again, data, "there is one way to write it");
+    }
 }
 
 /// JSON that travels: what was read is written and read again.

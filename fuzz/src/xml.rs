@@ -8,7 +8,10 @@ use super::{
     json::kept,
 };
 use roxmltree::{Document, Node};
-use trigger_launch::wire::{Endpoint, Field, FrameError, Scalar, xml};
+use trigger_launch::{
+    limits::DEPTH_LIMIT,
+    wire::{Endpoint, Field, FrameError, Scalar, xml},
+};
 
 /// The target.
 pub fn run(data: &[u8]) {
@@ -52,10 +55,13 @@ fn compare(endpoint: Endpoint, body: &str, outcome: &Outcome) {
             let declaration = text.trim_start_matches('\u{FEFF}').starts_with("<?xml") && *at < 60;
             let known = declaration
                 || what.contains("'?>' in a processing instruction")
-                || (what.contains("deeper than 64") && depth(root) > 64);
+                || (what.contains("deeper than 64") && depth(root) > DEPTH_LIMIT);
             assert!(known, "refused: {what} at {at}");
         }
-        Ok(()) => assert_eq!(in_lines(&outcome.got), in_lines(&pieces(endpoint, root, &text))),
+        Ok(()) => {
+            assert!(depth(root) <= DEPTH_LIMIT, "accepted, and too deep");
+            assert_eq!(in_lines(&outcome.got), in_lines(&pieces(endpoint, root, &text)));
+        }
     }
 }
 
