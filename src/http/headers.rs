@@ -50,17 +50,29 @@ pub fn accepted_format(accept: Option<&str>) -> Format {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         let quality = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
-        let quality = quality.map_or(Some(1.0), |text| text.trim().parse::<f32>().ok()).unwrap_or(0.0);
+        let quality = quality.map_or(1000, weight);
         let known = match essence.as_str() {
             "application/json" => &mut json,
             "application/xml" | "text/xml" => &mut xml,
             "*/*" | "application/*" => &mut any,
             _ => continue,
         };
-        *known = Some(known.unwrap_or(0.0_f32).max(quality));
+        *known = Some(known.unwrap_or(0).max(quality));
     }
-    let json = json.or(any).unwrap_or(0.0);
-    if xml.or(any).unwrap_or(0.0) > json { Format::Xml } else { Format::Json }
+    let json = json.or(any).unwrap_or(0);
+    if xml.or(any).unwrap_or(0) > json { Format::Xml } else { Format::Json }
+}
+
+/// A weight (RFC 9110, §12.4.2) in thousandths; nothing for what is none.
+fn weight(text: &str) -> u32 {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = fraction.chars().chain(std::iter::repeat('0')).take(3);
+    let thousandths = digits.map(|digit| digit.to_digit(10)).try_fold(0, |sum, digit| Some(sum * 10 + digit?));
+    match (whole, thousandths) {
+        ("1", Some(_)) => 1000,
+        ("0", Some(thousandths)) => thousandths,
+        _ => 0,
+    }
 }
 
 /// The caller's id of its request: `Request-ID` or `Idempotency-Key`, or `X-Request-ID` where both are absent.
@@ -136,6 +148,11 @@ mod tests {
         for accept in [None, Some("*/*"), Some("text/html"), Some("application/json"), Some("application/xml;q=0, */*")]
         {
             assert_eq!(accepted_format(accept), Format::Json, "{accept:?}");
+        }
+        for (text, thousandths) in
+            [("1", 1000), ("1.000", 1000), ("0.8", 800), ("0.125", 125), ("0", 0), ("", 0), ("1.x", 0)]
+        {
+            assert_eq!(weight(text), thousandths, "{text}");
         }
         for accept in ["application/xml", "text/xml, */*;q=0.1", "application/json;q=0.5, application/xml;q=0.9"] {
             assert_eq!(accepted_format(Some(accept)), Format::Xml, "{accept}");

@@ -2,8 +2,9 @@
 
 use std::{cell::OnceCell, rc::Rc};
 
-use worker::{AnalyticsEngineDataset, Env, KvStore, ObjectNamespace, RateLimiter, Result};
+use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 
+use super::kv::Namespace;
 use crate::{
     limits::{self, Limits},
     memory::Budget,
@@ -16,13 +17,13 @@ pub fn campaigns(env: &Env) -> Result<ObjectNamespace> {
 }
 
 /// The index of profiles.
-pub fn profiles(env: &Env) -> Result<KvStore> {
-    env.kv(crate::profiles::BINDING)
+pub fn profiles(env: &Env) -> Result<Namespace> {
+    Namespace::bound(env, crate::profiles::BINDING)
 }
 
 /// Tokens, and what KV knows of campaigns.
-pub fn access(env: &Env) -> Result<KvStore> {
-    env.kv(crate::access::BINDING)
+pub fn access(env: &Env) -> Result<Namespace> {
+    Namespace::bound(env, crate::access::BINDING)
 }
 
 /// Bytes of attachments: an R2 bucket.

@@ -108,8 +108,7 @@ impl Attachments {
 }
 
 fn failed(error: &JsValue) -> StoreError {
-    let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    StoreError(message.unwrap_or_else(|| "the bucket failed".to_owned()))
+    StoreError(super::thrown(error).unwrap_or_else(|| "the bucket failed".to_owned()))
 }
 
 fn text(object: &JsValue, name: &str) -> Result<String, StoreError> {

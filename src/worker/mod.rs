@@ -6,6 +6,7 @@ mod bucket;
 pub mod campaigns;
 mod download;
 mod entry;
+mod kv;
 mod log;
 mod object;
 mod operate;
@@ -15,6 +16,7 @@ mod respond;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
+use wasm_bindgen::JsCast as _;
 use worker::{Context, Env, Error, Request, Response, Result, event};
 
 /// Every request runs under `waitUntil`: where the caller goes away, the platform drops what waits for an answer
@@ -29,4 +31,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         let _ = answer.send(entry::handle(request, &env, &within).await);
     });
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
+}
+
+/// What the runtime has thrown, in words.
+fn thrown(error: &wasm_bindgen::JsValue) -> Option<String> {
+    error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()))
 }

@@ -22,6 +22,7 @@ use crate::{
         ports::{Body, BodyError, Ports},
         receive,
     },
+    limits::KV_CACHE_SECONDS,
     problem::Problem,
 };
 
@@ -151,14 +152,13 @@ async fn remember(env: &Env, campaign: &Campaign) -> Result<(), Problem> {
     let record = CampaignRecord { id: campaign.id, name: campaign.name.clone(), database: campaign.database };
     let key = campaign_key(campaign.id);
     let access = bindings::access(env).map_err(internal)?;
-    if access.get(&key).json::<CampaignRecord>().await.ok().flatten().as_ref() == Some(&record) {
+    if access.json::<CampaignRecord>(&key, KV_CACHE_SECONDS).await.ok().flatten().as_ref() == Some(&record) {
         return Ok(());
     }
     let text = serde_json::to_string(&record).map_err(|_| Problem::Internal)?;
-    let failed =
-        |_| Problem::Unavailable("the campaign is defined, but not listed yet: send the same PUT again".into());
-    let put = access.put(&key, text).and_then(|put| put.metadata(&record)).map_err(failed)?;
-    put.execute().await.map_err(failed)
+    access.put(&key, &text, &record).await.map_err(|_| {
+        Problem::Unavailable("the campaign is defined, but not listed yet: send the same PUT again".into())
+    })
 }
 
 fn campaign_response(campaign: &Campaign, head: &Head) -> Result<Response, Problem> {
@@ -181,16 +181,8 @@ async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, P
     let mut found: Vec<CampaignRecord> = Vec::new();
     let mut cursor: Option<String> = None;
     let more = 'pages: loop {
-        let list = access.list().prefix(CAMPAIGN_PREFIX.to_owned());
-        let list = match cursor.take() {
-            Some(cursor) => list.cursor(cursor),
-            None => list,
-        };
-        let page =
-            list.execute().await.map_err(|error| unreadable(crate::profiles::lookup::StoreError(error.to_string())))?;
-        for key in page.keys {
-            let record = key.metadata.and_then(|metadata| serde_json::from_value::<CampaignRecord>(metadata).ok());
-            let Some(record) = record else { continue };
+        let page = access.list::<CampaignRecord>(CAMPAIGN_PREFIX, cursor.take()).await.map_err(unreadable)?;
+        for record in page.metadata {
             if after.is_some_and(|after| record.id <= after) || !token.allows_database(record.database) {
                 continue;
             }
@@ -199,9 +191,9 @@ async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, P
             }
             found.push(record);
         }
-        match page.cursor {
-            Some(next) if !page.list_complete => cursor = Some(next),
-            _ => break false,
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break false;
         }
     };
     let next = found.last().map(|record| record.id).filter(|_| more);

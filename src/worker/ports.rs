@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use worker::{Delay, Env, KvStore, RateLimiter};
+use worker::{Delay, Env, RateLimiter};
 
 use super::{
     bindings::{self, Config},
     bucket::Attachments,
     campaigns::Campaigns,
+    kv::Namespace,
 };
 use crate::{
     access::{CampaignRecord, TokenRecord, campaign_key},
@@ -23,8 +24,8 @@ use crate::{
 
 /// What one request asks.
 pub struct RequestPorts {
-    profiles: KvStore,
-    access: KvStore,
+    profiles: Namespace,
+    access: Namespace,
     campaigns: Campaigns,
     attachments: Attachments,
     /// `None`: rate limiting is off.
@@ -62,15 +63,9 @@ impl RequestPorts {
     }
 }
 
-fn store_error(error: worker::KvError) -> StoreError {
-    StoreError(error.to_string())
-}
-
 impl BucketStore for RequestPorts {
     async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        let read = self.profiles.get_bulk(keys).cache_ttl(BUCKET_CACHE_SECONDS).text().await;
-        let mut values = read.map_err(store_error)?;
-        Ok(keys.iter().map(|key| values.remove(key).flatten()).collect())
+        self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 }
 
@@ -86,7 +81,7 @@ impl Ports for RequestPorts {
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
-        self.access.get(key).cache_ttl(KV_CACHE_SECONDS).json().await.map_err(store_error)
+        self.access.json(key, KV_CACHE_SECONDS).await
     }
 
     async fn allow_token(&self, name: &str) -> bool {
@@ -98,13 +93,12 @@ impl Ports for RequestPorts {
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
-        let read = self.access.get(&campaign_key(trigger_id)).cache_ttl(KV_CACHE_SECONDS).json::<CampaignRecord>();
-        Ok(read.await.map_err(store_error)?.map(|campaign| campaign.database))
+        let campaign = self.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
+        Ok(campaign.map(|campaign| campaign.database))
     }
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
-        let read = self.profiles.get(&manifest_key(database)).cache_ttl(KV_CACHE_SECONDS).text();
-        read.await.map_err(store_error)
+        self.profiles.text(&manifest_key(database), KV_CACHE_SECONDS).await
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {

@@ -1,0 +1,109 @@
+//! The runtime's KV namespaces. The crate's own client makes maps of JSON values of what it reads, which costs more than
+//! the reading, and brings its decoder of them along.
+
+use js_sys::{Array, JSON, JsString, Map, Object, Reflect};
+use serde::{Serialize, de::DeserializeOwned};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+
+use super::thrown;
+use crate::profiles::lookup::StoreError;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's `KVNamespace`.
+    #[derive(Debug, Clone)]
+    type KvNamespace;
+    #[wasm_bindgen(method, catch)]
+    async fn get(this: &KvNamespace, keys: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn put(this: &KvNamespace, key: &str, value: &str, options: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    async fn list(this: &KvNamespace, options: &Object) -> Result<JsValue, JsValue>;
+}
+
+/// A namespace that is bound.
+#[derive(Debug, Clone)]
+pub struct Namespace(KvNamespace);
+
+/// Some of the keys of a namespace.
+pub struct Listed<T> {
+    /// The metadata of each key that has metadata of this kind.
+    pub metadata: Vec<T>,
+    /// Where to go on; `None`: that was all.
+    pub cursor: Option<String>,
+}
+
+impl Namespace {
+    /// The namespace bound under `name`.
+    pub fn bound(env: &worker::Env, name: &str) -> worker::Result<Self> {
+        let namespace = Reflect::get(env, &name.into())?;
+        if namespace.is_undefined() {
+            return Err(worker::Error::BindingError(name.to_owned()));
+        }
+        Ok(Self(namespace.unchecked_into()))
+    }
+
+    /// The text under a key, which a location may serve from its cache for so many seconds.
+    pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, StoreError> {
+        let value = self.0.get(&key.into(), &reading(cache_seconds)?).await.map_err(failed)?;
+        Ok(value.as_string())
+    }
+
+    /// The same, as JSON.
+    pub async fn json<T: DeserializeOwned>(&self, key: &str, cache_seconds: u64) -> Result<Option<T>, StoreError> {
+        let text = self.text(key, cache_seconds).await?;
+        let bad = |error: serde_json::Error| StoreError(format!("{key}: {error}"));
+        text.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
+    }
+
+    /// The texts under at most 100 keys, in their order.
+    pub async fn texts(&self, keys: &[String], cache_seconds: u64) -> Result<Vec<Option<String>>, StoreError> {
+        let asked: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let list: Array = asked.iter().collect();
+        let values = self.0.get(&list, &reading(cache_seconds)?).await.map_err(failed)?;
+        let values: Map = values.dyn_into().map_err(|_| StoreError("KV answered with no map".to_owned()))?;
+        Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(String::from)).collect())
+    }
+
+    /// Writes a value, and with it metadata that [`Namespace::list`] reads.
+    pub async fn put(&self, key: &str, value: &str, metadata: &impl Serialize) -> Result<(), StoreError> {
+        let metadata = serde_json::to_string(metadata).map_err(|error| StoreError(error.to_string()))?;
+        let options = options(&[("metadata", JSON::parse(&metadata).map_err(failed)?)])?;
+        self.0.put(key, value, &options).await.map(drop).map_err(failed)
+    }
+
+    /// The metadata of the keys that begin with `prefix`, in their order, from `cursor` on.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        cursor: Option<String>,
+    ) -> Result<Listed<T>, StoreError> {
+        let cursor = cursor.map_or(JsValue::UNDEFINED, JsValue::from);
+        let page = self.0.list(&options(&[("prefix", prefix.into()), ("cursor", cursor)])?).await.map_err(failed)?;
+        let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).map_err(failed);
+        let mut metadata = Vec::new();
+        for key in Array::from(&field(&page, "keys")?).iter() {
+            let text = JSON::stringify(&field(&key, "metadata")?).ok().and_then(|text| text.as_string());
+            metadata.extend(text.and_then(|text| serde_json::from_str(&text).ok()));
+        }
+        let complete = field(&page, "list_complete")?.is_truthy();
+        Ok(Listed { metadata, cursor: field(&page, "cursor")?.as_string().filter(|_| !complete) })
+    }
+}
+
+fn reading(cache_seconds: u64) -> Result<Object, StoreError> {
+    // Far below 2^53.
+    options(&[("type", "text".into()), ("cacheTtl", (cache_seconds as f64).into())])
+}
+
+fn options(fields: &[(&str, JsValue)]) -> Result<Object, StoreError> {
+    let options = Object::new();
+    for (name, value) in fields {
+        Reflect::set(&options, &(*name).into(), value).map_err(failed)?;
+    }
+    Ok(options)
+}
+
+fn failed(error: JsValue) -> StoreError {
+    StoreError(thrown(&error).unwrap_or_else(|| "KV failed".to_owned()))
+}
