@@ -1,11 +1,17 @@
 //! What the operator is told of a request: one structured line, and one data point where a dataset is bound. What it came
 //! to, and no value of it.
 
-use serde_json::json;
+use serde::Serialize;
 use worker::{AnalyticsEngineDataPointBuilder, Env, console_error, console_log};
 
 use super::bindings;
-use crate::{launch::Settled, outcome::Counts, problem::Problem, profiles::lookup::Statistics, wire::Format};
+use crate::{
+    launch::{Settled, reply::Launched},
+    outcome::Counts,
+    problem::Problem,
+    profiles::lookup::Statistics,
+    wire::Format,
+};
 
 /// What is known of every request.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +24,53 @@ pub struct Told<'a> {
     pub total: u64,
 }
 
+/// One line. What is absent says nothing of the request.
+#[derive(Default, Serialize)]
+struct Line<'a> {
+    request_id: &'a str,
+    status: u16,
+    total_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parse_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    match_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wasm_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launch_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmatched: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kv_reads: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kv_keys: Option<u64>,
+}
+
+fn line(line: &Line<'_>) {
+    console_log!("{}", serde_json::to_string(line).unwrap_or_default());
+}
+
 /// The route of a request that names none.
 pub const NOWHERE: &str = "nowhere";
 
 /// Tells of a request that came to no launch and to no attempt at one.
 pub fn other(env: &Env, told: Told<'_>, status: u16, refused: Option<&Problem>, format: Format) {
     let Told { route, request_id, total } = told;
-    console_log!("{}", json!({ "request_id": request_id, "status": status, "total_ms": total }));
+    line(&Line { request_id, status, total_ms: total, ..Line::default() });
     let outcome = refused.map_or("answered", Problem::text);
     point(env, [route, &status.to_string(), format.name(), outcome], &[total]);
 }
@@ -34,45 +80,35 @@ pub fn request(env: &Env, told: Told<'_>, settled: &Settled) {
     let Told { route, total, .. } = told;
     let timings = settled.timings;
     let linear = memory();
-    let mut line = json!({
-        "request_id": settled.request_id,
-        "bytes": settled.read,
-        "parse_ms": timings.parse,
-        "match_ms": timings.r#match,
-        "commit_ms": timings.commit,
-        "total_ms": total,
-        "wasm_bytes": linear,
-    });
-    let (more, status, outcome, counts, lookups) = match &settled.result {
-        Ok(launched) => {
-            let (counts, lookups) = (launched.counts, launched.lookups());
-            let more = json!({
-                "status": 200,
-                "launch_id": launched.launch_id.map(|id| id.to_string()),
-                "repeated": launched.repeated,
-                "matched": counts.matched,
-                "unmatched": counts.unmatched,
-                "invalid": counts.invalid,
-                "duplicates": counts.duplicates,
-                "kv_reads": lookups.reads,
-                "kv_keys": lookups.keys,
-            });
-            let outcome = match launched.launch_id {
-                None => "dry run",
-                Some(_) if launched.repeated => "repeated",
-                Some(_) => "launched",
-            };
-            (more, 200, outcome, counts, lookups)
-        }
-        Err(problem) => {
-            let more = json!({ "status": problem.status(), "error": problem.text() });
-            (more, problem.status(), problem.text(), Counts::default(), Statistics::default())
-        }
+    let (status, outcome) = match &settled.result {
+        Ok(launched) if launched.launch_id.is_none() => (200, "dry run"),
+        Ok(launched) if launched.repeated => (200, "repeated"),
+        Ok(_) => (200, "launched"),
+        Err(problem) => (problem.status(), problem.text()),
     };
-    if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
-        line.extend(more.clone());
-    }
-    console_log!("{line}");
+    let launched = settled.result.as_ref().ok();
+    let counts = launched.map_or_else(Counts::default, |launched| launched.counts);
+    let lookups = launched.map_or_else(Statistics::default, Launched::lookups);
+    let told = |count: u64| launched.map(|_| count);
+    line(&Line {
+        request_id: &settled.request_id,
+        status,
+        total_ms: total,
+        error: settled.result.as_ref().err().map(Problem::text),
+        bytes: Some(settled.read),
+        parse_ms: Some(timings.parse),
+        match_ms: Some(timings.r#match),
+        commit_ms: Some(timings.commit),
+        wasm_bytes: Some(linear),
+        launch_id: launched.and_then(|launched| launched.launch_id).map(|id| id.to_string()),
+        repeated: launched.map(|launched| launched.repeated),
+        matched: told(counts.matched),
+        unmatched: told(counts.unmatched),
+        invalid: told(counts.invalid),
+        duplicates: told(counts.duplicates),
+        kv_reads: told(lookups.reads as u64),
+        kv_keys: told(lookups.keys as u64),
+    });
     let doubles = [
         total,
         settled.read,
@@ -85,7 +121,7 @@ pub fn request(env: &Env, told: Told<'_>, settled: &Settled) {
         counts.duplicates,
         lookups.reads as u64,
         lookups.keys as u64,
-        linear as u64,
+        linear,
     ];
     point(env, [route, &status.to_string(), settled.format.name(), outcome], &doubles);
 }
@@ -103,8 +139,8 @@ fn point(env: &Env, blobs: [&str; 4], doubles: &[u64]) {
     }
 }
 
-/// The isolate's linear memory. It never shrinks: this is the most that requests have needed so far.
-fn memory() -> usize {
-    const PAGE: usize = 64 * 1024;
-    core::arch::wasm32::memory_size::<0>() * PAGE
+/// The isolate's linear memory, in bytes. It never shrinks: this is the most that requests have needed so far.
+fn memory() -> u64 {
+    const PAGE: u64 = 64 * 1024;
+    core::arch::wasm32::memory_size::<0>() as u64 * PAGE
 }
