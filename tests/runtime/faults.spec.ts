@@ -43,8 +43,12 @@ describe('a body that stops coming', () => {
       });
     });
     const head = `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`;
-    socket.write(`${head}{"token":"${TOKEN.all}",`);
-    expect((await launch(worker, one)).status).toBe(200);
+    socket.write(head);
+    // A byte at a time, and then nothing more: meanwhile others are served.
+    for (const byte of `{"token":"${TOKEN.all}",`) {
+      socket.write(byte);
+      expect((await launch(worker, one)).status).toBe(200);
+    }
     expect(await answer).toMatch(/ 408 [^]*Request timeout/);
     socket.destroy();
   });
