@@ -4,10 +4,19 @@ import http from 'node:http';
 
 /** @typedef {{ ms: number, status: number, headers: http.IncomingHttpHeaders, length: number, text: () => string }} Answer */
 
-export class Client {
-  /** @param {URL} url @param {number} [connections] */
-  constructor(url, connections = 1) {
+/** Where a Worker listens, and headers that all requests to it need. */
+export class Origin {
+  /** @param {URL} url @param {Record<string, string>} headers */
+  constructor(url, headers) {
     this.url = url;
+    this.headers = headers;
+  }
+}
+
+export class Client {
+  /** @param {Origin} origin @param {number} [connections] */
+  constructor(origin, connections = 1) {
+    this.origin = origin;
     this.agent = new http.Agent({ keepAlive: true, maxSockets: connections, noDelay: true });
   }
 
@@ -18,23 +27,32 @@ export class Client {
   send(path, body, headers = {}, method = 'POST') {
     return new Promise((resolve, reject) => {
       const start = performance.now();
-      const own = { 'Content-Length': body.length, ...headers };
-      const request = http.request(new URL(path, this.url), { method, agent: this.agent, headers: own }, (response) => {
-        /** @type {Buffer[]} */
-        const pieces = [];
-        let length = 0;
-        response.on('data', (piece) => {
-          pieces.push(piece);
-          length += piece.length;
-        });
-        response.on('error', reject);
-        response.on('end', () => {
-          const ms = performance.now() - start;
-          const text = () => Buffer.concat(pieces).toString();
-          resolve({ ms, status: response.statusCode ?? 0, headers: response.headers, length, text });
-        });
+      const own = { ...this.origin.headers, 'Content-Length': body.length, ...headers };
+      const request = http.request(
+        new URL(path, this.origin.url),
+        { method, agent: this.agent, headers: own },
+        (response) => {
+          /** @type {Buffer[]} */
+          const pieces = [];
+          let length = 0;
+          response.on('data', (piece) => {
+            pieces.push(piece);
+            length += piece.length;
+          });
+          response.on('error', reject);
+          response.on('end', () => {
+            const ms = performance.now() - start;
+            const text = () => Buffer.concat(pieces).toString();
+            resolve({ ms, status: response.statusCode ?? 0, headers: response.headers, length, text });
+          });
+        },
+      );
+      request.on('error', (error) => {
+        // The other side closes connections that were idle, now and then just when they are used again.
+        const closed = 'code' in error && error.code === 'ECONNRESET' && request.reusedSocket;
+        if (closed) this.send(path, body, headers, method).then(resolve, reject);
+        else reject(error);
       });
-      request.on('error', reject);
       request.end(body);
     });
   }

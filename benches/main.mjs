@@ -41,7 +41,7 @@ async function main() {
   if (values.report) return report(JSON.parse(readFileSync(LATEST, 'utf8')));
   const names = /** @type {(keyof typeof SECTIONS)[]} */ (values.only ?? Object.keys(SECTIONS));
   for (const name of names) if (!(name in SECTIONS)) throw new Failure(`no section ${name}\n${USAGE}`);
-  const finished = new Finished(values.quick, values.resume);
+  const finished = new Finished(values.quick, values.resume, !values.only);
   for (const name of names) {
     if (finished.sections[name]) continue;
     say(`== ${name}`);
@@ -71,13 +71,14 @@ class Finished {
   sections = {};
   #file = path.join(FOLDER, 'unfinished.json');
 
-  /** @param {boolean} quick @param {boolean} resume */
-  constructor(quick, resume) {
+  /** @param {boolean} quick @param {boolean} resume @param {boolean} all whether all sections are to be run: only then there is something to resume */
+  constructor(quick, resume, all) {
+    this.all = all;
     const worker = createHash('sha256')
       .update(readFileSync(inRoot('build', 'index_bg.wasm')))
       .digest('hex');
     this.of = `${worker} ${quick}`;
-    if (!resume || !existsSync(this.#file)) return;
+    if (!resume || !all || !existsSync(this.#file)) return;
     const before = JSON.parse(readFileSync(this.#file, 'utf8'));
     if (before.of === this.of) this.sections = before.sections;
   }
@@ -85,12 +86,13 @@ class Finished {
   /** @param {string} name @param {unknown} result */
   add(name, result) {
     this.sections[name] = result;
+    if (!this.all) return;
     mkdirSync(FOLDER, { recursive: true });
     writeFileSync(this.#file, JSON.stringify({ of: this.of, sections: this.sections }));
   }
 
   remove() {
-    rmSync(this.#file, { force: true });
+    if (this.all) rmSync(this.#file, { force: true });
   }
 }
 

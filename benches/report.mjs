@@ -48,11 +48,12 @@ export const duration = (ms) => (ms >= 1000 ? `${number.format(ms / 1000)} s` : 
 const mebibytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** @param {any} results */
-function run({ date, commit, changed, machine }) {
+function run({ date, commit, changed, machine, quick }) {
   const { cpu, cores, memory, node, ...packages } = machine;
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   const source = `commit \`${commit}\`${changed ? ' with changes' : ''}`;
-  return `Run on ${date}, ${source}: ${cores} cores (${cpu}), ${memory}, Node.js ${node}, ${versions.join(', ')}.`;
+  const kind = quick ? 'A quick run, of few repetitions,' : 'Run';
+  return `${kind} on ${date}, ${source}: ${cores} cores (${cpu}), ${memory}, Node.js ${node}, ${versions.join(', ')}.`;
 }
 
 /** @param {Record<string, import('./figures.mjs').Metric>} all */

@@ -1,10 +1,12 @@
-// The Workers, each in a local runtime of its own, started alike. wrangler's test harness would do but for one thing: it
-// forgets its storage when it ends, and seeding it takes longer than measuring. This is what the harness itself starts.
+// The Workers, each in a local runtime of its own, started alike. wrangler's test harness would do but for two things: it
+// forgets its storage when it ends, and seeding it takes longer than measuring; and it puts a proxy, a runtime of its own, in
+// front of the Worker, which in a small request is most of the time. This starts what the harness itself starts, and
+// speaks to the Worker's runtime directly.
 
 import { rmSync } from 'node:fs';
-import { unstable_startWorker as startWorker } from 'wrangler';
+import { unstable_DevEnv as DevEnv } from 'wrangler';
 import { childEnv, inRoot } from '../scripts/run.mjs';
-import { Client } from './client.mjs';
+import { Client, Origin } from './client.mjs';
 import { CAMPAIGNS, clear, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
 
 Object.assign(process.env, childEnv());
@@ -17,6 +19,8 @@ export const SINGLE = `${TRIGGERS}/start`;
 export const BEARER = { Authorization: `Bearer ${TOKEN}` };
 
 /** What the Worker logs of a launch. @typedef {{ request_id: string, wasm_bytes: number, parse_ms: number, match_ms: number, commit_ms: number, kv_reads: number, kv_keys: number }} LogLine */
+
+/** Where a runtime listens, and the headers by which it knows its proxy. @typedef {{ userWorkerUrl: { hostname: string, port: string }, headers: Record<string, string> }} ProxyData */
 
 /** The lines of a Worker's log, for those who wait for one. */
 class LogLines {
@@ -48,7 +52,14 @@ export class Worker {
     clear(stateOf(name));
     const lines = new LogLines();
     const bindings = Object.entries(variables).map(([key, value]) => [key, { type: 'plain_text', value }]);
-    const server = await startWorker({
+    const devEnv = new DevEnv();
+    /** @type {Promise<{ proxyData: ProxyData }>} */
+    const loaded = new Promise((resolve, reject) => {
+      devEnv.once('reloadComplete', resolve);
+      devEnv.once('error', reject);
+      devEnv.once('buildFailed', reject);
+    });
+    const server = await devEnv.startWorker({
       config: inRoot(config),
       bindings: Object.fromEntries(bindings),
       dev: {
@@ -60,18 +71,20 @@ export class Worker {
         structuredLogsHandler: (/** @type {{ message: string }} */ { message }) => lines.heard(message),
       },
     });
+    const { userWorkerUrl, headers } = (await loaded).proxyData;
     await server.ready;
-    return new Worker(server, await server.url, lines);
+    const url = new URL(`http://${userWorkerUrl.hostname}:${userWorkerUrl.port}`);
+    return new Worker(server, new Origin(url, headers), lines);
   }
 
   #requests = 0;
 
-  /** @param {Awaited<ReturnType<typeof startWorker>>} server @param {URL} url @param {LogLines} lines */
-  constructor(server, url, lines) {
+  /** @param {{ dispose: () => Promise<void> }} server @param {Origin} origin @param {LogLines} lines */
+  constructor(server, origin, lines) {
     this.server = server;
-    this.url = url;
+    this.origin = origin;
     this.lines = lines;
-    this.client = new Client(url);
+    this.client = new Client(origin);
   }
 
   /** Headers for a launch of which the log line is wanted. */

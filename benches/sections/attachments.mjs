@@ -57,7 +57,7 @@ export async function attachments({ quick, say }) {
   }
   const one = memory;
   const body = cases[0]?.body ?? Buffer.alloc(0);
-  const client = new Client(ours.url, AT_ONCE);
+  const client = new Client(ours.origin, AT_ONCE);
   await Promise.all(Array.from({ length: AT_ONCE }, () => client.must(BATCH, body, { ...BEARER, ...JSON_TYPE })));
   client.close();
   await launch(Buffer.from(`{"trigger_id":${CAMPAIGN.small},"data":[{"email":"${address(0)}"}]}`));

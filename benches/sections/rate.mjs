@@ -19,15 +19,14 @@ export async function rate({ quick, say }) {
   const launch = () => SINGLE;
   const row = (/** @type {number} */ campaign) => `/rows/${campaign}`;
   const variants = [
-    { who: 'bare', to: 'one', url: reference.url, path: row, campaign: one },
-    { who: 'peer', to: 'one', url: peer.url, path: launch, campaign: one },
-    { who: 'ours', to: 'one', url: ours.url, path: launch, campaign: one },
-    { who: 'bare', to: 'many', url: reference.url, path: row, campaign: many },
-    { who: 'peer', to: 'many', url: peer.url, path: launch, campaign: many },
-    { who: 'ours', to: 'many', url: ours.url, path: launch, campaign: many },
+    { who: 'bare', to: 'one', origin: reference.origin, path: row, campaign: one },
+    { who: 'peer', to: 'one', origin: peer.origin, path: launch, campaign: one },
+    { who: 'ours', to: 'one', origin: ours.origin, path: launch, campaign: one },
+    { who: 'bare', to: 'many', origin: reference.origin, path: row, campaign: many },
+    { who: 'peer', to: 'many', origin: peer.origin, path: launch, campaign: many },
+    { who: 'ours', to: 'many', origin: ours.origin, path: launch, campaign: many },
   ].map((variant) => ({
     ...variant,
-    client: new Client(variant.url, CONNECTIONS),
     rates: /** @type {number[]} */ ([]),
     ms: /** @type {number[]} */ ([]),
   }));
@@ -40,7 +39,6 @@ export async function rate({ quick, say }) {
       variant.ms.push(...ms);
     }
   }
-  for (const { client } of variants) client.close();
   await Promise.all([ours.stop(), peer.stop(), reference.stop()]);
   const summary = variants.map(({ who, to, rates, ms }) => ({
     who,
@@ -56,20 +54,28 @@ export async function rate({ quick, say }) {
   return { connections: CONNECTIONS, seconds, cases: summary };
 }
 
-/** Requests on all connections for a time. @param {{ client: Client, path: (campaign: number) => string, campaign: (n: number) => number }} variant @param {number} time */
-async function load({ client, path, campaign }, time) {
+/**
+ * Requests on all connections for a time. The connections are new and have carried a request each before it begins.
+ * @param {{ origin: import('../client.mjs').Origin, path: (campaign: number) => string, campaign: (n: number) => number }} variant
+ * @param {number} time
+ */
+async function load({ origin, path, campaign }, time) {
+  const client = new Client(origin, CONNECTIONS);
   /** @type {number[]} */
   const ms = [];
-  const start = performance.now();
   let sent = 0;
+  const send = () => {
+    const n = sent++;
+    const id = campaign(n);
+    return client.must(path(id), singleBody(id, n), { ...BEARER, 'Content-Type': 'application/json' });
+  };
+  await Promise.all(Array.from({ length: CONNECTIONS }, send));
+  const start = performance.now();
   const connection = async () => {
-    while (performance.now() - start < time) {
-      const n = sent++;
-      const id = campaign(n);
-      const answer = await client.must(path(id), singleBody(id, n), { ...BEARER, 'Content-Type': 'application/json' });
-      ms.push(answer.ms);
-    }
+    while (performance.now() - start < time) ms.push((await send()).ms);
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
-  return { perSecond: (ms.length * 1000) / (performance.now() - start), ms };
+  const perSecond = (ms.length * 1000) / (performance.now() - start);
+  client.close();
+  return { perSecond, ms };
 }
