@@ -136,13 +136,16 @@ function installEnv() {
 
 /** How worker-build is called, and where it finds what it would otherwise download. */
 export function workerBuild() {
+  const wasmOpt = inRoot('node_modules', '.bin', 'wasm-opt');
   return {
     program: programPath('worker-build'),
+    wasmOpt,
     env: {
       ...childEnv(),
       WASM_BINDGEN_BIN: programPath('wasm-bindgen'),
-      WASM_OPT_BIN: inRoot('node_modules', '.bin', 'wasm-opt'),
+      WASM_OPT_BIN: wasmOpt,
       ESBUILD_BIN: inRoot('node_modules', '.bin', 'esbuild'),
+      CARGO_TARGET_DIR: inRoot('target'),
       // worker-build sets it for its own call of cargo; what is compiled ahead of it has to agree.
       WASM_BINDGEN_USE_JS_SYS: '1',
     },
