@@ -34,6 +34,7 @@ pub fn run(data: &[u8]) {
             assert_eq!((error.at, error.what), (from as u64 + alone.at, alone.what));
         }
         (Err(Fault::NotInBase64), Err(AttachmentDataError::NotInBase64))
+        | (Err(Fault::PrefixNotText), Err(AttachmentDataError::PrefixNotText))
         | (Err(Fault::PrefixTooLong), Err(AttachmentDataError::PrefixTooLong)) => {}
         (expected, read) => panic!("{read:?} where {expected:?} was expected"),
     }
@@ -89,6 +90,7 @@ pub enum Fault {
         from: usize,
     },
     NotInBase64,
+    PrefixNotText,
     PrefixTooLong,
 }
 
@@ -101,6 +103,9 @@ pub fn model(data: &[u8]) -> Result<(Vec<u8>, String), Fault> {
     let Some(comma) = uri.iter().take(DATA_URI_PREFIX_LIMIT).position(|byte| *byte == b',') else {
         return Err(if uri.len() >= DATA_URI_PREFIX_LIMIT { Fault::PrefixTooLong } else { Fault::NotInBase64 });
     };
+    if std::str::from_utf8(&uri[5..comma]).is_err() {
+        return Err(Fault::PrefixNotText);
+    }
     let parameters: Vec<&[u8]> = uri[5..comma].split(|byte| *byte == b';').map(<[u8]>::trim_ascii).collect();
     let [media_type, .., last] = &parameters[..] else { return Err(Fault::NotInBase64) };
     if !last.eq_ignore_ascii_case(b"base64") {

@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
                 }
                 outcome.got.iter().for_each(decoded);
             }
-            // Bytes past ASCII are let through in attachment data alone, where base64 refuses them.
+            // Bytes past ASCII are let through in attachment data alone, whose decoder refuses them.
             Err(_) => {
                 let attached =
                     outcome.got.iter().any(|got| matches!(got, Got::AttachData(_) | Got::AttachDuplicate(_)));
@@ -140,7 +140,7 @@ fn item(entry: &RawValue) -> Got {
 }
 
 /// A string with U+FFFD for half of a surrogate pair, and whether there was one.
-fn lossy(value: &RawValue) -> (String, bool) {
+pub fn lossy(value: &RawValue) -> (String, bool) {
     let Bytes(bytes) = serde_json::from_str(value.get()).expect("a string");
     match String::from_utf8(bytes) {
         Ok(text) => (text, false),

@@ -7,6 +7,7 @@ pub mod attachment_data;
 pub mod bucket;
 mod chunks;
 mod framing;
+pub mod head;
 pub mod import;
 mod import_model;
 pub mod intake;
@@ -22,9 +23,10 @@ pub use chunks::Dice;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("attachment_data", attachment_data::run),
     ("bucket", bucket::run),
+    ("head", head::run),
     ("import", import::run),
     ("intake", intake::run),
     ("json", json::run),

@@ -3,7 +3,7 @@
 use super::{
     attachment_data,
     intake::{File, Taken, secrets},
-    json::{Members, document, fields, object, scalar},
+    json::{Members, document, fields, lossy, object, scalar},
 };
 use serde_json::value::RawValue;
 use trigger_launch::{
@@ -203,12 +203,13 @@ fn entries(raw: &str) -> Option<Vec<&str>> {
 fn file(raw: &str) -> Option<File> {
     let Members(members) = serde_json::from_str(raw).ok()?;
     let only = |wanted: &str| {
-        let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| value.get());
-        let first = all.next()?;
-        let Scalar::Text(text) = scalar(first) else { return None };
-        all.next().is_none().then(|| text.into_owned())
+        let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| *value);
+        let first = all.next().filter(|value| value.get().starts_with('"'))?;
+        all.next().is_none().then(|| lossy(first))
     };
-    let name = only("name").filter(|name| !name.is_empty() && name.len() <= ATTACHMENT_NAME_LIMIT)?;
-    let (bytes, content_type) = attachment_data::model(only("data")?.as_bytes()).ok()?;
+    let (name, broken) = only("name")?;
+    let (data, _) = only("data")?;
+    let name = Some(name).filter(|name| !broken && !name.is_empty() && name.len() <= ATTACHMENT_NAME_LIMIT)?;
+    let (bytes, content_type) = attachment_data::model(data.as_bytes()).ok()?;
     (!name.chars().any(char::is_control)).then_some(File { name, content_type, bytes })
 }

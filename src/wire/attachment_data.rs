@@ -17,6 +17,8 @@ pub enum AttachmentDataError {
     Base64(Base64Error),
     /// It begins with `data:`, but its prefix does not end in `;base64,`.
     NotInBase64,
+    /// It begins with `data:`, but its prefix is not UTF-8.
+    PrefixNotText,
     /// It begins with `data:`, but no `,` follows within the limit.
     PrefixTooLong,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for AttachmentDataError {
         match self {
             Self::Base64(error) => error.fmt(f),
             Self::NotInBase64 => f.write_str("a data URI whose prefix does not end in ';base64,'"),
+            Self::PrefixNotText => f.write_str("a data URI whose prefix is not UTF-8"),
             Self::PrefixTooLong => write!(f, "a data URI whose prefix is longer than {DATA_URI_PREFIX_LIMIT} bytes"),
         }
     }
@@ -103,6 +106,9 @@ impl AttachmentDecoder {
                         Some(comma) => {
                             rest = rest.get(comma + 1..).unwrap_or_default();
                             let prefix = SCHEME.len() + parameters.len() + 1;
+                            if std::str::from_utf8(parameters).is_err() {
+                                return Err(AttachmentDataError::PrefixNotText);
+                            }
                             let media_type = media_type(parameters).ok_or(AttachmentDataError::NotInBase64)?;
                             self.before = self.before.saturating_add(u64::try_from(prefix).unwrap_or(u64::MAX));
                             self.prefix = Prefix::Done { media_type };
@@ -245,6 +251,17 @@ mod tests {
                 continue;
             };
             assert_eq!(error.at, at, "{value:?}: {error}");
+        }
+    }
+
+    /// The framing of JSON leaves it to this decoder to refuse what is not UTF-8.
+    #[test]
+    fn a_prefix_is_text() {
+        assert_eq!(decode_all("data:a/b;name=é;base64,Zm9v"), Ok((b"foo".to_vec(), "a/b".to_owned())));
+        for value in [&b"data:text/\xBElain;base64,Zm9v"[..], b"data:a/b;name=\xC3;base64,Zm9v"] {
+            for size in [1, 3, 100] {
+                assert_eq!(decode(value.chunks(size)), Err(AttachmentDataError::PrefixNotText));
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 //! | [`decode`] | what the pieces mean |
 //!
 //! Strictness: the grammar of RFC 8259 and UTF-8 everywhere but in the `data` of attachments, where bytes past
-//! ASCII are handed on for the base64 decoder to refuse. One byte order mark may come first. Half of a surrogate
+//! ASCII are handed on for [`super::attachment_data`] to refuse. One byte order mark may come first. Half of a surrogate
 //! pair (`"\ud800"`) is well-formed (§8.2): as a known name it is none, in a value [`decode`] judges it, and in
 //! `content` and `custom_data` it is kept as it came.
 

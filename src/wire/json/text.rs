@@ -29,7 +29,7 @@ impl Text {
     /// string has ended (then its closing quotation mark is behind). `out` gets what it stands for, in order.
     ///
     /// With `DATA` the string is attachment data: long, and bytes past ASCII are handed on unchecked, because
-    /// whoever decodes base64 refuses all of them.
+    /// whoever decodes it refuses those that are not UTF-8.
     pub fn feed<const DATA: bool>(
         &mut self,
         chunk: &[u8],

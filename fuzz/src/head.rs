@@ -1,0 +1,120 @@
+//! The head of a request: URL, path, headers; and of a download: which bytes, and that no header of the answer can be
+//! broken by the name of a file.
+//!
+//! The input is lines: method, URL, then the values of headers, of which the later ones may be absent; the last is the name
+//! of a file.
+
+use trigger_launch::{
+    campaign::attachments::File,
+    http::{
+        download::{Asked, Selection, headers, select},
+        headers::{accepted_format, bearer, body_format, client_network, request_id},
+        route::{Log, Route, is_json_alone, route},
+        target::split,
+    },
+    limits::REQUEST_ID_LIMIT,
+    problem::Problem,
+    wire::{Endpoint, Format},
+};
+
+/// The target.
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let (method, url) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let (path, parameters) = split(url);
+    assert!(!path.is_empty() && !path.contains(['?', '#']));
+    assert!(parameters.len() <= url.len());
+    routed(method, path);
+    client_network(url);
+
+    let mut header = || lines.next();
+    let _ = body_format(header(), header());
+    let authorization = header();
+    if let Some(token) = bearer(authorization) {
+        assert!(!token.is_empty() && token.trim() == token && authorization.is_some_and(|all| all.contains(token)));
+    }
+    let accept = header();
+    let xml = accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("xml") || accept.contains('*'));
+    assert!(xml || accepted_format(accept) == Format::Json);
+    let ids = [header(), header(), header()];
+    if let Ok(Some(id)) = request_id(ids[0], ids[1], ids[2]) {
+        assert!((1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(ids.contains(&Some(&id)));
+    }
+    let asked = Asked { range: header(), if_none_match: header(), if_range: header() };
+    let content_type = header().unwrap_or_default().to_owned();
+    let name = header().unwrap_or_default().to_owned();
+    for size in [0, 1, 10, u64::MAX] {
+        let (sha256, key) = ("ab".repeat(32), String::new());
+        download(&File { name: name.clone(), content_type: content_type.clone(), size, sha256, key }, &asked);
+    }
+}
+
+/// A path that names something is the only one that does, but for a slash at its end and letters of a launch id.
+fn routed(method: &str, path: &str) {
+    let Ok(found) = route(method, path) else { return };
+    let triggers = "/api/v1.1/campaigns/triggers";
+    let launches = |id: u64| format!("{triggers}/{id}/launches");
+    let rebuilt = match found {
+        Route::Health => "/healthz".to_owned(),
+        Route::Launch(Endpoint::Batch) => format!("{triggers}/start_batch"),
+        Route::Launch(Endpoint::Single) => format!("{triggers}/start"),
+        Route::Campaigns => triggers.to_owned(),
+        Route::Define(id) | Route::Campaign(id) => format!("{triggers}/{id}"),
+        Route::Log(id, Log::Launches) => launches(id),
+        Route::Log(id, Log::Launch(launch)) => format!("{}/{launch}", launches(id)),
+        Route::Log(id, Log::Recipients(launch)) => format!("{}/{launch}/recipients", launches(id)),
+        Route::Log(id, Log::Report(launch)) => format!("{}/{launch}/report", launches(id)),
+        Route::Log(id, Log::Attachment(launch, number)) => format!("{}/{launch}/attachments/{number}", launches(id)),
+        Route::Log(_, Log::Nothing(_)) => return,
+    };
+    assert_eq!(route(method, &rebuilt), Ok(found));
+    // A number of an attachment may begin with zeros.
+    let asked = path.strip_suffix('/').unwrap_or(path).to_ascii_lowercase();
+    assert!(asked == rebuilt || matches!(found, Route::Log(_, Log::Attachment(..))), "{asked} for {rebuilt}");
+    assert_eq!(is_json_alone(path), !matches!(found, Route::Launch(_)));
+}
+
+fn download(file: &File, asked: &Asked<'_>) {
+    let selection = match select(file, asked) {
+        Ok(selection) => selection,
+        Err(Problem::RangeNotSatisfiable(size)) => return assert_eq!(size, file.size),
+        Err(other) => panic!("{other:?}"),
+    };
+    let length = match &selection {
+        Selection::NotModified => None,
+        Selection::Whole => Some(file.size),
+        Selection::Part(range) => {
+            assert!(range.start < range.end && range.end <= file.size, "{range:?} of {}", file.size);
+            Some(range.end - range.start)
+        }
+    };
+    let headers = headers(file, &selection);
+    let value = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    let visible = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    assert!(headers.iter().all(|(_, value)| visible(value)), "{headers:?}");
+    assert_eq!(value("Content-Length").map(str::to_owned), length.map(|length| length.to_string()));
+    disposition(&file.name, value("Content-Disposition").expect("always"));
+}
+
+/// What a client reads of the header is the name, but for what is no part of one.
+fn disposition(name: &str, value: &str) {
+    let safe = |c: char| if matches!(c, '/' | '\\') || c.is_control() { '_' } else { c };
+    let name: String = name.chars().map(safe).collect();
+    let value = value.strip_prefix("attachment; filename=\"").expect("an attachment, always");
+    let (plain, extended) = value.split_once('"').expect("a quoted string");
+    assert_eq!(plain.chars().count(), name.chars().count());
+    if extended.is_empty() {
+        return assert_eq!(plain, name);
+    }
+    let mut encoded = extended.strip_prefix("; filename*=UTF-8''").expect("nothing else");
+    let mut bytes = Vec::new();
+    while let Some((before, behind)) = encoded.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        bytes.push(u8::from_str_radix(&behind[..2], 16).expect("two digits"));
+        encoded = &behind[2..];
+    }
+    bytes.extend_from_slice(encoded.as_bytes());
+    assert_eq!(String::from_utf8(bytes).expect("UTF-8"), name);
+}
