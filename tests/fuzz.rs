@@ -9,7 +9,7 @@ use fuzz::{Dice, TARGETS};
 use serde_json::Value;
 use std::{env, fs, path::PathBuf, thread};
 
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 1000;
 
 #[test]
 fn every_target_holds_for_its_seeds_and_for_mutations_of_them() {
