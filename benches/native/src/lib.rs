@@ -1,0 +1,258 @@
+//! What is measured natively: the work of a launch that is the Worker's own, beside the library that one would use instead,
+//! and beside a copy of the same bytes. `benches/speed.rs` takes times, `instructions.rs` is run under a counter of
+//! instructions.
+
+use serde::Deserialize;
+use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
+use trigger_launch::{
+    campaign::{
+        head::{Endpoint as HeadEndpoint, Head},
+        id::{LaunchId, RequestKey},
+        items::Collector,
+        message::Commit,
+        packed::Packer,
+    },
+    outcome::{Counts, Outcome},
+    profiles::{
+        bucket::{self, Bucket, Entry, Section},
+        key::{Class, IndexKey, KeyHash, ProfileId},
+    },
+    wire::{Endpoint, Field, Piece, Sink, attachment_data::AttachmentDecoder, json, xml},
+};
+
+/// Something that is measured.
+pub struct Case {
+    /// What is done.
+    pub group: &'static str,
+    /// Who does it: `ours`, the library, or `memcpy`.
+    pub by: &'static str,
+    /// Bytes that go in.
+    pub bytes: usize,
+    /// Does it, and tells something of the result, so that it has to be done.
+    pub run: Box<dyn Fn() -> usize>,
+}
+
+/// What the Worker reads at once.
+const CHUNK: usize = 64 * 1024;
+/// Items of a body that is framed.
+const ITEMS: usize = 30_000;
+/// Bytes of an attachment.
+const FILE: usize = 3 * 1024 * 1024;
+
+/// Counts what it is handed.
+#[derive(Default)]
+struct Count(usize);
+
+impl Sink for Count {
+    fn piece(&mut self, piece: Piece<'_>) {
+        self.0 += match piece {
+            Piece::Item { plain: Some((_, value)), .. } => value.len(),
+            Piece::Item { raw, .. } => raw.len(),
+            Piece::AttachData(data) => data.len(),
+            _ => 0,
+        };
+    }
+    fn reserve(&mut self, _: usize) -> bool {
+        true
+    }
+    fn release(&mut self, _: usize) {}
+    fn field_limit(&self, _: Field) -> usize {
+        usize::MAX
+    }
+}
+
+fn address(number: usize) -> String {
+    format!("p{number:06}@example.com")
+}
+
+fn json_body(items: usize) -> Vec<u8> {
+    let items: Vec<String> = (0..items).map(|number| format!(r#"{{"email":"{}"}}"#, address(number))).collect();
+    format!(r#"{{"token":"t","trigger_id":1,"matching":"email","data":[{}]}}"#, items.join(",")).into_bytes()
+}
+
+fn xml_body(items: usize) -> Vec<u8> {
+    let items: String = (0..items).map(|number| format!("<data><email>{}</email></data>", address(number))).collect();
+    format!("<xml><token>t</token><trigger_id>1</trigger_id><matching>email</matching>{items}</xml>").into_bytes()
+}
+
+/// Bytes of no pattern, from a fixed seed.
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn frame_json(body: &[u8]) -> usize {
+    let mut framer = json::JsonFramer::new(Endpoint::Batch);
+    let mut count = Count::default();
+    let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
+    assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());
+    count.0
+}
+
+fn frame_xml(body: &[u8]) -> usize {
+    let mut framer = xml::XmlFramer::new(Endpoint::Batch);
+    let mut count = Count::default();
+    let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
+    assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());
+    count.0
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow, default)]
+    data: Vec<Email<'a>>,
+    #[serde(borrow, default)]
+    attach: Vec<File<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Email<'a> {
+    email: &'a str,
+}
+
+#[derive(Deserialize)]
+struct File<'a> {
+    data: &'a str,
+}
+
+fn quick_xml_events(body: &[u8]) -> usize {
+    let mut reader = quick_xml::Reader::from_reader(body);
+    let mut length = 0;
+    loop {
+        match reader.read_event().expect("well-formed") {
+            quick_xml::events::Event::Text(text) => length += text.len(),
+            quick_xml::events::Event::Eof => return length,
+            _ => {}
+        }
+    }
+}
+
+/// Everything that is measured.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |group, by, bytes, run: Box<dyn Fn() -> usize>| cases.push(Case { group, by, bytes, run });
+
+    let body: &'static [u8] = json_body(ITEMS).leak();
+    add("frame JSON items", "ours", body.len(), Box::new(|| frame_json(body)));
+    let whole = || serde_json::from_slice::<Document>(body).expect("a body").data;
+    add(
+        "frame JSON items",
+        "serde_json",
+        body.len(),
+        Box::new(move || whole().iter().map(|item| item.email.len()).sum()),
+    );
+    add("frame JSON items", "memcpy", body.len(), Box::new(|| black_box(body.to_vec()).len()));
+
+    let body: &'static [u8] = xml_body(ITEMS).leak();
+    add("frame XML items", "ours", body.len(), Box::new(|| frame_xml(body)));
+    add("frame XML items", "quick-xml", body.len(), Box::new(|| quick_xml_events(body)));
+    add("frame XML items", "memcpy", body.len(), Box::new(|| black_box(body.to_vec()).len()));
+
+    let base64: &'static str = base64_simd::STANDARD.encode_to_string(noise(FILE)).leak();
+    let body: &'static [u8] = format!(r#"{{"attach":[{{"name":"a","data":"{base64}"}}]}}"#).into_bytes().leak();
+    add("frame JSON attachment", "ours", body.len(), Box::new(|| frame_json(body)));
+    let whole = || serde_json::from_slice::<Document>(body).expect("a body").attach;
+    add(
+        "frame JSON attachment",
+        "serde_json",
+        body.len(),
+        Box::new(move || whole().iter().map(|file| file.data.len()).sum()),
+    );
+    add("frame JSON attachment", "memcpy", body.len(), Box::new(|| black_box(body.to_vec()).len()));
+
+    let decode = move || {
+        let (mut decoder, mut out, mut length) = (AttachmentDecoder::new(), Vec::new(), 0);
+        for chunk in base64.as_bytes().chunks(CHUNK) {
+            decoder.push(chunk, &mut out).expect("base64");
+            length += out.len();
+            out.clear();
+        }
+        length
+    };
+    add("decode base64", "ours", base64.len(), Box::new(decode));
+    let whole = move || base64_simd::STANDARD.decode_to_vec(base64).expect("base64").len();
+    add("decode base64", "base64-simd", base64.len(), Box::new(whole));
+    add("decode base64", "memcpy", base64.len(), Box::new(move || black_box(base64.as_bytes().to_vec()).len()));
+
+    let item: &'static [u8] =
+        br#" { "email" : "Somebody\u0040Example.com" , "custom_data" : { "a" : [ 1, 2.5, "x" ] } } "#;
+    add("decode an item", "ours", item.len(), Box::new(|| usize::from(json::item(black_box(item)).is_ok())));
+    let whole = || serde_json::from_slice::<serde_json::Value>(black_box(item)).expect("an item");
+    add("decode an item", "serde_json", item.len(), Box::new(move || usize::from(whole().is_object())));
+
+    let secret = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap_or_else(|_| unreachable!("long enough"));
+    let addresses: &'static [String] = (0..ITEMS).map(address).collect::<Vec<_>>().leak();
+    let bytes = addresses.iter().map(String::len).sum();
+    let hash = |index: IndexKey| {
+        move || addresses.iter().map(|text| usize::from(index.hash(Class::Email, "", text).0[0])).sum()
+    };
+    add("hash keys", "ours", bytes, Box::new(hash(secret.clone())));
+    let keyed =
+        || addresses.iter().map(|text| usize::from(blake3::keyed_hash(&[7; 32], text.as_bytes()).as_bytes()[0])).sum();
+    add("hash keys", "blake3", bytes, Box::new(keyed));
+
+    search(&mut add, &secret, &addresses[..256]);
+    commit(&mut add);
+    cases
+}
+
+type Add<'a> = dyn FnMut(&'static str, &'static str, usize, Box<dyn Fn() -> usize>) + 'a;
+
+/// Half of what is searched for is in the bucket. Beside it: a map that is made of the entries first.
+fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
+    let hashes: Vec<KeyHash> = addresses.iter().map(|text| index.hash(Class::Email, "", text)).collect();
+    let profile = Some(ProfileId([9; 12]));
+    let mut entries: Vec<Entry> = hashes.iter().step_by(2).map(|hash| Entry { hash: hash.entry(), profile }).collect();
+    entries.sort_by_key(|entry| entry.hash);
+    let text: &'static str = bucket::write(&entries, &[]).unwrap_or_default().leak();
+    let wanted: &'static [KeyHash] = hashes.leak();
+    let ours = || {
+        let bucket = Bucket::parse(text).expect("a bucket");
+        let found = wanted.iter().map(|hash| bucket.find(Section::Profiles, hash));
+        found.filter(|found| matches!(found, Ok(bucket::Found::Profile(_)))).count()
+    };
+    add("search a bucket", "ours", text.len(), Box::new(ours));
+    let json: &'static str = serde_json::to_string(
+        &entries.iter().map(|entry| (format!("{:?}", entry.hash), 9)).collect::<BTreeMap<_, _>>(),
+    )
+    .unwrap_or_default()
+    .leak();
+    let keys: &'static [String] = wanted.iter().map(|hash| format!("{:?}", hash.entry())).collect::<Vec<_>>().leak();
+    let map = || {
+        let map: HashMap<&str, u8> = serde_json::from_str(json).expect("a map");
+        keys.iter().filter(|key| map.contains_key(key.as_str())).count()
+    };
+    add("search a bucket", "serde_json map", json.len(), Box::new(map));
+}
+
+fn commit(add: &mut Add<'_>) {
+    let recipients: &'static [u8] = noise(12 * ITEMS).leak();
+    let mut packer = Packer::default();
+    (0..ITEMS).for_each(|_| packer.push(Outcome::Matched));
+    let outcomes: &'static [u8] = packer.finish().leak();
+    let head = Head {
+        launch_id: LaunchId::new(0, RequestKey::new("t", "r"), 0),
+        trigger_id: 1,
+        request_id: "r".to_owned(),
+        token_name: "t".to_owned(),
+        endpoint: HeadEndpoint::StartBatch,
+        body_digest: [0; 32],
+        matching: "email".to_owned(),
+        field_name: None,
+        skip_triggers: false,
+        counts: Counts { matched: ITEMS as u64, ..Counts::default() },
+        attachments: Vec::new(),
+    };
+    let encode = move || {
+        let item_data = Collector::default();
+        let item_data = item_data.view();
+        let commit = Commit { head: head.clone(), content: None, custom_data: None, recipients, outcomes, item_data };
+        commit.encode().expect("a message").len()
+    };
+    add("encode a commit", "ours", recipients.len(), Box::new(encode));
+    let ids = || recipients.chunks(12).map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let ids: &'static [String] = ids().collect::<Vec<_>>().leak();
+    add("encode a commit", "serde_json", recipients.len(), Box::new(|| serde_json::to_vec(ids).expect("JSON").len()));
+    add("encode a commit", "memcpy", recipients.len(), Box::new(|| black_box(recipients.to_vec()).len()));
+}
