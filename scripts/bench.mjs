@@ -4,7 +4,8 @@ import { buildWorker } from './build.mjs';
 import { command, ended, inRoot, PROJECT_NODE, start } from './run.mjs';
 
 async function main() {
-  await buildWorker();
+  const measures = !['--report', '--help'].some((option) => process.argv.includes(option));
+  if (measures) await buildWorker();
   const options = ['--disable-warning=ExperimentalWarning', inRoot('benches', 'main.mjs'), ...process.argv.slice(2)];
   return ended(start(PROJECT_NODE, options, { stdio: 'inherit' }));
 }
