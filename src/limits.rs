@@ -47,8 +47,9 @@ pub const BULK_READS_AT_ONCE: usize = 6;
 pub const BULK_READS_LIMIT: usize = 450;
 /// Most bytes of buckets that the bulk reads under way at once for one launch bring.
 pub const BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
-/// What an importer makes buckets as large as, in bytes, while there may be more of them.
-pub const BUCKET_TARGET: usize = 4096;
+/// What an importer makes buckets as large as, in bytes, while there may be more of them. A read costs by the key, in money
+/// and in time, and its bytes cost next to nothing: but every launch of one recipient reads a whole bucket.
+pub const BUCKET_TARGET: usize = 32 * 1024;
 /// Largest bucket, in bytes: an import that would need a larger one is refused.
 pub const BUCKET_LIMIT: usize = 80 * 1024;
 /// Longest row of a file that is imported, in bytes.

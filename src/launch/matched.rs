@@ -37,18 +37,28 @@ pub struct Matched {
     pub statistics: Statistics,
 }
 
+/// The index of a database's profiles.
+#[derive(Debug, Clone, Copy)]
+pub struct Index<'a> {
+    /// The database.
+    pub database: u64,
+    /// What stands in its manifest; `None`: there is none.
+    pub manifest: Option<&'a str>,
+    /// The index keys that the deployment has.
+    pub secrets: &'a [IndexKey],
+}
+
 /// Searches all items, in the current generation or, where a bucket of it is absent, in the one before.
 pub async fn search<P: Ports>(
     ports: &P,
-    database: u64,
+    index: Index<'_>,
     items: &Items,
     keying: &Keying,
-    secrets: &[IndexKey],
     memory: &mut Reservation,
 ) -> Result<Matched, Problem> {
-    let text = ports.manifest(database).await.map_err(|_| unreadable(database))?;
+    let Index { database, manifest, secrets } = index;
     let unusable = |why: crate::profiles::manifest::Unusable| Problem::Unavailable(Cow::Owned(why.message(database)));
-    let manifest = Manifest::parse(text.as_deref()).map_err(unusable)?;
+    let manifest = Manifest::parse(manifest).map_err(unusable)?;
     let mut statistics = Statistics::default();
     for usable in manifest.generations(secrets).map_err(unusable)? {
         let before = memory.bytes();
@@ -70,7 +80,8 @@ pub async fn search<P: Ports>(
     Err(unreadable(database))
 }
 
-fn unreadable(database: u64) -> Problem {
+/// The index cannot be read now.
+pub fn unreadable(database: u64) -> Problem {
     Problem::Unavailable(Cow::Owned(format!("profile index of database {database} cannot be read now: retry later")))
 }
 

@@ -35,6 +35,7 @@ use crate::{
     },
     memory::Reservation,
     problem::Problem,
+    profiles::lookup::StoreError,
     wire::{Endpoint, Format},
 };
 use intake::{Request, Setup};
@@ -132,6 +133,8 @@ pub struct Admitted {
     digest: [u8; 32],
     /// The campaign's database as KV has it; `None`: KV does not know the campaign yet.
     database: Option<u64>,
+    /// The manifest of its index, which was read while the body came.
+    manifest: Option<Result<Option<String>, StoreError>>,
     /// What the campaign's object said, if it was asked while the body came.
     object: Option<Result<Option<Repeated>, Problem>>,
     /// The id under which attachments were stored, if it is this request's.
@@ -213,9 +216,14 @@ impl<P: Ports> Launch<'_, P> {
     }
 
     async fn search(&mut self, incoming: &Incoming, database: u64) -> Result<Matched, Problem> {
-        let Admitted { request, memory, .. } = &mut self.admitted;
-        let secrets = &incoming.setup.secrets;
-        let matched = matched::search(self.ports, database, &request.items, &request.keying, secrets, memory).await?;
+        let Admitted { request, memory, manifest, .. } = &mut self.admitted;
+        let text = match manifest.take() {
+            Some(read) => read,
+            None => self.ports.manifest(database).await,
+        };
+        let text = text.map_err(|_| matched::unreadable(database))?;
+        let index = matched::Index { database, manifest: text.as_deref(), secrets: &incoming.setup.secrets };
+        let matched = matched::search(self.ports, index, &request.items, &request.keying, memory).await?;
         match matched.first_refused {
             Some((first, outcome)) if request.root.strict => Err(Problem::Strict {
                 unmatched: matched.counts.unmatched,

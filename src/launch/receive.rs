@@ -38,6 +38,7 @@ pub struct Received {
 enum Answer<B: Bucket> {
     Token(Result<TokenRecord, Problem>),
     Database(Result<Option<u64>, StoreError>),
+    Manifest(Result<Option<String>, StoreError>),
     Object(Result<Option<Repeated>, Problem>),
     Uploaded(Uploaded<B>),
 }
@@ -53,6 +54,7 @@ struct Gate<'p, P: Ports> {
     token: Option<Result<TokenRecord, Problem>>,
     database: Option<Result<Option<u64>, StoreError>>,
     database_asked: bool,
+    manifest: Option<Result<Option<String>, StoreError>>,
     object: Option<Result<Option<Repeated>, Problem>>,
     object_asked: bool,
     files: Files<P::Bucket>,
@@ -101,6 +103,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             token: None,
             database: None,
             database_asked: false,
+            manifest: None,
             object: None,
             object_asked: false,
             files: Files::default(),
@@ -232,7 +235,14 @@ impl<'p, P: Ports> Gate<'p, P> {
                 };
                 self.ask_what_is_known(intake);
             }
-            Some(Answer::Database(database)) => self.database = Some(database),
+            Some(Answer::Database(database)) => {
+                if let Ok(Some(database)) = database {
+                    let ports = self.ports;
+                    self.questions.push(Box::pin(async move { Answer::Manifest(ports.manifest(database).await) }));
+                }
+                self.database = Some(database);
+            }
+            Some(Answer::Manifest(manifest)) => self.manifest = Some(manifest),
             Some(Answer::Uploaded(uploaded)) => {
                 if let Err(error) = self.files.ended(uploaded, intake.memory()) {
                     self.ports.tell(&format!("an upload failed: {error}"));
@@ -357,6 +367,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             token,
             digest,
             database,
+            manifest: self.manifest.take(),
             object: self.object.take(),
             launch_id: self.launch_id,
             attachments,

@@ -1,6 +1,10 @@
 //! Every binding and variable of `wrangler.toml`, by its name, once.
 
-use std::{cell::OnceCell, rc::Rc};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
 
 use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 
@@ -57,6 +61,22 @@ pub struct Config {
     pub checksum: bool,
     /// The memory that the isolate's requests share.
     pub budget: Rc<Budget>,
+    /// The databases of campaigns that were launched here: they never change.
+    pub databases: RefCell<HashMap<u64, u64>>,
+}
+
+/// Campaigns of which an isolate remembers the database.
+const DATABASES: usize = 10_000;
+
+impl Config {
+    /// Remembers the database of a campaign.
+    pub fn remember(&self, trigger_id: u64, database: u64) {
+        let mut databases = self.databases.borrow_mut();
+        if databases.len() >= DATABASES {
+            databases.clear();
+        }
+        databases.insert(trigger_id, database);
+    }
 }
 
 thread_local! {
@@ -89,6 +109,7 @@ fn read(env: &Env) -> std::result::Result<Config, String> {
         rate_limiting: text("RATE_LIMITING") != "off",
         checksum: text("DEDUPLICATION") == "checksum",
         budget: Budget::new(limits.memory, limits.unverified),
+        databases: RefCell::default(),
     })
 }
 

@@ -19,6 +19,17 @@ extern "C" {
     async fn put(this: &KvNamespace, key: &str, value: &str, options: &Object) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn list(this: &KvNamespace, options: &Object) -> Result<JsValue, JsValue>;
+
+    /// The runtime's `TextEncoder`.
+    type TextEncoder;
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+    #[wasm_bindgen(method, js_name = encodeInto)]
+    fn encode_into(this: &TextEncoder, text: &JsString, into: &mut [u8]) -> Encoded;
+    /// What `encodeInto` tells.
+    type Encoded;
+    #[wasm_bindgen(method, getter)]
+    fn read(this: &Encoded) -> u32;
 }
 
 /// A namespace that is bound.
@@ -46,7 +57,7 @@ impl Namespace {
     /// The text under a key, which a location may serve from its cache for so many seconds.
     pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, StoreError> {
         let value = self.0.get(&key.into(), &reading(cache_seconds)?).await.map_err(failed)?;
-        Ok(value.as_string())
+        Ok(value.dyn_ref::<JsString>().map(text))
     }
 
     /// The same, as JSON.
@@ -62,7 +73,7 @@ impl Namespace {
         let list: Array = asked.iter().collect();
         let values = self.0.get(&list, &reading(cache_seconds)?).await.map_err(failed)?;
         let values: Map = values.dyn_into().map_err(|_| StoreError("KV answered with no map".to_owned()))?;
-        Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(String::from)).collect())
+        Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
     }
 
     /// Writes a value, and with it metadata that [`Namespace::list`] reads.
@@ -88,6 +99,19 @@ impl Namespace {
         }
         let complete = field(&page, "list_complete")?.is_truthy();
         Ok(Listed { metadata, cursor: field(&page, "cursor")?.as_string().filter(|_| !complete) })
+    }
+}
+
+/// A text as it crosses. Buckets are long and ASCII: the runtime writes them into wasm memory at once, where the generated
+/// glue would go character by character.
+fn text(value: &JsString) -> String {
+    thread_local!(static ENCODER: TextEncoder = TextEncoder::new());
+    let length = value.length();
+    let mut bytes = vec![0; length as usize];
+    let read = ENCODER.with(|encoder| encoder.encode_into(value, &mut bytes).read());
+    match String::from_utf8(bytes) {
+        Ok(text) if read == length => text,
+        _ => String::from(value),
     }
 }
 

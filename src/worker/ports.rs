@@ -93,8 +93,16 @@ impl Ports for RequestPorts {
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
+        let known = self.config.databases.borrow().get(&trigger_id).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
         let campaign = self.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
-        Ok(campaign.map(|campaign| campaign.database))
+        let database = campaign.map(|campaign| campaign.database);
+        if let Some(database) = database {
+            self.config.remember(trigger_id, database);
+        }
+        Ok(database)
     }
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {

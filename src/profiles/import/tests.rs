@@ -239,7 +239,7 @@ fn the_number_of_buckets_keeps_every_launch_within_its_reads() {
     use super::build::buckets;
     for class in [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub] {
         assert_eq!(buckets(class, 1).unwrap(), 1);
-        assert_eq!(buckets(class, 1_000_000).unwrap(), 7_813);
+        assert_eq!(buckets(class, 1_000_000).unwrap(), 977);
         let classes = if matches!(class, Class::Email | Class::Phone) { 2 } else { 1 };
         for keys in [3_000_000, 10_000_000, 50_000_000] {
             let buckets = buckets(class, keys).unwrap() as usize;
