@@ -64,8 +64,8 @@ export async function prepareOurs({ many }) {
   const databases = [{ id: DATABASE.small, count: PROFILES }];
   if (many) databases.push({ id: DATABASE.large, count: MANY_PROFILES });
   for (const { id, count } of databases) {
-    const index =
-      readFileSync(inRoot('src', 'profiles', 'bucket.rs')) + '' + readFileSync(inRoot('src', 'profiles', 'key.rs'));
+    const inputs = [['profiles', 'bucket.rs'], ['profiles', 'key.rs'], ['limits.rs']];
+    const index = inputs.map((input) => readFileSync(inRoot('src', ...input), 'utf8')).join('');
     const stamp = `${SEED} ${count} ${createHash('sha256').update(index).digest('hex')}`;
     await made(`importing ${count} profiles (once)`, `ours-${id}`, stamp, () => importProfiles(id, count));
   }
