@@ -9,7 +9,7 @@
 //! is in the order of ASCII: so the order of texts is the order of hashes. A key that stands for more than one
 //! profile has [`AMBIGUOUS`] in place of the id.
 
-use std::{cmp::Ordering, fmt};
+use std::fmt;
 
 use super::key::{KeyHash, ProfileId};
 
@@ -76,34 +76,44 @@ impl<'a> Bucket<'a> {
         Ok(Self { profiles, subscriptions })
     }
 
-    /// Searches one section. Everything that the answer rests on is checked: the id that is found, or the two
-    /// neighbours between which the hash would stand.
+    /// Searches one section.
     pub fn find(&self, section: Section, hash: &KeyHash) -> Result<Found, Corrupt> {
-        let entries = match section {
-            Section::Profiles => self.profiles,
-            Section::Subscriptions => self.subscriptions,
-        };
+        self.find_first(&[section], hash)
+    }
+
+    /// Searches sections in their order: the first that holds the key decides.
+    pub fn find_first(&self, sections: &[Section], hash: &KeyHash) -> Result<Found, Corrupt> {
         let wanted = encode(hash.entry());
-        // As numbers: the same order, and one comparison where bytes would take a call.
-        let number = u128::from_be_bytes(wanted);
-        match entries.binary_search_by(|entry| u128::from_be_bytes(halves(entry).0).cmp(&number)) {
-            Ok(at) => match entries.get(at).map(|entry| halves(entry).1) {
-                Some(id) if id == *AMBIGUOUS => Ok(Found::Ambiguous),
-                Some(id) => decode(&id).map(|id| Found::Profile(ProfileId(id))).ok_or(Corrupt),
-                None => Err(Corrupt),
-            },
-            Err(at) => {
-                let before = at.checked_sub(1).and_then(|at| entries.get(at));
-                let after = entries.get(at);
-                let sound = |entry: Option<&[u8; ENTRY]>, order| {
-                    entry.is_none_or(|entry| {
-                        let hash = halves(entry).0;
-                        hash.cmp(&wanted) == order && decode(&hash).is_some()
-                    })
-                };
-                let sound = sound(before, Ordering::Less) && sound(after, Ordering::Greater);
-                if sound { Ok(Found::NotFound) } else { Err(Corrupt) }
+        for section in sections {
+            let entries = match section {
+                Section::Profiles => self.profiles,
+                Section::Subscriptions => self.subscriptions,
+            };
+            match find_among(entries, &wanted)? {
+                Found::NotFound => {}
+                found => return Ok(found),
             }
+        }
+        Ok(Found::NotFound)
+    }
+}
+
+/// Searches entries. Everything that the answer rests on is checked: the id that is found, or the two neighbours between
+/// which the hash would stand.
+fn find_among(entries: &[[u8; ENTRY]], wanted: &[u8; 16]) -> Result<Found, Corrupt> {
+    // By a number of the first half, which hardly two entries share: comparing all bytes takes several times as long.
+    let first = number(wanted);
+    let start = entries.partition_point(|entry| number(&halves(entry).0) < first);
+    let below = |entry: &&[u8; ENTRY]| halves(entry).0 < *wanted;
+    let at = start + entries.iter().skip(start).take_while(below).count();
+    match entries.get(at).map(halves) {
+        Some((hash, id)) if hash == *wanted && id == *AMBIGUOUS => Ok(Found::Ambiguous),
+        Some((hash, id)) if hash == *wanted => decode(&id).map(|id| Found::Profile(ProfileId(id))).ok_or(Corrupt),
+        after => {
+            let before = at.checked_sub(1).and_then(|at| entries.get(at)).map(halves);
+            let sound_before = before.is_none_or(|(hash, _)| hash < *wanted && is_text(&hash));
+            let sound_after = after.is_none_or(|(hash, _)| hash > *wanted && is_text(&hash));
+            if sound_before && sound_after { Ok(Found::NotFound) } else { Err(Corrupt) }
         }
     }
 }
@@ -167,6 +177,17 @@ fn halves(entry: &[u8; ENTRY]) -> ([u8; 16], [u8; 16]) {
         [hash, id] => (*hash, *id),
         _ => ([0; 16], [0; 16]),
     }
+}
+
+/// The first half of a hash, in the order of its text.
+fn number(hash: &[u8; 16]) -> u64 {
+    let (halves, _) = hash.as_chunks::<8>();
+    halves.first().map_or(0, |half| u64::from_be_bytes(*half))
+}
+
+/// Whether all characters are of the alphabet.
+fn is_text(text: &[u8; 16]) -> bool {
+    text.iter().fold(0, |seen, c| seen | DECODE.get(usize::from(*c)).copied().unwrap_or(NONE)) & 0xC0 == 0
 }
 
 fn encode(bytes: [u8; 12]) -> [u8; 16] {

@@ -120,7 +120,7 @@ pub async fn find<S: BucketStore>(
             let text = text.ok_or(LookupError::Missing)?;
             let bucket = Bucket::parse(&text)?;
             for &Placed { item, .. } in *group {
-                answer(item, find_in(&bucket, search.sections, &hash(item))?);
+                answer(item, bucket.find_first(search.sections, &hash(item))?);
             }
         }
     }
@@ -140,16 +140,6 @@ pub fn working_bytes(search: &Search<'_>, wanted: usize) -> u64 {
 fn reads_at_once(index: &ClassIndex) -> usize {
     let one = (index.largest as usize).saturating_mul(BULK_KEYS).max(1);
     (BYTES_IN_FLIGHT / one).clamp(1, BULK_READS_AT_ONCE)
-}
-
-fn find_in(bucket: &Bucket<'_>, sections: &[Section], hash: &KeyHash) -> Result<Found, Corrupt> {
-    for section in sections {
-        match bucket.find(*section, hash)? {
-            Found::NotFound => {}
-            found => return Ok(found),
-        }
-    }
-    Ok(Found::NotFound)
 }
 
 /// An item and its bucket: kept together, since hashes lie far apart once items are in the order of buckets.
