@@ -46,7 +46,9 @@ impl<S: Sql> Log<S> {
         let bound = [Bound::Integer(launch_id.key().to_i64()), Bound::Text(&launch_id.to_string())];
         match self.sql.exec(statement, &bound)?.pop() {
             Some(row) => Ok(read(row)?),
-            None if launch_id.time() <= state.removed_at => Err(Refusal::Expired { first: state.first() }.into()),
+            None if state.removed > 0 && launch_id.time() <= state.removed_at => {
+                Err(Refusal::Expired { first: state.first() }.into())
+            }
             None => Err(Refusal::NotFound(Thing::Launch).into()),
         }
     }

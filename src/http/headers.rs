@@ -46,11 +46,7 @@ pub fn bearer(authorization: Option<&str>) -> Option<&str> {
 pub fn accepted_format(accept: Option<&str>) -> Format {
     let (mut json, mut xml) = (None, None);
     let mut any = None;
-    for range in accept.unwrap_or_default().split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
-        let quality = quality.map_or(1000, weight);
+    for (essence, quality) in ranges(accept) {
         let known = match essence.as_str() {
             "application/json" => &mut json,
             "application/xml" | "text/xml" => &mut xml,
@@ -61,6 +57,21 @@ pub fn accepted_format(accept: Option<&str>) -> Format {
     }
     let json = json.or(any).unwrap_or(0);
     if xml.or(any).unwrap_or(0) > json { Format::Xml } else { Format::Json }
+}
+
+/// Whether `Accept` names a media type, in whatever case, and not to refuse it.
+pub fn asks_for(accept: Option<&str>, media_type: &str) -> bool {
+    ranges(accept).any(|(essence, quality)| essence == media_type && quality > 0)
+}
+
+/// The media ranges of `Accept`, in lower case, each with its weight in thousandths.
+fn ranges(accept: Option<&str>) -> impl Iterator<Item = (String, u32)> {
+    accept.unwrap_or_default().split(',').map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
+        (essence, quality.map_or(1000, weight))
+    })
 }
 
 /// A weight (RFC 9110, §12.4.2) in thousandths; nothing for what is none.
@@ -113,6 +124,7 @@ pub fn client_network(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::commands::NDJSON;
 
     #[test]
     fn bodies() {
@@ -157,6 +169,17 @@ mod tests {
         for accept in ["application/xml", "text/xml, */*;q=0.1", "application/json;q=0.5, application/xml;q=0.9"] {
             assert_eq!(accepted_format(Some(accept)), Format::Xml, "{accept}");
         }
+    }
+
+    #[test]
+    fn a_media_type_that_is_asked_for() {
+        for accept in ["application/x-ndjson", "text/html, Application/X-NDJSON ;q=0.1"] {
+            assert!(asks_for(Some(accept), NDJSON), "{accept}");
+        }
+        for accept in ["application/x-ndjson;q=0", "application/x-ndjsons", "*/*", ""] {
+            assert!(!asks_for(Some(accept), NDJSON), "{accept}");
+        }
+        assert!(!asks_for(None, NDJSON));
     }
 
     #[test]

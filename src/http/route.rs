@@ -64,8 +64,11 @@ impl Route {
 pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let allowed = |allow: &'static str, route: Route| {
-        let get = if method == "HEAD" { "GET" } else { method };
-        if allow.split(", ").any(|allowed| allowed == get) { Ok(route) } else { Err(Problem::MethodNotAllowed(allow)) }
+        if allow.split(", ").any(|allowed| allowed == method) {
+            Ok(route)
+        } else {
+            Err(Problem::MethodNotAllowed(allow))
+        }
     };
     if path == "/healthz" {
         return allowed("GET, HEAD", Route::Health);
@@ -77,17 +80,17 @@ pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
     }
     let parts: Vec<_> = parts.take(6).collect();
     match parts.as_slice() {
-        [] => allowed("GET", Route::Campaigns),
+        [] => allowed("GET, HEAD", Route::Campaigns),
         ["start_batch"] => allowed("POST", Route::Launch(Endpoint::Batch)),
         ["start"] => allowed("POST", Route::Launch(Endpoint::Single)),
         [id] => {
             let id = trigger_id(id)?;
-            allowed("GET, PUT", if method == "PUT" { Route::Define(id) } else { Route::Campaign(id) })
+            allowed("GET, HEAD, PUT", if method == "PUT" { Route::Define(id) } else { Route::Campaign(id) })
         }
         [id, "launches", rest @ ..] => {
             let id = trigger_id(id)?;
             let log = log(rest)?;
-            allowed("GET", Route::Log(id, log))
+            allowed("GET, HEAD", Route::Log(id, log))
         }
         _ => Err(Problem::NoSuchPath),
     }
@@ -175,7 +178,9 @@ mod tests {
             assert!(route("GET", &format!("{base}{path}")).is_err(), "{path}");
         }
         assert_eq!(route("GET", &format!("{base}/start_batch")), Err(Problem::MethodNotAllowed("POST")));
-        assert_eq!(route("DELETE", &format!("{base}/8")), Err(Problem::MethodNotAllowed("GET, PUT")));
+        // `HEAD` is served wherever `GET` is, and said to be.
+        assert_eq!(route("HEAD", &format!("{base}/8")), Ok(Route::Campaign(8)));
+        assert_eq!(route("DELETE", &format!("{base}/8")), Err(Problem::MethodNotAllowed("GET, HEAD, PUT")));
         assert_eq!(route("GET", &format!("{base}/8/launches/x")), Ok(Route::Log(8, Log::Nothing("launch"))));
     }
 }

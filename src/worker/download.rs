@@ -19,7 +19,10 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     let file = campaigns.attachment(trigger_id, launch_id, number).await?;
     let header = |name: &str| request.headers().get(name).ok().flatten();
-    let (range, if_none_match, if_range) = (header("Range"), header("If-None-Match"), header("If-Range"));
+    let is_head = request.method() == worker::Method::Head;
+    // A range is of `GET` alone (RFC 9110, §14.2).
+    let range = header("Range").filter(|_| !is_head);
+    let (if_none_match, if_range) = (header("If-None-Match"), header("If-Range"));
     let asked =
         Asked { range: range.as_deref(), if_none_match: if_none_match.as_deref(), if_range: if_range.as_deref() };
     let selection = download::select(&file, &asked)?;
@@ -28,7 +31,7 @@ pub async fn answer(
         Problem::Internal
     };
     let builder = builder(&file, &selection, &head.request_id).map_err(failed)?;
-    if selection == Selection::NotModified || request.method() == worker::Method::Head {
+    if selection == Selection::NotModified || is_head {
         return Ok(builder.empty());
     }
     let range = match &selection {

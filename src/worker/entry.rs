@@ -69,7 +69,7 @@ impl Head {
             header_token: headers::bearer(header("Authorization")?.as_deref()).map(str::to_owned),
             query,
             address: header("CF-Connecting-IP")?,
-            accepts_ndjson: header("Accept")?.is_some_and(|accept| accept.contains(commands::NDJSON)),
+            accepts_ndjson: headers::asks_for(header("Accept")?.as_deref(), commands::NDJSON),
         })
     }
 

@@ -6,6 +6,7 @@ use crate::{
     campaign::{
         commands::{Command, Page, Refusal, Thing},
         head::{Attachment, Part, Upload},
+        id::LaunchId,
         log::{Fault, Log},
         reading::{PAGE_BYTES, Reading},
     },
@@ -263,7 +264,11 @@ fn a_launch_that_never_was_is_not_found() {
     let log = defined();
     commit(&log, &Sample::new("a"));
     let other = Sample { random: 2, ..Sample::new("a") }.launch_id();
-    for command in [Command::Launch(other), Command::RecipientsStream(other), Command::Report(other)] {
-        assert_eq!(read(&log, &command, NOON), Err(Fault::Refused(Refusal::NotFound(Thing::Launch))));
+    // Nothing has been removed here, so not even an id of the oldest time can be expired.
+    let oldest = LaunchId::parse("00000000-0000-7000-8000-000000000000").unwrap();
+    for other in [other, oldest] {
+        for command in [Command::Launch(other), Command::RecipientsStream(other), Command::Report(other)] {
+            assert_eq!(read(&log, &command, NOON), Err(Fault::Refused(Refusal::NotFound(Thing::Launch))));
+        }
     }
 }
