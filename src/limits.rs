@@ -45,8 +45,11 @@ pub const BULK_KEYS: usize = 100;
 pub const BULK_READS_AT_ONCE: usize = 6;
 /// Most bulk reads that any launch may need: an importer chooses the number of buckets by it.
 pub const BULK_READS_LIMIT: usize = 450;
-/// Most bytes of buckets that the bulk reads under way at once for one launch bring.
-pub const BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
+/// Bulk reads that a launch keeps to where that lets several small ones be under way at once.
+pub const BULK_READS_AIM: usize = 100;
+/// Most bytes of buckets that the bulk reads under way at once for one launch bring, unless one of them alone brings more:
+/// so many launches of a middling size fit an isolate.
+pub const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
 /// What an importer makes buckets as large as, in bytes, while there may be more of them. A read costs by the key, in money
 /// and in time, and its bytes cost next to nothing: but every launch of one recipient reads a whole bucket.
 pub const BUCKET_TARGET: usize = 32 * 1024;
@@ -114,7 +117,8 @@ const _: () = {
     assert!(READ_BUFFER as u64 <= DRAIN_LIMIT);
     assert!(ITEM_DATA_LIMIT as u64 <= CONTENT_LIMIT_MAX);
     assert!(2 * BULK_READS_LIMIT < 1000 - 50, "KV operations of one invocation, the generation before included");
-    assert!(BUCKET_LIMIT * BULK_KEYS <= BYTES_IN_FLIGHT);
+    assert!(BUCKET_LIMIT * BULK_KEYS <= 2 * BYTES_IN_FLIGHT);
+    assert!(BULK_READS_AIM <= BULK_READS_LIMIT);
     assert!(BUCKET_LIMIT * BULK_KEYS <= 25_000_000, "the platform's limit of a bulk read's answer");
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");

@@ -9,7 +9,7 @@ use super::{
     key::{Class, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
-use crate::limits::{BULK_KEYS, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
+use crate::limits::{BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
 
 /// Where buckets are read from.
 pub trait BucketStore {
@@ -105,12 +105,13 @@ pub async fn find<S: BucketStore>(
     let order = by_bucket(wanted, index.buckets, bucket_of);
     let groups: Vec<&[Placed]> = order.chunk_by(|a, b| a.bucket == b.bucket).collect();
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let reads = groups.chunks(BULK_KEYS).map(|groups| {
+    let Plan { keys, at_once } = plan(index, wanted.len());
+    let reads = groups.chunks(keys).map(|groups| {
         let numbers = groups.iter().filter_map(|group| group.first()).map(|placed| placed.bucket);
         let keys: Vec<String> = numbers.map(|number| format!("{prefix}{number}")).collect();
         async move { (groups, store.read(&keys).await) }
     });
-    let mut reads = stream::iter(reads).buffer_unordered(reads_at_once(index));
+    let mut reads = stream::iter(reads).buffer_unordered(at_once);
     while let Some((groups, texts)) = reads.next().await {
         let texts = texts.map_err(LookupError::Store)?;
         if texts.len() != groups.len() {
@@ -124,7 +125,7 @@ pub async fn find<S: BucketStore>(
             }
         }
     }
-    Ok(Statistics { reads: groups.len().div_ceil(BULK_KEYS), keys: groups.len() })
+    Ok(Statistics { reads: groups.len().div_ceil(keys), keys: groups.len() })
 }
 
 /// Bytes to reserve for a search of so many items: its lists, and the buckets that are read at once.
@@ -132,14 +133,29 @@ pub fn working_bytes(search: &Search<'_>, wanted: usize) -> u64 {
     let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
     let buckets = (index.buckets as u64).min(wanted as u64);
     let lists = size_of::<Placed>() as u64 * wanted as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
-    let in_flight = (reads_at_once(index) * BULK_KEYS) as u64;
+    let Plan { keys, at_once } = plan(index, wanted);
+    let in_flight = (keys * at_once) as u64;
     lists + u64::from(index.largest) * buckets.min(in_flight)
 }
 
-/// How many bulk reads may be under way at once: fewer where buckets are large.
-fn reads_at_once(index: &ClassIndex) -> usize {
-    let one = (index.largest as usize).saturating_mul(BULK_KEYS).max(1);
-    (BYTES_IN_FLIGHT / one).clamp(1, BULK_READS_AT_ONCE)
+/// How buckets are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    /// Keys of one bulk read.
+    keys: usize,
+    /// Bulk reads under way at once.
+    at_once: usize,
+}
+
+/// Many reads at once, each of few keys, as long as that takes no more than [`BULK_READS_AIM`] of them: within
+/// [`BYTES_IN_FLIGHT`] either way.
+fn plan(index: &ClassIndex, wanted: usize) -> Plan {
+    let largest = (index.largest as usize).max(1);
+    let buckets = wanted.min(index.buckets as usize);
+    let few = BYTES_IN_FLIGHT / BULK_READS_AT_ONCE / largest;
+    let keys = few.max(buckets.div_ceil(BULK_READS_AIM)).clamp(1, BULK_KEYS);
+    let at_once = (BYTES_IN_FLIGHT / largest.saturating_mul(keys)).clamp(1, BULK_READS_AT_ONCE);
+    Plan { keys, at_once }
 }
 
 /// An item and its bucket: kept together, since hashes lie far apart once items are in the order of buckets.

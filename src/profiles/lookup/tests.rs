@@ -199,27 +199,35 @@ fn a_class_that_was_not_imported_is_answered_without_a_read() {
 /// The number of buckets is that of a million keys; a tenth of them stand in the buckets, so that this is fast.
 #[test]
 fn a_launch_of_300_000_on_a_million_profiles_stays_within_its_bounds() {
-    let buckets = (1_000_000_u32 * 32).div_ceil(4096);
+    let buckets = (1_000_000_u32 * 32).div_ceil(32_768);
     let store = store(0..99_999, buckets);
-    let generation = generation(Class::Email, buckets, 6_000);
+    let generation = generation(Class::Email, buckets, 36_000);
     let wanted: Vec<u32> = (0..300_000).collect();
     let mut found = 0_usize;
     let answer = |_, answer| found += usize::from(matches!(answer, Found::Profile(_)));
     let statistics = run(find(&store, search(&generation, BOTH), &wanted, hash, answer)).unwrap();
     assert_eq!(found, 66_666);
-    assert_eq!(statistics, Statistics { reads: 79, keys: buckets as usize });
+    assert_eq!(statistics, Statistics { reads: 52, keys: buckets as usize });
     assert!(statistics.reads <= BULK_READS_LIMIT);
     assert!(working_bytes(&search(&generation, BOTH), wanted.len()) < 8 * 1024 * 1024);
 }
 
 #[test]
-fn large_buckets_are_read_fewer_at_once() {
-    for (largest, at_once) in [(4096, 6), (14_000, 5), (40_000, 2), (BUCKET_LIMIT, 1), (1_000_000, 1), (0, 6)] {
+fn reads_are_many_and_small_within_their_bounds() {
+    for (buckets, largest, keys, at_once) in [
+        // A small index; a million profiles; ten million, at last fewer reads at once.
+        (10, 34_000, 20, 6),
+        (977, 34_000, 20, 6),
+        (9_766, 34_000, 98, 1),
+        // As an index was before, and as the largest can be.
+        (7_813, 5_000, 100, 6),
+        (45_000, BUCKET_LIMIT, 100, 1),
+        (1, 0, 100, 6),
+        (1, 1_000_000_000, 1, 1),
+    ] {
         let largest = u32::try_from(largest).unwrap();
-        assert_eq!(
-            reads_at_once(&ClassIndex { class: Class::Email, field: String::new(), buckets: 1, largest }),
-            at_once
-        );
+        let index = ClassIndex { class: Class::Email, field: String::new(), buckets, largest };
+        assert_eq!(plan(&index, 300_000), Plan { keys, at_once }, "{buckets} buckets of {largest}");
     }
 }
 
