@@ -41,6 +41,17 @@ pub fn bearer(authorization: Option<&str>) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
+/// The tokens of a head, each once: of `Authorization`, and of the query. More than one: they differ.
+pub fn tokens<'a>(authorization: Option<&str>, query: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut tokens: Vec<String> = bearer(authorization).map(str::to_owned).into_iter().collect();
+    for token in query.filter(|token| !token.is_empty()) {
+        if !tokens.iter().any(|known| known == token) {
+            tokens.push(token.to_owned());
+        }
+    }
+    tokens
+}
+
 /// The format that `Accept` prefers: of those that are spoken here the one of the greater weight, JSON if that says
 /// nothing.
 pub fn accepted_format(accept: Option<&str>) -> Format {
@@ -125,6 +136,16 @@ pub fn client_network(address: &str) -> String {
 mod tests {
     use super::*;
     use crate::campaign::commands::NDJSON;
+
+    #[test]
+    fn tokens_that_are_the_same_are_one() {
+        let of = |header, query: &[&'static str]| super::tokens(header, query.iter().copied());
+        assert_eq!(of(None, &[]), [""; 0]);
+        assert_eq!(of(Some("Bearer a"), &["a", "", "a"]), ["a"]);
+        assert_eq!(of(None, &["", "a"]), ["a"]);
+        assert_eq!(of(None, &["a", "b"]), ["a", "b"]);
+        assert_eq!(of(Some("Bearer a"), &["b"]), ["a", "b"]);
+    }
 
     #[test]
     fn bodies() {

@@ -51,10 +51,8 @@ pub struct Incoming {
     pub setup: Setup,
     /// `Content-Length`.
     pub length: Option<u64>,
-    /// The token of `Authorization`.
-    pub header_token: Option<String>,
-    /// The token of the query.
-    pub query_token: Option<String>,
+    /// The tokens of `Authorization` and the query, each once: two that differ are refused.
+    pub tokens: Vec<String>,
     /// The format of the reply where the body names none.
     pub format: Format,
     /// The request's id: the caller's, or a new one.

@@ -110,13 +110,13 @@ impl<'p, P: Ports> Gate<'p, P> {
             launch_id: None,
             spare: Arrived::default(),
         };
-        match (&incoming.header_token, &incoming.query_token) {
-            (Some(header), Some(query)) if header != query => {
+        match incoming.tokens.as_slice() {
+            [] => {}
+            [token] => gate.ask_token(token.clone(), true),
+            [first, ..] => {
                 gate.questions.push(Box::pin(async { Answer::Token(Err(refuse(ports, TWO_TOKENS, true).await)) }));
-                gate.presented = Some(header.clone());
+                gate.presented = Some(first.clone());
             }
-            (Some(token), _) | (None, Some(token)) => gate.ask_token(token.clone(), true),
-            (None, None) => {}
         }
         gate
     }
@@ -311,7 +311,7 @@ impl<'p, P: Ports> Gate<'p, P> {
 
     /// The fault of a token in a header or the query, if it has one.
     async fn head_token_fault(&mut self, intake: &mut Intake) -> Option<Problem> {
-        if self.incoming.header_token.is_none() && self.incoming.query_token.is_none() {
+        if self.incoming.tokens.is_empty() {
             return None;
         }
         while self.token.is_none() {
@@ -384,16 +384,11 @@ fn cannot_store() -> Problem {
 }
 
 /// Verifies the token of a request whose body holds none.
-pub async fn verify_head<P: Ports>(
-    ports: &P,
-    header: Option<&str>,
-    query: Option<&str>,
-    scope: Scope,
-) -> Result<TokenRecord, Problem> {
-    match (header, query.filter(|token| !token.is_empty())) {
-        (Some(header), Some(query)) if header != query => Err(refuse(ports, TWO_TOKENS, true).await),
-        (Some(token), _) | (None, Some(token)) => verify(ports, token, scope, true).await,
-        (None, None) => Err(refuse(ports, NO_TOKEN_IN_HEAD, true).await),
+pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Problem> {
+    match tokens {
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, true).await),
+        [token] => verify(ports, token, scope, true).await,
+        _ => Err(refuse(ports, TWO_TOKENS, true).await),
     }
 }
 

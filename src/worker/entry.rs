@@ -37,8 +37,8 @@ pub struct Head {
     pub format: Format,
     /// `Content-Length`.
     pub length: Option<u64>,
-    /// The token of `Authorization`.
-    pub header_token: Option<String>,
+    /// The tokens of `Authorization` and the query, each once.
+    pub tokens: Vec<String>,
     /// The query's parameters.
     pub query: Vec<(String, String)>,
     /// The caller's address.
@@ -60,13 +60,14 @@ impl Head {
             Err(fault) => (None, Some(fault)),
         };
         let format = query.iter().find(|(name, _)| name == "format").and_then(|(_, name)| Format::from_name(name));
+        let in_query = query.iter().filter(|(name, _)| name == "token").map(|(_, token)| token.as_str());
         Ok(Self {
             request_id_given: id.is_some(),
             request_id: id.unwrap_or_else(new_request_id),
             request_id_fault,
             format: format.unwrap_or_else(|| headers::accepted_format(header("Accept").ok().flatten().as_deref())),
             length: header("Content-Length")?.and_then(|length| length.parse().ok()),
-            header_token: headers::bearer(header("Authorization")?.as_deref()).map(str::to_owned),
+            tokens: headers::tokens(header("Authorization")?.as_deref(), in_query),
             query,
             address: header("CF-Connecting-IP")?,
             accepts_ndjson: headers::asks_for(header("Accept")?.as_deref(), commands::NDJSON),
@@ -184,14 +185,12 @@ fn incoming(
         return Err(Problem::Unavailable("the deployment has no PROFILE_INDEX_KEY".into()));
     }
     let setup = Setup { endpoint, body, limits: config.limits, secrets: Rc::clone(&config.secrets) };
-    let query_token = head.parameter("token").filter(|token| !token.is_empty()).map(str::to_owned);
     let bad_format = head.parameter("format").filter(|name| Format::from_name(name).is_none());
     let bad_format = bad_format.map(|_| Problem::BadField("format: must be json or xml".into()));
     let incoming = Incoming {
         setup,
         length: head.length,
-        header_token: head.header_token,
-        query_token,
+        tokens: head.tokens,
         format: head.format,
         request_id: head.request_id,
         request_id_given: head.request_id_given,

@@ -46,7 +46,7 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
     let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
-    let token = receive::verify_head(&ports, head.header_token.as_deref(), head.parameter("token"), scope).await?;
+    let token = receive::verify_head(&ports, &head.tokens, scope).await?;
     if let Some(fault) = &head.request_id_fault {
         return Err(fault.clone());
     }

@@ -151,6 +151,7 @@ describe('access', () => {
       ['it is a digest', GOOD, bearer('token:0000'), ''],
       ['header and query differ', GOOD, bearer(), `?token=${TOKEN.launch}`],
       ['header and body differ', { ...GOOD, token: TOKEN.launch }, bearer(), ''],
+      ['the query has two that differ', GOOD, {}, `?token=${TOKEN.launch}&token=${TOKEN.all}`],
       ['query and body differ', { token: TOKEN.launch, ...GOOD }, {}, `?token=${TOKEN.all}`],
     ])('is asked for where %s', async (_, body, headers, query) => {
       const reply = await launch(worker, body, headers as Record<string, string>, BATCH + query);

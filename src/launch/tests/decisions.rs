@@ -127,7 +127,7 @@ fn of_two_faults_the_contract_says_which() {
         ("403 before a bad field", Call::default(), r#"{"token":"reader-token-0123456789","data":5}"#.into(), 403),
         ("413 before malformed", Call::default(), format!("?{}", " ".repeat(10 << 20)), 413),
         ("413 before 401", Call::default(), long.clone(), 413),
-        ("401 of a header before 413", Call { header_token: Some(unknown.into()), ..Call::default() }, long, 401),
+        ("401 of a header before 413", Call { tokens: vec![unknown.into()], ..Call::default() }, long, 401),
         ("a bad field before 404", Call::default(), format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[]}}"#), 400),
         (
             "404 before an empty index",
@@ -143,13 +143,13 @@ fn of_two_faults_the_contract_says_which() {
         ),
         (
             "two tokens that differ",
-            Call { header_token: Some("other-token-0123456789".into()), ..Call::default() },
+            Call { tokens: vec!["other-token-0123456789".into()], ..Call::default() },
             format!(r#"{{"token":"{TOKEN}","trigger_id":8,"data":[{{}}]}}"#),
             401,
         ),
         (
             "the same token twice is one",
-            Call { query_token: Some(TOKEN.into()), ..Call::default() },
+            Call { tokens: vec![TOKEN.into()], ..Call::default() },
             format!(r#"{{"token":"{TOKEN}","trigger_id":8,"data":[{{}}]}}"#),
             200,
         ),

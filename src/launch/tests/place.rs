@@ -98,8 +98,7 @@ impl Place {
         let incoming = Incoming {
             setup,
             length: ends.is_none().then_some(body.len() as u64),
-            header_token: header_token.map(str::to_owned),
-            query_token: None,
+            tokens: header_token.map(str::to_owned).into_iter().collect(),
             format: Format::Json,
             request_id: request_id.map_or_else(|| format!("{:016x}", u64::from_le_bytes(id)), str::to_owned),
             request_id_given: request_id.is_some(),

@@ -229,8 +229,7 @@ impl World {
         let incoming = Incoming {
             setup,
             length: request.length,
-            header_token: request.header_token.clone(),
-            query_token: request.query_token.clone(),
+            tokens: request.tokens.clone(),
             format: Format::Json,
             request_id: request.id.clone().unwrap_or_else(|| format!("random-{}", self.rng.next())),
             request_id_given: request.id.is_some(),
@@ -289,23 +288,14 @@ pub struct Call {
     pub endpoint: Endpoint,
     pub body: Option<Format>,
     pub length: Option<u64>,
-    pub header_token: Option<String>,
-    pub query_token: Option<String>,
+    pub tokens: Vec<String>,
     pub id: Option<String>,
     pub checksum: bool,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        Self {
-            endpoint: Endpoint::Batch,
-            body: None,
-            length: None,
-            header_token: None,
-            query_token: None,
-            id: None,
-            checksum: false,
-        }
+        Self { endpoint: Endpoint::Batch, body: None, length: None, tokens: Vec::new(), id: None, checksum: false }
     }
 }
 
