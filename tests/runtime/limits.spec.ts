@@ -44,7 +44,7 @@ function* cut(text: string, size = 100_000) {
 }
 
 /** Writes bytes to a connection, ends it, and reads until it closes. */
-function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' = 'end'): Promise<string> {
+function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' | 'wait' = 'end'): Promise<string> {
   return new Promise((resolve) => {
     const socket = net.connect(Number(worker.url.port), worker.url.hostname);
     let text = '';
@@ -52,7 +52,10 @@ function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' = 'end'):
     // A connection that is reset says what one that is closed says.
     socket.on('error', () => {});
     socket.on('close', () => resolve(text));
-    socket.write(bytes, () => (end === 'end' ? socket.end() : socket.destroy()));
+    socket.write(bytes, () => {
+      if (end === 'end') socket.end();
+      if (end === 'destroy') socket.destroy();
+    });
   });
 }
 
@@ -246,6 +249,7 @@ describe('limits', () => {
           (lines, [name, value]) => `${lines}${name}: ${value}\r\n`,
           `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${text.length}\r\n`,
         )}\r\n${text}`,
+        'wait',
       );
       expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     }

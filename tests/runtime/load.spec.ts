@@ -97,11 +97,10 @@ describe('load', () => {
       const send = () => stream(worker, [bytes], { length: bytes.length, headers });
       const replies = await Promise.all(Array.from({ length: many }, send));
       const launched = replies.filter(({ status }) => status === 200);
-      expect(launched.length).toBeGreaterThan(0);
       const others = replies.filter(({ status }) => status !== 200);
       expect(others.every((reply) => reply.status === 503 && isBusy(reply))).toBe(true);
       for (const reply of launched) expect(counts(reply)).toEqual([170, 0, 0, 0]);
-      // One after the other each finds room.
+      // How many find room together is chance, and may be none; one after the other each does.
       for (let again = 0; again < 2; again++) expect((await send()).status).toBe(200);
     }
     const { launches, recipients } = await read(worker, `${TRIGGERS}/702`);

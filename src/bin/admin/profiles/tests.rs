@@ -14,7 +14,7 @@ fn key() -> IndexKey {
 fn import(kv: &mut Fake, name: &str, now: u64) -> Outcome<Built> {
     let state = tempfile::tempdir().unwrap();
     let mut importer = Importer::new(key(), 100);
-    let file: String = (0..700).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
+    let file: String = (0..5_600).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
     importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
     let target = Target { database: 1, check: key().check().into(), name: name.into(), now, state: state.path() };
     write(kv, &target, importer, &ProgressBar::hidden())
@@ -58,7 +58,7 @@ fn everything_is_written_and_the_manifest_last() {
     });
     let mut kv = Fake { on_write: Some(on_write), ..Fake::default() };
     let built = import(&mut kv, "a", 5).unwrap();
-    assert_eq!((built.profiles, built.keys, built.ambiguous), (700, 700, 0));
+    assert_eq!((built.profiles, built.keys, built.ambiguous), (5_600, 5_600, 0));
     let manifest = manifest(&kv);
     assert_eq!(manifest.current.bucket_keys(1).filter(|key| kv.profiles.contains_key(key)).count(), 12);
     assert_eq!(manifest.generations(&[key()]).unwrap().len(), 1);
