@@ -69,11 +69,7 @@ const MOST: u32 = PART as u32;
 impl Attachments {
     /// The deployment's bucket.
     pub fn new(env: &Env) -> worker::Result<Self> {
-        let bucket = Reflect::get(env, &super::bindings::ATTACHMENTS.into())?;
-        if bucket.is_undefined() {
-            return Err(worker::Error::BindingError(super::bindings::ATTACHMENTS.to_owned()));
-        }
-        Ok(Self(bucket.unchecked_into()))
+        super::bound(env, super::bindings::ATTACHMENTS).map(Self)
     }
 
     /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.

@@ -47,11 +47,7 @@ pub struct Listed<T> {
 impl Namespace {
     /// The namespace bound under `name`.
     pub fn bound(env: &worker::Env, name: &str) -> worker::Result<Self> {
-        let namespace = Reflect::get(env, &name.into())?;
-        if namespace.is_undefined() {
-            return Err(worker::Error::BindingError(name.to_owned()));
-        }
-        Ok(Self(namespace.unchecked_into()))
+        super::bound(env, name).map(Self)
     }
 
     /// The text under a key, which a location may serve from its cache for so many seconds.

@@ -16,7 +16,7 @@ mod respond;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
-use wasm_bindgen::JsCast as _;
+use wasm_bindgen::JsCast;
 use worker::{Context, Env, Error, Request, Response, Result, event};
 
 /// Every request runs under `waitUntil`: where the caller goes away, the platform drops what waits for an answer
@@ -31,6 +31,15 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         let _ = answer.send(entry::handle(request, &env, &within).await);
     });
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
+}
+
+/// A binding of the runtime's own, for what the crate does not bind as it is needed here.
+fn bound<T: JsCast>(env: &Env, name: &str) -> Result<T> {
+    let binding = js_sys::Reflect::get(env, &name.into())?;
+    if binding.is_undefined() {
+        return Err(Error::BindingError(name.to_owned()));
+    }
+    Ok(binding.unchecked_into())
 }
 
 /// What the runtime has thrown, in words.

@@ -4,7 +4,6 @@ mod differential;
 mod errors;
 mod memory;
 mod pieces;
-mod speed;
 
 use super::JsonFramer;
 use crate::wire::{Endpoint, Field, FrameError, Piece, Sink};

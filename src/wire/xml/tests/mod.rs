@@ -6,7 +6,6 @@ mod faults;
 mod memory;
 mod model;
 mod pieces;
-mod speed;
 
 use super::XmlFramer;
 use crate::wire::{Endpoint, Field, FrameError, Piece, Sink};
