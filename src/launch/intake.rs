@@ -6,6 +6,7 @@
 
 use super::{
     blocks::Records,
+    digest::BodyDigest,
     entry::{Arrived, Entry},
     items::{Items, Keying},
     root::Root,
@@ -31,6 +32,8 @@ pub struct Setup {
     pub limits: Limits,
     /// The index keys under which items are hashed: one, or two while a key is rotated.
     pub secrets: Rc<[IndexKey]>,
+    /// A digest of the body is the request's id: `DEDUPLICATION` is `checksum`, and the caller gave none.
+    pub checksum: bool,
 }
 
 /// A body on its way in.
@@ -40,7 +43,7 @@ pub struct Intake {
     state: State,
     /// Bytes fed.
     fed: u64,
-    digest: blake3::Hasher,
+    digest: BodyDigest,
     /// The body is malformed: what is still to come is only counted.
     broken: bool,
 }
@@ -76,6 +79,7 @@ impl Intake {
             Some(Format::Xml) => Framer::Xml(xml),
         };
         let format = setup.body.unwrap_or_default();
+        let digest = BodyDigest::new(setup.checksum);
         let state = State {
             setup,
             format,
@@ -94,7 +98,7 @@ impl Intake {
             held: Records::default(),
             single: Vec::new(),
         };
-        Self { framer, state, fed: 0, digest: blake3::Hasher::new(), broken: false }
+        Self { framer, state, fed: 0, digest, broken: false }
     }
 
     /// Takes in the next chunk. An error is final: nothing that could still come would be answered instead.
@@ -259,8 +263,8 @@ impl Intake {
     }
 
     /// The digest of the body as sent.
-    pub fn digest(&self) -> [u8; 32] {
-        *self.digest.finalize().as_bytes()
+    pub fn digest(&self) -> &BodyDigest {
+        &self.digest
     }
 
     /// The request, with what it holds.

@@ -10,6 +10,7 @@
 //! *Architecture invariant:* no clock, no randomness and no I/O but through the ports.
 
 pub mod blocks;
+mod digest;
 pub mod entry;
 pub mod files;
 pub mod intake;
@@ -55,12 +56,8 @@ pub struct Incoming {
     pub tokens: Vec<String>,
     /// The format of the reply where the body names none.
     pub format: Format,
-    /// The request's id: the caller's, or a new one.
+    /// The request's id: the caller's, or a new one (until the body is in, where a digest of it is to be the id).
     pub request_id: String,
-    /// Whether the caller gave it.
-    pub request_id_given: bool,
-    /// `DEDUPLICATION = "checksum"`: a digest of the body is the id where the caller gave none.
-    pub checksum: bool,
     /// A fault of the head that is answered only after others, such as a malformed request id.
     pub fault: Option<Problem>,
 }
@@ -105,9 +102,9 @@ pub async fn launch<P: Ports, B: Body>(ports: &P, incoming: Incoming, body: &mut
     settled.result = match received.admitted {
         Err(problem) => Err(problem),
         Ok(admitted) => {
-            if incoming.checksum && !incoming.request_id_given {
+            if let Some(checksum) = &admitted.checksum {
                 settled.request_id.clear();
-                campaign::hex(&admitted.digest, &mut settled.request_id);
+                campaign::hex(checksum, &mut settled.request_id);
             }
             let endpoint = match incoming.setup.endpoint {
                 Endpoint::Batch => head::Endpoint::StartBatch,
@@ -129,6 +126,8 @@ pub struct Admitted {
     memory: Reservation,
     token: TokenRecord,
     digest: [u8; 32],
+    /// The request's id, where a digest of the body is it.
+    checksum: Option<[u8; 32]>,
     /// The campaign's database as KV has it; `None`: KV does not know the campaign yet.
     database: Option<u64>,
     /// The manifest of its index, which was read while the body came.

@@ -296,7 +296,7 @@ impl<'p, P: Ports> Gate<'p, P> {
 
     /// Whether the request's id is known before the body has ended.
     fn has_an_id(&self) -> bool {
-        self.incoming.request_id_given || !self.incoming.checksum
+        !self.incoming.setup.checksum
     }
 
     fn preflight_request(&self, token: &TokenRecord) -> Request {
@@ -349,7 +349,7 @@ impl<'p, P: Ports> Gate<'p, P> {
         }
         let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
         let database = self.database.take().transpose().map_err(unreadable)?.flatten();
-        let digest = intake.digest();
+        let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
         let attachments = match self.files.staged() {
             Some(attachments) => attachments,
             // A repeat: its attachments were given up when the object knew the request.
@@ -366,6 +366,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             memory,
             token,
             digest,
+            checksum,
             database,
             manifest: self.manifest.take(),
             object: self.object.take(),

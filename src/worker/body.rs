@@ -1,4 +1,4 @@
-//! A request's body, read into one buffer of [`READ_BUFFER`] bytes at a time.
+//! A request's body, read into one buffer of at most [`READ_BUFFER`] bytes at a time.
 
 use std::time::Duration;
 
@@ -71,10 +71,16 @@ impl RequestBody {
         }
     }
 
+    /// Bytes of the view: a small body needs no large one.
+    fn view_length(&self) -> u32 {
+        self.length.and_then(|length| u32::try_from(length).ok()).map_or(VIEW, |length| length.clamp(1, VIEW))
+    }
+
     /// One read: how many bytes stand in the buffer now, `None` at the end.
     async fn fill(&mut self) -> Result<Option<usize>, BodyError> {
-        let Some(reader) = &self.reader else { return Ok(None) };
-        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(VIEW));
+        // The runtime hands out no more than was announced: at that length there is nothing to wait for.
+        let Some(reader) = self.reader.as_ref().filter(|_| self.length != Some(self.read)) else { return Ok(None) };
+        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(self.view_length()));
         let mut promise = JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()));
         let result = loop {
             let timer = self.timer.get_or_insert_with(|| Delay::from(Duration::from_millis(BODY_TIMEOUT_MS)));

@@ -184,7 +184,8 @@ fn incoming(
     if config.secrets.is_empty() {
         return Err(Problem::Unavailable("the deployment has no PROFILE_INDEX_KEY".into()));
     }
-    let setup = Setup { endpoint, body, limits: config.limits, secrets: Rc::clone(&config.secrets) };
+    let checksum = config.checksum && !head.request_id_given;
+    let setup = Setup { endpoint, body, limits: config.limits, secrets: Rc::clone(&config.secrets), checksum };
     let bad_format = head.parameter("format").filter(|name| Format::from_name(name).is_none());
     let bad_format = bad_format.map(|_| Problem::BadField("format: must be json or xml".into()));
     let incoming = Incoming {
@@ -193,8 +194,6 @@ fn incoming(
         tokens: head.tokens,
         format: head.format,
         request_id: head.request_id,
-        request_id_given: head.request_id_given,
-        checksum: config.checksum,
         fault: head.request_id_fault.or(bad_format),
     };
     Ok((incoming, head.address))

@@ -93,16 +93,19 @@ impl Place {
         let Call { endpoint, header_token, request_id, checksum, body, chunk, ends } = call;
         let mut id = [0; 8];
         self.random(&mut id);
-        let setup =
-            Setup { endpoint, body: None, limits: world.limits, secrets: Rc::from([IndexKey::new(SECRET).unwrap()]) };
+        let setup = Setup {
+            endpoint,
+            body: None,
+            limits: world.limits,
+            secrets: Rc::from([IndexKey::new(SECRET).unwrap()]),
+            checksum: checksum && request_id.is_none(),
+        };
         let incoming = Incoming {
             setup,
             length: ends.is_none().then_some(body.len() as u64),
             tokens: header_token.map(str::to_owned).into_iter().collect(),
             format: Format::Json,
             request_id: request_id.map_or_else(|| format!("{:016x}", u64::from_le_bytes(id)), str::to_owned),
-            request_id_given: request_id.is_some(),
-            checksum,
             fault: None,
         };
         let mut body = Chunks { body, at: 0, chunk: chunk.min(READ_BUFFER), ends };

@@ -147,8 +147,13 @@ fn secret() -> IndexKey {
 }
 
 fn take_in(body: &str, format: Format, chunk: usize) -> Request {
-    let setup =
-        Setup { endpoint: Endpoint::Batch, body: Some(format), limits: Limits::default(), secrets: [secret()].into() };
+    let setup = Setup {
+        endpoint: Endpoint::Batch,
+        body: Some(format),
+        limits: Limits::default(),
+        secrets: [secret()].into(),
+        checksum: false,
+    };
     let budget = Budget::new(1 << 30, 1 << 30);
     let mut intake = Intake::new(setup, Reservation::new(&budget));
     for chunk in body.as_bytes().chunks(chunk) {

@@ -225,6 +225,7 @@ impl World {
             body: request.body,
             limits: self.limits,
             secrets: Rc::clone(&self.secrets),
+            checksum: request.checksum && request.id.is_none(),
         };
         let incoming = Incoming {
             setup,
@@ -232,8 +233,6 @@ impl World {
             tokens: request.tokens.clone(),
             format: Format::Json,
             request_id: request.id.clone().unwrap_or_else(|| format!("random-{}", self.rng.next())),
-            request_id_given: request.id.is_some(),
-            checksum: request.checksum,
             fault: None,
         };
         let mut body = Chunks { world: self, rest: body, chunk };

@@ -214,7 +214,7 @@ fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
 #[test]
 fn a_launch_that_does_not_come_about_leaves_nothing() {
     // The first one's upload begins while the second one comes.
-    let files = attach(&[b"small", &bytes(300_000, 6), b""]);
+    let files = attach(&[b"small", &bytes(2 * READ_BUFFER, 6), b""]);
     let good = format!("{{{files},{REST}}}");
     let send = |what: &str, status: u16, body: String, prepare: &dyn Fn(&World)| {
         let (world, place) = world_of(|limits| limits.files = 32 * MIB);
