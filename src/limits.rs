@@ -51,6 +51,9 @@ pub const BULK_READS_AIM: usize = 100;
 /// Most bytes of buckets that the bulk reads under way at once for one launch bring, unless one of them alone brings more:
 /// so many launches of a middling size fit an isolate.
 pub const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
+/// Bytes of buckets that an isolate keeps for its next launches, beside what requests hold: the index of some 200,000
+/// addresses. A launch whose buckets might be more than that keeps none: it would drive out those of all others.
+pub const BUCKETS_KEPT: usize = 8 * 1024 * 1024;
 /// What an importer makes buckets as large as, in bytes, while there may be more of them. A read costs by the key, in money
 /// and in time, and its bytes cost next to nothing: but every launch of one recipient reads a whole bucket.
 pub const BUCKET_TARGET: usize = 32 * 1024;

@@ -1,6 +1,6 @@
 //! Looking up all items of a launch: each bucket once, a hundred to a bulk read, a few reads at once.
 
-use std::{fmt, future::Future, ops::AddAssign};
+use std::{fmt, future::Future, ops::AddAssign, rc::Rc};
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -9,13 +9,19 @@ use super::{
     key::{Class, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
-use crate::limits::{BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
+use crate::limits::{BUCKETS_KEPT, BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
 
 /// Where buckets are read from.
 pub trait BucketStore {
     /// Reads at most [`BULK_KEYS`] values at once. The values are in the order of the keys; `None`: the store
     /// does not hold that key (or not yet, at this place).
     fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>>;
+    /// The bucket under a key, if it was kept ([`super::cache`]).
+    fn kept(&self, _key: &str) -> Option<Rc<String>> {
+        None
+    }
+    /// Keeps a bucket for later searches.
+    fn keep(&self, _key: String, _bucket: Rc<String>) {}
 }
 
 /// The store could not be read. The text is for the operator's log.
@@ -70,7 +76,7 @@ pub struct Search<'a> {
     pub sections: &'a [Section],
 }
 
-/// What a search took.
+/// What a search took, without what was kept from earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Bulk reads.
@@ -104,28 +110,46 @@ pub async fn find<S: BucketStore>(
     let bucket_of = |item: u32| hash(item).bucket(index.buckets);
     let order = by_bucket(wanted, index.buckets, bucket_of);
     let groups: Vec<&[Placed]> = order.chunk_by(|a, b| a.bucket == b.bucket).collect();
+    let mut answer_all = |group: &[Placed], text: &str| {
+        let bucket = Bucket::parse(text)?;
+        for &Placed { item, .. } in group {
+            answer(item, bucket.find_first(search.sections, &hash(item))?);
+        }
+        Ok::<(), Corrupt>(())
+    };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let Plan { keys, at_once } = plan(index, wanted.len());
-    let reads = groups.chunks(keys).map(|groups| {
-        let numbers = groups.iter().filter_map(|group| group.first()).map(|placed| placed.bucket);
-        let keys: Vec<String> = numbers.map(|number| format!("{prefix}{number}")).collect();
-        async move { (groups, store.read(&keys).await) }
-    });
-    let mut reads = stream::iter(reads).buffer_unordered(at_once);
-    while let Some((groups, texts)) = reads.next().await {
+    let mut keys: Vec<String> = Vec::new();
+    let mut asked: Vec<&[Placed]> = Vec::new();
+    for group in &groups {
+        let Some(Placed { bucket, .. }) = group.first() else { continue };
+        let key = format!("{prefix}{bucket}");
+        match store.kept(&key) {
+            Some(text) => answer_all(group, &text)?,
+            None => {
+                keys.push(key);
+                asked.push(group);
+            }
+        }
+    }
+    let keep = groups.len().saturating_mul(index.largest as usize) <= BUCKETS_KEPT;
+    let plan = plan(index, wanted.len());
+    let reads = keys.chunks(plan.keys).zip(asked.chunks(plan.keys));
+    let reads = reads.map(|(keys, groups)| async move { (keys, groups, store.read(keys).await) });
+    let mut reads = stream::iter(reads).buffer_unordered(plan.at_once);
+    while let Some((keys, groups, texts)) = reads.next().await {
         let texts = texts.map_err(LookupError::Store)?;
         if texts.len() != groups.len() {
             return Err(LookupError::Missing);
         }
-        for (group, text) in groups.iter().zip(texts) {
+        for ((key, group), text) in keys.iter().zip(groups).zip(texts) {
             let text = text.ok_or(LookupError::Missing)?;
-            let bucket = Bucket::parse(&text)?;
-            for &Placed { item, .. } in *group {
-                answer(item, bucket.find_first(search.sections, &hash(item))?);
+            answer_all(group, &text)?;
+            if keep {
+                store.keep(key.clone(), Rc::new(text));
             }
         }
     }
-    Ok(Statistics { reads: groups.len().div_ceil(keys), keys: groups.len() })
+    Ok(Statistics { reads: keys.len().div_ceil(plan.keys), keys: keys.len() })
 }
 
 /// Bytes to reserve for a search of so many items: its lists, and the buckets that are read at once.

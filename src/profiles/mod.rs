@@ -9,12 +9,14 @@
 //! | [`key`] | classes of keys, their normalisation, the keyed hash, profile ids |
 //! | [`bucket`] | the text of a bucket: searching in it, writing it |
 //! | [`manifest`] | which generations there are, how many buckets they have, and the keys of all values in KV |
+//! | [`cache`] | buckets that an isolate has read |
 //! | [`lookup`] | looking up all items of a launch |
 //! | [`import`] | turning a file into buckets (native alone) |
 //!
 //! *Architecture invariant*: a bucket that cannot be read, or not be understood, is an error, never "not found".
 
 pub mod bucket;
+pub mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
 pub mod key;

@@ -12,7 +12,7 @@ use super::kv::Namespace;
 use crate::{
     limits::{self, Limits},
     memory::Budget,
-    profiles::key::IndexKey,
+    profiles::{cache::BucketCache, key::IndexKey},
 };
 
 /// The campaigns' objects.
@@ -63,6 +63,8 @@ pub struct Config {
     pub budget: Rc<Budget>,
     /// The databases of campaigns that were launched here: they never change.
     pub databases: RefCell<HashMap<u64, u64>>,
+    /// Buckets that were read here.
+    pub buckets: RefCell<BucketCache>,
 }
 
 /// Campaigns of which an isolate remembers the database.
@@ -110,6 +112,7 @@ fn read(env: &Env) -> std::result::Result<Config, String> {
         checksum: text("DEDUPLICATION") == "checksum",
         budget: Budget::new(limits.memory, limits.unverified),
         databases: RefCell::default(),
+        buckets: RefCell::new(BucketCache::new(limits::BUCKETS_KEPT)),
     })
 }
 

@@ -67,6 +67,14 @@ impl BucketStore for RequestPorts {
     async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
         self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
+
+    fn kept(&self, key: &str) -> Option<Rc<String>> {
+        self.config.buckets.borrow_mut().get(key)
+    }
+
+    fn keep(&self, key: String, bucket: Rc<String>) {
+        self.config.buckets.borrow_mut().put(key, bucket);
+    }
 }
 
 impl Ports for RequestPorts {

@@ -1,7 +1,7 @@
 //! Looking up against a store that counts, lacks buckets, fails, or serves what it should not.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     pin::pin,
     task::{Context, Poll, Waker},
@@ -12,6 +12,7 @@ use crate::{
     limits::{BUCKET_LIMIT, BULK_READS_LIMIT},
     profiles::{
         bucket::{Entry, write},
+        cache::BucketCache,
         key::{NORMALISATION, ProfileId},
     },
 };
@@ -25,7 +26,8 @@ struct Store {
     under_way: Cell<usize>,
     most_at_once: Cell<usize>,
     reads: Cell<usize>,
-    seen: std::cell::RefCell<HashSet<String>>,
+    seen: RefCell<HashSet<String>>,
+    cache: Option<RefCell<BucketCache>>,
 }
 
 impl BucketStore for Store {
@@ -52,6 +54,16 @@ impl BucketStore for Store {
             values.pop();
         }
         Ok(values)
+    }
+
+    fn kept(&self, key: &str) -> Option<Rc<String>> {
+        self.cache.as_ref()?.borrow_mut().get(key)
+    }
+
+    fn keep(&self, key: String, bucket: Rc<String>) {
+        if let Some(cache) = &self.cache {
+            cache.borrow_mut().put(key, bucket);
+        }
     }
 }
 
@@ -139,6 +151,46 @@ fn every_item_is_answered_once_and_every_bucket_read_once() {
         assert_eq!(store.reads.get(), expected.reads);
         assert!(store.most_at_once.get() <= BULK_READS_AT_ONCE);
     }
+}
+
+#[test]
+fn what_is_kept_is_not_read_again() {
+    let generation = generation(Class::Email, 250, 4096);
+    let kept = || Some(RefCell::new(BucketCache::new(BUCKETS_KEPT)));
+    let store = Store { cache: kept(), ..store(0..4_000, 250) };
+    let (few, all): (Vec<u32>, Vec<u32>) = ((0..40).collect(), (0..4_000).collect());
+    let first = look_up(&store, &generation, &few).unwrap();
+    let rest = look_up(&store, &generation, &all).unwrap();
+    assert_eq!(first.1.keys + rest.1.keys, 250, "what the first one read is not read by the second");
+    let again = look_up(&store, &generation, &all).unwrap();
+    assert_eq!(again, (rest.0, Statistics::default()));
+    assert_eq!(look_up(&store, &generation, &few).unwrap().0, first.0);
+}
+
+#[test]
+fn a_launch_that_reads_more_than_is_kept_leaves_what_is_there() {
+    let largest = u32::try_from(BUCKETS_KEPT / 250 + 1).unwrap();
+    let generation = generation(Class::Email, 250, largest);
+    let store = Store { cache: Some(RefCell::new(BucketCache::new(BUCKETS_KEPT))), ..store(0..4_000, 250) };
+    look_up(&store, &generation, &[1]).unwrap();
+    store.seen.borrow_mut().clear();
+    let all: Vec<u32> = (0..4_000).collect();
+    let (_, statistics) = look_up(&store, &generation, &all).unwrap();
+    assert_eq!(statistics.keys, 249);
+    store.seen.borrow_mut().clear();
+    assert_eq!(look_up(&store, &generation, &all).unwrap().1.keys, 249);
+}
+
+#[test]
+fn a_damaged_bucket_is_not_kept() {
+    let generation = generation(Class::Email, 1, 4096);
+    let mut store = Store { cache: Some(RefCell::new(BucketCache::new(BUCKETS_KEPT))), ..store(0..10, 1) };
+    let bucket = store.buckets["bucket:1:g:email:0"].clone();
+    store.buckets.insert("bucket:1:g:email:0".into(), bucket.clone() + "-");
+    assert_eq!(look_up(&store, &generation, &[1]).unwrap_err(), LookupError::Corrupt);
+    store.buckets.insert("bucket:1:g:email:0".into(), bucket);
+    store.seen.borrow_mut().clear();
+    assert_eq!(look_up(&store, &generation, &[1]).unwrap().1.keys, 1);
 }
 
 #[test]
