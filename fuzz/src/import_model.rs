@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use trigger_launch::{
     limits::KEY_LIMIT,
-    profiles::key::{Class, ProfileId, normalise},
+    profiles::{
+        key::{Class, ProfileId},
+        normal::normalise,
+    },
     wire::Scalar,
 };
 

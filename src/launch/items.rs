@@ -5,11 +5,14 @@ use super::{
     matching::{ItemKeys, Matching},
 };
 use crate::{
-    limits::ITEM_DATA_LIMIT,
+    limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
     memory::{OutOfMemory, Reservation},
     outcome::Outcome,
     problem::Problem,
-    profiles::key::{IndexKey, KeyHash},
+    profiles::{
+        key::{IndexKey, KeyHash},
+        normal::is_normal,
+    },
     wire::{Item, NotAnItem, ObjectText},
 };
 
@@ -114,14 +117,15 @@ impl Items {
         secrets: &[IndexKey],
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
-        if keying.matching.only_field().is_none_or(|field| field.as_bytes() != name) {
+        let Some((field, class)) = keying.matching.only_field() else { return Ok(false) };
+        if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(class, value) {
             return Ok(false);
         }
-        if !keying.matching.is_normal(value) {
-            return Ok(false);
+        (self.searches, self.stride) = (1, secrets.len());
+        for secret in secrets {
+            self.hashes.push(secret.hash_bytes(class, &keying.field_name, value), memory)?;
         }
-        let keys = |secret: &IndexKey| Ok([keying.matching.normal_key(&keying.field_name, value, secret), None]);
-        self.push_keys(keying.matching, secrets, memory, keys)?;
+        self.known.push(Known::Keys { first: true, second: false }, memory)?;
         Ok(true)
     }
 

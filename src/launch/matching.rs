@@ -5,7 +5,8 @@ use crate::{
     outcome::Outcome,
     profiles::{
         bucket::Section,
-        key::{self, Class, IndexKey, KeyHash},
+        key::{Class, IndexKey, KeyHash},
+        normal,
     },
     wire::{Item, Scalar},
 };
@@ -104,26 +105,16 @@ impl Matching {
         matches!(self, Self::Custom | Self::CustomSub)
     }
 
-    /// The field whose text alone is the key, where there is one.
-    pub fn only_field(self) -> Option<&'static str> {
+    /// The field whose text alone is the key, and the key's class, where there is one.
+    pub fn only_field(self) -> Option<(&'static str, Class)> {
         Some(match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => "email",
-            Self::Phone | Self::PhoneSub => "phone",
-            Self::ProfileId => "profile_id",
-            Self::Custom | Self::CustomSub => "field_value",
+            Self::Email | Self::EmailProfile | Self::EmailSub => ("email", Class::Email),
+            Self::Phone | Self::PhoneSub => ("phone", Class::Phone),
+            Self::ProfileId => ("profile_id", Class::ProfileId),
+            Self::Custom => ("field_value", Class::Custom),
+            Self::CustomSub => ("field_value", Class::CustomSub),
             Self::PushSub | Self::EmailPhone | Self::EmailPhoneSub => return None,
         })
-    }
-
-    /// Whether the text `value` of [`Matching::only_field`] is a good key that needs no normalisation.
-    pub fn is_normal(self, value: &[u8]) -> bool {
-        let class = self.searches().first().map(|search| search.class);
-        value.len() <= KEY_LIMIT && class.is_some_and(|class| key::is_normal(class, value))
-    }
-
-    /// The hash of such a key.
-    pub fn normal_key(self, field_name: &str, value: &[u8], index: &IndexKey) -> Option<KeyHash> {
-        self.searches().first().map(|search| index.hash_bytes(search.class, field_name, value))
     }
 
     /// The hashes of an item's keys, or why it is invalid.
@@ -173,17 +164,17 @@ fn within_limit(value: &str) -> Result<&str, Outcome> {
 }
 
 fn email(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = key::email(within_limit(value)?).ok_or(Outcome::Malformed)?;
+    let value = normal::email(within_limit(value)?).ok_or(Outcome::Malformed)?;
     Ok(index.hash(Class::Email, "", &value))
 }
 
 fn phone(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = key::phone(within_limit(value)?).ok_or(Outcome::Malformed)?;
+    let value = normal::phone(within_limit(value)?).ok_or(Outcome::Malformed)?;
     Ok(index.hash(Class::Phone, "", &value))
 }
 
 fn profile_id(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = key::profile_id(within_limit(value)?).ok_or(Outcome::Malformed)?;
+    let value = normal::profile_id(within_limit(value)?).ok_or(Outcome::Malformed)?;
     Ok(index.hash(Class::ProfileId, "", &value))
 }
 

@@ -1,18 +1,16 @@
-//! Keys of profiles: their classes, how they are normalised, and the keyed hash that stands for them.
+//! Keys of profiles: their classes, and the keyed hash that stands for them.
 //!
 //! No address stands in KV: what stands there is a hash under a key that is derived from a secret.
 
-use std::{borrow::Cow, fmt, hash::Hasher as _};
+use std::{fmt, hash::Hasher as _};
 
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
-/// The version of the text that is hashed. A change of it makes every index useless: it is part of the hash.
-const HASH_VERSION: u8 = 1;
-/// Bytes of a text that is hashed in one piece: most keys are short.
-const SHORT_TEXT: usize = 96;
-/// The version of the normalisation below: an index made with another one cannot be used.
-pub const NORMALISATION: u32 = 1;
+/// The version of the text that is hashed: it is part of the hash. A change of it changes [`NORMALISATION`] too.
+const HASH_VERSION: u8 = 2;
+/// The version of what becomes of keys, normalisation ([`super::normal`]) and hash: an index made with another one cannot be used.
+pub const NORMALISATION: u32 = 2;
 /// Fewest characters of the secret that index keys are derived from.
 pub const SECRET_MIN: usize = 32;
 
@@ -58,100 +56,6 @@ impl Class {
             Self::CustomSub => 6,
         }
     }
-}
-
-/// An e-mail address: trimmed and lower-cased. `None` where nothing is left.
-pub fn email(value: &str) -> Option<Cow<'_, str>> {
-    let value = value.trim();
-    if value.is_empty() {
-        None
-    } else if value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-        Some(Cow::Owned(value.to_lowercase()))
-    } else {
-        Some(Cow::Borrowed(value))
-    }
-}
-
-/// A phone number: without white space, dashes, dots and brackets, then without a leading `+`. `None` where
-/// nothing is left.
-pub fn phone(value: &str) -> Option<Cow<'_, str>> {
-    let dropped = |c: char| {
-        matches!(c, '-' | '.' | '(' | ')' | '[' | ']' | '{' | '}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
-            || c.is_whitespace()
-    };
-    let value = if value.contains(dropped) {
-        let mut value = value.replace(dropped, "");
-        if value.starts_with('+') {
-            value.remove(0);
-        }
-        Cow::Owned(value)
-    } else {
-        Cow::Borrowed(value.strip_prefix('+').unwrap_or(value))
-    };
-    (!value.is_empty()).then_some(value)
-}
-
-/// A profile id: 24 hexadecimal digits, lower-cased. `None` for anything else.
-pub fn profile_id(value: &str) -> Option<Cow<'_, str>> {
-    if value.len() != 24 || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        None
-    } else if value.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Some(Cow::Owned(value.to_ascii_lowercase()))
-    } else {
-        Some(Cow::Borrowed(value))
-    }
-}
-
-/// A value that is taken as it is (a field's value, a push provider, a subscription id). `None` if it is empty.
-pub fn verbatim(value: &str) -> Option<Cow<'_, str>> {
-    (!value.is_empty()).then_some(Cow::Borrowed(value))
-}
-
-/// The value of a key of `class`, normalised. `None` where nothing is left, or where it is no profile id.
-pub fn normalise(class: Class, value: &str) -> Option<Cow<'_, str>> {
-    match class {
-        Class::Email => email(value),
-        Class::Phone => phone(value),
-        Class::ProfileId => profile_id(value),
-        Class::Push | Class::Custom | Class::CustomSub => verbatim(value),
-    }
-}
-
-/// What normalised keys are made of, one bit each: visible ASCII without capitals, digits, lower-case hexadecimal digits.
-const ADDRESS: u8 = 1;
-const DIGIT: u8 = 2;
-const HEXADECIMAL: u8 = 4;
-
-/// The bits of each byte.
-static KINDS: [u8; 256] = {
-    let mut kinds = [0; 256];
-    let mut byte = u8::MAX;
-    loop {
-        let address = byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
-        let hexadecimal = byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
-        #[allow(clippy::indexing_slicing, reason = "in a constant: 256 entries, a byte as the index")]
-        {
-            kinds[byte as usize] =
-                (address as u8 * ADDRESS) | (byte.is_ascii_digit() as u8 * DIGIT) | (hexadecimal as u8 * HEXADECIMAL);
-        }
-        if byte == 0 {
-            break kinds;
-        }
-        byte -= 1;
-    }
-};
-
-/// Whether a key that is valid UTF-8 can be hashed as it is: a cheap check that sends the common key past [`normalise`],
-/// and may say no to others.
-pub fn is_normal(class: Class, value: &[u8]) -> bool {
-    let kinds = value.iter().fold(u8::MAX, |kinds, byte| kinds & KINDS.get(usize::from(*byte)).copied().unwrap_or(0));
-    let good = match class {
-        Class::Email => kinds & ADDRESS != 0,
-        Class::Phone => kinds & DIGIT != 0,
-        Class::ProfileId => kinds & HEXADECIMAL != 0 && value.len() == 24,
-        Class::Push | Class::Custom | Class::CustomSub => true,
-    };
-    good && !value.is_empty()
 }
 
 /// A profile's id: 96 bits, written as 24 lower-case hexadecimal digits.
@@ -239,6 +143,8 @@ impl fmt::Display for WeakSecret {
 #[derive(Clone)]
 pub struct IndexKey {
     sip: SipHasher24,
+    /// What [`begin`] makes of each class without a field, at the class's number.
+    begun: [SipHasher24; 7],
     check: String,
 }
 
@@ -257,7 +163,14 @@ impl IndexKey {
         let secret = secret.as_bytes();
         let sip = first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
         let check = first_half(blake3::derive_key("trigger-launch 2026 profile index key check v1", secret));
-        Ok(Self { sip: SipHasher24::new_with_key(&sip), check: hex(&check) })
+        let sip = SipHasher24::new_with_key(&sip);
+        let mut begun = [sip; 7];
+        for class in [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub] {
+            if let Some(begun) = begun.get_mut(usize::from(class.number())) {
+                *begun = begin(sip, class, "");
+            }
+        }
+        Ok(Self { sip, begun, check: hex(&check) })
     }
 
     /// Tells keys apart without telling anything about them: 32 hexadecimal digits that stand in a manifest.
@@ -272,34 +185,28 @@ impl IndexKey {
         self.hash_bytes(class, field, value.as_bytes())
     }
 
-    /// [`IndexKey::hash`] of a value that [`is_normal`].
+    /// [`IndexKey::hash`] of a value that [`super::normal::is_normal`].
     pub fn hash_bytes(&self, class: Class, field: &str, value: &[u8]) -> KeyHash {
-        let [field_length, length] = [field.len(), value.len()].map(|length| (length as u64).to_le_bytes());
-        let version = [HASH_VERSION, class.number()];
-        let parts: [&[u8]; 5] = [&version, &field_length, field.as_bytes(), &length, value];
-        // In one piece: two thirds of the instructions that the hasher needs for the parts.
-        let mut text = [0_u8; SHORT_TEXT];
-        let mut room = text.iter_mut();
-        let mut used = 0;
-        for part in parts {
-            used += part.len();
-            // Byte by byte: the parts are so short that a call for each would take longer.
-            part.iter().zip(room.by_ref()).for_each(|(from, to)| *to = *from);
-        }
-        match text.get(..used) {
-            Some(text) => KeyHash(self.sip.hash(text).as_bytes()),
-            None => self.hash_parts(parts),
-        }
+        let begun = if field.is_empty() { self.begun.get(usize::from(class.number())) } else { None };
+        let sip = match begun {
+            Some(sip) => sip.hash(value),
+            None => begin(self.sip, class, field).hash(value),
+        };
+        KeyHash(sip.as_bytes())
     }
+}
 
-    /// The hash of a text that is too long to be put together.
-    fn hash_parts(&self, parts: [&[u8]; 5]) -> KeyHash {
-        let mut hasher = self.sip;
-        for part in parts {
-            hasher.write(part);
-        }
-        KeyHash(hasher.finish128().as_bytes())
-    }
+/// The hash of what stands before the value: the version, the class and the field's length in eight bytes, and the field,
+/// filled up with zeros. A multiple of eight bytes, which is what the hasher takes in at once: so it goes on as if it had
+/// just begun, over the value as it stands in the body.
+fn begin(mut sip: SipHasher24, class: Class, field: &str) -> SipHasher24 {
+    // Fields are bounded, far below 4 GiB.
+    let [a, b, c, d] = u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes();
+    sip.write(&[HASH_VERSION, class.number(), 0, 0, a, b, c, d]);
+    sip.write(field.as_bytes());
+    let behind = field.len() % 8;
+    sip.write([0; 8].get(behind..).filter(|_| behind > 0).unwrap_or_default());
+    sip
 }
 
 fn first_half(bytes: [u8; 32]) -> [u8; 16] {
@@ -317,44 +224,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normalisation_is_the_contracts() {
-        assert_eq!(email(" Foo@Example.COM\t").as_deref(), Some("foo@example.com"));
-        assert_eq!(email("ÄPFEL@例え.jp").as_deref(), Some("äpfel@例え.jp"));
-        assert!(matches!(email("plain@example.com"), Some(Cow::Borrowed(_))));
-        assert_eq!(email(" \u{a0} "), None);
-        for written in
-            ["+79000000000", "7 (900) 000-00-00", "+7.900.000.00.00", "(+7)900\u{2011}0000000", "79000000000"]
-        {
-            assert_eq!(phone(written).as_deref(), Some("79000000000"), "{written}");
-        }
-        assert_eq!(phone("+-() ."), None);
-        assert_eq!(phone("7+9").as_deref(), Some("7+9"), "a plus is dropped at the front alone");
-        assert_eq!(profile_id("6606E08F10bcdd88297057a7").as_deref(), Some("6606e08f10bcdd88297057a7"));
-        for wrong in ["6606e08f10bcdd88297057a", "6606e08f10bcdd88297057ag", "+606e08f10bcdd88297057a7", ""] {
-            assert_eq!((profile_id(wrong), ProfileId::parse(wrong)), (None, None), "{wrong}");
-        }
-        assert_eq!(normalise(Class::Custom, " A ").as_deref(), Some(" A "));
-        assert_eq!(normalise(Class::Push, ""), None);
-    }
-
-    #[test]
-    fn what_is_normal_is_its_own_normal_form() {
-        let classes = [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub];
-        let mut normal = 0;
-        let texts = ["a@b.c", "A@b.c", " a@b.c", "a@b.c ", "\u{e4}@b.c", "a b", "7900", "+7900", "7-900", "", " "];
-        for text in texts.into_iter().chain(["6606e08f10bcdd88297057a7", "6606E08f10bcdd88297057a7", "6606e08"]) {
-            for class in classes {
-                if is_normal(class, text.as_bytes()) {
-                    assert_eq!(normalise(class, text).as_deref(), Some(text), "{class:?}");
-                    normal += 1;
-                }
-            }
-        }
-        // Every text but the empty one for the three verbatim classes; 6 e-mails (digits among them), a phone, an id.
-        assert_eq!(normal, 3 * 13 + 6 + 1 + 1);
-    }
-
-    #[test]
     fn profile_ids_are_read_and_written() {
         let id = ProfileId::parse("6606E08F10bcdd88297057a7").unwrap();
         assert_eq!(id.to_string(), "6606e08f10bcdd88297057a7");
@@ -367,28 +236,27 @@ mod tests {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
         let hash = |class, field, value| hex(&key.hash(class, field, value).0);
         assert_eq!(key.check(), "868c11b1f25bc0c0a55e2c20093557be");
-        assert_eq!(hash(Class::Email, "", "example1@example.com"), "f70b7faba09cade15a4e26002b1a9c9e");
-        assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "f1db5b8161e5929e0e6660cc54f15c9b");
-        assert_eq!(hash(Class::Push, "android-firebase", "abc"), "52e445ce3f5de9421d629f26a3dee1d4");
+        assert_eq!(hash(Class::Email, "", "example1@example.com"), "65e4fbcf56bc6f49e9e115d671422ac8");
+        assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "5889fb8afced51148f7d720582479ca2");
+        assert_eq!(hash(Class::Push, "android-firebase", "abc"), "ee60e63999d59e66f50e18043ee66d38");
     }
 
-    /// An independent making of the hashed text: what is streamed is what the documentation says.
+    /// An independent making of the hashed text: what is hashed in parts is what the documentation says.
     #[test]
-    fn the_hashed_text_is_version_class_and_length_prefixed_parts() {
+    fn the_hashed_text_is_version_class_field_and_value() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
-        let mut text = vec![1, 5];
-        text.extend(9_u64.to_le_bytes());
-        text.extend(b"Custom_ID");
-        text.extend(3_u64.to_le_bytes());
-        text.extend(b"003");
-        assert_eq!(key.hash(Class::Custom, "Custom_ID", "003").0, key.sip.hash(&text).as_bytes());
-        // Longer than what is put together: the same by parts.
-        for length in SHORT_TEXT - 20..SHORT_TEXT + 20 {
-            let mut text = vec![1, 1];
-            text.extend(0_u64.to_le_bytes());
-            text.extend((length as u64).to_le_bytes());
-            text.resize(text.len() + length, b'x');
-            assert_eq!(key.hash(Class::Email, "", &"x".repeat(length)).0, key.sip.hash(&text).as_bytes());
+        let classes = [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub];
+        for (number, class) in (1..).zip(classes) {
+            for field_length in 0..20_u8 {
+                for value in ["0", "003", "example1@example.com", &"x".repeat(1024)] {
+                    let field = "f".repeat(field_length.into());
+                    let mut text = vec![2, number, 0, 0, field_length, 0, 0, 0];
+                    text.extend(field.as_bytes());
+                    text.resize(text.len().next_multiple_of(8), 0);
+                    text.extend(value.as_bytes());
+                    assert_eq!(key.hash(class, &field, value).0, key.sip.hash(&text).as_bytes(), "{class:?} {field}");
+                }
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`key`] | classes of keys, their normalisation, the keyed hash, profile ids |
+//! | [`key`] | classes of keys, the keyed hash, profile ids |
+//! | [`normal`] | the normalisation of keys |
 //! | [`bucket`] | the text of a bucket: searching in it, writing it |
 //! | [`manifest`] | which generations there are, how many buckets they have, and the keys of all values in KV |
 //! | [`cache`] | buckets that an isolate has read |
@@ -22,6 +23,7 @@ pub mod import;
 pub mod key;
 pub mod lookup;
 pub mod manifest;
+pub mod normal;
 
 /// The binding of the KV namespace that holds manifests and buckets.
 pub const BINDING: &str = "PROFILES";

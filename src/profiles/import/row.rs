@@ -7,7 +7,8 @@ use crate::{
     limits::KEY_LIMIT,
     profiles::{
         bucket::Section,
-        key::{Class, KeyHash, ProfileId, normalise},
+        key::{Class, KeyHash, ProfileId},
+        normal::normalise,
     },
 };
 
