@@ -78,6 +78,7 @@ function launchTable(cases) {
       ...times,
       `**${number.format(median.peer / median.ours)}**`,
       tail,
+      duration(median.cold),
       phases,
       runs,
     ];
@@ -91,6 +92,7 @@ function launchTable(cases) {
     'ours',
     'peer / ours',
     'at p99',
+    'ours, nothing kept',
     'ours: parse / match / commit ms',
     'runs',
   ];

@@ -51,9 +51,6 @@ pub const BULK_READS_AIM: usize = 100;
 /// Most bytes of buckets that the bulk reads under way at once for one launch bring, unless one of them alone brings more:
 /// so many launches of a middling size fit an isolate.
 pub const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
-/// Bytes of buckets that an isolate keeps for its next launches, beside what requests hold: the index of some 200,000
-/// addresses. A launch whose buckets might be more than that keeps none: it would drive out those of all others.
-pub const BUCKETS_KEPT: usize = 8 * 1024 * 1024;
 /// What an importer makes buckets as large as, in bytes, while there may be more of them. A read costs by the key, in money
 /// and in time, and its bytes cost next to nothing: but every launch of one recipient reads a whole bucket.
 pub const BUCKET_TARGET: usize = 32 * 1024;
@@ -77,6 +74,9 @@ pub const ITEMS_LIMIT_MAX: u64 = 1_000_000;
 /// Most bytes that `CONTENT_LIMIT` can be set to.
 pub const CONTENT_LIMIT_MAX: u64 = 4 * MIB;
 
+/// Most bytes that `BUCKETS_KEPT` can be set to: those that an isolate has beside the default of `MEMORY_LIMIT`, half of them.
+pub const BUCKETS_KEPT_MAX: u64 = 32 * MIB;
+
 /// The limits of one deployment: `[vars]` of `wrangler.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -92,6 +92,8 @@ pub struct Limits {
     pub memory: u64,
     /// `UNVERIFIED_LIMIT`: of those, bytes held for callers whose token is not yet verified.
     pub unverified: u64,
+    /// `BUCKETS_KEPT`: bytes of buckets that an isolate keeps for its next launches, beside what requests hold.
+    pub kept: u64,
     /// `DEDUPLICATION_SECONDS`: how long the record of a request id is kept.
     pub deduplication_seconds: u64,
     /// `RETENTION_DAYS`: how long a launch is kept.
@@ -109,6 +111,7 @@ impl Default for Limits {
             content: MIB,
             memory: 64 * MIB,
             unverified: 16 * MIB,
+            kept: 8 * MIB,
             deduplication_seconds: 86_400,
             retention_days: 30,
             log: 8 * 1024 * MIB,

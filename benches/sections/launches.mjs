@@ -19,33 +19,43 @@ const SIZES = [
 const FORMATS = /** @type {const} */ (['json', 'xml']);
 const KINDS = /** @type {const} */ (['matched', 'unmatched']);
 
-/** @typedef {{ floor: number[], peer: number[], ours: number[], drain: number[], parse: number[], match: number[], commit: number[] }} Samples */
+/** @typedef {{ floor: number[], peer: number[], ours: number[], cold: number[], drain: number[], parse: number[], match: number[], commit: number[] }} Samples */
 
 /** @param {{ quick: boolean, say: (line: string) => void }} options */
 export async function launches({ quick, say }) {
   await preparePeer();
   await prepareOurs({ many: false });
   const workers = { ours: await startOurs(), peer: await startPeer(), reference: await startReference() };
+  /** @type {Case[]} */
   const cases = [];
-  for (const { items, warm, ...counts } of SIZES) {
+  const roundsOf = (/** @type {typeof SIZES[number]} */ { rounds, quick: few }) => (quick ? few : rounds);
+  for (const size of SIZES) {
+    const { items, warm } = size;
     const block = FORMATS.flatMap((format) => KINDS.map((kind) => new Case(workers, format, kind, items)));
-    const rounds = quick ? counts.quick : counts.rounds;
+    const rounds = roundsOf(size);
     for (const one of block) await one.agree();
     for (let round = -warm; round < rounds; round++) {
       for (const one of rotated(block, round + warm)) await one.round(round + warm, round >= 0);
     }
-    for (const one of block) {
-      cases.push(one.summary());
-      say(one.line());
-    }
+    cases.push(...block);
+    for (const one of block) say(one.line());
   }
   await Promise.all(Object.values(workers).map((worker) => worker.stop()));
-  return { cases };
+  // The peer keeps nothing. What it would be if we did not either: apart, since two Workers cannot share a state.
+  const cold = await startOurs({ BUCKETS_KEPT: '0' });
+  for (const size of SIZES) {
+    const block = cases.filter(({ items }) => items === size.items);
+    for (let round = -size.warm; round < roundsOf(size); round++) {
+      for (const one of rotated(block, round + size.warm)) await one.coldRound(cold, round >= 0);
+    }
+  }
+  await cold.stop();
+  return { cases: cases.map((one) => one.summary()) };
 }
 
 class Case {
   /** @type {Samples} */
-  samples = { floor: [], peer: [], ours: [], drain: [], parse: [], match: [], commit: [] };
+  samples = { floor: [], peer: [], ours: [], cold: [], drain: [], parse: [], match: [], commit: [] };
   answer = 0;
 
   /** @param {Record<'ours' | 'peer' | 'reference', import('../workers.mjs').Worker>} workers @param {import('../data.mjs').Format} format @param {import('../data.mjs').Kind} kind @param {number} items */
@@ -98,6 +108,12 @@ class Case {
       },
     };
     for (const name of rotated(/** @type {(keyof typeof turns)[]} */ (Object.keys(turns)), round)) await turns[name]();
+  }
+
+  /** @param {import('../workers.mjs').Worker} worker one that keeps no buckets @param {boolean} counts */
+  async coldRound(worker, counts) {
+    const { ms } = await worker.client.must(BATCH, this.body, { ...BEARER, ...this.type });
+    if (counts) this.samples.cold.push(ms);
   }
 
   get name() {

@@ -25,6 +25,11 @@ impl BucketCache {
         Self { limit, bytes: 0, uses: 0, buckets: HashMap::new() }
     }
 
+    /// Bytes that it keeps at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The bucket under `key`, if it is kept.
     pub fn get(&mut self, key: &str) -> Option<Rc<String>> {
         let kept = self.buckets.get_mut(key)?;

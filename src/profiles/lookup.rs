@@ -9,18 +9,22 @@ use super::{
     key::{Class, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
-use crate::limits::{BUCKETS_KEPT, BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
+use crate::limits::{BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
 
 /// Where buckets are read from.
 pub trait BucketStore {
     /// Reads at most [`BULK_KEYS`] values at once. The values are in the order of the keys; `None`: the store
     /// does not hold that key (or not yet, at this place).
     fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>>;
-    /// The bucket under a key, if it was kept ([`super::cache`]).
+    /// Bytes of buckets that are kept for later searches ([`super::cache`]).
+    fn room(&self) -> usize {
+        0
+    }
+    /// The bucket under a key, if it was kept.
     fn kept(&self, _key: &str) -> Option<Rc<String>> {
         None
     }
-    /// Keeps a bucket for later searches.
+    /// Keeps a bucket.
     fn keep(&self, _key: String, _bucket: Rc<String>) {}
 }
 
@@ -131,7 +135,8 @@ pub async fn find<S: BucketStore>(
             }
         }
     }
-    let keep = groups.len().saturating_mul(index.largest as usize) <= BUCKETS_KEPT;
+    // A search that may read more than is kept would drive out what all others use.
+    let keep = groups.len().saturating_mul(index.largest as usize) <= store.room();
     let plan = plan(index, wanted.len());
     let reads = keys.chunks(plan.keys).zip(asked.chunks(plan.keys));
     let reads = reads.map(|(keys, groups)| async move { (keys, groups, store.read(keys).await) });

@@ -112,7 +112,7 @@ fn read(env: &Env) -> std::result::Result<Config, String> {
         checksum: text("DEDUPLICATION") == "checksum",
         budget: Budget::new(limits.memory, limits.unverified),
         databases: RefCell::default(),
-        buckets: RefCell::new(BucketCache::new(limits::BUCKETS_KEPT)),
+        buckets: RefCell::new(BucketCache::new(usize::try_from(limits.kept).unwrap_or(0))),
     })
 }
 
@@ -126,6 +126,7 @@ pub fn limits(env: &Env) -> std::result::Result<Limits, String> {
         ("CONTENT_LIMIT", &mut limits.content, limits::CONTENT_LIMIT_MAX),
         ("MEMORY_LIMIT", &mut limits.memory, u64::MAX),
         ("UNVERIFIED_LIMIT", &mut limits.unverified, u64::MAX),
+        ("BUCKETS_KEPT", &mut limits.kept, limits::BUCKETS_KEPT_MAX),
         ("DEDUPLICATION_SECONDS", &mut limits.deduplication_seconds, u64::MAX),
         ("RETENTION_DAYS", &mut limits.retention_days, u64::MAX),
         ("LOG_LIMIT", &mut limits.log, u64::MAX),

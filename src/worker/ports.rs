@@ -68,6 +68,10 @@ impl BucketStore for RequestPorts {
         self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
+    fn room(&self) -> usize {
+        self.config.buckets.borrow().limit()
+    }
+
     fn kept(&self, key: &str) -> Option<Rc<String>> {
         self.config.buckets.borrow_mut().get(key)
     }

@@ -143,7 +143,6 @@ describe('load', () => {
     await Promise.all(callers);
     expect(new Set(seen)).toEqual(new Set(['b', 'c']));
   });
-
 });
 
 describe('a bucket that is absent', () => {

@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// Bytes of the cache.
+const KEPT: usize = 8 * 1024 * 1024;
+
 /// A store of buckets in memory. Each read yields once, so that reads overlap as they do in the Worker.
 #[derive(Default)]
 struct Store {
@@ -54,6 +57,10 @@ impl BucketStore for Store {
             values.pop();
         }
         Ok(values)
+    }
+
+    fn room(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.borrow().limit())
     }
 
     fn kept(&self, key: &str) -> Option<Rc<String>> {
@@ -156,7 +163,7 @@ fn every_item_is_answered_once_and_every_bucket_read_once() {
 #[test]
 fn what_is_kept_is_not_read_again() {
     let generation = generation(Class::Email, 250, 4096);
-    let kept = || Some(RefCell::new(BucketCache::new(BUCKETS_KEPT)));
+    let kept = || Some(RefCell::new(BucketCache::new(KEPT)));
     let store = Store { cache: kept(), ..store(0..4_000, 250) };
     let (few, all): (Vec<u32>, Vec<u32>) = ((0..40).collect(), (0..4_000).collect());
     let first = look_up(&store, &generation, &few).unwrap();
@@ -169,9 +176,9 @@ fn what_is_kept_is_not_read_again() {
 
 #[test]
 fn a_launch_that_reads_more_than_is_kept_leaves_what_is_there() {
-    let largest = u32::try_from(BUCKETS_KEPT / 250 + 1).unwrap();
+    let largest = u32::try_from(KEPT / 250 + 1).unwrap();
     let generation = generation(Class::Email, 250, largest);
-    let store = Store { cache: Some(RefCell::new(BucketCache::new(BUCKETS_KEPT))), ..store(0..4_000, 250) };
+    let store = Store { cache: Some(RefCell::new(BucketCache::new(KEPT))), ..store(0..4_000, 250) };
     look_up(&store, &generation, &[1]).unwrap();
     store.seen.borrow_mut().clear();
     let all: Vec<u32> = (0..4_000).collect();
@@ -184,7 +191,7 @@ fn a_launch_that_reads_more_than_is_kept_leaves_what_is_there() {
 #[test]
 fn a_damaged_bucket_is_not_kept() {
     let generation = generation(Class::Email, 1, 4096);
-    let mut store = Store { cache: Some(RefCell::new(BucketCache::new(BUCKETS_KEPT))), ..store(0..10, 1) };
+    let mut store = Store { cache: Some(RefCell::new(BucketCache::new(KEPT))), ..store(0..10, 1) };
     let bucket = store.buckets["bucket:1:g:email:0"].clone();
     store.buckets.insert("bucket:1:g:email:0".into(), bucket.clone() + "-");
     assert_eq!(look_up(&store, &generation, &[1]).unwrap_err(), LookupError::Corrupt);
