@@ -39,7 +39,7 @@ export async function attachments({ quick, say }) {
     memory = (await line).wasm_bytes;
     return ms;
   };
-  const rounds = quick ? 2 : 5;
+  const rounds = quick ? 2 : 11;
   const cases = [10, 1].map((files) => ({ ...request(files), all: samples() }));
   for (let round = -1; round < rounds; round++) {
     for (const { files, bytes, body, all } of rotated(cases, round + 1)) {

@@ -8,13 +8,14 @@ import { CAMPAIGN, preparePeer, prepareOurs } from '../state.mjs';
 import { median, quantile, rotated, significant } from '../statistics.mjs';
 import { BATCH, BEARER, startOurs, startPeer, startReference } from '../workers.mjs';
 
-/** Items, and how many measured rounds and discarded ones before them. The largest is warm from the one before it. */
+/** Items, and how many measured rounds and discarded ones before them. The largest is warm from the one before it; of its
+ * phases there are more rounds, without the peer, which takes half a minute each time. */
 const SIZES = [
   { items: 1, rounds: 400, quick: 60, warm: 20 },
   { items: 10, rounds: 100, quick: 20, warm: 5 },
   { items: 1_000, rounds: 25, quick: 5, warm: 2 },
   { items: 30_000, rounds: 5, quick: 2, warm: 1 },
-  { items: 300_000, rounds: 3, quick: 1, warm: 0 },
+  { items: 300_000, rounds: 3, quick: 1, warm: 0, phases: 20 },
 ];
 const FORMATS = /** @type {const} */ (['json', 'xml']);
 const KINDS = /** @type {const} */ (['matched', 'unmatched']);
@@ -36,6 +37,9 @@ export async function launches({ quick, say }) {
     for (const one of block) await one.agree();
     for (let round = -warm; round < rounds; round++) {
       for (const one of rotated(block, round + warm)) await one.round(round + warm, round >= 0);
+    }
+    for (let round = 0; round < (quick ? 0 : (size.phases ?? 0)); round++) {
+      for (const one of rotated(block, round)) await one.phases(round);
     }
     cases.push(...block);
     for (const one of block) say(one.line());
@@ -83,8 +87,8 @@ class Case {
     await reference.client.must(`/drain?answer=${this.answer}`, this.body, headers);
   }
 
-  /** @param {number} round @param {boolean} counts whether it is measured */
-  async round(round, counts) {
+  /** @param {number} round @param {boolean} counts whether it is measured @param {('floor' | 'peer' | 'ours')[]} names whose turn it is */
+  async round(round, counts, names = ['floor', 'peer', 'ours']) {
     const note = (/** @type {keyof Samples} */ name, /** @type {number} */ ms) =>
       void (counts && this.samples[name].push(ms));
     const turns = {
@@ -107,7 +111,15 @@ class Case {
         note('commit', commit_ms);
       },
     };
-    for (const name of rotated(/** @type {(keyof typeof turns)[]} */ (Object.keys(turns)), round)) await turns[name]();
+    for (const name of rotated(names, round)) await turns[name]();
+  }
+
+  /** One more run of the floor and of ours, of which their phases alone count. @param {number} round */
+  async phases(round) {
+    const { floor, ours } = this.samples;
+    await this.round(round, true, ['floor', 'ours']);
+    floor.pop();
+    ours.pop();
   }
 
   /** @param {import('../workers.mjs').Worker} worker one that keeps no buckets @param {boolean} counts */
