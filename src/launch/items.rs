@@ -2,7 +2,7 @@
 
 use super::{
     blocks::{Blocks, Records},
-    matching::{ItemKeys, Matching},
+    matching::{ItemKeys, Matching, Search},
 };
 use crate::{
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
@@ -117,13 +117,14 @@ impl Items {
         secrets: &[IndexKey],
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
-        let Some((field, class)) = keying.matching.only_field() else { return Ok(false) };
-        if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(class, value) {
+        let Some(field) = keying.matching.only_field() else { return Ok(false) };
+        let [Search { class, .. }] = keying.matching.searches() else { return Ok(false) };
+        if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
             return Ok(false);
         }
         (self.searches, self.stride) = (1, secrets.len());
         for secret in secrets {
-            self.hashes.push(secret.hash_bytes(class, &keying.field_name, value), memory)?;
+            self.hashes.push(secret.hash_bytes(*class, &keying.field_name, value), memory)?;
         }
         self.known.push(Known::Keys { first: true, second: false }, memory)?;
         Ok(true)

@@ -6,7 +6,7 @@ use crate::{
     profiles::{
         bucket::Section,
         key::{Class, IndexKey, KeyHash},
-        normal,
+        normal::normalise,
     },
     wire::{Item, Scalar},
 };
@@ -105,14 +105,13 @@ impl Matching {
         matches!(self, Self::Custom | Self::CustomSub)
     }
 
-    /// The field whose text alone is the key, and the key's class, where there is one.
-    pub fn only_field(self) -> Option<(&'static str, Class)> {
+    /// The field whose text alone is the key, where there is one.
+    pub fn only_field(self) -> Option<&'static str> {
         Some(match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => ("email", Class::Email),
-            Self::Phone | Self::PhoneSub => ("phone", Class::Phone),
-            Self::ProfileId => ("profile_id", Class::ProfileId),
-            Self::Custom => ("field_value", Class::Custom),
-            Self::CustomSub => ("field_value", Class::CustomSub),
+            Self::Email | Self::EmailProfile | Self::EmailSub => "email",
+            Self::Phone | Self::PhoneSub => "phone",
+            Self::ProfileId => "profile_id",
+            Self::Custom | Self::CustomSub => "field_value",
             Self::PushSub | Self::EmailPhone | Self::EmailPhoneSub => return None,
         })
     }
@@ -121,17 +120,15 @@ impl Matching {
     pub fn keys(self, item: &Item<'_>, field_name: &str, index: &IndexKey) -> Result<ItemKeys, Outcome> {
         let only = |key: Result<KeyHash, Outcome>| Ok([Some(key?), None]);
         match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => only(email(text(&item.email)?, index)),
-            Self::Phone | Self::PhoneSub => only(phone(text(&item.phone)?, index)),
-            Self::ProfileId => only(profile_id(text(&item.profile_id)?, index)),
-            Self::Custom => only(field_value(Class::Custom, field_name, &text_or_integer(&item.field_value)?, index)),
-            Self::CustomSub => {
-                only(field_value(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?, index))
-            }
+            Self::Email | Self::EmailProfile | Self::EmailSub => only(key(Class::Email, "", text(&item.email)?, index)),
+            Self::Phone | Self::PhoneSub => only(key(Class::Phone, "", text(&item.phone)?, index)),
+            Self::ProfileId => only(key(Class::ProfileId, "", text(&item.profile_id)?, index)),
+            Self::Custom => only(key(Class::Custom, field_name, &text_or_integer(&item.field_value)?, index)),
+            Self::CustomSub => only(key(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?, index)),
             Self::PushSub => only(push(text(&item.provider)?, text(&item.subscription_id)?, index)),
             Self::EmailPhone | Self::EmailPhoneSub => {
-                let first = text(&item.email).and_then(|value| email(value, index));
-                let second = text(&item.phone).and_then(|value| phone(value, index));
+                let first = text(&item.email).and_then(|value| key(Class::Email, "", value, index));
+                let second = text(&item.phone).and_then(|value| key(Class::Phone, "", value, index));
                 match (first, second) {
                     // Nothing to search by: the reason of the field that is there, the e-mail's first.
                     (Err(Outcome::MissingField), Err(reason)) | (Err(reason), Err(_)) => Err(reason),
@@ -163,33 +160,12 @@ fn within_limit(value: &str) -> Result<&str, Outcome> {
     if value.len() > KEY_LIMIT { Err(Outcome::TooLong) } else { Ok(value) }
 }
 
-fn email(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = normal::email(within_limit(value)?).ok_or(Outcome::Malformed)?;
-    Ok(index.hash(Class::Email, "", &value))
-}
-
-fn phone(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = normal::phone(within_limit(value)?).ok_or(Outcome::Malformed)?;
-    Ok(index.hash(Class::Phone, "", &value))
-}
-
-fn profile_id(value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = normal::profile_id(within_limit(value)?).ok_or(Outcome::Malformed)?;
-    Ok(index.hash(Class::ProfileId, "", &value))
-}
-
-fn field_value(class: Class, field: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = within_limit(value)?;
-    if value.is_empty() {
-        return Err(Outcome::Malformed);
-    }
-    Ok(index.hash(class, field, value))
+fn key(class: Class, field: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
+    let value = normalise(class, within_limit(value)?).ok_or(Outcome::Malformed)?;
+    Ok(index.hash(class, field, &value))
 }
 
 fn push(provider: &str, subscription: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
     let (provider, subscription) = (within_limit(provider)?, within_limit(subscription)?);
-    if provider.is_empty() || subscription.is_empty() {
-        return Err(Outcome::Malformed);
-    }
-    Ok(index.hash(Class::Push, provider, subscription))
+    if provider.is_empty() { Err(Outcome::Malformed) } else { key(Class::Push, provider, subscription, index) }
 }

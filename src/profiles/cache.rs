@@ -39,10 +39,10 @@ impl BucketCache {
     }
 
     /// Keeps a bucket, in place of others if need be; one that is larger than all of the cache is not kept.
-    pub fn put(&mut self, key: String, text: Rc<String>) {
+    pub fn put(&mut self, key: String, text: String) {
         let bytes = |key: &str, kept: &Kept| key.len() + kept.text.len();
         self.uses += 1;
-        let kept = Kept { text, used: self.uses };
+        let kept = Kept { text: Rc::new(text), used: self.uses };
         let more = bytes(&key, &kept);
         if more > self.limit || self.buckets.contains_key(&key) {
             return;
@@ -62,8 +62,8 @@ impl BucketCache {
 mod tests {
     use super::*;
 
-    fn bucket(length: usize) -> Rc<String> {
-        Rc::new("x".repeat(length))
+    fn bucket(length: usize) -> String {
+        "x".repeat(length)
     }
 
     #[test]
@@ -72,7 +72,7 @@ mod tests {
         for key in ["a", "b", "c"] {
             cache.put(key.to_owned(), bucket(10));
         }
-        assert_eq!(cache.get("a"), Some(bucket(10)));
+        assert_eq!(cache.get("a"), Some(Rc::new(bucket(10))));
         cache.put("d".to_owned(), bucket(10));
         assert_eq!(["a", "b", "c", "d"].map(|key| cache.get(key).is_some()), [true, false, true, true]);
         // Room for as much as it takes.
@@ -87,7 +87,7 @@ mod tests {
         cache.put("a".to_owned(), bucket(10));
         cache.put("b".to_owned(), bucket(33));
         cache.put("a".to_owned(), bucket(20));
-        assert_eq!((cache.get("a"), cache.get("b")), (Some(bucket(10)), None));
+        assert_eq!((cache.get("a"), cache.get("b")), (Some(Rc::new(bucket(10))), None));
         assert_eq!(cache.bytes, 11);
     }
 }

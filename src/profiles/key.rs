@@ -33,6 +33,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All classes, each at its place.
+    pub const ALL: [Self; 6] = [Self::Email, Self::Phone, Self::ProfileId, Self::Push, Self::Custom, Self::CustomSub];
+
     /// As it is written in manifests and keys.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -143,8 +146,8 @@ impl fmt::Display for WeakSecret {
 #[derive(Clone)]
 pub struct IndexKey {
     sip: SipHasher24,
-    /// What [`begin`] makes of each class without a field, at the class's number.
-    begun: [SipHasher24; 7],
+    /// What [`begin`] makes of each class without a field, at the class's place.
+    begun: [SipHasher24; Class::ALL.len()],
     check: String,
 }
 
@@ -164,13 +167,7 @@ impl IndexKey {
         let sip = first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
         let check = first_half(blake3::derive_key("trigger-launch 2026 profile index key check v1", secret));
         let sip = SipHasher24::new_with_key(&sip);
-        let mut begun = [sip; 7];
-        for class in [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub] {
-            if let Some(begun) = begun.get_mut(usize::from(class.number())) {
-                *begun = begin(sip, class, "");
-            }
-        }
-        Ok(Self { sip, begun, check: hex(&check) })
+        Ok(Self { sip, begun: Class::ALL.map(|class| begin(sip, class, "")), check: hex(&check) })
     }
 
     /// Tells keys apart without telling anything about them: 32 hexadecimal digits that stand in a manifest.
@@ -187,7 +184,7 @@ impl IndexKey {
 
     /// [`IndexKey::hash`] of a value that [`super::normal::is_normal`].
     pub fn hash_bytes(&self, class: Class, field: &str, value: &[u8]) -> KeyHash {
-        let begun = if field.is_empty() { self.begun.get(usize::from(class.number())) } else { None };
+        let begun = if field.is_empty() { self.begun.get(class as usize) } else { None };
         let sip = match begun {
             Some(sip) => sip.hash(value),
             None => begin(self.sip, class, field).hash(value),
@@ -245,8 +242,7 @@ mod tests {
     #[test]
     fn the_hashed_text_is_version_class_field_and_value() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
-        let classes = [Class::Email, Class::Phone, Class::ProfileId, Class::Push, Class::Custom, Class::CustomSub];
-        for (number, class) in (1..).zip(classes) {
+        for (number, class) in (1..).zip(Class::ALL) {
             for field_length in 0..20_u8 {
                 for value in ["0", "003", "example1@example.com", &"x".repeat(1024)] {
                     let field = "f".repeat(field_length.into());

@@ -25,7 +25,7 @@ pub trait BucketStore {
         None
     }
     /// Keeps a bucket.
-    fn keep(&self, _key: String, _bucket: Rc<String>) {}
+    fn keep(&self, _key: String, _bucket: String) {}
 }
 
 /// The store could not be read. The text is for the operator's log.
@@ -113,7 +113,6 @@ pub async fn find<S: BucketStore>(
     };
     let bucket_of = |item: u32| hash(item).bucket(index.buckets);
     let order = by_bucket(wanted, index.buckets, bucket_of);
-    let groups: Vec<&[Placed]> = order.chunk_by(|a, b| a.bucket == b.bucket).collect();
     let mut answer_all = |group: &[Placed], text: &str| {
         let bucket = Bucket::parse(text)?;
         for &Placed { item, .. } in group {
@@ -122,39 +121,42 @@ pub async fn find<S: BucketStore>(
         Ok::<(), Corrupt>(())
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let mut keys: Vec<String> = Vec::new();
-    let mut asked: Vec<&[Placed]> = Vec::new();
-    for group in &groups {
-        let Some(Placed { bucket, .. }) = group.first() else { continue };
-        let key = format!("{prefix}{bucket}");
-        match store.kept(&key) {
+    let key = |group: &[Placed]| group.first().map(|placed| format!("{prefix}{}", placed.bucket)).unwrap_or_default();
+    let mut buckets = 0_usize;
+    let mut absent: Vec<&[Placed]> = Vec::new();
+    for group in order.chunk_by(|a, b| a.bucket == b.bucket) {
+        buckets += 1;
+        match store.kept(&key(group)) {
             Some(text) => answer_all(group, &text)?,
-            None => {
-                keys.push(key);
-                asked.push(group);
-            }
+            None => absent.push(group),
         }
     }
     // A search that may read more than is kept would drive out what all others use.
-    let keep = groups.len().saturating_mul(index.largest as usize) <= store.room();
+    let keep = buckets.saturating_mul(index.largest as usize) <= store.room();
     let plan = plan(index, wanted.len());
-    let reads = keys.chunks(plan.keys).zip(asked.chunks(plan.keys));
-    let reads = reads.map(|(keys, groups)| async move { (keys, groups, store.read(keys).await) });
+    let reads = absent.chunks(plan.keys).map(|groups| {
+        // Made when they are asked for: those of all buckets together would be megabytes.
+        let keys: Vec<String> = groups.iter().map(|group| key(group)).collect();
+        async move {
+            let texts = store.read(&keys).await;
+            (keys, groups, texts)
+        }
+    });
     let mut reads = stream::iter(reads).buffer_unordered(plan.at_once);
     while let Some((keys, groups, texts)) = reads.next().await {
         let texts = texts.map_err(LookupError::Store)?;
         if texts.len() != groups.len() {
             return Err(LookupError::Missing);
         }
-        for ((key, group), text) in keys.iter().zip(groups).zip(texts) {
+        for ((key, group), text) in keys.into_iter().zip(groups).zip(texts) {
             let text = text.ok_or(LookupError::Missing)?;
             answer_all(group, &text)?;
             if keep {
-                store.keep(key.clone(), Rc::new(text));
+                store.keep(key, text);
             }
         }
     }
-    Ok(Statistics { reads: keys.len().div_ceil(plan.keys), keys: keys.len() })
+    Ok(Statistics { reads: absent.len().div_ceil(plan.keys), keys: absent.len() })
 }
 
 /// Bytes to reserve for a search of so many items: its lists, and the buckets that are read at once.

@@ -1,7 +1,7 @@
 //! The bucket of attachments. Bytes of a part are held on the runtime's side, so that wasm memory, which never
 //! shrinks, does not grow with them; the runtime hashes them as well.
 
-use std::{cell::RefCell, ops::Range, rc::Rc};
+use std::ops::Range;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -44,19 +44,14 @@ extern "C" {
     async fn abort(this: &R2Upload) -> Result<JsValue, JsValue>;
 }
 
-/// The bucket of one deployment, as one request uses it.
+/// The bucket of one deployment.
 #[derive(Debug, Clone)]
-pub struct Attachments {
-    bucket: R2Bucket,
-    /// Memory of parts that were uploaded, for those that follow: the runtime clears what it hands out anew.
-    spare: Rc<RefCell<Vec<Uint8Array>>>,
-}
+pub struct Attachments(R2Bucket);
 
 /// A part that fills: memory of the runtime's, of which the first `len` bytes are used.
 pub struct PartBuffer {
     memory: Uint8Array,
     len: u32,
-    spare: Rc<RefCell<Vec<Uint8Array>>>,
 }
 
 /// A SHA-256 under way.
@@ -74,7 +69,7 @@ const MOST: u32 = PART as u32;
 impl Attachments {
     /// The deployment's bucket.
     pub fn new(env: &Env) -> worker::Result<Self> {
-        Ok(Self { bucket: super::bound(env, super::bindings::ATTACHMENTS)?, spare: Rc::default() })
+        super::bound(env, super::bindings::ATTACHMENTS).map(Self)
     }
 
     /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.
@@ -95,7 +90,7 @@ impl Attachments {
                 .and_then(|_| Reflect::set(&options, &"range".into(), &bytes))
                 .map_err(|error| failed(&error))?;
         }
-        let object = self.bucket.get(key, &options).await.map_err(|error| failed(&error))?;
+        let object = self.0.get(key, &options).await.map_err(|error| failed(&error))?;
         if object.is_null() || object.is_undefined() {
             return Ok(None);
         }
@@ -123,24 +118,12 @@ impl PartBuffer {
     }
 }
 
-impl Drop for PartBuffer {
-    fn drop(&mut self) {
-        if self.memory.length() == MOST
-            && let Ok(mut spare) = self.spare.try_borrow_mut()
-        {
-            spare.push(self.memory.clone());
-        }
-    }
-}
-
 impl Bucket for Attachments {
     type Part = PartBuffer;
     type Digest = Sha256;
 
     fn part(&self) -> PartBuffer {
-        let memory = self.spare.try_borrow_mut().ok().and_then(|mut spare| spare.pop());
-        let memory = memory.unwrap_or_else(|| Uint8Array::new_with_length(0));
-        PartBuffer { memory, len: 0, spare: Rc::clone(&self.spare) }
+        PartBuffer { memory: Uint8Array::new_with_length(0), len: 0 }
     }
 
     fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
@@ -178,12 +161,12 @@ impl Bucket for Attachments {
     }
 
     async fn begin(&self, key: &str) -> Result<String, StoreError> {
-        let upload = self.bucket.create_multipart_upload(key).await.map_err(|error| failed(&error))?;
+        let upload = self.0.create_multipart_upload(key).await.map_err(|error| failed(&error))?;
         text(&upload, "uploadId")
     }
 
     async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &PartBuffer) -> Result<String, StoreError> {
-        let upload = self.bucket.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
         let uploaded = upload.upload_part(number, &part.used()).await.map_err(|error| failed(&error))?;
         text(&uploaded, "etag")
     }
@@ -200,20 +183,19 @@ impl Uploads for Attachments {
             number.and(Reflect::set(&object, &"etag".into(), &part.etag.as_str().into())).map_err(|e| failed(&e))?;
             parts.push(&object);
         }
-        let resumed =
-            self.bucket.resume_multipart_upload(&upload.key, &upload.upload_id).map_err(|error| failed(&error))?;
+        let resumed = self.0.resume_multipart_upload(&upload.key, &upload.upload_id).map_err(|error| failed(&error))?;
         let Err(error) = resumed.complete(&parts).await else { return Ok(()) };
         // A second completion fails: was there a first?
-        let head = self.bucket.head(&upload.key).await.map_err(|error| failed(&error))?;
+        let head = self.0.head(&upload.key).await.map_err(|error| failed(&error))?;
         if head.is_null() || head.is_undefined() { Err(failed(&error)) } else { Ok(()) }
     }
 
     async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
-        let upload = self.bucket.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
         upload.abort().await.map(drop).map_err(|error| failed(&error))
     }
     async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        self.bucket.delete(&keys).await.map(drop).map_err(|error| failed(&error))
+        self.0.delete(&keys).await.map(drop).map_err(|error| failed(&error))
     }
 }

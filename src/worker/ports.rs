@@ -76,7 +76,7 @@ impl BucketStore for RequestPorts {
         self.config.buckets.borrow_mut().get(key)
     }
 
-    fn keep(&self, key: String, bucket: Rc<String>) {
+    fn keep(&self, key: String, bucket: String) {
         self.config.buckets.borrow_mut().put(key, bucket);
     }
 }

@@ -67,7 +67,7 @@ impl BucketStore for Store {
         self.cache.as_ref()?.borrow_mut().get(key)
     }
 
-    fn keep(&self, key: String, bucket: Rc<String>) {
+    fn keep(&self, key: String, bucket: String) {
         if let Some(cache) = &self.cache {
             cache.borrow_mut().put(key, bucket);
         }
