@@ -24,8 +24,8 @@ pub struct Faults {
     calls: RefCell<BTreeMap<&'static str, u32>>,
     /// The name, the first and the last call that fail (counted from the plan on, from 1), and how.
     plan: RefCell<Vec<(&'static str, u32, u32, When)>>,
-    /// Of how many calls one fails, and the generator's state.
-    random: Cell<Option<(u64, u64)>>,
+    /// Of how many calls one fails, and which.
+    random: RefCell<Option<(u64, Dice)>>,
 }
 
 impl Faults {
@@ -42,13 +42,13 @@ impl Faults {
 
     /// One of so many calls fails, of whatever operation.
     pub fn random(&self, seed: u64, one_in: u64) {
-        self.random.set(Some((one_in, seed)));
+        self.random.replace(Some((one_in, Dice::new(seed))));
     }
 
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.plan.borrow_mut().clear();
-        self.random.set(None);
+        self.random.replace(None);
     }
 
     /// How often that was called.
@@ -76,19 +76,34 @@ impl Faults {
     }
 
     fn chance(&self) -> Option<When> {
-        let (one_in, mut state) = self.random.get()?;
-        let number = splitmix(&mut state);
-        self.random.set(Some((one_in, state)));
-        number.is_multiple_of(one_in).then_some(if number >> 32 & 1 == 0 { When::Before } else { When::After })
+        let random = self.random.borrow();
+        let (one_in, dice) = random.as_ref()?;
+        let number = dice.number();
+        number.is_multiple_of(*one_in).then_some(if number >> 32 & 1 == 0 { When::Before } else { When::After })
     }
 }
 
-/// A generator of numbers that look random (SplitMix64).
-pub fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let n = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    n ^ (n >> 31)
+/// Numbers that look random, and are the same for the same seed (SplitMix64).
+#[derive(Debug)]
+pub struct Dice(Cell<u64>);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(Cell::new(seed))
+    }
+
+    pub fn number(&self) -> u64 {
+        self.0.set(self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let n = self.0.get();
+        let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        n ^ (n >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub fn below(&self, bound: u64) -> u64 {
+        self.number() % bound
+    }
 }
 
 /// Comes back at the next poll: what is waited for at once is interleaved.

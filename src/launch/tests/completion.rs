@@ -3,15 +3,14 @@
 use futures_util::join;
 
 use super::{
-    place::Call,
-    staging::{REST, attach, bytes, fetch, launched, nothing_is_held, problem, world_of},
-    world::CAMPAIGN,
+    call::Call,
+    reading::launch_id,
+    staging::{REST, attach, bytes, launched, nothing_is_held, problem},
+    world::{CAMPAIGN, World},
 };
 use crate::{
     campaign::{
         attachments::GRACE,
-        commands::{Command, Page},
-        id::LaunchId,
         tests::faults::{When, run},
     },
     problem::Problem,
@@ -21,14 +20,14 @@ use crate::{
 fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_not() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     for when in [When::Before, When::After] {
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         world.faults.plan("commit", 1, when);
-        let id = launched(place.send_and_complete(Call::new(body.clone()))).launch_id.unwrap();
-        assert_eq!(fetch(&world, id, 0), b"policy");
+        let id = launched(world.send_and_complete(Call::new(body.clone()))).launch_id.unwrap();
+        assert_eq!(world.fetch(id, 0), b"policy");
 
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         world.faults.always("commit", when);
-        let settled = place.send(Call::new(body.clone()));
+        let settled = world.send(Call::new(body.clone()));
         assert_eq!(problem(settled), Problem::OutcomeUnknown);
         assert!(world.bucket.keys().is_empty());
         assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it may be in the log");
@@ -43,25 +42,25 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
 fn what_the_worker_does_not_complete_the_objects_alarm_does() {
     for operation in ["complete", "completed", "killed"] {
         for when in [When::Before, When::After] {
-            let (world, place) = world_of(|_| {});
+            let world = World::new();
             let body = format!("{{{},{REST}}}", attach(&[b"policy", b"prices"]));
             let call = Call::new(body);
             let settled = match operation {
-                "killed" => place.send(call),
+                "killed" => world.send(call),
                 "complete" => {
                     world.bucket.faults.plan("complete", 1, when);
-                    place.send_and_complete(call)
+                    world.send_and_complete(call)
                 }
                 _ => {
                     world.faults.plan("completed", 1, when);
-                    place.send_and_complete(call)
+                    world.send_and_complete(call)
                 }
             };
             let id = launched(settled).launch_id.unwrap();
             world.restart(CAMPAIGN);
             world.advance(GRACE);
             assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (2, 0), "{operation} {when:?}");
-            assert_eq!(fetch(&world, id, 1), b"prices");
+            assert_eq!(world.fetch(id, 1), b"prices");
             let left = world.object(CAMPAIGN).pending(u64::MAX >> 12).unwrap();
             assert!(left.is_empty(), "{operation} {when:?}");
         }
@@ -75,16 +74,16 @@ fn at_all_times_the_log_and_the_bucket_agree() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(70_003, 11), b"small", b""]));
     let mut launches = 0;
     for seed in 0..100 {
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         world.faults.random(seed, 12);
         world.bucket.faults.random(seed + 1000, 15);
         let mut acknowledged = Vec::new();
         for round in 0..3_u64 {
-            let calls = || Call { request_id: Some(["a", "b"][round as usize % 2]), ..Call::new(body.clone()) };
-            let (one, two) = run(async { join!(place.launch(calls()), place.launch(calls())) });
+            let calls = || Call { request_id: Some(["a", "b"][round as usize % 2].into()), ..Call::new(body.clone()) };
+            let (one, two) = run(async { join!(world.launch(calls()), world.launch(calls())) });
             for mut settled in [one, two] {
                 if let Some(pending) = settled.pending.take().filter(|_| (seed + round) % 3 > 0) {
-                    run(crate::launch::complete(&place, &pending));
+                    run(crate::launch::complete(&world, &pending));
                 }
                 acknowledged.extend(settled.result.ok().and_then(|launched| launched.launch_id));
             }
@@ -97,16 +96,12 @@ fn at_all_times_the_log_and_the_bucket_agree() {
         world.bucket.faults.heal();
         acknowledged.sort();
         acknowledged.dedup();
-        let page = world.ask(CAMPAIGN, &Command::Launches(Page { after: None, limit: 9 }));
-        let page: serde_json::Value = serde_json::from_str(&page.unwrap()).unwrap();
-        let logged: Vec<_> =
-            page["launches"].as_array().unwrap().iter().map(|launch| launch["launch_id"].clone()).collect();
-        let logged: Vec<_> = logged.iter().map(|id| LaunchId::parse(id.as_str().unwrap()).unwrap()).collect();
+        let logged: Vec<_> = world.launches().iter().map(launch_id).collect();
         assert!(acknowledged.iter().all(|id| logged.contains(id)), "seed {seed}");
         let mut known = Vec::new();
         for id in &logged {
             for number in 0..3 {
-                fetch(&world, *id, number);
+                world.fetch(*id, number);
                 known.push(format!("{id}/{number}"));
             }
         }

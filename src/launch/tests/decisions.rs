@@ -1,6 +1,9 @@
 //! What is decided about one launch: matching, order of faults, repeats, staleness.
 
-use super::seeded::{Call, NOON, TOKEN, World, reply, run};
+use super::{
+    call::{Call, reply},
+    world::{CAMPAIGN, TOKEN, World},
+};
 use crate::{
     access::Scope, campaign::commands::Request, launch::Settled, problem::Problem, wire::Endpoint, wire::Format,
 };
@@ -12,13 +15,18 @@ fn body(fields: &str) -> String {
     format!(r#"{{"token":"{TOKEN}","trigger_id":8,{fields}}}"#)
 }
 
+/// Sends a body with nothing in the head.
+fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
+    world.send(Call::bare(body))
+}
+
 fn problem(settled: Settled) -> Problem {
     settled.result.unwrap_err()
 }
 
 /// The profile that each item stands for, by a report; `data` are the items.
 fn outcomes(world: &World, mode: &str, data: &str) -> String {
-    let settled = world.post(&body(&format!(r#"{mode},"report":true,"data":[{data}]"#)));
+    let settled = post(world, body(&format!(r#"{mode},"report":true,"data":[{data}]"#)));
     let answer: serde_json::Value = serde_json::from_str(&reply(settled, Format::Json)).unwrap();
     let ids = answer["result"].as_array().unwrap().iter().map(|one| one["profile_id"].as_str().unwrap());
     let ids: Vec<_> = ids
@@ -39,7 +47,7 @@ fn outcomes(world: &World, mode: &str, data: &str) -> String {
 
 #[test]
 fn every_matching_mode() {
-    let world = World::new(1);
+    let world = World::new();
     for (mode, data, expected) in [
         // An e-mail of a profile comes before the same one of a subscription.
         (r#""matching":"email""#, r#"{"email":" Example1@Example.com "},{"email":"sub2@example.com"}"#, "A,B  []"),
@@ -104,65 +112,46 @@ fn every_matching_mode() {
 
 #[test]
 fn keys_may_come_in_any_order() {
-    let world = World::new(1);
+    let world = World::new();
     let sorted = format!(
         r#"{{"data":[{{"field_value":"003"}},{{"field_value":"YY"}}],"field_name":"Custom_ID","matching":"custom","token":"{TOKEN}","trigger_id":"8"}}"#
     );
     for chunk in [1, 3, 7, 64 * 1024] {
-        let settled = run(world.launch(&Call::default(), sorted.as_bytes(), chunk));
+        let settled = world.send(Call { chunk, ..Call::bare(sorted.as_str()) });
         assert_eq!(settled.result.as_ref().unwrap().counts.matched, 2, "{chunk}");
     }
 }
 
 #[test]
 fn of_two_faults_the_contract_says_which() {
-    let world = World::new(1);
-    world.token("reader-token-0123456789", "reader", &[Scope::Read], &[]);
-    world.token("other-token-0123456789", "other", &[Scope::Launch], &[2]);
+    let world = World::new();
+    world.grant("reader-token-0123456789", "reader", &[Scope::Read], &[]);
+    world.grant("other-token-0123456789", "other", &[Scope::Launch], &[2]);
     let long = format!("{}{}", " ".repeat(10 << 20), r#"{"token":"nobody","trigger_id":8,"data":[]}"#);
     let unknown = "nobody-nobody-nobody";
-    for (what, call, body, expected) in [
-        ("malformed before 401", Call::default(), format!(r#"{{"token":"{unknown}","#), 400),
-        ("401 before a bad field", Call::default(), format!(r#"{{"token":"{unknown}","data":5}}"#), 401),
-        ("403 before a bad field", Call::default(), r#"{"token":"reader-token-0123456789","data":5}"#.into(), 403),
-        ("413 before malformed", Call::default(), format!("?{}", " ".repeat(10 << 20)), 413),
-        ("413 before 401", Call::default(), long.clone(), 413),
-        ("401 of a header before 413", Call { tokens: vec![unknown.into()], ..Call::default() }, long, 401),
-        ("a bad field before 404", Call::default(), format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[]}}"#), 400),
-        (
-            "404 before an empty index",
-            Call::default(),
-            format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[{{}}]}}"#),
-            404,
-        ),
+    let own = |fields: &str| Call::bare(format!(r#"{{"token":"{TOKEN}",{fields}}}"#));
+    let head = |token: &str, call: Call| Call { tokens: vec![token.into()], ..call };
+    for (what, call, expected) in [
+        ("malformed before 401", Call::bare(format!(r#"{{"token":"{unknown}","#)), 400),
+        ("401 before a bad field", Call::bare(format!(r#"{{"token":"{unknown}","data":5}}"#)), 401),
+        ("403 before a bad field", Call::bare(r#"{"token":"reader-token-0123456789","data":5}"#), 403),
+        ("413 before malformed", Call::bare(format!("?{}", " ".repeat(10 << 20))), 413),
+        ("413 before 401", Call::bare(long.as_str()), 413),
+        ("401 of a header before 413", head(unknown, Call::bare(long)), 401),
+        ("a bad field before 404", own(r#""trigger_id":9,"data":[]"#), 400),
+        ("404 before an empty index", own(r#""trigger_id":9,"data":[{}]"#), 404),
         (
             "another database is not found",
-            Call::default(),
-            r#"{"token":"other-token-0123456789","trigger_id":8,"data":[{}]}"#.into(),
+            Call::bare(r#"{"token":"other-token-0123456789","trigger_id":8,"data":[{}]}"#),
             404,
         ),
-        (
-            "two tokens that differ",
-            Call { tokens: vec!["other-token-0123456789".into()], ..Call::default() },
-            format!(r#"{{"token":"{TOKEN}","trigger_id":8,"data":[{{}}]}}"#),
-            401,
-        ),
-        (
-            "the same token twice is one",
-            Call { tokens: vec![TOKEN.into()], ..Call::default() },
-            format!(r#"{{"token":"{TOKEN}","trigger_id":8,"data":[{{}}]}}"#),
-            200,
-        ),
-        ("no token", Call::default(), r#"{"trigger_id":8,"data":[{}]}"#.into(), 401),
-        (
-            "a field twice",
-            Call::default(),
-            format!(r#"{{"token":"{TOKEN}","matching":"email","matching":"email","trigger_id":8,"data":[{{}}]}}"#),
-            400,
-        ),
-        ("a length that is not the body's", Call { length: Some(3), ..Call::default() }, "{}".into(), 400),
+        ("two tokens that differ", head("other-token-0123456789", own(r#""trigger_id":8,"data":[{}]"#)), 401),
+        ("the same token twice is one", head(TOKEN, own(r#""trigger_id":8,"data":[{}]"#)), 200),
+        ("no token", Call::bare(r#"{"trigger_id":8,"data":[{}]}"#), 401),
+        ("a field twice", own(r#""matching":"email","matching":"email","trigger_id":8,"data":[{}]"#), 400),
+        ("a length that is not the body's", Call { length: Some(3), ..Call::bare("{}") }, 400),
     ] {
-        let settled = run(world.launch(&call, body.as_bytes(), 64 * 1024));
+        let settled = world.send(call);
         assert_eq!(settled.result.map_or_else(|problem| problem.status(), |_| 200), expected, "{what}");
         assert_eq!(world.budget.held(), 0, "{what}");
     }
@@ -170,133 +159,131 @@ fn of_two_faults_the_contract_says_which() {
 
 #[test]
 fn a_caller_without_a_good_token_costs_no_lookup_and_no_object() {
-    let world = World::new(1);
+    let world = World::new();
     let body = r#"{"token":"nobody-nobody-nobody","trigger_id":8,"data":[{"email":"example1@example.com"}]}"#;
-    assert_eq!(problem(world.post(body)).status(), 401);
-    assert_eq!((world.bulk_reads.get(), world.preflights.get(), world.commits.get()), (0, 0, 0));
+    assert_eq!(problem(post(&world, body)).status(), 401);
+    assert_eq!(
+        (world.faults.calls("buckets"), world.faults.calls("preflight"), world.faults.calls("commit")),
+        (0, 0, 0)
+    );
 }
 
 #[test]
 fn a_pause_and_strict_come_after_a_repeat() {
-    let world = World::new(1);
+    let world = World::new();
     let strict = body(r#""strict":true,"data":[{"email":"example1@example.com"}]"#);
-    let call = Call { id: Some("order-1".into()), ..Call::default() };
-    let launch = |body: &str| run(world.launch(&call, body.as_bytes(), 64 * 1024));
+    let launch = |body: &str| world.send(Call { request_id: Some("order-1".into()), ..Call::bare(body) });
     let first = launch(&strict).result.unwrap();
     assert!(!first.repeated);
-    world.pause(8);
+    world.pause_campaign(CAMPAIGN);
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,gone@example.com\n");
-    world.now.set(NOON + 120_000);
+    world.advance(120_000);
     let again = launch(&strict).result.unwrap();
     assert_eq!((again.repeated, again.launch_id), (true, first.launch_id));
     assert_eq!(launch(&body(r#""data":[{"email":"a@b.c"}]"#)).result.unwrap_err(), Problem::RequestIdReused);
-    let other = Call { id: Some("order-2".into()), ..Call::default() };
-    let paused = run(world.launch(&other, strict.as_bytes(), 64 * 1024));
+    let paused = world.send(Call { request_id: Some("order-2".into()), ..Call::bare(strict) });
     assert_eq!(problem(paused), Problem::NotActive, "a pause comes before strict");
 }
 
 #[test]
 fn a_dry_run_and_an_error_leave_the_id_free() {
-    let world = World::new(1);
-    let call = Call { id: Some("order-1".into()), ..Call::default() };
-    let launch = |body: &str| run(world.launch(&call, body.as_bytes(), 64 * 1024));
+    let world = World::new();
+    let launch = |body: &str| world.send(Call { request_id: Some("order-1".into()), ..Call::bare(body) });
     let dry = launch(&body(r#""dry_run":true,"data":[{"email":"example1@example.com"}]"#)).result.unwrap();
     assert_eq!((dry.launch_id, dry.counts.matched), (None, 1));
     assert!(launch(&body(r#""strict":true,"data":[{"email":"no@no"}]"#)).result.is_err());
-    assert!(world.launches(8).is_empty());
+    assert!(world.launches().is_empty());
     assert!(!launch(&body(r#""data":[{"email":"no@no"}]"#)).result.unwrap().repeated);
-    assert_eq!(world.launches(8).len(), 1, "a launch that matches nobody is recorded too");
+    assert_eq!(world.launches().len(), 1, "a launch that matches nobody is recorded too");
 }
 
 #[test]
 fn a_checksum_stands_in_for_an_id() {
-    let world = World::new(1);
-    let call = Call { checksum: true, ..Call::default() };
-    let text = body(r#""data":[{"email":"example1@example.com"}]"#);
-    let launch = |call: &Call| run(world.launch(call, text.as_bytes(), 64 * 1024));
-    let first = launch(&call);
-    let again = launch(&call);
+    let world = World::new();
+    let call = Call { checksum: true, ..Call::bare(body(r#""data":[{"email":"example1@example.com"}]"#)) };
+    let first = world.send(call.clone());
+    let again = world.send(call.clone());
     assert_eq!(first.request_id, again.request_id);
     assert!(again.result.unwrap().repeated);
-    assert!(!launch(&Call { id: Some("own".into()), ..call }).result.unwrap().repeated);
+    assert!(!world.send(Call { request_id: Some("own".into()), ..call }).result.unwrap().repeated);
 }
 
 #[test]
 fn a_large_repeat_is_recognised_before_the_lookups() {
-    let world = World::new(1);
+    let world = World::new();
     let items = vec![r#"{"email":"example1@example.com"}"#; 4000].join(",");
     let text = body(&format!(r#""matching":"email","data":[{items}]"#));
-    let call = Call { id: Some("large".into()), ..Call::default() };
-    let launch = || run(world.launch(&call, text.as_bytes(), 16 * 1024));
+    let call = Call { request_id: Some("large".into()), chunk: 16 * 1024, ..Call::bare(text) };
+    let launch = || world.send(call.clone());
     assert!(!launch().result.unwrap().repeated);
-    let reads = world.bulk_reads.get();
+    let reads = world.faults.calls("buckets");
     let again = launch().result.unwrap();
     assert!(again.repeated);
-    assert_eq!(world.bulk_reads.get(), reads);
-    assert_eq!(world.commits.get(), 1);
+    assert_eq!(world.faults.calls("buckets"), reads);
+    assert_eq!(world.faults.calls("commit"), 1);
 }
 
 #[test]
 fn a_stale_manifest_and_a_missed_bucket_are_never_not_found() {
-    let world = World::new(1);
+    let world = World::new();
     let text = body(r#""data":[{"email":"example1@example.com"}]"#);
-    let matched = || world.post(&text).result.map(|launched| launched.counts.matched);
+    let matched = || post(&world, text.as_str()).result.map(|launched| launched.counts.matched);
     assert_eq!(matched(), Ok(1));
     // A new import: this location goes on with the manifest that it has read, and its buckets.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,new@example.com\n");
     assert_eq!(matched(), Ok(1), "the old import, whole");
-    world.now.set(NOON + 60_000);
+    world.advance(60_000);
     assert_eq!(matched(), Ok(0), "the new import, whole");
     // The manifest is new and a bucket has not arrived: the whole launch goes to the generation before.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,example1@example.com\n");
     let hidden: Vec<_> = world.kv.borrow().keys().filter(|key| key.contains(":g3:")).cloned().collect();
     let taken: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
-    world.now.set(NOON + 120_000);
+    world.advance(60_000);
     assert_eq!(matched(), Ok(0), "the generation before");
     // It arrives, but the miss is remembered for a minute.
     world.kv.borrow_mut().extend(hidden.into_iter().zip(taken));
     assert_eq!(matched(), Ok(0));
-    world.now.set(NOON + 180_000);
+    world.advance(60_000);
     assert_eq!(matched(), Ok(1));
     // Neither generation can be read.
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("bucket:"));
-    world.now.set(NOON + 240_000);
+    world.advance(60_000);
     assert_eq!(matched().unwrap_err().status(), 503);
 }
 
 #[test]
 fn an_index_that_cannot_be_used_says_why() {
-    let mut world = World::new(1);
-    world.campaign(9, 2);
+    let mut world = World::new();
+    world.define(9, 2);
     let text = format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[{{"email":"a@b.c"}}]}}"#);
-    let debug = |world: &World| problem(world.post(&text)).debug("").into_owned();
+    let debug = |world: &World| problem(post(world, text.as_str())).debug("").into_owned();
     assert_eq!(debug(&world), "database 2 has no profile index: import profiles first");
     world.import(2, "profile_id,email\n6606e08f10bcdd88297057a7,a@b.c\n");
-    world.now.set(NOON + 60_000);
-    assert!(world.post(&text).result.is_ok());
+    world.advance(60_000);
+    assert!(post(&world, text.as_str()).result.is_ok());
     world.secrets = [crate::profiles::key::IndexKey::new(&"x".repeat(32)).unwrap()].into();
-    world.now.set(NOON + 120_000);
+    world.advance(60_000);
     assert_eq!(debug(&world), "profile index of database 2 was built with another key");
 }
 
 #[test]
 fn a_campaign_that_kv_does_not_know_yet_is_asked_of_its_object() {
-    let world = World::new(1);
-    world.campaign(9, 1);
+    let world = World::new();
+    world.define(9, 1);
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("campaign:"));
     let text = format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[{{"email":"example1@example.com"}}]}}"#);
-    assert_eq!(world.post(&text).result.unwrap().counts.matched, 1);
+    assert_eq!(post(&world, text.as_str()).result.unwrap().counts.matched, 1);
 }
 
 #[test]
 fn what_cannot_be_reserved_is_refused_and_given_back() {
-    let mut world = World::new(1);
+    let mut world = World::new();
     world.budget = crate::memory::Budget::new(300 << 10, 300 << 10);
     let items = vec![r#"{"email":"example1@example.com"}"#; 40_000].join(",");
-    let refused = problem(world.post(&body(&format!(r#""matching":"email","data":[{items}]"#))));
+    let refused = problem(post(&world, body(&format!(r#""matching":"email","data":[{items}]"#))));
     assert_eq!((refused.status(), refused.retry_after()), (503, Some(5)));
     assert_eq!(world.budget.held(), 0);
-    assert!(world.post(&body(r#""data":[{"email":"example1@example.com"}]"#)).result.is_ok());
+    assert!(post(&world, body(r#""data":[{"email":"example1@example.com"}]"#)).result.is_ok());
 }
 
 /// What came and could not be held is not told to be missing: the caller would be told to change a good request.
@@ -310,9 +297,9 @@ fn what_cannot_be_held_is_not_called_missing() {
     for body in [json, xml] {
         let mut launched = 0;
         for memory in (0..300).step_by(2).chain([1 << 20]) {
-            let mut world = World::new(1);
+            let mut world = World::new();
             world.budget = crate::memory::Budget::new(memory, memory);
-            match run(world.launch(&Call::default(), body.as_bytes(), 5)).result {
+            match world.send(Call { chunk: 5, ..Call::bare(body.as_str()) }).result {
                 Ok(_) => launched += 1,
                 Err(problem) => assert_eq!(problem.status(), 503, "{memory} bytes: {problem:?}"),
             }
@@ -323,8 +310,8 @@ fn what_cannot_be_held_is_not_called_missing() {
 
 #[test]
 fn the_single_launch_is_the_same_for_one_profile() {
-    let world = World::new(1);
-    let call = Call { endpoint: Endpoint::Single, ..Call::default() };
+    let world = World::new();
+    let launch = |body: &str| world.send(Call { endpoint: Endpoint::Single, ..Call::bare(body) });
     for (fields, matched) in [
         (r#""email":"example1@example.com","content":{"a":1}"#, 1),
         (r#""matching":"custom","field_name":"Custom_ID","field_value":42"#, 1),
@@ -332,12 +319,10 @@ fn the_single_launch_is_the_same_for_one_profile() {
         (r#""data":"unknown here","email":"example2@example.com""#, 1),
     ] {
         let text = format!(r#"{{"token":"{TOKEN}","id":8,{fields}}}"#);
-        let settled = run(world.launch(&call, text.as_bytes(), 64 * 1024));
-        assert_eq!(settled.result.unwrap().counts.matched, matched, "{fields}");
+        assert_eq!(launch(&text).result.unwrap().counts.matched, matched, "{fields}");
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
-    let settled = run(world.launch(&call, none.as_bytes(), 64 * 1024));
-    assert_eq!(settled.result.unwrap().counts.invalid, 1);
+    assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
     let asked = Request { token_name: "crm".into(), request_id: "x".into() };
-    assert!(world.log(8).preflight(&asked, NOON).unwrap().is_none());
+    assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
 }

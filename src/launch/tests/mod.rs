@@ -1,12 +1,14 @@
-//! Launches from the body to the log, in a world of their own.
+//! Launches from the body to the log, in a [`world`] of their own.
 
 mod bucket;
+mod call;
 mod completion;
 mod decisions;
-pub mod place;
+mod operator;
+mod ports;
 mod properties;
-mod seeded;
+mod reading;
 mod simulation;
 mod staging;
 mod vectors;
-pub mod world;
+mod world;

@@ -1,20 +1,16 @@
 //! Attachments from the body to the bucket: what is stored, when, and what is left where a launch does not come about.
 
-use std::rc::Rc;
-
 use futures_util::join;
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    place::{Call, Place},
+    call::Call,
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
+    access::Scope,
     campaign::{
-        attachments::{File, GRACE},
-        commands::Command,
-        id::LaunchId,
-        tests::faults::{When, run, splitmix},
+        attachments::GRACE,
+        tests::faults::{Dice, When, run},
     },
     launch::{Settled, ports::BodyError, reply::Launched},
     limits::{Limits, MIB, PART, READ_BUFFER},
@@ -22,7 +18,7 @@ use crate::{
 };
 
 /// The rest of a good body.
-pub(super) const REST: &str = r#""trigger_id":85,"matching":"email","data":[{"email":"a@example.com"}]"#;
+pub(super) const REST: &str = r#""trigger_id":8,"matching":"email","data":[{"email":"example1@example.com"}]"#;
 
 fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
@@ -30,8 +26,8 @@ fn base64(bytes: &[u8]) -> String {
 
 /// Bytes that are not all the same.
 pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| splitmix(&mut state).to_le_bytes()).collect();
+    let dice = Dice::new(seed);
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| dice.number().to_le_bytes()).collect();
     bytes.truncate(length);
     bytes
 }
@@ -62,37 +58,24 @@ pub(super) fn nothing_is_held(world: &World, what: &str) {
     assert_eq!((world.budget.held(), world.bucket.held.now.get()), (0, 0), "{what}");
 }
 
-/// A file of a launch, as a reader of the log gets it.
-pub(super) fn fetch(world: &World, launch_id: LaunchId, number: usize) -> Vec<u8> {
-    let reply = world.ask(CAMPAIGN, &Command::Attachment(launch_id, number)).unwrap();
-    let file: File = serde_json::from_str(&reply).unwrap();
-    let bytes = world.bucket.get(&file.key).expect("what the log names can be read");
-    assert_eq!(file.size, bytes.len() as u64);
-    let mut sha256 = String::new();
-    crate::campaign::hex(&Sha256::digest(&bytes), &mut sha256);
-    assert_eq!(file.sha256, sha256);
-    bytes
-}
-
-pub(super) fn world_of(change: impl FnOnce(&mut Limits)) -> (Rc<World>, Place) {
+/// A world with other limits.
+fn world_of(change: impl FnOnce(&mut Limits)) -> World {
     let mut limits = Limits::default();
     change(&mut limits);
-    let world = World::with_limits(limits);
-    let place = Place::new(&world);
-    (world, place)
+    World::with_limits(limits)
 }
 
 #[test]
 fn files_of_every_length_are_stored_as_they_came() {
     for lengths in [&[0][..], &[1, 0, 2], &[PART, PART + 1], &[2 * PART, 1]] {
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
         let body = format!("{{{},{REST}}}", attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>()));
-        let settled = place.send_and_complete(Call::new(body));
+        let settled = world.send_and_complete(Call::new(body));
         let id = launched(settled).launch_id.unwrap();
         assert_eq!(world.bucket.keys().len(), files.len());
         for (number, file) in files.iter().enumerate() {
-            assert!(fetch(&world, id, number) == *file, "{lengths:?}: file {number}");
+            assert!(world.fetch(id, number) == *file, "{lengths:?}: file {number}");
         }
         assert_eq!(world.bucket.incomplete(), 0);
         nothing_is_held(&world, "lengths");
@@ -105,9 +88,9 @@ fn what_is_held_does_not_grow_with_the_files() {
     let large = bytes(3 * PART + 9, 1);
     let small = bytes(MIB as usize, 2);
     for files in [vec![large.as_slice()], vec![small.as_slice(); 14]] {
-        let (world, place) = world_of(|limits| limits.memory = 2 * PART as u64 + MIB);
+        let world = world_of(|limits| limits.memory = 2 * PART as u64 + MIB);
         let body = format!("{{{},{REST}}}", attach(&files));
-        launched(place.send(Call::new(body)));
+        launched(world.send(Call::new(body)));
         let most = world.bucket.held.most.get();
         assert!(most <= 2 * PART + READ_BUFFER, "{most}");
         assert!(world.bucket.most_at_once.get() <= 4);
@@ -118,13 +101,9 @@ fn what_is_held_does_not_grow_with_the_files() {
 #[test]
 fn the_order_of_the_fields_does_not_matter() {
     let file = bytes(100_000, 3);
-    let fields = [
-        attach(&[&file]),
-        format!(r#""token":"{TOKEN}""#),
-        r#""trigger_id":85"#.into(),
-        r#""matching":"email""#.into(),
-    ];
-    let items = r#""data":[{"email":"a@example.com"}]"#.to_owned();
+    let fields =
+        [attach(&[&file]), format!(r#""token":"{TOKEN}""#), r#""trigger_id":8"#.into(), r#""matching":"email""#.into()];
+    let items = r#""data":[{"email":"example1@example.com"}]"#.to_owned();
     for first in 0..fields.len() {
         for backwards in [false, true] {
             let mut order: Vec<_> = fields.to_vec();
@@ -133,10 +112,10 @@ fn the_order_of_the_fields_does_not_matter() {
             if backwards {
                 order.reverse();
             }
-            let (world, place) = world_of(|_| {});
-            let call = Call { header_token: None, chunk: 1000, ..Call::new(format!("{{{}}}", order.join(","))) };
-            let id = launched(place.send(call)).launch_id.unwrap();
-            assert!(fetch(&world, id, 0) == file);
+            let world = World::new();
+            let call = Call { tokens: Vec::new(), chunk: 1000, ..Call::new(format!("{{{}}}", order.join(","))) };
+            let id = launched(world.send(call)).launch_id.unwrap();
+            assert!(world.fetch(id, 0) == file);
             nothing_is_held(&world, "order");
         }
     }
@@ -148,9 +127,9 @@ fn nothing_is_stored_for_a_caller_who_is_not_verified() {
     let body = format!("{{{},\"token\":\"TOKEN\",{REST}}}", attach(&[&file]));
     let told = "send the token in the Authorization header, or ahead of data and attach";
 
-    let (world, place) = world_of(|limits| limits.body = 2 * MIB);
-    let call = Call { header_token: None, ..Call::new(body.replace("TOKEN", TOKEN)) };
-    let refused = problem(place.send(call));
+    let world = world_of(|limits| limits.body = 2 * MIB);
+    let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", TOKEN)) };
+    let refused = problem(world.send(call));
     assert_eq!(refused.status(), 401);
     assert!(refused.debug("").ends_with(told), "{refused:?}");
     assert_eq!(world.bucket.begun(), 0);
@@ -158,20 +137,20 @@ fn nothing_is_stored_for_a_caller_who_is_not_verified() {
 
     // Not more than that: held, and stored when the token has come and is good.
     for (token, status) in [(TOKEN, 200), ("no-such-token", 401)] {
-        let (world, place) = world_of(|limits| limits.body = 4 * MIB);
-        let call = Call { header_token: None, ..Call::new(body.replace("TOKEN", token)) };
-        let settled = place.send(call);
+        let world = world_of(|limits| limits.body = 4 * MIB);
+        let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", token)) };
+        let settled = world.send(call);
         assert_eq!(settled.result.as_ref().map_or_else(Problem::status, |_| 200), status);
         assert_eq!(world.bucket.begun(), u64::from(status == 200));
         nothing_is_held(&world, token);
     }
 
     // Nor for one whose token lacks the scope, or is good in one place and bad in the other.
-    let (world, place) = world_of(|_| {});
-    world.token("reads", "reads", &[crate::access::Scope::Read]);
-    for (header, status) in [(Some("reads"), 403), (Some("no-such-token"), 401), (None, 401)] {
-        let call = Call { header_token: header, ..Call::new(format!("{{{},{REST}}}", attach(&[&file]))) };
-        assert_eq!(problem(place.send(call)).status(), status);
+    let world = World::new();
+    world.grant("reads", "reads", &[Scope::Read], &[]);
+    for (header, status) in [(vec!["reads".into()], 403), (vec!["no-such-token".into()], 401), (Vec::new(), 401)] {
+        let call = Call { tokens: header, ..Call::new(format!("{{{},{REST}}}", attach(&[&file]))) };
+        assert_eq!(problem(world.send(call)).status(), status);
         assert_eq!(world.bucket.begun(), 0);
         nothing_is_left(&world, "not verified");
     }
@@ -202,9 +181,9 @@ fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
         (many, "attach: has more than 100 entries"),
     ] {
         let what: String = entries.chars().rev().take(60).collect();
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         // A token in the head: uploads have begun before the fault is found.
-        let refused = problem(place.send(Call::new(format!("{{\"attach\":[{entries}],{REST}}}"))));
+        let refused = problem(world.send(Call::new(format!("{{\"attach\":[{entries}],{REST}}}"))));
         assert_eq!(refused.status(), 400, "{what}");
         assert!(refused.debug("").starts_with(told), "{what}: {refused:?}");
         nothing_is_left(&world, &what);
@@ -217,9 +196,9 @@ fn a_launch_that_does_not_come_about_leaves_nothing() {
     let files = attach(&[b"small", &bytes(2 * READ_BUFFER, 6), b""]);
     let good = format!("{{{files},{REST}}}");
     let send = |what: &str, status: u16, body: String, prepare: &dyn Fn(&World)| {
-        let (world, place) = world_of(|limits| limits.files = 32 * MIB);
+        let world = world_of(|limits| limits.files = 32 * MIB);
         prepare(&world);
-        assert_eq!(problem(place.send(Call::new(body))).status(), status, "{what}");
+        assert_eq!(problem(world.send(Call::new(body))).status(), status, "{what}");
         assert!(world.bucket.begun() > 0, "{what}: uploads had begun");
         nothing_is_left(&world, what);
     };
@@ -227,12 +206,12 @@ fn a_launch_that_does_not_come_about_leaves_nothing() {
     send("a bad field behind the files", 400, format!("{{{files},\"skip_triggers\":\"maybe\",{REST}}}"), nothing);
     send("no JSON behind the files", 400, format!("{{{files},}}"), nothing);
     send("cut off", 400, good[..good.len() - 1].to_owned(), nothing);
-    send("no items", 400, format!("{{{files},\"trigger_id\":85,\"matching\":\"email\",\"data\":[]}}"), nothing);
+    send("no items", 400, format!("{{{files},\"trigger_id\":8,\"matching\":\"email\",\"data\":[]}}"), nothing);
     send("another token in the body", 401, format!("{{{files},\"token\":\"another\",{REST}}}"), nothing);
-    send("unknown campaign", 404, good.replace(":85,", ":86,"), nothing);
-    send("paused", 409, good.clone(), &|world| world.activate(CAMPAIGN, false));
-    let missing = r#","strict":true,"data":[{"email":"c@example.com"}]"#;
-    send("strict", 400, format!("{{{files},\"trigger_id\":85,\"matching\":\"email\"{missing}}}"), nothing);
+    send("unknown campaign", 404, good.replace(":8,", ":9,"), nothing);
+    send("paused", 409, good.clone(), &|world| world.pause_campaign(CAMPAIGN));
+    let missing = r#","strict":true,"data":[{"email":"nobody@example.com"}]"#;
+    send("strict", 400, format!("{{{files},\"trigger_id\":8,\"matching\":\"email\"{missing}}}"), nothing);
     send("too large", 413, format!("{{{files},\"x\":\"{}\",{REST}}}", "y".repeat(11 << 20)), nothing);
     for operation in ["campaign", "manifest", "buckets", "preflight"] {
         send(operation, 503, good.clone(), &|world| world.faults.always(operation, When::Before));
@@ -244,14 +223,14 @@ fn a_body_that_breaks_off_inside_a_file_leaves_nothing() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + PART / 2, 7)]));
     for (error, status) in [(BodyError::Aborted, 400), (BodyError::Timeout, 408)] {
         for at in [20, PART, 2 * PART] {
-            let (world, place) = world_of(|_| {});
+            let world = World::new();
             let call = Call { ends: Some((at, error)), ..Call::new(body.clone()) };
-            assert_eq!(problem(place.send(call)).status(), status);
+            assert_eq!(problem(world.send(call)).status(), status);
             nothing_is_left(&world, &format!("{error:?} at {at}"));
         }
     }
-    let (world, place) = world_of(|limits| limits.files = 6 * MIB);
-    assert_eq!(problem(place.send(Call::new(body))).status(), 413);
+    let world = world_of(|limits| limits.files = 6 * MIB);
+    assert_eq!(problem(world.send(Call::new(body))).status(), 413);
     nothing_is_left(&world, "FILES_LIMIT");
 }
 
@@ -260,10 +239,10 @@ fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + 1, 8), b"small"]));
     for (operation, nth) in [("begin", 1), ("begin", 2), ("upload", 2), ("upload", 3), ("update", 1)] {
         for when in [When::Before, When::After] {
-            let (world, place) = world_of(|_| {});
+            let world = World::new();
             world.bucket.faults.plan(operation, nth, when);
             let what = format!("{operation} {nth} {when:?}");
-            assert_eq!(problem(place.send(Call::new(body.clone()))).status(), 503, "{what}");
+            assert_eq!(problem(world.send(Call::new(body.clone()))).status(), 503, "{what}");
             if operation == "begin" && when == When::After {
                 // Nobody knows its id: the bucket's own rule removes it.
                 assert_eq!(world.bucket.incomplete(), 1);
@@ -272,10 +251,10 @@ fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
             nothing_is_left(&world, &what);
         }
     }
-    let (world, place) = world_of(|_| {});
+    let world = World::new();
     world.bucket.faults.always("upload", When::Before);
     world.bucket.faults.always("abort", When::Before);
-    assert_eq!(problem(place.send(Call::new(body))).status(), 503);
+    assert_eq!(problem(world.send(Call::new(body))).status(), 503);
     assert!(world.bucket.keys().is_empty() && world.bucket.incomplete() > 0, "left to the bucket's own rule");
     assert!(world.told.borrow().iter().any(|line| line.starts_with("an upload was not aborted")));
     nothing_is_held(&world, "abort failed");
@@ -284,34 +263,33 @@ fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
 #[test]
 fn what_is_repeated_or_tried_without_launching_keeps_no_files_of_its_own() {
     let world = World::new();
-    let place = Place::new(&world);
     let file = bytes(PART + 5, 9);
     let body = format!("{{{},{REST}}}", attach(&[&file, b"x"]));
-    let dry = launched(place.send_and_complete(Call::new(format!("{{\"dry_run\":true,{}", &body[1..]))));
+    let dry = launched(world.send_and_complete(Call::new(format!("{{\"dry_run\":true,{}", &body[1..]))));
     assert_eq!(dry.launch_id, None);
     nothing_is_left(&world, "dry run");
 
-    let call = || Call { request_id: Some("again"), ..Call::new(body.clone()) };
-    let first = launched(place.send_and_complete(call()));
+    let call = || Call { request_id: Some("again".into()), ..Call::new(body.clone()) };
+    let first = launched(world.send_and_complete(call()));
     let keys = world.bucket.keys();
     for _ in 0..2 {
-        let again = launched(place.send_and_complete(call()));
+        let again = launched(world.send_and_complete(call()));
         assert!(again.repeated && again.launch_id == first.launch_id);
         assert_eq!((world.bucket.keys(), world.bucket.incomplete()), (keys.clone(), 0));
     }
-    let other = Call { request_id: Some("again"), ..Call::new(body.replace("a@", "b@")) };
-    assert_eq!(problem(place.send(other)).status(), 422);
+    let other = Call { request_id: Some("again".into()), ..Call::new(body.replace("example1@", "example2@")) };
+    assert_eq!(problem(world.send(other)).status(), 422);
     assert_eq!((world.bucket.keys(), world.bucket.incomplete()), (keys, 0));
-    assert!(fetch(&world, first.launch_id.unwrap(), 0) == file);
+    assert!(world.fetch(first.launch_id.unwrap(), 0) == file);
 }
 
 #[test]
 fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
     for checksum in [false, true] {
-        let (world, place) = world_of(|_| {});
+        let world = World::new();
         let body = format!("{{{},{REST}}}", attach(&[&bytes(70_005, 10)]));
-        let call = || Call { request_id: (!checksum).then_some("both"), checksum, ..Call::new(body.clone()) };
-        let (a, b) = run(async { join!(place.launch(call()), place.launch(call())) });
+        let call = || Call { request_id: (!checksum).then(|| "both".into()), checksum, ..Call::new(body.clone()) };
+        let (a, b) = run(async { join!(world.launch(call()), world.launch(call())) });
         let pending: Vec<_> = [&a, &b].into_iter().filter(|settled| settled.pending.is_some()).collect();
         assert_eq!(pending.len(), 1, "one is to be completed");
         let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
@@ -319,6 +297,6 @@ fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
         assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
         world.advance(GRACE);
         assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
-        assert_eq!(fetch(&world, ids[0], 0), bytes(70_005, 10));
+        assert_eq!(world.fetch(ids[0], 0), bytes(70_005, 10));
     }
 }

@@ -2,12 +2,13 @@
 //! `x.expected`, in whatever chunks they arrive. To write the expectations anew, after looking at what changed:
 //! `UPDATE_VECTORS=1 cargo test --lib vectors`.
 
-use super::seeded::{Call, World, reply, run};
+use super::{
+    call::{Call, reply},
+    reading::launch_id,
+    world::{CAMPAIGN, World},
+};
 use crate::{
-    campaign::{
-        commands::{Command, Page},
-        id::LaunchId,
-    },
+    campaign::commands::{Command, Page},
     launch::reply as replies,
     wire::{Endpoint, Format},
 };
@@ -19,9 +20,10 @@ const CHUNKS: [usize; 7] = [1, 3, 7, 13, 29, 67, 4096];
 /// differs between two attempts (ids, times) is left out.
 fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> String {
     let answer = |reply_format| {
-        let world = World::new(7);
-        let call = Call { endpoint, body: Some(format), id: Some("vector".into()), ..Call::default() };
-        let settled = run(world.launch(&call, body, chunk));
+        let world = World::new();
+        let request_id = Some("vector".into());
+        let call = Call { endpoint, format: Some(format), request_id, chunk, ..Call::bare(body) };
+        let settled = world.send_and_complete(call);
         let text = match &settled.result {
             Err(problem) => replies::problem(problem, "vector", reply_format),
             Ok(launched) => {
@@ -33,12 +35,13 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
     };
     let ((world, json), (_, xml)) = (answer(Format::Json), answer(Format::Xml));
     let mut text = format!("{json}\n{xml}\n");
-    for launch in world.launches(8) {
-        let id = LaunchId::parse(launch["launch_id"].as_str().unwrap()).unwrap();
-        let whole = world.read(8, &Command::Launch(id));
+    for launch in world.launches() {
+        let id = launch_id(&launch);
+        let whole = world.ask(CAMPAIGN, &Command::Launch(id)).unwrap();
         text.push_str(&whole.replace(&id.to_string(), "LAUNCH").replace("2026-11-23T18:00:00.000Z", "NOON"));
         text.push('\n');
-        text.push_str(&world.read(8, &Command::Recipients(id, Page { after: None, limit: 1000 })));
+        let page = Page { after: None, limit: 1000 };
+        text.push_str(&world.ask(CAMPAIGN, &Command::Recipients(id, page)).unwrap());
         text.push('\n');
     }
     text

@@ -1,10 +1,9 @@
-//! A world for launches: the ports of the use case over a KV that is slow to agree, the campaigns' real logs, a bucket,
-//! and a clock that moves when it is told to. Everything that it does is decided by what a test sets: no time passes and
-//! nothing fails by itself.
+//! A world to launch in: a KV that is slow to agree, the campaigns' real logs, a bucket, and a clock that moves when it
+//! is told to. Nothing fails and nothing is random by itself: a test plans faults or seeds them ([`World::faults`],
+//! [`World::delays`], [`World::dice`], and the bucket's own).
 //!
-//! A test makes a [`World`], defines what is in it, and sends calls from a [`super::place::Place`] (an edge location). Faults are
-//! planned by the names of operations: `token`, `campaign`, `manifest`, `buckets` (KV); `defined`, `preflight`, `commit`,
-//! `completed` (objects); and those of the bucket.
+//! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
+//! `preflight`, `commit`, `completed` (objects); and those of the bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,58 +12,62 @@ use std::{
 };
 
 use crate::{
-    access::{CampaignRecord, Scope, TokenRecord, campaign_key, token_key},
+    access::Scope,
     campaign::{
-        commands::{Command, Definition},
-        log::{Fault, Log, Terms},
+        log::{Log, Terms},
         sql::{Bound, Broken, Row, Sql},
         tests::{
             NOON,
             bucket::Bucket,
-            database::{Database, read},
-            faults::{Faults, run},
+            database::Database,
+            faults::{Dice, Faults, pause, run},
         },
         upkeep,
     },
-    limits::Limits,
+    limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
-    profiles::{
-        bucket::{Entry, write},
-        key::{Class, IndexKey, NORMALISATION, ProfileId},
-        manifest::{ClassIndex, FORMAT, Generation, Manifest, manifest_key},
-    },
+    profiles::key::IndexKey,
 };
 
 /// The token of a caller who may launch.
-pub const TOKEN: &str = "a-token-that-may-launch";
+pub const TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
 /// The campaign that is defined, on database 1.
-pub const CAMPAIGN: u64 = 85;
+pub const CAMPAIGN: u64 = 8;
 /// The key of the index.
-pub(super) const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+/// The profiles that are imported into database 1.
+const PROFILES: &str = "\
+profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:chat
+6606e08f10bcdd88297057a7,example1@example.com,+7 900 000-00-01,,,android-firebase:f00:1,003;AA,c1
+66101437dc4594c2934da6da,example2@example.com,79000000002,sub2@example.com,79000000012,,002;YY,c2
+6610000000000000000000aa,both@example.com;Ünï@example.com,79000000003,both@example.com,,,42,
+6610000000000000000000bb,both@example.com,79000000004,example1@example.com,79000000004,,43,c1
+";
 
 /// A campaign's object: its database outlives the log that is over it.
-pub(super) type ObjectLog = Log<Rc<Database>>;
+pub type ObjectLog = Log<Rc<Database>>;
 
-/// A value, or that there was none, and until when it is remembered.
-pub(super) type Seen = (Option<String>, u64);
-
-/// Everything outside of a request.
+/// Everything outside of a request, as it is seen from one edge location.
 pub struct World {
-    pub(super) now: Cell<u64>,
-    pub(super) random: Cell<u64>,
+    now: Cell<u64>,
     pub limits: Limits,
+    pub secrets: Rc<[IndexKey]>,
     /// The memory of the one isolate that there is.
     pub budget: Rc<Budget>,
-    pub(super) values: RefCell<BTreeMap<String, String>>,
-    /// What each place has seen of a key, and until when it goes on saying so.
-    pub(super) seen: RefCell<BTreeMap<(u32, String), Seen>>,
+    /// What KV holds, wherever that has arrived.
+    pub kv: RefCell<BTreeMap<String, String>>,
+    /// What was read of a key here, also that there was nothing, and until when that is remembered.
+    edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
+    pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
     objects: RefCell<BTreeMap<u64, Rc<ObjectLog>>>,
     alarms: RefCell<BTreeMap<u64, u64>>,
     pub bucket: Bucket,
     pub faults: Faults,
-    /// Whether the rate limits let good tokens and addresses through.
-    pub allows: Cell<(bool, bool)>,
+    /// Of a thousand pauses so many are followed by another.
+    pub delays: Cell<u64>,
+    /// The randomness of ids and delays.
+    pub dice: Dice,
     /// What the operator was told.
     pub told: RefCell<Vec<String>>,
 }
@@ -84,31 +87,32 @@ impl<T: Sql> Sql for Rc<T> {
 }
 
 impl World {
-    /// A world with the token [`TOKEN`], the active campaign [`CAMPAIGN`], and an index of two profiles:
-    /// `a@example.com` is `aa…`, `b@example.com` is `bb…`.
-    pub fn new() -> Rc<Self> {
+    /// A quiet world with the token [`TOKEN`], the active campaign [`CAMPAIGN`], and an index of [`PROFILES`].
+    pub fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    pub fn with_limits(limits: Limits) -> Rc<Self> {
-        let world = Rc::new(Self {
+    pub fn with_limits(limits: Limits) -> Self {
+        let world = Self {
             now: Cell::new(NOON),
-            random: Cell::new(1),
             limits,
+            secrets: [IndexKey::new(SECRET).unwrap()].into(),
             budget: Budget::new(limits.memory, limits.unverified),
-            values: RefCell::default(),
-            seen: RefCell::default(),
+            kv: RefCell::default(),
+            edge: RefCell::default(),
+            imports: Cell::new(0),
             databases: RefCell::default(),
             objects: RefCell::default(),
             alarms: RefCell::default(),
             bucket: Bucket::default(),
             faults: Faults::default(),
-            allows: Cell::new((true, true)),
+            delays: Cell::new(0),
+            dice: Dice::new(1),
             told: RefCell::default(),
-        });
-        world.token(TOKEN, "crm", &[Scope::Launch]);
+        };
+        world.grant(TOKEN, "crm", &[Scope::Launch], &[]);
         world.define(CAMPAIGN, 1);
-        world.index(1, &[("a@example.com", [0xAA; 12]), ("b@example.com", [0xBB; 12])]);
+        world.import(1, PROFILES);
         world
     }
 
@@ -133,90 +137,42 @@ impl World {
         self.now.set(end);
     }
 
-    /// Writes a value to KV: places that have seen another go on with it for a while.
-    pub fn put(&self, key: &str, value: &str) {
-        self.values.borrow_mut().insert(key.to_owned(), value.to_owned());
+    /// Lets others go on.
+    pub async fn pause(&self) {
+        pause().await;
+        while self.dice.below(1000) < self.delays.get() {
+            pause().await;
+        }
     }
 
-    /// Adds a token.
-    pub fn token(&self, token: &str, name: &str, scopes: &[Scope]) {
-        let record = TokenRecord {
-            name: name.to_owned(),
-            scopes: scopes.to_vec(),
-            databases: Vec::new(),
-            created: self.now(),
-            revoked: None,
-        };
-        self.put(&token_key(token), &serde_json::to_string(&record).unwrap());
-    }
-
-    /// Defines an active campaign, as the operator's path does.
-    pub fn define(&self, id: u64, database: u64) {
-        let name = Some("Welcome".to_owned());
-        let definition = Definition { id, name, database: Some(database), active: Some(true) };
-        self.object(id).define(&definition).unwrap();
-        let record = CampaignRecord { id, name: "Welcome".to_owned(), database };
-        self.put(&campaign_key(id), &serde_json::to_string(&record).unwrap());
-    }
-
-    /// Pauses or resumes a campaign.
-    pub fn activate(&self, id: u64, active: bool) {
-        self.object(id).define(&Definition { id, active: Some(active), ..Definition::default() }).unwrap();
-    }
-
-    /// Imports an index of e-mail addresses.
-    pub fn index(&self, database: u64, emails: &[(&str, [u8; 12])]) {
-        let key = IndexKey::new(SECRET).unwrap();
-        let entry = |(email, profile): &(&str, [u8; 12])| Entry {
-            hash: key.hash(Class::Email, "", email).entry(),
-            profile: Some(ProfileId(*profile)),
-        };
-        let mut entries: Vec<_> = emails.iter().map(entry).collect();
-        entries.sort_by_key(|entry| entry.hash);
-        let text = write(&entries, &[]).unwrap();
-        let index = ClassIndex {
-            class: Class::Email,
-            field: String::new(),
-            buckets: 1,
-            largest: text.len().try_into().unwrap(),
-        };
-        let current = Generation {
-            name: format!("g{}", self.now()),
-            created: self.now(),
-            normalisation: NORMALISATION,
-            key: key.check().to_owned(),
-            classes: vec![index],
-        };
-        let keys: Vec<_> = current.bucket_keys(database).collect();
-        keys.iter().for_each(|key| self.put(key, &text));
-        let manifest = Manifest { format: FORMAT, current, previous: None, retired: Vec::new() };
-        self.put(&manifest_key(database), &manifest.to_json());
+    /// What KV says here: what was read once stays for a while, also that there was nothing.
+    pub(super) fn at_edge(&self, key: &str) -> Option<String> {
+        let mut edge = self.edge.borrow_mut();
+        if let Some((value, _)) = edge.get(key).filter(|(_, until)| *until > self.now()) {
+            return value.clone();
+        }
+        let value = self.kv.borrow().get(key).cloned();
+        edge.insert(key.to_owned(), (value.clone(), self.now() + KV_CACHE_SECONDS * 1000));
+        value
     }
 
     /// The object of a campaign, defined or not.
     pub fn object(&self, id: u64) -> Rc<ObjectLog> {
-        let new = || Rc::new(Log::new(self.database(id), Terms::from(&self.limits)));
+        let new = || Rc::new(self.log(id));
         Rc::clone(self.objects.borrow_mut().entry(id).or_insert_with(new))
     }
 
-    /// What is stored of a campaign.
-    pub fn database(&self, id: u64) -> Rc<Database> {
-        Rc::clone(self.databases.borrow_mut().entry(id).or_insert_with(|| Rc::new(Database::new())))
+    fn log(&self, id: u64) -> ObjectLog {
+        let database = Rc::clone(self.databases.borrow_mut().entry(id).or_insert_with(|| Rc::new(Database::new())));
+        Log::new(database, Terms::from(&self.limits))
     }
 
     /// What an object held in memory is gone; its alarm, and what it stored, is not.
     pub fn restart(&self, id: u64) {
-        let log = Rc::new(Log::new(self.database(id), Terms::from(&self.limits)));
+        let log = Rc::new(self.log(id));
         log.start(self.now()).unwrap();
         self.set_alarm(id, &log);
         self.objects.borrow_mut().insert(id, log);
-    }
-
-    /// What a command of the log is answered, as text.
-    pub fn ask(&self, id: u64, command: &Command) -> Result<String, Fault> {
-        let log = self.object(id);
-        run(upkeep::prepare(&log, &self.bucket, command, self.now()))?;
-        read(&log, command, self.now())
     }
 
     pub(super) fn set_alarm(&self, id: u64, log: &ObjectLog) {

@@ -1,0 +1,135 @@
+//! Requests to launch, as callers send them into a [`World`].
+
+use std::rc::Rc;
+
+use super::world::{TOKEN, World};
+use crate::{
+    campaign::tests::faults::run,
+    launch::{
+        self, Incoming, Settled,
+        intake::Setup,
+        ports::{Body, BodyError, Ports as _},
+        reply::Writer,
+    },
+    limits::READ_BUFFER,
+    memory::Reservation,
+    wire::{Endpoint, Format},
+};
+
+/// One request. Its fields are what a test varies.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub endpoint: Endpoint,
+    /// The format that its `Content-Type` tells.
+    pub format: Option<Format>,
+    /// Its `Content-Length`.
+    pub length: Option<u64>,
+    /// The tokens of its head.
+    pub tokens: Vec<String>,
+    pub request_id: Option<String>,
+    /// A request without an id gets a digest of its body.
+    pub checksum: bool,
+    pub body: Vec<u8>,
+    /// Bytes that come at once.
+    pub chunk: usize,
+    /// After how many bytes the body breaks off, and how.
+    pub ends: Option<(usize, BodyError)>,
+}
+
+impl Call {
+    /// A good token and the length are in its head.
+    pub fn new(body: impl Into<Vec<u8>>) -> Self {
+        let call = Self::bare(body);
+        Self { length: Some(call.body.len() as u64), tokens: vec![TOKEN.to_owned()], ..call }
+    }
+
+    /// Nothing is in its head.
+    pub fn bare(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            endpoint: Endpoint::Batch,
+            format: None,
+            length: None,
+            tokens: Vec::new(),
+            request_id: None,
+            checksum: false,
+            body: body.into(),
+            chunk: READ_BUFFER,
+            ends: None,
+        }
+    }
+}
+
+impl World {
+    /// Sends a request and waits for its answer.
+    pub fn send(&self, call: Call) -> Settled {
+        run(self.launch(call))
+    }
+
+    /// Sends a request, waits for its answer and for what is done behind it.
+    pub fn send_and_complete(&self, call: Call) -> Settled {
+        run(self.launch_and_complete(call))
+    }
+
+    /// Sends a request: to be waited for together with others.
+    pub async fn launch(&self, call: Call) -> Settled {
+        let mut id = [0; 8];
+        self.random(&mut id);
+        let setup = Setup {
+            endpoint: call.endpoint,
+            body: call.format,
+            limits: self.limits,
+            secrets: Rc::clone(&self.secrets),
+            checksum: call.checksum && call.request_id.is_none(),
+        };
+        let incoming = Incoming {
+            setup,
+            length: call.length,
+            tokens: call.tokens,
+            format: Format::Json,
+            request_id: call.request_id.unwrap_or_else(|| format!("{:016x}", u64::from_le_bytes(id))),
+            fault: None,
+        };
+        let mut body = Chunks { world: self, body: &call.body, at: 0, chunk: call.chunk, ends: call.ends };
+        launch::launch(self, incoming, &mut body, Reservation::new(&self.budget)).await
+    }
+
+    /// The same, with what is done behind its answer.
+    pub async fn launch_and_complete(&self, call: Call) -> Settled {
+        let mut settled = self.launch(call).await;
+        if let Some(pending) = settled.pending.take() {
+            launch::complete(self, &pending).await;
+        }
+        settled
+    }
+}
+
+/// The body of the reply to a launch.
+pub fn reply(settled: Settled, format: Format) -> String {
+    let mut writer = Writer::new(settled.result.unwrap(), format);
+    String::from_utf8(std::iter::from_fn(|| writer.piece()).flatten().collect()).unwrap()
+}
+
+/// A body that comes in chunks.
+struct Chunks<'a> {
+    world: &'a World,
+    body: &'a [u8],
+    at: usize,
+    chunk: usize,
+    ends: Option<(usize, BodyError)>,
+}
+
+impl Body for Chunks<'_> {
+    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
+        self.world.pause().await;
+        if self.world.faults.next("body").is_some() {
+            return Err(BodyError::Aborted);
+        }
+        let end = self.ends.map_or(self.body.len(), |(at, _)| at.min(self.body.len()));
+        if self.at == end {
+            return self.ends.map_or(Ok(None), |(_, error)| Err(error));
+        }
+        let from = self.at;
+        self.at = end.min(from + self.chunk.min(READ_BUFFER));
+        Ok(Some(&self.body[from..self.at]))
+    }
+}

@@ -1,0 +1,67 @@
+//! What operators do in a [`World`]: tokens, campaigns, imports.
+
+use super::world::World;
+use crate::{
+    access::{CampaignRecord, Scope, TokenRecord, campaign_key, token_key},
+    campaign::commands::Definition,
+    profiles::{
+        import::Importer,
+        key::NORMALISATION,
+        manifest::{ClassIndex, FORMAT, Generation, Manifest, manifest_key},
+    },
+};
+
+impl World {
+    /// Adds a token.
+    pub fn grant(&self, token: &str, name: &str, scopes: &[Scope], databases: &[u64]) {
+        let record = TokenRecord {
+            name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            databases: databases.to_vec(),
+            created: self.now(),
+            revoked: None,
+        };
+        self.kv.borrow_mut().insert(token_key(token), serde_json::to_string(&record).unwrap());
+    }
+
+    /// Defines an active campaign, and lets KV know.
+    pub fn define(&self, id: u64, database: u64) {
+        let name = format!("campaign {id}");
+        let definition = Definition { id, name: Some(name.clone()), database: Some(database), active: Some(true) };
+        self.object(id).define(&definition).unwrap();
+        let record = CampaignRecord { id, name, database };
+        self.kv.borrow_mut().insert(campaign_key(id), serde_json::to_string(&record).unwrap());
+    }
+
+    /// Pauses a campaign.
+    pub fn pause_campaign(&self, id: u64) {
+        self.object(id).define(&Definition { id, active: Some(false), ..Definition::default() }).unwrap();
+    }
+
+    /// Imports profiles, as the operator's command line does: buckets first, the manifest last.
+    pub fn import(&self, database: u64, csv: &str) {
+        let mut importer = Importer::new(self.secrets[0].clone(), 1000);
+        importer.read(csv.as_bytes(), |refused| panic!("{refused:?}")).unwrap();
+        let mut buckets = Vec::new();
+        let sink = |index: &ClassIndex, number: u32, text: String| {
+            buckets.push((index.clone(), number, text));
+            Ok(())
+        };
+        let built = importer.build(|_| Ok(()), sink).unwrap();
+        self.imports.set(self.imports.get() + 1);
+        let current = Generation {
+            name: format!("g{}", self.imports.get()),
+            created: self.now(),
+            normalisation: NORMALISATION,
+            key: self.secrets[0].check().to_owned(),
+            classes: built.classes,
+        };
+        let mut kv = self.kv.borrow_mut();
+        for (index, number, text) in buckets {
+            kv.insert(current.bucket_key(database, &index, number), text);
+        }
+        let previous = kv.get(&manifest_key(database)).map(|text| Manifest::parse(Some(text)).unwrap().current);
+        let manifest = Manifest { format: FORMAT, current, previous, retired: Vec::new() };
+        kv.insert(manifest_key(database), manifest.to_json());
+    }
+}

@@ -1,0 +1,143 @@
+//! The ports of the use case over a [`World`].
+
+use super::world::{ObjectLog, World};
+use crate::{
+    access::{CampaignRecord, TokenRecord, campaign_key},
+    campaign::{
+        commands::{Refusal, Request},
+        id::LaunchId,
+        log::{Fault, Outcome},
+        message::Repeated,
+        reading::{Reading, Repeating},
+        sql::Broken,
+        stored::Stored,
+        tests::{bucket::Bucket, database::bytes},
+    },
+    launch::ports::{Answer, ObjectError, Ports},
+    limits::BULK_KEYS,
+    profiles::{
+        lookup::{BucketStore, StoreError},
+        manifest::manifest_key,
+    },
+};
+
+impl World {
+    /// Reads KV.
+    async fn get<T>(&self, operation: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.pause().await;
+        self.faults.run(operation, StoreError("KV is down".to_owned()), || Ok(read()))
+    }
+
+    /// Reads a record of KV.
+    async fn record<T>(&self, operation: &'static str, key: &str) -> Result<Option<T>, StoreError>
+    where
+        T: serde::de::DeserializeOwned,
+    {
+        let text = self.get(operation, || self.at_edge(key)).await?;
+        Ok(text.map(|text| serde_json::from_str(&text).unwrap()))
+    }
+
+    /// Asks an object: the answer may be lost before or after it did what it was asked.
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        id: u64,
+        then: impl FnOnce(&ObjectLog) -> Result<T, Fault>,
+    ) -> Result<T, ObjectError> {
+        self.pause().await;
+        let lost = ObjectError::Lost("the connection is gone".to_owned());
+        let answer = self.faults.run(operation, lost, || {
+            let log = self.object(id);
+            let answer = then(&log);
+            self.set_alarm(id, &log);
+            answer.map_err(|fault| match fault {
+                Fault::Refused(refusal) => ObjectError::Refused(Refusal::into(refusal)),
+                Fault::Broken(broken) => ObjectError::Lost(broken.0),
+            })
+        });
+        self.pause().await;
+        answer
+    }
+}
+
+/// A stored launch on its way back, as bytes.
+fn repeated(log: &ObjectLog, stored: Stored) -> Result<Repeated, Fault> {
+    let message = bytes(log, Reading::Repeated(Box::new(Repeating::new(stored))))?;
+    Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
+}
+
+impl BucketStore for World {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        assert!(keys.len() <= BULK_KEYS);
+        self.get("buckets", || keys.iter().map(|key| self.at_edge(key)).collect()).await
+    }
+}
+
+impl Ports for World {
+    type Bucket = Bucket;
+
+    fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.record("token", key).await
+    }
+
+    async fn allow_token(&self, _: &str) -> bool {
+        true
+    }
+
+    async fn allow_address(&self) -> bool {
+        true
+    }
+
+    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
+        let record = self.record::<CampaignRecord>("campaign", &campaign_key(trigger_id)).await?;
+        Ok(record.map(|record| record.database))
+    }
+
+    async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
+        self.get("manifest", || self.at_edge(&manifest_key(database))).await
+    }
+
+    async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
+        self.call("defined", trigger_id, |log| log.read().map(|campaign| campaign.database)).await
+    }
+
+    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
+        let ask = |log: &ObjectLog| log.preflight(request, self.now())?.map(|stored| repeated(log, stored)).transpose();
+        self.call("preflight", trigger_id, ask).await
+    }
+
+    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
+        let ask = |log: &ObjectLog| match log.commit(message, self.now())? {
+            Outcome::Committed(committed) => Ok(Answer::New(committed)),
+            Outcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),
+        };
+        self.call("commit", trigger_id, ask).await
+    }
+
+    fn tell(&self, fault: &str) {
+        self.told.borrow_mut().push(fault.to_owned());
+    }
+
+    async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
+        self.call("completed", trigger_id, |log| log.completed(launch_id)).await
+    }
+
+    fn now(&self) -> u64 {
+        self.now()
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        self.pause().await;
+        self.advance(milliseconds);
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.dice.number().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What is read in a [`World`]: the log, as senders read it, and the files.
+
+use sha2::{Digest as _, Sha256};
+
+use super::world::{CAMPAIGN, World};
+use crate::campaign::{
+    attachments::File,
+    commands::{Command, Page},
+    id::LaunchId,
+    log::Fault,
+    tests::{database::read, faults::run, hex},
+    upkeep,
+};
+
+impl World {
+    /// What a campaign's object answers.
+    pub fn ask(&self, id: u64, command: &Command) -> Result<String, Fault> {
+        let log = self.object(id);
+        run(upkeep::prepare(&log, &self.bucket, command, self.now()))?;
+        read(&log, command, self.now())
+    }
+
+    /// The launches of [`CAMPAIGN`], oldest first.
+    pub fn launches(&self) -> Vec<serde_json::Value> {
+        self.list("launches", &Command::Launches(Page { after: None, limit: 1000 }))
+    }
+
+    /// The ids of a launch's recipients.
+    pub fn recipients(&self, launch_id: LaunchId) -> Vec<String> {
+        let page = Page { after: None, limit: 50_000 };
+        let recipients = self.list("recipients", &Command::Recipients(launch_id, page));
+        recipients.iter().map(|recipient| recipient["profile_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn list(&self, name: &str, command: &Command) -> Vec<serde_json::Value> {
+        let page: serde_json::Value = serde_json::from_str(&self.ask(CAMPAIGN, command).unwrap()).unwrap();
+        page[name].as_array().unwrap().clone()
+    }
+
+    /// A file of a launch.
+    pub fn fetch(&self, launch_id: LaunchId, number: usize) -> Vec<u8> {
+        let reply = self.ask(CAMPAIGN, &Command::Attachment(launch_id, number)).unwrap();
+        let file: File = serde_json::from_str(&reply).unwrap();
+        let bytes = self.bucket.get(&file.key).expect("what the log names can be read");
+        assert_eq!(file.size, bytes.len() as u64);
+        assert_eq!(file.sha256, hex(&Sha256::digest(&bytes)));
+        bytes
+    }
+}
+
+/// The id of a launch that was read.
+pub fn launch_id(launch: &serde_json::Value) -> LaunchId {
+    LaunchId::parse(launch["launch_id"].as_str().unwrap()).unwrap()
+}
