@@ -8,7 +8,11 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    campaign::{attachments::GRACE, id::LaunchId, tests::faults::Dice},
+    campaign::{
+        attachments::GRACE,
+        id::LaunchId,
+        tests::faults::{Dice, When},
+    },
     launch::Settled,
     problem::Problem,
 };
@@ -121,7 +125,8 @@ fn check(world: &World, callers: &[Caller]) {
         .collect();
     let readable = || world.bucket.keys().into_iter().collect::<BTreeSet<_>>();
     assert!(readable().is_subset(&files), "an attachment can be read without its launch");
-    // And what belongs to one can be read, as soon as the bucket works again: the alarm sees to it.
+    // And what belongs to one can be read, as soon as the bucket works again: the alarm sees to it, which has come before.
+    world.advance(2 * GRACE);
     world.bucket.faults.heal();
     world.advance(30 * GRACE);
     assert_eq!(readable(), files, "every attachment of the log");
@@ -134,6 +139,10 @@ fn simulate(seed: u64) {
     world.faults.random(world.dice.number(), 1000 / (1 + world.dice.below(120)));
     world.bucket.faults.random(world.dice.number(), 5 + world.dice.below(40));
     world.delays.set(world.dice.below(700));
+    if world.dice.below(10) == 0 {
+        // No answer to a commit comes back, whether it is made or not: callers are told that nobody knows.
+        world.faults.always("commit", if world.dice.below(2) == 0 { When::Before } else { When::After });
+    }
     let many = 1 + world.dice.below(5);
     let mut callers: Vec<_> = (0..many).map(|number| caller(&world, number)).collect();
     schedule(&world, &mut callers);
