@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 use trigger_launch::{
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Scalar, json},
+    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Scalar, json, recorder},
 };
 
 /// The target.
@@ -119,7 +119,7 @@ fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<
             }
             (Field::Data | Field::Attach, Some(b'n')) => got.push(Got::Null(field)),
             (Field::Data | Field::Attach, _) => got.push(Got::NotAnArray(field)),
-            _ => got.push(Got::Field { field, value: value.get().to_owned(), marked_array: false }),
+            _ => got.push(recorder::field(field, value.get())),
         }
     }
     got
@@ -136,7 +136,7 @@ fn item(entry: &RawValue) -> Got {
         let value = value.get().strip_prefix('"')?.strip_suffix('"')?;
         Some((name?, value.to_owned()))
     });
-    Got::Item { raw, plain }
+    Got::Item(raw, plain)
 }
 
 /// A string with U+FFFD for half of a surrogate pair, and whether there was one.
@@ -197,7 +197,7 @@ fn decoded(got: &Got) {
             assert_eq!(json::scalar(value.as_bytes()), scalar(value));
             assert_eq!(json::object(value.as_bytes()), object(value));
         }
-        Got::Item { raw, .. } => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
+        Got::Item(raw, _) => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
         _ => {}
     }
 }

@@ -89,7 +89,7 @@ fn pieces(endpoint: Endpoint, root: Node<'_, '_>, text: &str) -> Vec<Got> {
     for child in root.children().filter(Node::is_element) {
         match Field::from_name(endpoint, child.tag_name().name().as_bytes()) {
             None => {}
-            Some(Field::Data) => got.push(Got::Item { raw: inner(child, text), plain: None }),
+            Some(Field::Data) => got.push(Got::Item(inner(child, text), None)),
             Some(Field::Attach) => attachment(child, &mut got),
             Some(field) => {
                 got.push(Got::Field { field, value: inner(child, text), marked_array: is_array(child) });
@@ -156,7 +156,7 @@ fn in_lines(got: &[Got]) -> Vec<Got> {
         Got::Field { field, value, marked_array } => {
             Got::Field { field: *field, value: lines(value), marked_array: *marked_array }
         }
-        Got::Item { raw, .. } => Got::Item { raw: lines(raw), plain: None },
+        Got::Item(raw, _) => Got::Item(lines(raw), None),
         Got::AttachData(data) => {
             Got::AttachData(data.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
         }
@@ -170,7 +170,7 @@ fn in_lines(got: &[Got]) -> Vec<Got> {
 fn decoded(got: &Got) {
     match got {
         Got::Field { value, .. } => drop((xml::text(value.as_bytes()), xml::object(value.as_bytes()))),
-        Got::Item { raw, plain } => {
+        Got::Item(raw, plain) => {
             let item = xml::item(raw.as_bytes());
             let Some((name, value)) = plain else { return };
             let item = item.expect("what is plain is an item");

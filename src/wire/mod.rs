@@ -8,6 +8,8 @@
 pub mod attachment_data;
 pub mod base64;
 pub mod json;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod recorder;
 pub mod scalar;
 pub mod xml;
 

@@ -143,7 +143,7 @@ proptest! {
         for got in &outcome.got {
             match got {
                 Got::Item(raw, plain) => check_item(raw, plain.as_ref()),
-                Got::Field(_, raw) => prop_assert!(serde_json::from_str::<IgnoredAny>(raw).is_ok()),
+                Got::Field { value: raw, .. } => prop_assert!(serde_json::from_str::<IgnoredAny>(raw).is_ok()),
                 _ => {}
             }
         }

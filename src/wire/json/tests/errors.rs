@@ -163,7 +163,7 @@ fn depth() {
 fn a_byte_order_mark_is_skipped_once() {
     let marked = frame(b"\xEF\xBB\xBF {\"token\":1}");
     assert_eq!(marked.end, Ok(()));
-    assert_eq!(marked.got, [Got::Field(Field::Token, "1".into())]);
+    assert_eq!(marked.got, [field(Field::Token, "1")]);
     fault(b"\xEF\xBB\xBF[", 3, "expected the root to be an object, found `[`");
     fault(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 3, "expected the root to be an object, found byte 0xEF");
     fault(b"\xEF\xBB{}", 2, "expected the rest of a byte order mark, found `{`");

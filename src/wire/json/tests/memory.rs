@@ -21,7 +21,7 @@ fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
         let sink = &mut Recorder { field_limit: Some(content.len()), ..Recorder::default() };
         let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).got;
         let expected = [
-            Field(crate::wire::Field::Content, content.clone()),
+            field(crate::wire::Field::Content, &content),
             Array(crate::wire::Field::Data),
             Item(content.clone(), None),
             Item("1".into(), None),
@@ -50,7 +50,7 @@ fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
     let sink = &mut Recorder { room: Some(10), ..Recorder::default() };
     let outcome = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(3));
     assert_eq!(outcome.end, Ok(()));
-    let small = [Array(Data), Item("{}".into(), None), Item("\"1\"".into(), None), Field(Format, "1".into())];
+    let small = [Array(Data), Item("{}".into(), None), Item("\"1\"".into(), None), field(Format, "1")];
     assert_eq!(outcome.got, small);
     assert!(sink.peak <= 10);
     let wrong = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{]}"#;

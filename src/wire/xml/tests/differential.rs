@@ -42,7 +42,7 @@ fn decoded(outcome: &Outcome) -> Vec<Expected> {
     let (mut entry, mut data_run) = (None, None);
     for got in &outcome.got {
         match got {
-            Got::Field(field, raw, array) => {
+            Got::Field { field, value: raw, marked_array: array } => {
                 let text = text(&text_as_is(raw.as_bytes())).and_then(Result::ok);
                 let object = value(&object(raw.as_bytes())).and_then(Result::ok);
                 all.push(Expected::Field { field: *field, array: *array, text, object });

@@ -1,12 +1,8 @@
 //! What well-formed bodies give.
 
-use super::{Got, Recorder, frame, frame_as, frame_into};
+use super::{Got, Recorder, field, frame, frame_as, frame_into};
 use crate::limits::ATTACHMENT_NAME_LIMIT;
 use crate::wire::{Endpoint, Field};
-
-fn field(field: Field, value: &str) -> Got {
-    Got::Field(field, value.to_owned(), false)
-}
 
 fn item(raw: &str) -> Got {
     Got::Item(raw.to_owned(), None)
@@ -47,7 +43,7 @@ fn fields_are_handed_on_as_inner_markup() {
     let expected = [
         field(Field::Token, ""),
         field(Field::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
-        Got::Field(Field::CustomData, String::new(), true),
+        Got::Field { field: Field::CustomData, value: String::new(), marked_array: true },
         field(Field::Matching, ""),
     ];
     assert_eq!(frame(body).pieces(), expected);
