@@ -1,7 +1,7 @@
 // Contract §1: `content` and `custom_data` are kept as the text that came; XML becomes JSON. Read back through the log.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bearer, get, launch, seeded, stop, TRIGGERS } from './fixture.js';
+import { bearer, debug, get, launch, placeOf, seeded, stop, TRIGGERS } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
 const DATA = '"data":[{"email":"example1@example.com"}]';
@@ -16,14 +16,11 @@ describe('content and custom_data', () => {
   /** The text of a launch in the log. */
   async function launchText(document: string): Promise<string> {
     const reply = await launch(worker, document);
-    expect(reply.status, reply.text).toBe(200);
-    const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}`;
-    return (await get(worker, path)).text;
+    return (await get(worker, placeOf(8, reply))).text;
   }
   async function recipientsText(document: string): Promise<string> {
     const reply = await launch(worker, document);
-    expect(reply.status, reply.text).toBe(200);
-    return (await get(worker, `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`)).text;
+    return (await get(worker, `${placeOf(8, reply)}/recipients`)).text;
   }
 
   it.each([
@@ -52,7 +49,7 @@ describe('content and custom_data', () => {
   it.each(['[]', '"text"', '1', 'true', '""', '[{}]'])('in JSON are objects, not %s', async (value) => {
     for (const field of ['content', 'custom_data']) {
       const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},${DATA}}`);
-      expect([reply.status, JSON.parse(reply.text).error_debug]).toEqual([400, `${field}: must be an object`]);
+      expect([reply.status, debug(reply)]).toEqual([400, `${field}: must be an object`]);
     }
   });
 
@@ -133,7 +130,7 @@ describe('content and custom_data', () => {
   ])('nests 64 deep, not 65: %s', async (_, document) => {
     expect((await launch(worker, document(64))).status).toBe(200);
     const reply = await launch(worker, document(65));
-    expect([reply.status, JSON.parse(reply.text).error_debug]).toEqual([400, expect.stringMatching(/64/)]);
+    expect([reply.status, debug(reply)]).toEqual([400, expect.stringMatching(/64/)]);
   });
 
   it.each(['{"a":1,}', '{"a":01}', '{a:1}', "{'a':1}", '{"a":"\t"}', '{"a":NaN}', '{"a":1}}'])(
@@ -141,7 +138,7 @@ describe('content and custom_data', () => {
     async (text) => {
       const reply = await launch(worker, `{"trigger_id":8,"content":${text},${DATA}}`, bearer());
       expect(reply.status).toBe(400);
-      expect(JSON.parse(reply.text).error_debug).toMatch(/^byte \d+: /);
+      expect(debug(reply)).toMatch(/^byte \d+: /);
     },
   );
 

@@ -2,10 +2,8 @@
 
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BATCH, launch, seeded, stop, TOKEN } from './fixture.js';
+import { BATCH, GOOD, launch, seeded, stop, TOKEN } from './fixture.js';
 import type { TestWorker } from './harness.js';
-
-const one = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
 
 describe('a log that may hold nothing more', () => {
   let worker: TestWorker;
@@ -15,13 +13,13 @@ describe('a log that may hold nothing more', () => {
   afterAll(() => stop(worker));
 
   it.each(['json', 'xml'])('is 507, in %s', async (format) => {
-    const reply = await launch(worker, { ...one, format });
+    const reply = await launch(worker, { ...GOOD, format });
     expect(reply.status).toBe(507);
     expect(reply.text).toContain('Launch log full');
   });
 
   it('does not stop a dry run', async () => {
-    expect((await launch(worker, { ...one, dry_run: true })).status).toBe(200);
+    expect((await launch(worker, { ...GOOD, dry_run: true })).status).toBe(200);
   });
 });
 
@@ -47,7 +45,7 @@ describe('a body that stops coming', () => {
     // A byte at a time, and then nothing more: meanwhile others are served.
     for (const byte of `{"token":"${TOKEN.all}",`) {
       socket.write(byte);
-      expect((await launch(worker, one)).status).toBe(200);
+      expect((await launch(worker, GOOD)).status).toBe(200);
     }
     expect(await answer).toMatch(/ 408 [^]*Request timeout/);
     socket.destroy();

@@ -33,6 +33,9 @@ export const TRIGGERS = '/api/v1.1/campaigns/triggers';
 export const BATCH = `${TRIGGERS}/start_batch`;
 export const SINGLE = `${TRIGGERS}/start`;
 
+/** A good launch, of one profile. */
+export const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
+
 /** Headers of a caller whose token is in the head. */
 export const bearer = (token: string = TOKEN.all) => ({ Authorization: `Bearer ${token}` });
 
@@ -133,6 +136,9 @@ export interface Refusal {
   error_text: string;
 }
 
+/** What a refusal in JSON says to whoever has to find out. */
+export const debug = ({ text }: Pick<Reply, 'text'>) => (JSON.parse(text) as Refusal).error_debug;
+
 /** A `GET`. */
 export async function get(worker: Served, path: string, headers: Record<string, string> = bearer()): Promise<Reply> {
   const response = await worker.request(path, { headers });
@@ -158,10 +164,15 @@ export function ids(reply: Reply): string[] {
 export const counts = ({ headers }: Reply) =>
   ['Matched', 'Unmatched', 'Invalid', 'Duplicate'].map((name) => Number(headers.get(`Launch-${name}`)));
 
+/** Where the launch of a reply stands in the log. */
+export function placeOf(campaign: number, reply: Reply): string {
+  expect(reply.status, reply.text).toBe(200);
+  return `${TRIGGERS}/${campaign}/launches/${reply.headers.get('Launch-ID')}`;
+}
+
 /** The launch of a reply, as the log has it. */
 export async function logged(worker: Served, campaign: number, reply: Reply): Promise<any> {
-  expect(reply.status, reply.text).toBe(200);
-  return read(worker, `${TRIGGERS}/${campaign}/launches/${reply.headers.get('Launch-ID')}`);
+  return read(worker, placeOf(campaign, reply));
 }
 
 /** A `POST` whose body goes piece by piece: with the length given, or chunked. */

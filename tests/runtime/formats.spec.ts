@@ -1,7 +1,7 @@
 // Contract §1: the specification's own examples, and the formats of requests and replies.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BATCH, bearer, ids, launch, seeded, SINGLE, stop, TOKEN } from './fixture.js';
+import { BATCH, bearer, debug, GOOD, ids, launch, seeded, SINGLE, stop, TOKEN } from './fixture.js';
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
 
@@ -120,9 +120,9 @@ describe('formats', () => {
 
   it('starts from trigger_id in start_batch alone, from id in start alone', async () => {
     const single = await launch(worker, { trigger_id: 8, email: 'example1@example.com' }, bearer(), SINGLE);
-    expect([single.status, JSON.parse(single.text).error_debug]).toEqual([400, 'id: is required']);
+    expect([single.status, debug(single)]).toEqual([400, 'id: is required']);
     const batch = await launch(worker, { id: 8, data: [{ email: 'example1@example.com' }] });
-    expect([batch.status, JSON.parse(batch.text).error_debug]).toEqual([400, 'trigger_id: is required']);
+    expect([batch.status, debug(batch)]).toEqual([400, 'trigger_id: is required']);
   });
 
   describe('the body', () => {
@@ -189,7 +189,7 @@ describe('formats', () => {
   });
 
   describe('the reply', () => {
-    const body = (format?: string) => ({ format, trigger_id: 8, data: [{ email: 'example1@example.com' }] });
+    const body = (format?: string) => ({ format, ...GOOD });
     it.each([
       ['the default', undefined, '', undefined, 'json'],
       ['Accept', undefined, '', 'application/xml', 'xml'],
@@ -225,7 +225,7 @@ describe('formats', () => {
         [undefined, '?format=yaml'],
       ] as const) {
         const reply = await launch(worker, body(format), bearer(), BATCH + query);
-        expect([reply.status, JSON.parse(reply.text).error_debug]).toEqual([400, 'format: must be json or xml']);
+        expect([reply.status, debug(reply)]).toEqual([400, 'format: must be json or xml']);
       }
     });
 

@@ -6,11 +6,12 @@ import {
   bearer,
   CAMPAIGN,
   counts,
+  debug,
   ids,
   launch,
   logged,
+  placeOf,
   read,
-  type Refusal,
   seeded,
   SINGLE,
   stop,
@@ -46,8 +47,6 @@ describe('items', () => {
     worker = await seeded();
   });
   afterAll(() => stop(worker));
-
-  const debug = (reply: { text: string }) => (JSON.parse(reply.text) as Refusal).error_debug;
 
   describe('fields', () => {
     it('come in any order: sorted, data is ahead of what says how to read it', async () => {
@@ -285,8 +284,8 @@ describe('items', () => {
       ]) {
         const reply = await launch(worker, document);
         expect((await logged(worker, 8, reply)).custom_data).toEqual({ root: true });
-        const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`;
-        expect((await read(worker, path)).recipients).toEqual([
+        const { recipients } = await read(worker, `${placeOf(8, reply)}/recipients`);
+        expect(recipients).toEqual([
           { index: 0, profile_id: ID.one, custom_data: { n: 1 } },
           { index: 1, profile_id: ID.two },
           { index: 2, profile_id: ID.four, custom_data: {} },

@@ -5,11 +5,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   BATCH,
   bearer,
+  debug,
+  GOOD,
   ids,
   launch,
   logged,
+  placeOf,
   read,
-  type Refusal,
   seeded,
   stop,
   stream,
@@ -19,12 +21,12 @@ import {
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
 
-const DATA = [{ email: 'example1@example.com' }];
+const DATA = GOOD.data;
 const BODY_LIMIT = 10_485_760;
 const TOO_LARGE = '{"error":400,"error_debug":"http: request body too large","error_text":"Invalid request"}';
 
 /** A request of so many bytes: an unknown field fills it. */
-function sized(bytes: number, fields: object = { trigger_id: 8, data: DATA }): string {
+function sized(bytes: number, fields: object = GOOD): string {
   const [begin, end] = ['{"pad":"', `",${JSON.stringify(fields).slice(1)}`];
   return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
 }
@@ -72,8 +74,6 @@ describe('limits', () => {
     [worker, small] = await Promise.all([seeded(), seeded(limits)]);
   });
   afterAll(() => Promise.all([stop(worker), stop(small)]));
-
-  const debug = (reply: { text: string }) => (JSON.parse(reply.text) as Refusal).error_debug;
 
   describe('BODY_LIMIT', () => {
     it.each([
@@ -168,9 +168,8 @@ describe('limits', () => {
   it("an item's custom_data of 64 KiB passes, a byte more does not", async () => {
     const item = (bytes: number) => ({ ...DATA[0], custom_data: { a: 'x'.repeat(bytes - 8) } });
     const reply = await launch(worker, { trigger_id: 8, data: [item(65_536)] });
-    expect(reply.status, reply.text).toBe(200);
-    const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`;
-    expect((await read(worker, path)).recipients[0].custom_data.a).toHaveLength(65_528);
+    const { recipients } = await read(worker, `${placeOf(8, reply)}/recipients`);
+    expect(recipients[0].custom_data.a).toHaveLength(65_528);
     const refused = await launch(worker, { trigger_id: 8, data: [...DATA, item(65_537)] });
     expect([refused.status, debug(refused)]).toEqual([400, 'data[1].custom_data: longer than 65536 bytes']);
   });
@@ -183,7 +182,7 @@ describe('limits', () => {
   });
 
   describe('a body that is not all there', () => {
-    const body = JSON.stringify({ trigger_id: 8, data: DATA });
+    const body = JSON.stringify(GOOD);
     const launches = async () => ((await read(worker, `${TRIGGERS}/8`)) as { launches: number }).launches;
 
     it.each([

@@ -7,12 +7,13 @@ import {
   bearer,
   CAMPAIGN,
   counts,
+  debug,
   define,
   ids,
   launch,
+  placeOf,
   put,
   read,
-  type Refusal,
   type Reply,
   seeded,
   stop,
@@ -55,8 +56,7 @@ describe('load', () => {
       expect(reply.status, reply.text.slice(0, 300)).toBe(200);
       expect(counts(reply)).toEqual([2500, ITEMS - 3000, 0, 500]);
       expect(ids(reply)).toEqual(expected);
-      const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}`;
-      const report = await read(worker, `${path}/report`);
+      const report = await read(worker, `${placeOf(8, reply)}/report`);
       expect(report.unmatched).toHaveLength(ITEMS - 3000);
       expect(report.unmatched.at(-1)).toEqual({ index: ITEMS - 1, reason: 'not_found' });
       expect(report.duplicates).toHaveLength(500);
@@ -85,7 +85,7 @@ describe('load', () => {
     expect(body.length).toBeGreaterThan(10_000_000);
     const isBusy = (reply: Reply) => {
       expect(reply.headers.get('Retry-After')).toBe('5');
-      expect((JSON.parse(reply.text) as Refusal).error_debug).toBe('too many large requests at once: retry later');
+      expect(debug(reply)).toBe('too many large requests at once: retry later');
       return true;
     };
     // The second time the token is not known before the end, where less may be held.

@@ -1,25 +1,17 @@
 // docs/operating.md, *Metrics*: one data point a request, where `METRICS` is bound.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BATCH, bearer, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
 import { PersistedWorker, type Point } from './persisted.js';
 
 describe('where METRICS is bound', () => {
-  let folder: string;
   let worker: PersistedWorker;
   const points: Point[] = [];
   beforeAll(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-metrics-'));
-    worker = await PersistedWorker.start(folder, (point) => points.push(point));
+    worker = await PersistedWorker.passing((point) => points.push(point));
     await seed(worker);
   });
-  afterAll(async () => {
-    await worker.stop();
-    await rm(folder, { recursive: true });
-  });
+  afterAll(() => worker.stop());
 
   /** The only data point that the request writes. */
   async function pointOf(request: () => Promise<unknown>): Promise<Point> {

@@ -2,7 +2,9 @@
 // killed in the middle of everything and started again on the same folder.
 
 import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Miniflare as Runtime, V4MiniflareOptions } from 'miniflare';
@@ -41,6 +43,9 @@ const METRICS = {
 
 /** A running Worker on storage that is kept. */
 export class PersistedWorker implements Served {
+  /** A folder that goes when the Worker stops. */
+  private passing?: string;
+
   private constructor(
     private readonly runtime: Runtime,
     private readonly process: number,
@@ -83,6 +88,14 @@ export class PersistedWorker implements Served {
     return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>());
   }
 
+  /** The same, for once: what is stored goes when it stops. */
+  static async passing(points?: (point: Point) => void): Promise<PersistedWorker> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
+    const worker = await PersistedWorker.start(folder, points);
+    worker.passing = folder;
+    return worker;
+  }
+
   /** Where the databases of a class of objects are kept, and where the files of a bucket are. */
   static readonly kept = {
     objects: (folder: string, className: string) => path.join(folder, 'do', `${NAME}-${className}`),
@@ -101,6 +114,7 @@ export class PersistedWorker implements Served {
   /** Gives back what the runtime, killed or not, has in this process. */
   async stop(): Promise<void> {
     await this.runtime.dispose();
+    if (this.passing) await rm(this.passing, { recursive: true });
   }
 }
 

@@ -1,10 +1,9 @@
 // Contract §1, *Errors*: rate limits. Callers without a good token are counted by address, good tokens by themselves.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BATCH, bearer, get, launch, type Reply, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
+import { BATCH, bearer, get, GOOD, launch, type Reply, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
-const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
 /** What the limit of an address lets through in a window, and then some. */
 const CALLS = 120;
 

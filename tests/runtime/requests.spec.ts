@@ -5,11 +5,12 @@ import {
   bearer,
   CAMPAIGN,
   counts,
+  debug,
   define,
   ids,
   launch,
+  logged,
   read,
-  type Refusal,
   seeded,
   SINGLE,
   stop,
@@ -43,10 +44,7 @@ describe('request ids', () => {
     ])('from %s', async (_, headers, id) => {
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
       expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, id]);
-      const [last] = (await read(worker, `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}`).then((l) => [
-        l,
-      ])) as [{ request_id: string; token_name: string }];
-      expect([last.request_id, last.token_name]).toEqual([id, 'all']);
+      expect(await logged(worker, 8, reply)).toMatchObject({ request_id: id, token_name: 'all' });
     });
 
     it.each([
@@ -59,8 +57,8 @@ describe('request ids', () => {
     ])('but not from %s', async (_, headers) => {
       const before = await launches();
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
-      const { error_debug } = JSON.parse(reply.text) as Refusal;
-      expect([reply.status, Object.keys(headers).some((name) => error_debug.startsWith(name))]).toEqual([400, true]);
+      const named = Object.keys(headers).some((name) => debug(reply).startsWith(name));
+      expect([reply.status, named]).toEqual([400, true]);
       // Under a new one.
       expect(reply.headers.get('Request-ID')).toMatch(/^[0-9a-f]{32}$/);
       expect(await launches()).toBe(before);
