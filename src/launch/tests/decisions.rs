@@ -5,7 +5,11 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope, campaign::commands::Request, launch::Settled, problem::Problem, wire::Endpoint, wire::Format,
+    access::Scope,
+    campaign::commands::Request,
+    launch::Settled,
+    problem::Problem,
+    wire::{Endpoint, Format},
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";
@@ -30,14 +34,10 @@ fn outcomes(world: &World, mode: &str, data: &str) -> String {
     let answer: serde_json::Value = serde_json::from_str(&reply(settled, Format::Json)).unwrap();
     let ids = answer["result"].as_array().unwrap().iter().map(|one| one["profile_id"].as_str().unwrap());
     let ids: Vec<_> = ids
-        .map(|id| {
-            if id == A {
-                "A"
-            } else if id == B {
-                "B"
-            } else {
-                id
-            }
+        .map(|id| match id {
+            A => "A",
+            B => "B",
+            other => other,
         })
         .collect();
     let reasons = ["unmatched", "invalid"].iter().flat_map(|list| answer["report"][list].as_array().unwrap());
