@@ -47,8 +47,9 @@ export class Worker {
    * @param {'ours' | 'peer' | 'reference' | 'vectors'} name
    * @param {string} config
    * @param {Record<string, string>} [variables]
+   * @param {string} [entrypoint] in place of the configuration's
    */
-  static async start(name, config, variables = {}) {
+  static async start(name, config, variables = {}, entrypoint) {
     clear(stateOf(name));
     const lines = new LogLines();
     const bindings = Object.entries(variables).map(([key, value]) => [key, { type: 'plain_text', value }]);
@@ -61,6 +62,7 @@ export class Worker {
     });
     const server = await devEnv.startWorker({
       config: inRoot(config),
+      entrypoint: entrypoint && inRoot(entrypoint),
       bindings: Object.fromEntries(bindings),
       dev: {
         server: { hostname: '127.0.0.1', port: 0 },

@@ -1,9 +1,9 @@
 //! Attachments on their way to the bucket, while the body still arrives.
 //!
 //! Each is a multipart upload in parts of [`PART`] bytes but the last. The next part fills while the last one is
-//! uploaded, and small attachments are uploaded a few at a time, but what is held is never more than two parts. For
-//! a caller who is not yet verified nothing is stored: parts wait. No upload is completed here, so nobody can read
-//! one: that is done after the commit ([`complete`]), and what is not committed is aborted.
+//! uploaded, and small attachments are uploaded a few at a time, but what is held is never more than two parts, whose
+//! memory is used again and again. For a caller who is not yet verified nothing is stored: parts wait. No upload is
+//! completed here, so nobody can read one: that is done after the commit, and what is not committed is aborted.
 
 use super::{
     entry::{Arrived, Event},
@@ -24,6 +24,10 @@ use std::collections::VecDeque;
 
 /// Uploads under way at once.
 const AT_ONCE: usize = 4;
+/// Bytes of memory that a part begins with; it doubles.
+const FIRST: usize = 64 * 1024;
+/// Bytes of memory beyond which the next part waits until one was uploaded.
+const MOST: usize = 2 * PART;
 
 /// The attachments of one request.
 pub struct Files<B: Bucket> {
@@ -34,9 +38,13 @@ pub struct Files<B: Bucket> {
     filling: Option<B::Part>,
     /// Parts that are full, and were not begun.
     waiting: VecDeque<Job<B>>,
+    /// The memory of a part that was uploaded, for the next one.
+    spare: Option<B::Part>,
     running: usize,
-    /// Bytes of all parts held.
+    /// Bytes of attachments held.
     held: usize,
+    /// Bytes of memory of all parts; so many are reserved.
+    room: usize,
     failed: bool,
 }
 
@@ -67,7 +75,7 @@ struct Job<B: Bucket> {
 /// A part that was uploaded, or was not.
 pub struct Uploaded<B: Bucket> {
     attachment: usize,
-    bytes: usize,
+    part: B::Part,
     upload_id: Option<String>,
     result: Result<(Part, Hashed<B>), StoreError>,
 }
@@ -87,8 +95,10 @@ impl<B: Bucket> Default for Files<B> {
             attachments: Vec::new(),
             filling: None,
             waiting: VecDeque::new(),
+            spare: None,
             running: 0,
             held: 0,
+            room: 0,
             failed: false,
         }
     }
@@ -109,14 +119,15 @@ impl<B: Bucket> Files<B> {
         format!("{}/{attachment}", self.prefix.as_deref().unwrap_or_default())
     }
 
-    /// Bytes held.
+    /// Bytes of attachments held.
     pub fn held(&self) -> usize {
         self.held
     }
 
     /// Whether more may be taken in before something has been uploaded.
-    pub fn has_room(&self) -> bool {
-        self.held < 2 * PART
+    pub fn has_room(&self, bucket: &B) -> bool {
+        let filling = self.filling.as_ref().is_some_and(|part| bucket.len(part) < bucket.room(part));
+        filling || self.spare.is_some() || self.room < MOST
     }
 
     /// Whether uploads are under way.
@@ -131,19 +142,20 @@ impl<B: Bucket> Files<B> {
                 Event::Bytes(range) => {
                     let mut bytes = arrived.bytes.get(range.clone()).unwrap_or_default();
                     while !bytes.is_empty() {
-                        let part = self.filling.get_or_insert_with(|| bucket.part());
-                        let (now, later) = bytes.split_at(bytes.len().min(PART - bucket.len(part)));
-                        memory.grow(now.len() as u64).map_err(|_| Problem::no_memory())?;
+                        let mut part = self.part(bucket, bytes.len(), memory)?;
+                        let (now, later) = bytes.split_at(bytes.len().min(PART - bucket.len(&part)));
+                        bucket.append(&mut part, now);
                         self.held += now.len();
-                        bucket.append(part, now);
                         bytes = later;
-                        if bucket.len(part) == PART && !bytes.is_empty() {
+                        let full = bucket.len(&part) == PART;
+                        self.filling = Some(part);
+                        if full && !bytes.is_empty() {
                             self.close_part(bucket, false);
                         }
                     }
                 }
                 Event::End { name, content_type } => {
-                    self.filling.get_or_insert_with(|| bucket.part());
+                    self.filling.get_or_insert_with(|| bucket.part(0));
                     self.close_part(bucket, true);
                     if let Some(staged) = self.attachments.last_mut() {
                         (staged.name, staged.content_type) = (name.clone(), content_type.clone());
@@ -152,6 +164,39 @@ impl<B: Bucket> Files<B> {
             }
         }
         Ok(())
+    }
+
+    /// The part that fills, with room for `more` bytes, or for as many as it can have.
+    fn part(&mut self, bucket: &B, more: usize, memory: &mut Reservation) -> Result<B::Part, Problem> {
+        let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
+        let wanted = len.saturating_add(more).min(PART);
+        if let Some(part) = self.filling.take_if(|_| wanted <= room) {
+            return Ok(part);
+        }
+        let larger = self.spare.take_if(|spare| wanted <= bucket.room(spare));
+        let mut larger = match larger {
+            Some(spare) => spare,
+            None => {
+                let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
+                let whole = goes_on && self.room.saturating_add(PART) <= MOST;
+                let room = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
+                memory.grow(room as u64).map_err(|_| Problem::no_memory())?;
+                self.room += room;
+                bucket.part(room)
+            }
+        };
+        if let Some(part) = self.filling.take() {
+            bucket.copy(&part, &mut larger);
+            self.drop_part(bucket, part, memory);
+        }
+        Ok(larger)
+    }
+
+    /// Gives the memory of a part back.
+    fn drop_part(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
+        let room = bucket.room(&part);
+        self.room = self.room.saturating_sub(room);
+        memory.shrink(room as u64);
     }
 
     /// The part that fills is full, or the last one.
@@ -185,10 +230,18 @@ impl<B: Bucket> Files<B> {
     }
 
     /// An upload has ended. An error is the request's.
-    pub fn ended(&mut self, uploaded: Uploaded<B>, memory: &mut Reservation) -> Result<(), StoreError> {
+    pub fn ended(&mut self, bucket: &B, uploaded: Uploaded<B>, memory: &mut Reservation) -> Result<(), StoreError> {
         self.running = self.running.saturating_sub(1);
-        self.held = self.held.saturating_sub(uploaded.bytes);
-        memory.shrink(uploaded.bytes as u64);
+        self.held = self.held.saturating_sub(bucket.len(&uploaded.part));
+        let room = |part: &Option<B::Part>| part.as_ref().map_or(0, |part| bucket.room(part));
+        let mut smaller = Some(uploaded.part);
+        if !self.failed && room(&smaller) > room(&self.spare) {
+            std::mem::swap(&mut self.spare, &mut smaller);
+            self.spare.iter_mut().for_each(|part| bucket.clear(part));
+        }
+        if let Some(part) = smaller {
+            self.drop_part(bucket, part, memory);
+        }
         let Some(staged) = self.attachments.get_mut(uploaded.attachment) else { return Ok(()) };
         staged.upload_id = uploaded.upload_id;
         match uploaded.result {
@@ -215,13 +268,17 @@ impl<B: Bucket> Files<B> {
         }
     }
 
-    /// Drops what waits: nothing more is uploaded.
+    /// Drops what waits, and the spare memory: nothing more is uploaded.
     pub fn stop(&mut self, bucket: &B, memory: &mut Reservation) {
         self.failed = true;
-        let waiting = self.waiting.drain(..).map(|job| job.part).chain(self.filling.take());
-        let bytes: usize = waiting.map(|part| bucket.len(&part)).sum();
-        self.held = self.held.saturating_sub(bytes);
-        memory.shrink(bytes as u64);
+        let waiting: Vec<B::Part> = self.waiting.drain(..).map(|job| job.part).chain(self.filling.take()).collect();
+        for part in waiting {
+            self.held = self.held.saturating_sub(bucket.len(&part));
+            self.drop_part(bucket, part, memory);
+        }
+        if let Some(part) = self.spare.take() {
+            self.drop_part(bucket, part, memory);
+        }
     }
 
     /// The attachments, for the launch's record, when all are uploaded.
@@ -268,33 +325,25 @@ impl<B: Bucket> Staged<B> {
 async fn upload<B: Bucket>(
     bucket: &B,
     key: String,
-    upload_id: Option<String>,
+    mut upload_id: Option<String>,
     digest: B::Digest,
     job: Job<B>,
 ) -> Uploaded<B> {
-    let mut uploaded = Uploaded {
-        attachment: job.attachment,
-        bytes: bucket.len(&job.part),
-        upload_id,
-        result: Err(StoreError(String::new())),
+    let Job { attachment, number, last, part } = job;
+    let result = async {
+        let id = match &upload_id {
+            Some(id) => id,
+            None => upload_id.insert(bucket.begin(&key).await?),
+        };
+        let hash = async {
+            let digest = bucket.update(digest, &part).await?;
+            if last { bucket.finish(digest).await.map(Hashed::Whole) } else { Ok(Hashed::Going(digest)) }
+        };
+        let (etag, hashed) = futures_util::join!(bucket.upload(&key, id, number, &part), hash);
+        Ok((Part { number, etag: etag? }, hashed?))
     };
-    if uploaded.upload_id.is_none() {
-        match bucket.begin(&key).await {
-            Ok(id) => uploaded.upload_id = Some(id),
-            Err(error) => {
-                uploaded.result = Err(error);
-                return uploaded;
-            }
-        }
-    }
-    let id = uploaded.upload_id.clone().unwrap_or_default();
-    let hash = async {
-        let digest = bucket.update(digest, &job.part).await?;
-        if job.last { bucket.finish(digest).await.map(Hashed::Whole) } else { Ok(Hashed::Going(digest)) }
-    };
-    let (etag, hashed) = futures_util::join!(bucket.upload(&key, &id, job.number, &job.part), hash);
-    uploaded.result = etag.and_then(|etag| Ok((Part { number: job.number, etag }, hashed?)));
-    uploaded
+    let result = result.await;
+    Uploaded { attachment, part, upload_id, result }
 }
 
 /// Aborts uploads: their launch did not come about.

@@ -56,12 +56,18 @@ pub trait Bucket: Uploads<Error = StoreError> {
     type Part: 'static;
     /// A SHA-256 under way.
     type Digest: 'static;
-    /// An empty part.
-    fn part(&self) -> Self::Part;
-    /// Adds to a part, at most [`crate::limits::PART`] bytes in all.
-    fn append(&self, part: &mut Self::Part, bytes: &[u8]);
+    /// An empty part with memory for so many bytes.
+    fn part(&self, room: usize) -> Self::Part;
+    /// Bytes that a part has memory for.
+    fn room(&self, part: &Self::Part) -> usize;
     /// Bytes of a part.
     fn len(&self, part: &Self::Part) -> usize;
+    /// Adds to a part what it has room for.
+    fn append(&self, part: &mut Self::Part, bytes: &[u8]);
+    /// Adds one part to another, which has room for it.
+    fn copy(&self, part: &Self::Part, to: &mut Self::Part);
+    /// Empties a part; it keeps its memory.
+    fn clear(&self, part: &mut Self::Part);
     /// A digest of nothing yet; `None` where the platform fails.
     fn digest(&self) -> Option<Self::Digest>;
     /// Takes a part in.

@@ -178,7 +178,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             }
             self.upload();
             let token_is_coming = self.presented.is_some() && self.token.is_none();
-            let wait = !self.files.has_room() && (self.files.is_permitted() || token_is_coming);
+            let wait = !self.files.has_room(self.ports.bucket()) && (self.files.is_permitted() || token_is_coming);
             if !wait || self.questions.is_empty() {
                 break;
             }
@@ -244,7 +244,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             }
             Some(Answer::Manifest(manifest)) => self.manifest = Some(manifest),
             Some(Answer::Uploaded(uploaded)) => {
-                if let Err(error) = self.files.ended(uploaded, intake.memory()) {
+                if let Err(error) = self.files.ended(self.ports.bucket(), uploaded, intake.memory()) {
                     self.ports.tell(&format!("an upload failed: {error}"));
                     intake.fail(cannot_store());
                 }
@@ -360,6 +360,7 @@ impl<'p, P: Ports> Gate<'p, P> {
             // The platform gave no digest.
             None => return Err(cannot_store()),
         };
+        self.files.stop(self.ports.bucket(), intake.memory());
         let (request, memory) = intake.into_request()?;
         Ok(Admitted {
             request,

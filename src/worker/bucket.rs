@@ -15,7 +15,6 @@ use worker::{
 use crate::{
     campaign::{head::Upload, upkeep::Uploads},
     launch::ports::Bucket,
-    limits::PART,
     profiles::lookup::StoreError,
 };
 
@@ -48,7 +47,7 @@ extern "C" {
 #[derive(Debug, Clone)]
 pub struct Attachments(R2Bucket);
 
-/// A part that fills: memory of the runtime's, of which the first `len` bytes are used.
+/// A part: memory of the runtime's, of which the first `len` bytes are used.
 pub struct PartBuffer {
     memory: Uint8Array,
     len: u32,
@@ -59,12 +58,6 @@ pub struct Sha256 {
     stream: DigestStream,
     writer: WritableStreamDefaultWriter,
 }
-
-/// Bytes that a part begins with; it doubles.
-const FIRST: u32 = 64 * 1024;
-/// [`PART`], as the runtime counts.
-#[allow(clippy::cast_possible_truncation, reason = "5 MiB")]
-const MOST: u32 = PART as u32;
 
 impl Attachments {
     /// The deployment's bucket.
@@ -122,25 +115,34 @@ impl Bucket for Attachments {
     type Part = PartBuffer;
     type Digest = Sha256;
 
-    fn part(&self) -> PartBuffer {
-        PartBuffer { memory: Uint8Array::new_with_length(0), len: 0 }
+    fn part(&self, room: usize) -> PartBuffer {
+        PartBuffer { memory: Uint8Array::new_with_length(u32::try_from(room).unwrap_or_default()), len: 0 }
     }
 
-    fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
-        let Ok(more) = u32::try_from(bytes.len()) else { return };
-        let len = part.len.saturating_add(more);
-        if len > part.memory.length() {
-            let room = part.memory.length().saturating_mul(2).clamp(FIRST, MOST).max(len);
-            let memory = Uint8Array::new_with_length(room);
-            memory.set(&part.used(), 0);
-            part.memory = memory;
-        }
-        part.memory.subarray(part.len, len).copy_from(bytes);
-        part.len = len;
+    fn room(&self, part: &PartBuffer) -> usize {
+        part.memory.length() as usize
     }
 
     fn len(&self, part: &PartBuffer) -> usize {
         part.len as usize
+    }
+
+    fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
+        let behind = part.memory.subarray(part.len, part.memory.length());
+        let bytes = bytes.get(..behind.length() as usize).unwrap_or(bytes);
+        // No more than an array of the runtime's has.
+        let more = u32::try_from(bytes.len()).unwrap_or_default();
+        behind.subarray(0, more).copy_from(bytes);
+        part.len += more;
+    }
+
+    fn copy(&self, part: &PartBuffer, to: &mut PartBuffer) {
+        to.memory.set(&part.used(), to.len);
+        to.len += part.len;
+    }
+
+    fn clear(&self, part: &mut PartBuffer) {
+        part.len = 0;
     }
 
     fn digest(&self) -> Option<Sha256> {

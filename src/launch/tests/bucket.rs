@@ -14,15 +14,16 @@ use crate::{
 
 use std::rc::Rc;
 
-/// A part that fills. Its bytes count as held until it is dropped.
+/// A part. Its memory counts as held until it is dropped.
 pub struct Filling {
     bytes: Vec<u8>,
+    room: usize,
     held: Rc<Held>,
 }
 
 impl Drop for Filling {
     fn drop(&mut self) {
-        self.held.now.set(self.held.now.get() - self.bytes.len());
+        self.held.now.set(self.held.now.get() - self.room);
     }
 }
 
@@ -30,19 +31,32 @@ impl ports::Bucket for Bucket {
     type Part = Filling;
     type Digest = Sha256;
 
-    fn part(&self) -> Filling {
-        Filling { bytes: Vec::new(), held: Rc::clone(&self.held) }
+    fn part(&self, room: usize) -> Filling {
+        assert!(room <= PART);
+        self.held.now.set(self.held.now.get() + room);
+        self.held.most.set(self.held.most.get().max(self.held.now.get()));
+        Filling { bytes: Vec::new(), room, held: Rc::clone(&self.held) }
     }
 
-    fn append(&self, part: &mut Filling, bytes: &[u8]) {
-        part.bytes.extend_from_slice(bytes);
-        assert!(part.bytes.len() <= PART);
-        self.held.now.set(self.held.now.get() + bytes.len());
-        self.held.most.set(self.held.most.get().max(self.held.now.get()));
+    fn room(&self, part: &Filling) -> usize {
+        part.room
     }
 
     fn len(&self, part: &Filling) -> usize {
         part.bytes.len()
+    }
+
+    fn append(&self, part: &mut Filling, bytes: &[u8]) {
+        part.bytes.extend_from_slice(bytes);
+        assert!(part.bytes.len() <= part.room);
+    }
+
+    fn copy(&self, part: &Filling, to: &mut Filling) {
+        self.append(to, &part.bytes);
+    }
+
+    fn clear(&self, part: &mut Filling) {
+        part.bytes.clear();
     }
 
     fn digest(&self) -> Option<Sha256> {

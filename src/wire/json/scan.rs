@@ -4,18 +4,23 @@
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
+/// Control characters of `word`, by the high bits of its lanes.
+#[inline(always)]
+fn controls(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) & !word
+}
+
 /// The high bit of each lane of `word` that a string cannot simply go on with: a quotation mark, a backslash or a control
 /// character, and beyond ASCII if `ascii`. Exact for the first lane: a borrow only ever comes from one below it
 /// that is itself a hit.
 #[inline(always)]
 fn stops(word: u64, ascii: bool) -> u64 {
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
     let quote = word ^ (ONES * u64::from(b'"'));
     let quote = quote.wrapping_sub(ONES) & !quote;
     let backslash = word ^ (ONES * u64::from(b'\\'));
     let backslash = backslash.wrapping_sub(ONES) & !backslash;
     let beyond = if ascii { word } else { 0 };
-    (control | quote | backslash | beyond) & HIGH
+    (controls(word) | quote | backslash | beyond) & HIGH
 }
 
 /// The first such lane.
@@ -50,17 +55,18 @@ pub(super) fn ascii_run(bytes: &[u8]) -> usize {
 }
 
 /// How many bytes from the first are neither a quotation mark nor a backslash nor a control character.
-/// Meant for long runs: of four words at a time it is only asked whether there is a stop in one of them.
+/// Meant for long runs: the first two are found by vectors, and of four words at a time it is only asked whether there is a
+/// control character in one of them.
 #[inline]
 pub(super) fn long_run(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
+    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    let run_to = bytes.get(..end).unwrap_or_default();
+    let (words, _) = run_to.as_chunks::<8>();
     let (blocks, _) = words.as_chunks::<4>();
-    let stop = |[a, b, c, d]: &[[u8; 8]; 4]| {
-        let stops = |word: &[u8; 8]| stops(u64::from_le_bytes(*word), false);
-        stops(a) | stops(b) | stops(c) | stops(d) != 0
-    };
-    let length = blocks.iter().take_while(|block| !stop(block)).count() * 32;
-    length + run(bytes.get(length..).unwrap_or_default(), false)
+    let controls = |word: &[u8; 8]| controls(u64::from_le_bytes(*word));
+    let plain = |[a, b, c, d]: &[[u8; 8]; 4]| (controls(a) | controls(b) | controls(c) | controls(d)) & HIGH == 0;
+    let length = blocks.iter().take_while(|block| plain(block)).count() * 32;
+    length + run(run_to.get(length..).unwrap_or_default(), false)
 }
 
 #[cfg(test)]
