@@ -68,7 +68,7 @@ const VALUES: [u8; 256] = {
 
 /// Runs of so many characters are decoded by vector instructions, in blocks of at most [`LONGEST_RUN`].
 const SHORTEST_RUN: usize = 32;
-const LONGEST_RUN: usize = 16 * 1024;
+const LONGEST_RUN: usize = 256 * 1024;
 
 impl Base64Decoder {
     /// A decoder at the start of a text.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::{Reflect, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
 use worker::{Delay, Request};
@@ -14,6 +14,16 @@ use crate::{
     launch::ports::{Body, BodyError},
     limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER},
 };
+
+#[wasm_bindgen]
+extern "C" {
+    /// What a read of a stream comes to.
+    type ReadResult;
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &ReadResult) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &ReadResult) -> Option<Uint8Array>;
+}
 
 /// [`READ_BUFFER`], as the runtime counts.
 #[allow(clippy::cast_possible_truncation, reason = "a limit far below 4 GiB, and checked to be")]
@@ -96,9 +106,8 @@ impl RequestBody {
                 }
             }
         };
-        let done = Reflect::get(&result, &"done".into()).is_ok_and(|done| done.is_truthy());
-        let value = Reflect::get(&result, &"value".into()).ok().and_then(|value| value.dyn_into::<Uint8Array>().ok());
-        let Some(value) = value.filter(|_| !done) else {
+        let result: ReadResult = result.unchecked_into();
+        let Some(value) = result.value().filter(|_| !result.done()) else {
             self.reader = None;
             self.timer = None;
             return Ok(None);
