@@ -33,15 +33,11 @@ export function figures(sections) {
     const { cases, memory } = sections.attachments;
     note('attachments_linear_memory', memory.one / MIB, '≤', 24, 'MiB');
     note('attachments_linear_memory_growth', (memory.several - memory.one) / MIB / (memory.atOnce - 1), '≤', 16, 'MiB');
+    note('attachments_ours_over_floor', Math.max(...cases.map(({ alone }) => alone.ours / alone.floor)), '≤', 3);
+    note('attachments_request_json_over_ours', Math.min(...cases.map(({ alone }) => alone.peer / alone.ours)), '>', 1);
     note(
-      'attachments_ours_less_bucket_over_floor',
-      Math.max(...cases.map((one) => one.own / one.median.floor)),
-      '≤',
-      3,
-    );
-    note(
-      'attachments_request_json_over_ours',
-      Math.min(...cases.map((one) => one.median.peer / one.median.ours)),
+      'attachments_request_json_over_ours_with_bucket',
+      Math.min(...cases.map(({ stored }) => stored.peer / stored.ours)),
       '>',
       1,
     );

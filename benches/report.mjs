@@ -146,21 +146,25 @@ const NAMES = { bare: 'bare insert', peer: 'peer', ours: 'ours' };
 
 /** @param {any} attachments */
 function attachmentTable({ cases, memory }) {
-  const rows = cases.map((/** @type {any} */ { files, median, own, runs }) => [
+  const rows = cases.map((/** @type {any} */ { files, alone, stored, runs }) => [
     files,
-    ...[median.floor, median.ours, median.bucket, median.peer].map(duration),
-    number.format(own / median.floor),
-    number.format(median.peer / median.ours),
+    ...[alone.floor, alone.ours, alone.peer].map(duration),
+    number.format(alone.ours / alone.floor),
+    number.format(alone.peer / alone.ours),
+    ...[stored.ours, stored.peer].map(duration),
+    number.format(stored.peer / stored.ours),
     runs,
   ]);
   const head = [
     'attachments',
     'floor',
     'ours',
-    "bucket's own",
     '`request.json()`',
-    '(ours − bucket) / floor',
+    'ours / floor',
     '`request.json()` / ours',
+    'ours, with the local bucket',
+    '`request.json()`, with it',
+    '`request.json()` / ours, with it',
     'runs',
   ];
   const note = `Linear memory: ${mebibytes(memory.one)} after one at a time, ${mebibytes(memory.several)} after ${memory.atOnce} at once.`;

@@ -101,11 +101,11 @@ export class Worker {
   }
 }
 
-/** Our Worker, with its campaigns. @param {Record<string, string>} [more] variables of its deployment */
-export async function startOurs(more = {}) {
+/** Our Worker, with its campaigns. @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint] */
+export async function startOurs(more = {}, entrypoint) {
   const own = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
   const variables = { ...own, ...more };
-  const worker = await Worker.start('ours', 'wrangler.toml', variables);
+  const worker = await Worker.start('ours', 'wrangler.toml', variables, entrypoint);
   for (const [id, database] of CAMPAIGNS) {
     const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
     await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');
@@ -113,7 +113,8 @@ export async function startOurs(more = {}) {
   return worker;
 }
 
-export const startPeer = () => Worker.start('peer', 'benches/peer/wrangler.toml');
+/** The peer. @param {string} [entrypoint] */
+export const startPeer = (entrypoint) => Worker.start('peer', 'benches/peer/wrangler.toml', {}, entrypoint);
 
 /** The platform alone. It keeps nothing. */
 export function startReference() {

@@ -1,9 +1,6 @@
-// What the platform itself takes, to hold the others against: draining a body, one row a request, an upload.
+// What the platform itself takes, to hold the others against: draining a body, one row a request.
 
 import { DurableObject } from 'cloudflare:workers';
-
-/** Bytes of a part of an upload, as the Worker sends them. */
-const PART = 5 * 1024 * 1024;
 
 /** The floor: drains the body with a 64 KiB BYOB reader, and answers with `?answer=` bytes. @param {Request} request @param {URL} url */
 async function drain(request, url) {
@@ -19,21 +16,6 @@ async function drain(request, url) {
   }
   const timing = { 'Server-Timing': `parse;dur=${Date.now() - start}` };
   return new Response(new Uint8Array(Number(url.searchParams.get('answer') ?? 0)), { headers: timing });
-}
-
-/** The bucket's own time: multipart uploads of as many bytes, and nothing else. @param {Request} request @param {{ ATTACHMENTS: R2Bucket }} env */
-async function upload(request, env) {
-  const { files, bytes } = await request.json();
-  const part = new Uint8Array(PART);
-  for (let number = 0; number < files; number++) {
-    const multipart = await env.ATTACHMENTS.createMultipartUpload(`bucket/${number}`);
-    const parts = [];
-    for (let left = bytes; left > 0; left -= PART) {
-      parts.push(await multipart.uploadPart(parts.length + 1, part.subarray(0, Math.min(left, PART))));
-    }
-    await multipart.complete(parts);
-  }
-  return new Response();
 }
 
 /** An object that does nothing but insert the body as a row. */
@@ -52,11 +34,10 @@ export class Rows extends DurableObject {
 }
 
 export default {
-  /** @param {Request} request @param {{ ATTACHMENTS: R2Bucket, ROWS: DurableObjectNamespace }} env */
+  /** @param {Request} request @param {{ ROWS: DurableObjectNamespace }} env */
   async fetch(request, env) {
     const url = new URL(request.url);
     if (url.pathname === '/drain') return drain(request, url);
-    if (url.pathname === '/upload') return upload(request, env);
     return env.ROWS.getByName(url.pathname).fetch(request);
   },
 };
