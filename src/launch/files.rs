@@ -1,12 +1,13 @@
 //! Attachments on their way to the bucket, while the body still arrives.
 //!
-//! Each is a multipart upload in parts of [`PART`] bytes but the last. The next part fills while the last one is
-//! uploaded, and small attachments are uploaded a few at a time, but what is held is never more than two parts, whose
-//! memory is used again and again. For a caller who is not yet verified nothing is stored: parts wait. No upload is
-//! completed here, so nobody can read one: that is done after the commit, and what is not committed is aborted.
+//! Each is a multipart upload in parts of [`PART`](crate::limits::PART) bytes but the last. Parts fill while others are
+//! uploaded, of one attachment or of several, but never more than two parts are held ([`Parts`]). For a caller who is not yet
+//! verified nothing is stored: parts wait. No upload is completed here, so nobody can read one: that is done after the commit,
+//! and what is not committed is aborted.
 
 use super::{
     entry::{Arrived, Event},
+    parts::Parts,
     ports::{Bucket, Ports},
 };
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
         head::{Attachment, Part, Upload},
         upkeep::Uploads as _,
     },
-    limits::PART,
     memory::Reservation,
     problem::Problem,
     profiles::lookup::StoreError,
@@ -22,29 +22,20 @@ use crate::{
 use futures_util::future::LocalBoxFuture;
 use std::collections::VecDeque;
 
-/// Uploads under way at once.
+/// Steps under way at once.
 const AT_ONCE: usize = 4;
-/// Bytes of memory that a part begins with; it doubles.
-const FIRST: usize = 64 * 1024;
-/// Bytes of memory beyond which the next part waits until one was uploaded.
-const MOST: usize = 2 * PART;
 
 /// The attachments of one request.
 pub struct Files<B: Bucket> {
     /// What the keys begin with: the id of this attempt. Nothing is uploaded before it is known.
     prefix: Option<String>,
     attachments: Vec<Staged<B>>,
-    /// The part that fills.
-    filling: Option<B::Part>,
-    /// Parts that are full, and were not begun.
-    waiting: VecDeque<Job<B>>,
-    /// The memory of a part that was uploaded, for the next one.
-    spare: Option<B::Part>,
+    parts: Parts<B>,
+    /// Parts that are closed.
+    closed: VecDeque<Job<B>>,
+    /// Those of them that are hashed, and whose upload was begun.
+    ready: VecDeque<Job<B>>,
     running: usize,
-    /// Bytes of attachments held.
-    held: usize,
-    /// Bytes of memory of all parts; so many are reserved.
-    room: usize,
     failed: bool,
 }
 
@@ -54,12 +45,13 @@ struct Staged<B: Bucket> {
     content_type: String,
     size: u64,
     /// Parts that were closed.
-    queued: u16,
+    closed: u16,
     /// Its last part was closed.
     ended: bool,
+    /// Parts that were uploaded, in any order.
     parts: Vec<Part>,
     upload_id: Option<String>,
-    /// Between parts; `None` while a part is under way.
+    /// Between parts; `None` while one is hashed.
     digest: Option<B::Digest>,
     sha256: Option<[u8; 32]>,
 }
@@ -72,20 +64,20 @@ struct Job<B: Bucket> {
     part: B::Part,
 }
 
-/// A part that was uploaded, or was not.
-pub struct Uploaded<B: Bucket> {
-    attachment: usize,
-    part: B::Part,
+/// A step that has ended, of a part's two: its upload is begun if it is the first one, while it is hashed; then it is uploaded.
+pub struct Ended<B: Bucket> {
+    job: Job<B>,
     upload_id: Option<String>,
-    result: Result<(Part, Hashed<B>), StoreError>,
+    result: Result<Step<B>, StoreError>,
 }
 
-/// The SHA-256 of an attachment behind one of its parts.
-enum Hashed<B: Bucket> {
-    /// There are more parts.
-    Going(B::Digest),
-    /// That was the last.
-    Whole([u8; 32]),
+/// What a step came to.
+enum Step<B: Bucket> {
+    /// Hashed; there are more parts.
+    Hashed(B::Digest),
+    /// Hashed, and it was the last: the attachment's SHA-256.
+    HashedLast([u8; 32]),
+    Uploaded(Part),
 }
 
 impl<B: Bucket> Default for Files<B> {
@@ -93,12 +85,10 @@ impl<B: Bucket> Default for Files<B> {
         Self {
             prefix: None,
             attachments: Vec::new(),
-            filling: None,
-            waiting: VecDeque::new(),
-            spare: None,
+            parts: Parts::default(),
+            closed: VecDeque::new(),
+            ready: VecDeque::new(),
             running: 0,
-            held: 0,
-            room: 0,
             failed: false,
         }
     }
@@ -121,13 +111,12 @@ impl<B: Bucket> Files<B> {
 
     /// Bytes of attachments held.
     pub fn held(&self) -> usize {
-        self.held
+        self.parts.held()
     }
 
     /// Whether more may be taken in before something has been uploaded.
     pub fn has_room(&self, bucket: &B) -> bool {
-        let filling = self.filling.as_ref().is_some_and(|part| bucket.len(part) < bucket.room(part));
-        filling || self.spare.is_some() || self.room < MOST
+        self.parts.has_room(bucket)
     }
 
     /// Whether uploads are under way.
@@ -142,20 +131,14 @@ impl<B: Bucket> Files<B> {
                 Event::Bytes(range) => {
                     let mut bytes = arrived.bytes.get(range.clone()).unwrap_or_default();
                     while !bytes.is_empty() {
-                        let mut part = self.part(bucket, bytes.len(), memory)?;
-                        let (now, later) = bytes.split_at(bytes.len().min(PART - bucket.len(&part)));
-                        bucket.append(&mut part, now);
-                        self.held += now.len();
-                        bytes = later;
-                        let full = bucket.len(&part) == PART;
-                        self.filling = Some(part);
-                        if full && !bytes.is_empty() {
+                        if self.parts.is_full(bucket) {
                             self.close_part(bucket, false);
                         }
+                        let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
+                        bytes = self.parts.append(bucket, bytes, goes_on, memory)?;
                     }
                 }
                 Event::End { name, content_type } => {
-                    self.filling.get_or_insert_with(|| bucket.part(0));
                     self.close_part(bucket, true);
                     if let Some(staged) = self.attachments.last_mut() {
                         (staged.name, staged.content_type) = (name.clone(), content_type.clone());
@@ -166,42 +149,9 @@ impl<B: Bucket> Files<B> {
         Ok(())
     }
 
-    /// The part that fills, with room for `more` bytes, or for as many as it can have.
-    fn part(&mut self, bucket: &B, more: usize, memory: &mut Reservation) -> Result<B::Part, Problem> {
-        let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
-        let wanted = len.saturating_add(more).min(PART);
-        if let Some(part) = self.filling.take_if(|_| wanted <= room) {
-            return Ok(part);
-        }
-        let larger = self.spare.take_if(|spare| wanted <= bucket.room(spare));
-        let mut larger = match larger {
-            Some(spare) => spare,
-            None => {
-                let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
-                let whole = goes_on && self.room.saturating_add(PART) <= MOST;
-                let room = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
-                memory.grow(room as u64).map_err(|_| Problem::no_memory())?;
-                self.room += room;
-                bucket.part(room)
-            }
-        };
-        if let Some(part) = self.filling.take() {
-            bucket.copy(&part, &mut larger);
-            self.drop_part(bucket, part, memory);
-        }
-        Ok(larger)
-    }
-
-    /// Gives the memory of a part back.
-    fn drop_part(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
-        let room = bucket.room(&part);
-        self.room = self.room.saturating_sub(room);
-        memory.shrink(room as u64);
-    }
-
     /// The part that fills is full, or the last one.
     fn close_part(&mut self, bucket: &B, last: bool) {
-        let Some(part) = self.filling.take() else { return };
+        let part = self.parts.close(bucket);
         let begins = self.attachments.last().is_none_or(|staged| staged.ended);
         if begins {
             self.attachments.push(Staged::new(bucket.digest()));
@@ -209,91 +159,87 @@ impl<B: Bucket> Files<B> {
         let attachment = self.attachments.len().saturating_sub(1);
         let Some(staged) = self.attachments.last_mut() else { return };
         staged.size = staged.size.saturating_add(bucket.len(&part) as u64);
-        staged.queued += 1;
+        staged.closed += 1;
         staged.ended |= last;
-        self.waiting.push_back(Job { attachment, number: staged.queued, last, part });
+        self.closed.push_back(Job { attachment, number: staged.closed, last, part });
     }
 
-    /// The next upload to begin, if one can.
-    pub fn begin<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, Uploaded<B>>> {
+    /// The next step to begin, if one can.
+    pub fn begin<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, Ended<B>>> {
         if self.running >= AT_ONCE || self.failed || self.prefix.is_none() {
             return None;
         }
-        // A digest is there between parts: parts of one attachment go one after the other.
+        let next = self.begin_upload(bucket).or_else(|| self.begin_part(bucket));
+        self.running += usize::from(next.is_some());
+        next
+    }
+
+    fn begin_upload<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, Ended<B>>> {
+        let job = self.ready.pop_front()?;
+        let (key, upload_id) = (self.key(job.attachment), self.attachments.get(job.attachment)?.upload_id.clone()?);
+        Some(Box::pin(upload(bucket, key, upload_id, job)))
+    }
+
+    fn begin_part<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, Ended<B>>> {
+        // A digest is there between parts: those of one attachment are hashed one after the other.
         let idle = |job: &Job<B>| self.attachments.get(job.attachment).is_some_and(|staged| staged.digest.is_some());
-        let job = self.waiting.remove(self.waiting.iter().position(idle)?)?;
+        let job = self.closed.remove(self.closed.iter().position(idle)?)?;
         let key = self.key(job.attachment);
         let staged = self.attachments.get_mut(job.attachment)?;
         let (upload_id, digest) = (staged.upload_id.clone(), staged.digest.take()?);
-        self.running += 1;
-        Some(Box::pin(upload(bucket, key, upload_id, digest, job)))
+        Some(Box::pin(hash(bucket, key, upload_id, digest, job)))
     }
 
-    /// An upload has ended. An error is the request's.
-    pub fn ended(&mut self, bucket: &B, uploaded: Uploaded<B>, memory: &mut Reservation) -> Result<(), StoreError> {
+    /// A step has ended. An error is the request's.
+    pub fn ended(&mut self, bucket: &B, ended: Ended<B>, memory: &mut Reservation) -> Result<(), StoreError> {
         self.running = self.running.saturating_sub(1);
-        self.held = self.held.saturating_sub(bucket.len(&uploaded.part));
-        let room = |part: &Option<B::Part>| part.as_ref().map_or(0, |part| bucket.room(part));
-        let mut smaller = Some(uploaded.part);
-        if !self.failed && room(&smaller) > room(&self.spare) {
-            std::mem::swap(&mut self.spare, &mut smaller);
-            self.spare.iter_mut().for_each(|part| bucket.clear(part));
+        let Ended { job, upload_id, result } = ended;
+        let Some(staged) = self.attachments.get_mut(job.attachment) else { return Ok(()) };
+        staged.upload_id = upload_id;
+        let is_uploaded = matches!(result, Ok(Step::Uploaded(_)));
+        let result = result.map(|step| match step {
+            Step::Hashed(digest) => staged.digest = Some(digest),
+            Step::HashedLast(sha256) => staged.sha256 = Some(sha256),
+            Step::Uploaded(part) => staged.parts.push(part),
+        });
+        self.failed |= result.is_err();
+        if is_uploaded || self.failed {
+            self.parts.give_back(bucket, job.part, memory);
+        } else {
+            self.ready.push_back(job);
         }
-        if let Some(part) = smaller {
-            self.drop_part(bucket, part, memory);
-        }
-        let Some(staged) = self.attachments.get_mut(uploaded.attachment) else { return Ok(()) };
-        staged.upload_id = uploaded.upload_id;
-        match uploaded.result {
-            Ok((part, hashed)) => {
-                staged.parts.push(part);
-                match hashed {
-                    Hashed::Going(digest) => staged.digest = Some(digest),
-                    Hashed::Whole(sha256) => staged.sha256 = Some(sha256),
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.failed = true;
-                Err(error)
-            }
-        }
+        result
     }
 
-    /// An upload has ended that nobody waits for any more.
-    pub fn lost(&mut self, uploaded: Uploaded<B>) {
+    /// A step has ended that nobody waits for any more.
+    pub fn lost(&mut self, ended: Ended<B>) {
         self.running = self.running.saturating_sub(1);
-        if let Some(staged) = self.attachments.get_mut(uploaded.attachment) {
-            staged.upload_id = uploaded.upload_id;
+        if let Some(staged) = self.attachments.get_mut(ended.job.attachment) {
+            staged.upload_id = ended.upload_id;
         }
     }
 
-    /// Drops what waits, and the spare memory: nothing more is uploaded.
+    /// Nothing more is uploaded: memory that is not in use is given back.
     pub fn stop(&mut self, bucket: &B, memory: &mut Reservation) {
         self.failed = true;
-        let waiting: Vec<B::Part> = self.waiting.drain(..).map(|job| job.part).chain(self.filling.take()).collect();
-        for part in waiting {
-            self.held = self.held.saturating_sub(bucket.len(&part));
-            self.drop_part(bucket, part, memory);
+        for job in self.closed.drain(..).chain(self.ready.drain(..)) {
+            self.parts.give_back(bucket, job.part, memory);
         }
-        if let Some(part) = self.spare.take() {
-            self.drop_part(bucket, part, memory);
-        }
+        self.parts.stop(bucket, memory);
     }
 
     /// The attachments, for the launch's record, when all are uploaded.
     pub fn staged(&self) -> Option<Vec<Attachment>> {
         let staged = (0..).zip(&self.attachments).map(|(number, staged)| {
+            let mut parts = staged.parts.clone();
+            parts.sort_by_key(|part| part.number);
+            let is_whole = parts.len() == usize::from(staged.closed);
             Some(Attachment {
                 name: staged.name.clone(),
                 content_type: staged.content_type.clone(),
                 size: staged.size,
-                sha256: staged.sha256?,
-                upload: Upload {
-                    key: self.key(number),
-                    upload_id: staged.upload_id.clone()?,
-                    parts: staged.parts.clone(),
-                },
+                sha256: staged.sha256.filter(|_| is_whole)?,
+                upload: Upload { key: self.key(number), upload_id: staged.upload_id.clone()?, parts },
             })
         });
         staged.collect()
@@ -312,7 +258,7 @@ impl<B: Bucket> Staged<B> {
             name: String::new(),
             content_type: String::new(),
             size: 0,
-            queued: 0,
+            closed: 0,
             ended: false,
             parts: Vec::new(),
             upload_id: None,
@@ -322,28 +268,33 @@ impl<B: Bucket> Staged<B> {
     }
 }
 
-async fn upload<B: Bucket>(
+async fn hash<B: Bucket>(
     bucket: &B,
     key: String,
-    mut upload_id: Option<String>,
+    upload_id: Option<String>,
     digest: B::Digest,
     job: Job<B>,
-) -> Uploaded<B> {
-    let Job { attachment, number, last, part } = job;
-    let result = async {
-        let id = match &upload_id {
-            Some(id) => id,
-            None => upload_id.insert(bucket.begin(&key).await?),
-        };
-        let hash = async {
-            let digest = bucket.update(digest, &part).await?;
-            if last { bucket.finish(digest).await.map(Hashed::Whole) } else { Ok(Hashed::Going(digest)) }
-        };
-        let (etag, hashed) = futures_util::join!(bucket.upload(&key, id, number, &part), hash);
-        Ok((Part { number, etag: etag? }, hashed?))
+) -> Ended<B> {
+    let begin = async {
+        match upload_id {
+            Some(id) => Ok(id),
+            None => bucket.begin(&key).await,
+        }
     };
-    let result = result.await;
-    Uploaded { attachment, part, upload_id, result }
+    let hash = async {
+        let digest = bucket.update(digest, &job.part).await?;
+        if job.last { bucket.finish(digest).await.map(Step::HashedLast) } else { Ok(Step::Hashed(digest)) }
+    };
+    match futures_util::join!(begin, hash) {
+        (Ok(id), result) => Ended { job, upload_id: Some(id), result },
+        (Err(error), _) => Ended { job, upload_id: None, result: Err(error) },
+    }
+}
+
+async fn upload<B: Bucket>(bucket: &B, key: String, upload_id: String, job: Job<B>) -> Ended<B> {
+    let etag = bucket.upload(&key, &upload_id, job.number, &job.part).await;
+    let result = etag.map(|etag| Step::Uploaded(Part { number: job.number, etag }));
+    Ended { job, upload_id: Some(upload_id), result }
 }
 
 /// Aborts uploads: their launch did not come about.

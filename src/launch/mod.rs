@@ -17,6 +17,7 @@ pub mod intake;
 pub mod items;
 pub mod matched;
 pub mod matching;
+mod parts;
 pub mod ports;
 pub mod receive;
 pub mod reply;

@@ -3,7 +3,7 @@
 use super::{
     Admitted, Incoming,
     entry::Arrived,
-    files::{self, Files, Uploaded},
+    files::{self, Ended, Files},
     intake::Intake,
     new_launch_id,
     ports::{Body, BodyError, Bucket, Ports},
@@ -40,7 +40,7 @@ enum Answer<B: Bucket> {
     Database(Result<Option<u64>, StoreError>),
     Manifest(Result<Option<String>, StoreError>),
     Object(Result<Option<Repeated>, Problem>),
-    Uploaded(Uploaded<B>),
+    Stored(Ended<B>),
 }
 
 /// What is known, and what is being asked.
@@ -194,16 +194,16 @@ impl<'p, P: Ports> Gate<'p, P> {
 
     /// Begins the uploads that can begin.
     fn upload(&mut self) {
-        while let Some(upload) = self.files.begin(self.ports.bucket()) {
-            self.questions.push(Box::pin(async move { Answer::Uploaded(upload.await) }));
+        while let Some(step) = self.files.begin(self.ports.bucket()) {
+            self.questions.push(Box::pin(async move { Answer::Stored(step.await) }));
         }
     }
 
     /// Nothing is launched: what was stored is aborted.
     async fn give_up(&mut self) {
         while self.files.is_uploading() {
-            if let Some(Answer::Uploaded(uploaded)) = self.questions.next().await {
-                self.files.lost(uploaded);
+            if let Some(Answer::Stored(ended)) = self.questions.next().await {
+                self.files.lost(ended);
             }
         }
         files::abort(self.ports, self.files.begun()).await;
@@ -243,8 +243,8 @@ impl<'p, P: Ports> Gate<'p, P> {
                 self.database = Some(database);
             }
             Some(Answer::Manifest(manifest)) => self.manifest = Some(manifest),
-            Some(Answer::Uploaded(uploaded)) => {
-                if let Err(error) = self.files.ended(self.ports.bucket(), uploaded, intake.memory()) {
+            Some(Answer::Stored(ended)) => {
+                if let Err(error) = self.files.ended(self.ports.bucket(), ended, intake.memory()) {
                     self.ports.tell(&format!("an upload failed: {error}"));
                     intake.fail(cannot_store());
                 }

@@ -1,0 +1,121 @@
+//! The memory of the parts of one request's attachments: two large parts, or more that are small, used again and again.
+
+use super::ports::Bucket;
+use crate::{limits::PART, memory::Reservation, problem::Problem};
+
+/// Bytes of memory that a part begins with; it doubles.
+const FIRST: usize = 64 * 1024;
+/// Bytes of memory beyond which the next part waits until one was uploaded.
+const MOST: usize = 2 * PART;
+
+/// The part that fills, and what memory there is.
+pub struct Parts<B: Bucket> {
+    filling: Option<B::Part>,
+    /// The memory of a part that was uploaded, for the next one.
+    spare: Option<B::Part>,
+    /// Bytes of all parts, also of those that were closed.
+    held: usize,
+    /// Bytes of memory of all parts; so many are reserved.
+    room: usize,
+}
+
+impl<B: Bucket> Default for Parts<B> {
+    fn default() -> Self {
+        Self { filling: None, spare: None, held: 0, room: 0 }
+    }
+}
+
+impl<B: Bucket> Parts<B> {
+    /// Bytes held.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Whether there is memory, or may be some, before a part is given back.
+    pub fn has_room(&self, bucket: &B) -> bool {
+        let filling = self.filling.as_ref().is_some_and(|part| bucket.len(part) < bucket.room(part));
+        filling || self.spare.is_some() || self.room < MOST
+    }
+
+    /// Whether the part that fills can take no more, however much memory there is.
+    pub fn is_full(&self, bucket: &B) -> bool {
+        self.filling.as_ref().is_some_and(|part| bucket.len(part) == PART)
+    }
+
+    /// Adds to the part that fills until it is full, and returns what is left. `goes_on`: it is not its attachment's first.
+    pub fn append<'b>(
+        &mut self,
+        bucket: &B,
+        bytes: &'b [u8],
+        goes_on: bool,
+        memory: &mut Reservation,
+    ) -> Result<&'b [u8], Problem> {
+        let mut part = self.fitting(bucket, bytes.len(), goes_on, memory)?;
+        let (now, later) = bytes.split_at(bytes.len().min(PART - bucket.len(&part)));
+        bucket.append(&mut part, now);
+        self.held += now.len();
+        self.filling = Some(part);
+        Ok(later)
+    }
+
+    /// The part that fills, with room for `more` bytes, or for as many as it can have.
+    fn fitting(
+        &mut self,
+        bucket: &B,
+        more: usize,
+        goes_on: bool,
+        memory: &mut Reservation,
+    ) -> Result<B::Part, Problem> {
+        let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
+        let wanted = len.saturating_add(more).min(PART);
+        if let Some(part) = self.filling.take_if(|_| wanted <= room) {
+            return Ok(part);
+        }
+        let mut larger = match self.spare.take_if(|spare| wanted <= bucket.room(spare)) {
+            Some(spare) => spare,
+            None => {
+                // An attachment that had a whole part likely has another.
+                let whole = goes_on && self.room.saturating_add(PART) <= MOST;
+                let room = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
+                memory.grow(room as u64).map_err(|_| Problem::no_memory())?;
+                self.room += room;
+                bucket.part(room)
+            }
+        };
+        if let Some(part) = self.filling.take() {
+            bucket.copy(&part, &mut larger);
+            self.release(bucket, part, memory);
+        }
+        Ok(larger)
+    }
+
+    /// The part that fills is complete: an empty one if nothing was added.
+    pub fn close(&mut self, bucket: &B) -> B::Part {
+        self.filling.take().unwrap_or_else(|| bucket.part(0))
+    }
+
+    /// A part that was closed is no longer needed. Its memory is kept if there is none larger.
+    pub fn give_back(&mut self, bucket: &B, mut part: B::Part, memory: &mut Reservation) {
+        self.held = self.held.saturating_sub(bucket.len(&part));
+        bucket.clear(&mut part);
+        let spare = self.spare.as_ref().map_or(0, |spare| bucket.room(spare));
+        let smaller = if bucket.room(&part) > spare { self.spare.replace(part) } else { Some(part) };
+        smaller.into_iter().for_each(|part| self.release(bucket, part, memory));
+    }
+
+    /// Gives back all memory but that of parts that were closed.
+    pub fn stop(&mut self, bucket: &B, memory: &mut Reservation) {
+        if let Some(part) = self.filling.take() {
+            self.give_back(bucket, part, memory);
+        }
+        if let Some(part) = self.spare.take() {
+            self.release(bucket, part, memory);
+        }
+    }
+
+    fn release(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
+        let room = bucket.room(&part);
+        self.room = self.room.saturating_sub(room);
+        memory.shrink(room as u64);
+    }
+}
