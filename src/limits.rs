@@ -35,9 +35,11 @@ pub const DRAIN_LIMIT: u64 = MIB;
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
-/// What a body is read into, in bytes: one crossing between the runtime and wasm. What arrives is handed out in less,
-/// mostly; with 64 KiB, reading 100 MiB took half as long again.
-pub const READ_BUFFER: usize = 256 * 1024;
+/// Most bytes of a body that the runtime is asked for at once. It mostly has less; with 64 KiB, reading 100 MiB took half as
+/// long again.
+pub const READ_VIEW: u32 = 512 * 1024;
+/// Most bytes of a body that are taken in at once: what wasm memory holds of it.
+pub const READ_BUFFER: usize = 64 * 1024;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
 /// Keys in one bulk read of KV (the platform's limit).

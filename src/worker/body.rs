@@ -1,4 +1,5 @@
-//! A request's body, read into one buffer of at most [`READ_BUFFER`] bytes at a time.
+//! A request's body: read into a view of [`READ_VIEW`] bytes on the runtime's side, handed out in chunks of at most
+//! [`READ_BUFFER`] bytes of wasm memory.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use worker::{Delay, Request};
 use super::ports::now;
 use crate::{
     launch::ports::{Body, BodyError},
-    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER},
+    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER, READ_VIEW},
 };
 
 #[wasm_bindgen]
@@ -26,9 +27,9 @@ extern "C" {
 }
 
 /// [`READ_BUFFER`], as the runtime counts.
-#[allow(clippy::cast_possible_truncation, reason = "a limit far below 4 GiB, and checked to be")]
-const VIEW: u32 = {
-    assert!(READ_BUFFER <= u32::MAX as usize);
+#[allow(clippy::cast_possible_truncation, reason = "no more than a view has")]
+const BUFFER: u32 = {
+    assert!(READ_BUFFER <= READ_VIEW as usize);
     READ_BUFFER as u32
 };
 
@@ -39,6 +40,8 @@ pub struct RequestBody {
     reader: Option<ReadableStreamByobReader>,
     /// Memory on the runtime's side, handed to the reader and back with each read.
     view: Option<Uint8Array>,
+    /// What was read and not yet handed out.
+    rest: Option<Uint8Array>,
     buffer: Vec<u8>,
     /// `Content-Length`.
     length: Option<u64>,
@@ -62,7 +65,7 @@ impl RequestBody {
             }
         };
         let last_byte = now();
-        Ok(Self { reader, view: None, buffer: Vec::new(), length, read: 0, timer: None, last_byte })
+        Ok(Self { reader, view: None, rest: None, buffer: Vec::new(), length, read: 0, timer: None, last_byte })
     }
 
     /// Reads what is left of the body if it is little, so that a simple client sees the answer that follows and no
@@ -83,11 +86,35 @@ impl RequestBody {
 
     /// Bytes of the view: a small body needs no large one.
     fn view_length(&self) -> u32 {
-        self.length.and_then(|length| u32::try_from(length).ok()).map_or(VIEW, |length| length.clamp(1, VIEW))
+        self.length.and_then(|length| u32::try_from(length).ok()).map_or(READ_VIEW, |length| length.clamp(1, READ_VIEW))
     }
 
-    /// One read: how many bytes stand in the buffer now, `None` at the end.
+    /// What comes next of the body, put into the buffer: how many bytes, `None` at the end.
     async fn fill(&mut self) -> Result<Option<usize>, BodyError> {
+        let read = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.read_some().await? {
+                Some(read) => read,
+                None => return Ok(None),
+            },
+        };
+        let (bytes, length) = (read.length().min(BUFFER), read.length());
+        if self.buffer.len() < bytes as usize {
+            self.buffer.resize(bytes as usize, 0);
+        }
+        if let Some(buffer) = self.buffer.get_mut(..bytes as usize) {
+            read.subarray(0, bytes).copy_to(buffer);
+        }
+        if bytes < length {
+            self.rest = Some(read.subarray(bytes, length));
+        } else {
+            self.view = Some(Uint8Array::new(&read.buffer()));
+        }
+        Ok(Some(bytes as usize))
+    }
+
+    /// One read, of at least a byte; `None` at the end.
+    async fn read_some(&mut self) -> Result<Option<Uint8Array>, BodyError> {
         // The runtime hands out no more than was announced: at that length there is nothing to wait for.
         let Some(reader) = self.reader.as_ref().filter(|_| self.length != Some(self.read)) else { return Ok(None) };
         let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(self.view_length()));
@@ -113,16 +140,8 @@ impl RequestBody {
             return Ok(None);
         };
         self.last_byte = now();
-        let bytes = value.length() as usize;
-        if self.buffer.len() < bytes {
-            self.buffer.resize(bytes, 0);
-        }
-        if let Some(buffer) = self.buffer.get_mut(..bytes) {
-            value.copy_to(buffer);
-        }
-        self.view = Some(Uint8Array::new(&value.buffer()));
-        self.read = self.read.saturating_add(bytes as u64);
-        Ok(Some(bytes))
+        self.read = self.read.saturating_add(u64::from(value.length()));
+        Ok(Some(value))
     }
 }
 
