@@ -68,12 +68,6 @@ export class TestWorker {
     await this.worker.evictDurableObject('CAMPAIGNS', { name: `campaign:${campaign}` });
   }
 
-  /** Asks the storage of a campaign's object. */
-  async sql(campaign: number, query: string, ...bindings: unknown[]): Promise<unknown[]> {
-    const storage = await this.worker.getDurableObjectStorage('CAMPAIGNS', { name: `campaign:${campaign}` });
-    return storage.exec(query, ...bindings);
-  }
-
   /** What the Worker has logged. */
   logs(): string[] {
     return this.harness.getLogs().map((entry) => entry.message);
