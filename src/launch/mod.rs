@@ -9,20 +9,23 @@
 //!
 //! *Architecture invariant:* no clock, no randomness and no I/O but through the ports.
 
+mod admit;
 pub mod blocks;
 mod digest;
 pub mod entry;
 pub mod files;
+mod gate;
 pub mod intake;
 pub mod items;
 pub mod matched;
 pub mod matching;
 mod parts;
 pub mod ports;
-pub mod receive;
+mod receive;
 pub mod reply;
 pub mod root;
 mod taken;
+pub mod verify;
 
 use crate::{
     access::TokenRecord,

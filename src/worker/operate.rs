@@ -20,7 +20,7 @@ use crate::{
     http::route::{Log, Route},
     launch::{
         ports::{Body, BodyError, Ports},
-        receive,
+        verify::verify_head,
     },
     limits::KV_CACHE_SECONDS,
     problem::Problem,
@@ -46,7 +46,7 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
     let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
-    let token = receive::verify_head(&ports, &head.tokens, scope).await?;
+    let token = verify_head(&ports, &head.tokens, scope).await?;
     if let Some(fault) = &head.request_id_fault {
         return Err(fault.clone());
     }

@@ -1,0 +1,69 @@
+//! Step 2: with the body in, of all faults the one that is answered; or the request is admitted.
+
+use super::{
+    Admitted,
+    gate::{Gate, cannot_store},
+    intake::Intake,
+    ports::Ports,
+    verify::{NO_TOKEN, TOKEN_NOT_FIRST, refuse},
+};
+use crate::problem::Problem;
+use futures_util::stream::StreamExt as _;
+
+impl<P: Ports> Gate<'_, P> {
+    /// See the module.
+    pub async fn admit(&mut self, mut intake: Intake) -> Result<Admitted, Problem> {
+        if self.presented.is_none() && !intake.is_short_of_memory() {
+            let fault = refuse(self.ports, NO_TOKEN, false).await;
+            return Err(worst(fault, [intake.fault(), self.incoming.fault.as_ref()]));
+        }
+        self.store(&mut intake).await?;
+        while let Some(answer) = self.questions.next().await {
+            self.answered(Some(answer), &mut intake)?;
+            self.store(&mut intake).await?;
+        }
+        let faults = [intake.fault(), self.incoming.fault.as_ref()];
+        let token = match self.token.take() {
+            Some(Ok(token)) => token,
+            Some(Err(fault)) => return Err(worst(fault, faults)),
+            None => {
+                let told = Problem::TokenRequiredInBody(TOKEN_NOT_FIRST);
+                return Err(faults.into_iter().flatten().next().cloned().unwrap_or(told));
+            }
+        };
+        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Problem::first) {
+            return Err(fault);
+        }
+        let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
+        let database = self.database.take().transpose().map_err(unreadable)?.flatten();
+        let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
+        let attachments = match self.files.staged() {
+            Some(attachments) => attachments,
+            // A repeat: its attachments were given up when the object knew the request.
+            None if matches!(self.object, Some(Ok(Some(_)))) => {
+                self.give_up().await;
+                Vec::new()
+            }
+            // The platform gave no digest.
+            None => return Err(cannot_store()),
+        };
+        self.files.stop(self.ports.bucket(), intake.memory());
+        let (request, memory) = intake.into_request()?;
+        Ok(Admitted {
+            request,
+            memory,
+            token,
+            digest,
+            checksum,
+            database,
+            manifest: self.manifest.take(),
+            object: self.object.take(),
+            launch_id: self.launch_id,
+            attachments,
+        })
+    }
+}
+
+fn worst(fault: Problem, others: [Option<&Problem>; 2]) -> Problem {
+    others.into_iter().flatten().cloned().fold(fault, Problem::first)
+}
