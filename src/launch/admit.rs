@@ -26,10 +26,7 @@ impl<P: Ports> Gate<'_, P> {
         let token = match self.token.take() {
             Some(Ok(token)) => token,
             Some(Err(fault)) => return Err(worst(fault, faults)),
-            None => {
-                let told = Problem::TokenRequiredInBody(TOKEN_NOT_FIRST);
-                return Err(faults.into_iter().flatten().next().cloned().unwrap_or(told));
-            }
+            None => return Err(without_token(faults)),
         };
         if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Problem::first) {
             return Err(fault);
@@ -64,6 +61,48 @@ impl<P: Ports> Gate<'_, P> {
     }
 }
 
+/// The token may have come and found no room: what ranks behind a bad one is told to callers with a good one alone.
+fn without_token(faults: [Option<&Problem>; 2]) -> Problem {
+    let bad_token = Problem::TokenRequiredInBody(TOKEN_NOT_FIRST);
+    let first = faults.into_iter().flatten().cloned().reduce(Problem::first);
+    first.filter(|fault| fault.rank() <= bad_token.rank()).unwrap_or_else(Problem::no_memory)
+}
+
 fn worst(fault: Problem, others: [Option<&Problem>; 2]) -> Problem {
     others.into_iter().flatten().cloned().fold(fault, Problem::first)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        launch::tests::{
+            place::{Call, Place},
+            world::{TOKEN, World},
+        },
+        limits::Limits,
+        problem::Problem,
+    };
+
+    fn send(body: &str, memory: u64) -> Result<(), Problem> {
+        let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
+        let call = Call { header_token: None, chunk: 5, ..Call::new(body) };
+        Place::new(&world).send(call).result.map(drop)
+    }
+
+    /// Where a token found no room, nothing tells whether it was good: only what comes before a bad one in the order of
+    /// faults may be answered, and a bad field does not.
+    #[test]
+    fn a_bad_field_is_told_to_a_caller_with_a_good_token_alone() {
+        for token in [TOKEN, "unknown-unknown-unknown"] {
+            let json = format!(r#"{{"trigger_id":"x","data":[{{"email":"a"}}],"token":"{token}"}}"#);
+            let xml =
+                format!("<xml><trigger_id>x</trigger_id><data><email>a</email></data><token>{token}</token></xml>");
+            for body in [json, xml] {
+                let told: Vec<u16> = (0..300).map(|memory| send(&body, memory).unwrap_err().status()).collect();
+                let known = if token == TOKEN { 400 } else { 401 };
+                assert!(told.contains(&503) && told.contains(&known), "{body}: {told:?}");
+                assert!(told.iter().all(|status| [503, known].contains(status)), "{body}: {told:?}");
+            }
+        }
+    }
 }
