@@ -146,7 +146,7 @@ fn object(line: &str) -> Result<(ProfileId, Vec<Key>), Refused> {
 
 fn csv(data: &[u8], model: &mut Model) -> Option<()> {
     // The parser skips a byte order mark as well, in front of the first row.
-    let blank = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let blank = data.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let mut records = records(&data[blank..]).into_iter();
     let header: Vec<_> = records.next()?.into_iter().map(String::from_utf8).collect::<Result<_, _>>().ok()?;
     let names: Vec<_> = header.iter().map(|name| name.trim()).collect();

@@ -16,12 +16,14 @@ const SEPARATOR: char = ';';
 /// More columns than a header can have.
 const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
 
+/// `before`: what of the file has been read already.
 pub fn read(
     importer: &mut Importer,
     input: impl BufRead,
+    before: Lines,
     mut refused: impl FnMut(Refused),
 ) -> Result<Rows, ImportError> {
-    let mut records = Records::new(input);
+    let mut records = Records::new(input, before);
     let header = match records.next()? {
         Some((_, Ok(()))) => records.cells(),
         Some((_, Err(reason))) => Err(reason),
@@ -92,9 +94,8 @@ struct Records<R> {
 }
 
 impl<R: BufRead> Records<R> {
-    fn new(input: R) -> Self {
+    fn new(input: R, lines: Lines) -> Self {
         let parser = csv_core::Reader::new();
-        let lines = Lines { line: 1, returned: false };
         Self { input, parser, lines, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
     }
 
@@ -160,15 +161,21 @@ impl<R: BufRead> Records<R> {
 }
 
 /// Counts lines. Where the parser ends a row, a line ends: at LF, at CR, and at the two together once.
-struct Lines {
+pub struct Lines {
     /// From 1.
     line: u64,
     /// The last byte was a CR.
     returned: bool,
 }
 
+impl Default for Lines {
+    fn default() -> Self {
+        Self { line: 1, returned: false }
+    }
+}
+
 impl Lines {
-    fn pass(&mut self, bytes: &[u8]) {
+    pub fn pass(&mut self, bytes: &[u8]) {
         for byte in bytes {
             let ends = *byte == b'\r' || (*byte == b'\n' && !self.returned);
             self.line += u64::from(ends);

@@ -62,6 +62,32 @@ pub struct Rows {
     pub refused: u64,
 }
 
+/// White space in front of a file's first character, which may be more than is read at once: counted, for the numbers
+/// of lines, and not kept. The two formats end lines differently.
+#[derive(Default)]
+struct Blank {
+    lines: csv::Lines,
+    line_feeds: u64,
+}
+
+impl Blank {
+    /// The first character that is none, which is still to be read.
+    fn skip(&mut self, input: &mut impl BufRead) -> io::Result<Option<u8>> {
+        loop {
+            let read = input.fill_buf()?;
+            let count = read.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let (blank, rest) = read.split_at(count);
+            let (first, at_end) = (rest.first().copied(), read.is_empty());
+            self.lines.pass(blank);
+            self.line_feeds += blank.iter().filter(|byte| **byte == b'\n').count() as u64;
+            input.consume(count);
+            if first.is_some() || at_end {
+                return Ok(first);
+            }
+        }
+    }
+}
+
 /// What an import collects: sorted runs of hashed keys.
 pub struct Importer {
     key: IndexKey,
@@ -82,11 +108,11 @@ impl Importer {
         if input.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
             input.consume(3);
         }
-        let first = input.fill_buf()?.iter().find(|byte| !byte.is_ascii_whitespace());
-        match first {
+        let mut blank = Blank::default();
+        match blank.skip(&mut input)? {
             None => Err(ImportError("the file is empty".into())),
-            Some(b'{') => ndjson::read(self, input, refused),
-            Some(_) => csv::read(self, input, refused),
+            Some(b'{') => ndjson::read(self, input, blank.line_feeds, refused),
+            Some(_) => csv::read(self, input, blank.lines, refused),
         }
     }
 

@@ -20,16 +20,18 @@ use super::{
 };
 use crate::{limits::ROW_LIMIT, profiles::key::Class};
 
+/// `before`: the line ends of the file that have been read already.
 pub fn read(
     importer: &mut Importer,
     mut input: impl BufRead,
+    before: u64,
     mut refused: impl FnMut(Refused),
 ) -> Result<Rows, ImportError> {
     let mut columns = HashMap::new();
     let mut rows = Rows::default();
     let mut row = Row::default();
     let mut text = Vec::new();
-    let mut line = 0;
+    let mut line = before;
     while let Some(complete) = next_line(&mut input, &mut text)? {
         line += 1;
         if text.trim_ascii().is_empty() && complete {

@@ -1,6 +1,9 @@
 //! Importing: what is read and refused, and that what was imported is found and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::BufReader,
+};
 
 use proptest::prelude::*;
 
@@ -209,6 +212,28 @@ fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
     assert_eq!(look_up(all, Class::Custom, "n", Section::Profiles, "-2"), found(1));
     assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "e@x"), found(2));
     assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "c@x"), Found::NotFound);
+}
+
+/// Also where it is more than is read at once, and longer than a row may be.
+#[test]
+fn white_space_in_front_of_a_file_is_only_counted() {
+    for blank in [" \r\n\t\n".to_owned(), " ".repeat(ROW_LIMIT + 1), "\r\n \n".repeat(100_000)] {
+        let first = 1 + blank.matches('\n').count() as u64;
+        let csv = format!("profile_id,email\n{},a@x\nbad,b@x\n", id(1));
+        let ndjson = format!("{{\"profile_id\":{:?},\"email\":\"a@x\"}}\nbad\n", id(1));
+        for (file, refused_at) in [(csv, first + 2), (ndjson, first + 1)] {
+            for mark in ["", "\u{feff}"] {
+                let file = format!("{mark}{blank}{file}");
+                let mut importer = Importer::new(key(), 7);
+                let mut lines = Vec::new();
+                let input = BufReader::with_capacity(1000, file.as_bytes());
+                let rows = importer.read(input, |row| lines.push(row.line)).map_err(|error| error.0);
+                assert_eq!((rows, lines), (Ok(Rows { taken: 1, refused: 1 }), vec![refused_at]));
+            }
+        }
+        let empty = Importer::new(key(), 7).read(BufReader::with_capacity(1000, blank.as_bytes()), drop);
+        assert_eq!(empty.map_err(|error| error.0), Err("the file is empty".to_owned()));
+    }
 }
 
 #[test]
