@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { command, inRoot, run, say, timed } from './run.mjs';
+import { command, Failure, inRoot, run, say, timed } from './run.mjs';
 import { installPackages, installPrograms, installToolchain, programsAreCurrent, workerBuild } from './tools.mjs';
 
 /** What the output depends on. */
@@ -51,18 +51,36 @@ function digestOfInputs() {
 /** The crate as the Worker is built from it. */
 const CRATE = 'target/worker';
 
+/** What of Cargo.toml says that the library is for other programs too. */
+const CRATE_TYPE = 'crate-type = ["cdylib", "rlib"]';
+
 /**
- * Writes the manifest of that crate: Cargo.toml with the library as a `cdylib` alone. Beside an `rlib`, which the command
- * line and the tests link, cargo leaves out the optimisation across crates, and the Worker is a tenth larger.
+ * The manifest of that crate: Cargo.toml with the library as a `cdylib` alone. Beside an `rlib`, which the command line and
+ * the tests link, cargo leaves out the optimisation across crates, and the Worker is a tenth larger.
+ * @param {string} manifest the text of Cargo.toml
  */
-function writeManifest() {
+export function workerManifest(manifest) {
+  if (!manifest.includes(CRATE_TYPE)) {
+    throw new Failure(
+      `Cargo.toml does not hold \`${CRATE_TYPE}\`, which scripts/build.mjs replaces for the Worker's build`,
+    );
+  }
   const up = path.posix.relative(CRATE, '.');
-  const manifest = readFileSync(inRoot('Cargo.toml'), 'utf8')
-    .replace('crate-type = ["cdylib", "rlib"]', `path = "src/lib.rs"\ncrate-type = ["cdylib"]`)
+  const changed = manifest
+    .replace(CRATE_TYPE, `path = "src/lib.rs"\ncrate-type = ["cdylib"]`)
     .replaceAll(/^path = "/gm, `path = "${up}/`);
+  return `${changed}\n[workspace]\n`;
+}
+
+/** Writes a file unless it says that already: cargo looks at times. @param {string} file @param {string} content */
+export function writeChanged(file, content) {
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== content) writeFileSync(file, content);
+}
+
+function writeManifest() {
   mkdirSync(inRoot(CRATE), { recursive: true });
-  writeFileSync(inRoot(CRATE, 'Cargo.toml'), `${manifest}\n[workspace]\n`);
-  writeFileSync(inRoot(CRATE, 'Cargo.lock'), readFileSync(inRoot('Cargo.lock')));
+  writeChanged(inRoot(CRATE, 'Cargo.toml'), workerManifest(readFileSync(inRoot('Cargo.toml'), 'utf8')));
+  writeChanged(inRoot(CRATE, 'Cargo.lock'), readFileSync(inRoot('Cargo.lock'), 'utf8'));
 }
 
 /** Compiles the Worker while the programs that pack it are still being compiled themselves. */
