@@ -58,12 +58,12 @@ pub enum Command {
     Completed(LaunchId),
 }
 
-/// The body of `PUT`: what is absent stays as it is.
+/// What `PUT` says (read by [`super::definition::read`]): what is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Definition {
     /// `trigger_id`.
     pub id: u64,
-    /// Its name: not empty, at most [`NAME_LIMIT`] bytes.
+    /// Its name: not empty, at most [`NAME_LIMIT`] bytes, no control characters.
     #[serde(default)]
     pub name: Option<String>,
     /// The database of its profiles.

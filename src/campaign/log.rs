@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use super::{
-    commands::{Campaign, Committed, Definition, NAME_LIMIT, Refusal, Request, Thing},
+    commands::{Campaign, Committed, Definition, Refusal, Request, Thing},
+    definition::check,
     due::Task,
     head::Head,
     layout::{Layout, PREFIX},
@@ -18,8 +19,6 @@ use crate::limits::{self, Limits};
 /// launch by its id, however short the time for which request ids are kept.
 const REPEAT_WINDOW: u64 = 3_600_000;
 const DAY: u64 = 86_400_000;
-/// Largest id of a database.
-const DATABASE_LIMIT: u64 = (1 << 53) - 1;
 
 /// A campaign's log in a database.
 #[derive(Debug)]
@@ -314,14 +313,4 @@ impl<S: Sql> Log<S> {
         let campaign = Campaign { id, name, database, active, launches, recipients };
         Ok(Some(State { campaign, accepted_at, removed, removed_at }))
     }
-}
-
-fn check(definition: &Definition) -> Result<(), Refusal> {
-    if definition.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > NAME_LIMIT) {
-        return Err(Refusal::BadField(format!("name: must have 1 to {NAME_LIMIT} bytes")));
-    }
-    if definition.database.is_some_and(|database| !(1..=DATABASE_LIMIT).contains(&database)) {
-        return Err(Refusal::BadField(format!("database: must be 1 to {DATABASE_LIMIT}")));
-    }
-    Ok(())
 }

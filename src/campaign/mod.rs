@@ -16,12 +16,14 @@
 //! | [`attachments`], [`upkeep`] | the files of launches: which uploads are to be completed, and doing it |
 //! | [`reading`], [`recipients`], [`report`] | what consumers read, piece by piece in bounded memory |
 //! | [`commands`] | what travels between Worker and object, both ends |
+//! | [`definition`] | the body of `PUT` |
 //!
 //! *Architecture invariant*: a launch is in the log whole or not at all; its `sequence` is one more than that of
 //! the launch before it, whatever has been removed since; time comes in as an argument and never goes back.
 
 pub mod attachments;
 pub mod commands;
+pub mod definition;
 pub mod due;
 pub mod head;
 pub mod id;

@@ -7,6 +7,26 @@ use crate::{limits::REQUEST_ID_LIMIT, problem::Problem, wire::Format};
 /// The format that `Content-Type` gives the body, if it gives one. A body that is neither JSON nor XML, or not in
 /// UTF-8, or compressed, is refused.
 pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Option<Format>, Problem> {
+    format_of(
+        content_type,
+        content_encoding,
+        true,
+        "Content-Type: application/json, application/xml or text/xml is read",
+    )
+}
+
+/// Whether a body that is JSON or nothing may be: what [`body_format`] refuses is refused, and XML.
+pub fn json_body(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), Problem> {
+    format_of(content_type, content_encoding, false, "Content-Type: application/json is read here").map(drop)
+}
+
+/// `taken` says which types are read.
+fn format_of(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    xml: bool,
+    taken: &str,
+) -> Result<Option<Format>, Problem> {
     let coding = content_encoding.unwrap_or_default().trim();
     if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
         return Err(Problem::UnsupportedMediaType("Content-Encoding: send the body as it is (identity)".into()));
@@ -17,11 +37,8 @@ pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -
         // What curl sends where nobody says what a body is: the body tells.
         "" | "application/x-www-form-urlencoded" => None,
         "application/json" => Some(Format::Json),
-        "application/xml" | "text/xml" => Some(Format::Xml),
-        _ => {
-            let taken = "Content-Type: application/json, application/xml or text/xml is read";
-            return Err(Problem::UnsupportedMediaType(taken.into()));
-        }
+        "application/xml" | "text/xml" if xml => Some(Format::Xml),
+        _ => return Err(Problem::UnsupportedMediaType(taken.into())),
     };
     for parameter in parts {
         let Some((name, value)) = parameter.split_once('=') else { continue };
@@ -164,6 +181,14 @@ mod tests {
         ] {
             let refused = body_format(content_type, coding).unwrap_err();
             assert_eq!(refused.status(), 415, "{content_type:?} {coding:?}");
+            assert_eq!(json_body(content_type, coding).unwrap_err().status(), 415, "{content_type:?} {coding:?}");
+        }
+        for content_type in [None, Some("application/x-www-form-urlencoded"), Some("application/json;charset=UTF-8")] {
+            assert_eq!(json_body(content_type, None), Ok(()), "{content_type:?}");
+        }
+        for content_type in ["application/xml", "text/xml; charset=utf-8"] {
+            let refused = Problem::UnsupportedMediaType("Content-Type: application/json is read here".into());
+            assert_eq!(json_body(Some(content_type), None), Err(refused));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use worker::{Env, Request, Response, Result as WorkerResult};
 
 use super::{
@@ -16,8 +16,14 @@ use super::{
 };
 use crate::{
     access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord, campaign_key},
-    campaign::commands::{Campaign, Command, Definition, Page, parameter},
-    http::route::{Log, Route},
+    campaign::{
+        commands::{Campaign, Command, Page, parameter},
+        definition,
+    },
+    http::{
+        headers,
+        route::{Log, Route},
+    },
     launch::{
         ports::{Body, BodyError, Ports},
         verify::verify_head,
@@ -44,6 +50,9 @@ pub async fn answer(
     head: &Head,
     body: &mut RequestBody,
 ) -> Result<Response, Problem> {
+    if matches!(route, Route::Define(_)) {
+        readable(request, head)?;
+    }
     let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
     let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
     let token = verify_head(&ports, &head.tokens, scope).await?;
@@ -105,12 +114,14 @@ async fn read(campaigns: &Campaigns, head: &Head, id: u64, command: &Command) ->
     Ok(response)
 }
 
-/// The body of `PUT`, as it is read.
-#[derive(Deserialize)]
-struct Put {
-    name: Option<String>,
-    database: Option<u64>,
-    active: Option<bool>,
+/// What is refused of a definition before the token is looked at.
+fn readable(request: &Request, head: &Head) -> Result<(), Problem> {
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    headers::json_body(header("Content-Type").as_deref(), header("Content-Encoding").as_deref())?;
+    match head.length {
+        Some(length) if length > DEFINITION_LIMIT as u64 => Err(Problem::LengthTooLarge),
+        _ => Ok(()),
+    }
 }
 
 async fn define(
@@ -123,24 +134,18 @@ async fn define(
     token: &TokenRecord,
 ) -> Result<Response, Problem> {
     let text = read_small(body).await?;
-    let put: Put = serde_json::from_slice(&text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Problem::BadField(
-            "the body must be an object of name (string), database (integer), active (boolean)".into(),
-        ),
-        _ => Problem::Malformed(format!("the body is no JSON: line {}, column {}", error.line(), error.column())),
-    })?;
+    let definition = definition::read(id, &text)?;
     // A token of some databases may neither define campaigns of others nor change theirs.
     match ports.campaign_database(id).await.map_err(unreadable)? {
         Some(database) => permit(token, database)?,
         None if token.databases.is_empty() => {}
-        None => match (campaigns.read(id).await.map_err(Problem::from), put.database) {
+        None => match (campaigns.read(id).await.map_err(Problem::from), definition.database) {
             (Ok(campaign), _) => permit(token, campaign.database)?,
             (Err(Problem::NotFound(_)), Some(database)) => permit(token, database)?,
             (Err(Problem::NotFound(_)), None) => {}
             (Err(problem), _) => return Err(problem),
         },
     }
-    let definition = Definition { id, name: put.name, database: put.database, active: put.active };
     let campaign = campaigns.define(definition).await?;
     remember(env, &campaign).await?;
     campaign_response(&campaign, head)

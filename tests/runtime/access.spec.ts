@@ -114,7 +114,7 @@ describe('access', () => {
       const set = (active: boolean) =>
         worker.request(`${TRIGGERS}/${trigger_id}`, {
           method: 'PUT',
-          headers: bearer(),
+          headers: { 'Content-Type': 'application/json', ...bearer() },
           body: JSON.stringify({ active }),
         });
       if (paused) await set(true);

@@ -14,9 +14,17 @@ describe('campaigns', () => {
   });
   afterAll(() => stop(worker));
 
-  async function change(id: number, definition: unknown, token: string = TOKEN.admin) {
-    const body = typeof definition === 'string' ? definition : JSON.stringify(definition);
-    const response = await worker.request(`${TRIGGERS}/${id}`, { method: 'PUT', body, headers: bearer(token) });
+  async function change(
+    id: number,
+    definition: unknown,
+    token: string = TOKEN.admin,
+    type: Record<string, string> = { 'Content-Type': 'application/json' },
+  ) {
+    const text = typeof definition === 'string' ? definition : JSON.stringify(definition);
+    // As bytes: fetch gives text a type of its own.
+    const body = new TextEncoder().encode(text);
+    const headers = { ...type, ...bearer(token) };
+    const response = await worker.request(`${TRIGGERS}/${id}`, { method: 'PUT', body, headers });
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   }
 
@@ -51,22 +59,52 @@ describe('campaigns', () => {
   });
 
   it.each([
-    '',
-    '[]',
-    'null',
-    '{"name":',
-    '{"name":"","database":1,"active":true}',
-    `{"name":"${'x'.repeat(1025)}","database":1,"active":true}`,
-    '{"name":5,"database":1,"active":true}',
-    '{"name":"x","database":"1","active":true}',
-    '{"name":"x","database":0,"active":true}',
-    '{"name":"x","database":-1,"active":true}',
-    '{"name":"x","database":9007199254740992,"active":true}',
-    '{"name":"x","database":1,"active":"yes"}',
-  ])('are not defined by %s', async (definition) => {
+    ['', 'the body'],
+    ['[]', 'the body'],
+    ['null', 'the body'],
+    ['{"name":', 'the body'],
+    ['{"name":"","database":1,"active":true}', 'name: '],
+    [`{"name":"${'x'.repeat(1025)}","database":1,"active":true}`, 'name: '],
+    ['{"name":"a\\u0000b","database":1,"active":true}', 'name: '],
+    ['{"name":5,"database":1,"active":true}', 'name: '],
+    ['{"database":1,"active":true}', 'name: '],
+    ['{"name":"x","database":"1","active":true}', 'database: '],
+    ['{"name":"x","database":0,"active":true}', 'database: '],
+    ['{"name":"x","database":-1,"active":true}', 'database: '],
+    ['{"name":"x","database":9007199254740992,"active":true}', 'database: '],
+    ['{"name":"x","active":true}', 'database: '],
+    ['{"name":"x","database":1,"active":"yes"}', 'active: '],
+    ['{"name":"x","database":1}', 'active: '],
+    ['{"name":"x","database":1,"active":true,"actve":false}', 'actve: '],
+    ['{"id":504,"name":"x","database":1,"active":true}', 'id: '],
+  ])('are not defined by %s', async (definition, named) => {
     const { status, body } = await change(503, definition);
     expect([status, body.error, body.error_text]).toEqual([400, 400, 'Invalid request']);
+    expect(body.error_debug).toMatch(new RegExp(`^${named}`));
     expect((await get(worker, `${TRIGGERS}/503`)).status).toBe(404);
+  });
+
+  it('are defined by JSON alone: of another type, charset or coding it is 415, whatever else is wrong', async () => {
+    const definition = { name: 'typed', database: 1, active: true };
+    for (const type of ['application/xml', 'text/xml', 'text/plain', 'application/json; charset=latin1']) {
+      const { status, body } = await change(505, definition, TOKEN.unknown, { 'Content-Type': type });
+      expect([type, status, body.error_text]).toEqual([type, 415, 'Unsupported media type']);
+    }
+    const coded = await change(505, definition, TOKEN.admin, { 'Content-Encoding': 'br' });
+    expect([coded.status, coded.body.error]).toEqual([415, 415]);
+    expect((await get(worker, `${TRIGGERS}/505`)).status).toBe(404);
+    for (const type of ['application/json; charset=utf-8', 'application/x-www-form-urlencoded', '']) {
+      const headers: Record<string, string> = type ? { 'Content-Type': type } : {};
+      expect([type, (await change(505, definition, TOKEN.admin, headers)).status]).toEqual([type, 200]);
+    }
+    expect((await change(505, '\ufeff{"active":false}')).body).toMatchObject({ name: 'typed', active: false });
+    const large = await change(505, `{"name":"y"}${' '.repeat(65_536)}`, TOKEN.unknown);
+    expect([large.status, large.body.error_debug]).toEqual([413, 'http: request body too large']);
+  });
+
+  it('are defined by what GET replies, as it stands', async () => {
+    const read = JSON.parse((await get(worker, `${TRIGGERS}/8`)).text);
+    expect(await change(8, read)).toEqual({ status: 200, body: read });
   });
 
   it("of another database are out of a token's reach", async () => {

@@ -71,7 +71,8 @@ export async function put(worker: Served, pairs: Pair[]): Promise<void> {
 
 /** `PUT` of a campaign, which must be taken. */
 export async function define(worker: Served, id: number, definition: object): Promise<void> {
-  const request = { method: 'PUT', body: JSON.stringify(definition), headers: bearer() };
+  const headers = { 'Content-Type': 'application/json', ...bearer() };
+  const request = { method: 'PUT', body: JSON.stringify(definition), headers };
   const response = await worker.request(`${TRIGGERS}/${id}`, request);
   expect(await response.text(), `campaign ${id}`).toContain('"active"');
 }
