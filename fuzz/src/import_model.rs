@@ -42,7 +42,7 @@ struct Refused;
 /// `None`: the file is to be refused as a whole.
 pub fn read(data: &[u8]) -> Option<Model> {
     let data = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
-    let first = data.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    let first = data.iter().find(|byte| !is_blank(byte))?;
     let mut model = Model {
         lines: 1 + data.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() as u64,
         ..Model::default()
@@ -53,6 +53,10 @@ pub fn read(data: &[u8]) -> Option<Model> {
         csv(data, &mut model)?
     }
     Some(model)
+}
+
+fn is_blank(byte: &&u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 impl Model {
@@ -145,11 +149,11 @@ fn object(line: &str) -> Result<(ProfileId, Vec<Key>), Refused> {
 }
 
 fn csv(data: &[u8], model: &mut Model) -> Option<()> {
-    // The parser skips a byte order mark as well, in front of the first row.
-    let blank = data.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let blank = data.iter().take_while(is_blank).count();
     let mut records = records(&data[blank..]).into_iter();
     let header: Vec<_> = records.next()?.into_iter().map(String::from_utf8).collect::<Result<_, _>>().ok()?;
-    let names: Vec<_> = header.iter().map(|name| name.trim()).collect();
+    let names: Vec<_> =
+        header.iter().map(|name| name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')).collect();
     let columns: Vec<_> = names.iter().map(|name| column(name)).collect::<Result<_, _>>().ok()?;
     if names.iter().collect::<BTreeSet<_>>().len() < names.len() || columns.iter().all(Option::is_some) {
         return None;
@@ -182,6 +186,8 @@ fn cells(columns: &[Column], record: Vec<Vec<u8>>) -> Result<(ProfileId, Vec<Key
 /// All records, each as its cells.
 fn records(mut data: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut reader = Reader::new();
+    // Else it would skip a byte order mark itself, and a quote could begin the first cell.
+    reader.read_record(b"\n", &mut [0], &mut [0]);
     let (mut text, mut ends) = (vec![0; data.len() + 1], vec![0; data.len() + 2]);
     let (mut written, mut ended) = (0, 0);
     let mut records = Vec::new();

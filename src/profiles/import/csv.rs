@@ -13,6 +13,8 @@ use crate::limits::{FIELDS_LIMIT, ROW_LIMIT};
 
 /// Separates the values of a cell.
 const SEPARATOR: char = ';';
+/// A second one, or one behind white space, is invisible in front of a name, and no part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// More columns than a header can have.
 const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
 
@@ -54,7 +56,7 @@ pub fn read(
 fn columns(importer: &mut Importer, header: &[&str]) -> Result<Vec<Column>, ImportError> {
     let mut columns: Vec<Column> = Vec::with_capacity(header.len());
     for name in header {
-        let name = name.trim();
+        let name = name.trim_matches(|char: char| char.is_whitespace() || char == BYTE_ORDER_MARK);
         if columns.iter().any(|column| column.name == name) {
             return Err(ImportError(format!("the header has the column {name:.80} twice")));
         }
@@ -95,7 +97,10 @@ struct Records<R> {
 
 impl<R: BufRead> Records<R> {
     fn new(input: R, lines: Lines) -> Self {
-        let parser = csv_core::Reader::new();
+        let mut parser = csv_core::Reader::new();
+        // The parser looks for a byte order mark in what it is given first, and finds it only if the mark comes at once:
+        // what comes first is this.
+        parser.read_record(b"\n", &mut [0], &mut [0]);
         Self { input, parser, lines, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
     }
 

@@ -62,7 +62,7 @@ pub struct Rows {
     pub refused: u64,
 }
 
-/// White space in front of a file's first character, which may be more than is read at once: counted, for the numbers
+/// White space (JSON's) in front of a file's first character, which may be more than is read at once: counted, for the numbers
 /// of lines, and not kept. The two formats end lines differently.
 #[derive(Default)]
 struct Blank {
@@ -75,7 +75,7 @@ impl Blank {
     fn skip(&mut self, input: &mut impl BufRead) -> io::Result<Option<u8>> {
         loop {
             let read = input.fill_buf()?;
-            let count = read.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let count = read.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
             let (blank, rest) = read.split_at(count);
             let (first, at_end) = (rest.first().copied(), read.is_empty());
             self.lines.pass(blank);

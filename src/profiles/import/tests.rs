@@ -237,6 +237,17 @@ fn white_space_in_front_of_a_file_is_only_counted() {
 }
 
 #[test]
+fn a_byte_order_mark_in_front_of_the_header_is_found_however_it_is_read() {
+    for at_once in 3..20 {
+        for front in ["\u{feff}", "\n\u{feff}", " \u{feff}", "\u{feff}\u{feff}"] {
+            let file = format!("{front}profile_id\n{}\n", id(1));
+            let rows = Importer::new(key(), 7).read(BufReader::with_capacity(at_once, file.as_bytes()), drop);
+            assert_eq!(rows.map_err(|error| error.0), Ok(Rows { taken: 1, refused: 0 }), "{front:?} {at_once}");
+        }
+    }
+}
+
+#[test]
 fn a_quote_that_is_not_closed_costs_one_row_and_no_memory() {
     let rest = format!("{},x@x\n", id(2)).repeat(50_000);
     let (_, built, rows, refused) = import(&format!("profile_id,email\n{},a@x\n{},\"b@x\n{rest}", id(1), id(2)));
