@@ -4,51 +4,51 @@ use std::net::Ipv6Addr;
 
 use crate::{limits::REQUEST_ID_LIMIT, problem::Problem, wire::Format};
 
+/// What curl sends where nobody says what a body is.
+const CURLS_OWN: &str = "application/x-www-form-urlencoded";
+/// What `fetch` sends then.
+const FETCHS_OWN: &str = "text/plain";
+
 /// The format that `Content-Type` gives the body, if it gives one. A body that is neither JSON nor XML, or not in
 /// UTF-8, or compressed, is refused.
 pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Option<Format>, Problem> {
-    format_of(
-        content_type,
-        content_encoding,
-        true,
-        "Content-Type: application/json, application/xml or text/xml is read",
-    )
+    match media_type(content_type, content_encoding)?.as_str() {
+        "" | CURLS_OWN => Ok(None),
+        "application/json" => Ok(Some(Format::Json)),
+        "application/xml" | "text/xml" => Ok(Some(Format::Xml)),
+        _ => Err(unread("Content-Type: application/json, application/xml or text/xml is read")),
+    }
 }
 
-/// Whether a body that is JSON or nothing may be: what [`body_format`] refuses is refused, and XML.
+/// Whether a body may be JSON, which is all that it can be here: where nobody said what it is, it is taken for JSON.
 pub fn json_body(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), Problem> {
-    format_of(content_type, content_encoding, false, "Content-Type: application/json is read here").map(drop)
+    match media_type(content_type, content_encoding)?.as_str() {
+        "" | CURLS_OWN | FETCHS_OWN | "application/json" => Ok(()),
+        _ => Err(unread("Content-Type: application/json is read here")),
+    }
 }
 
-/// `taken` says which types are read.
-fn format_of(
-    content_type: Option<&str>,
-    content_encoding: Option<&str>,
-    xml: bool,
-    taken: &str,
-) -> Result<Option<Format>, Problem> {
+/// The media type, in lower case, of a body that is in UTF-8 and not compressed.
+fn media_type(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<String, Problem> {
     let coding = content_encoding.unwrap_or_default().trim();
     if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
-        return Err(Problem::UnsupportedMediaType("Content-Encoding: send the body as it is (identity)".into()));
+        return Err(unread("Content-Encoding: send the body as it is (identity)"));
     }
     let mut parts = content_type.unwrap_or_default().split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let format = match essence.as_str() {
-        // What curl sends where nobody says what a body is: the body tells.
-        "" | "application/x-www-form-urlencoded" => None,
-        "application/json" => Some(Format::Json),
-        "application/xml" | "text/xml" if xml => Some(Format::Xml),
-        _ => return Err(Problem::UnsupportedMediaType(taken.into())),
-    };
     for parameter in parts {
         let Some((name, value)) = parameter.split_once('=') else { continue };
         let value = value.trim().trim_matches('"');
         let utf8 = value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8");
         if name.trim().eq_ignore_ascii_case("charset") && !utf8 {
-            return Err(Problem::UnsupportedMediaType("Content-Type: charset: UTF-8 is read".into()));
+            return Err(unread("Content-Type: charset: UTF-8 is read"));
         }
     }
-    Ok(format)
+    Ok(essence)
+}
+
+fn unread(what: &'static str) -> Problem {
+    Problem::UnsupportedMediaType(what.into())
 }
 
 /// The token of an `Authorization: Bearer …`. Other schemes hold no token.
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(body_format(Some("application/x-www-form-urlencoded"), None), Ok(None));
         assert_eq!(body_format(None, None), Ok(None));
         for (content_type, coding) in [
-            (Some("text/plain"), None),
+            (Some("text/html"), None),
             (Some("application/json; charset=latin1"), None),
             (Some("application/json"), Some("gzip")),
             (None, Some("br")),
@@ -183,7 +183,13 @@ mod tests {
             assert_eq!(refused.status(), 415, "{content_type:?} {coding:?}");
             assert_eq!(json_body(content_type, coding).unwrap_err().status(), 415, "{content_type:?} {coding:?}");
         }
-        for content_type in [None, Some("application/x-www-form-urlencoded"), Some("application/json;charset=UTF-8")] {
+        assert_eq!(body_format(Some("text/plain"), None).unwrap_err().status(), 415);
+        for content_type in [
+            None,
+            Some("application/x-www-form-urlencoded"),
+            Some("text/plain;charset=UTF-8"),
+            Some("application/json;charset=UTF-8"),
+        ] {
             assert_eq!(json_body(content_type, None), Ok(()), "{content_type:?}");
         }
         for content_type in ["application/xml", "text/xml; charset=utf-8"] {

@@ -86,14 +86,19 @@ describe('campaigns', () => {
 
   it('are defined by JSON alone: of another type, charset or coding it is 415, whatever else is wrong', async () => {
     const definition = { name: 'typed', database: 1, active: true };
-    for (const type of ['application/xml', 'text/xml', 'text/plain', 'application/json; charset=latin1']) {
+    for (const type of ['application/xml', 'text/xml', 'text/html', 'application/json; charset=latin1']) {
       const { status, body } = await change(505, definition, TOKEN.unknown, { 'Content-Type': type });
       expect([type, status, body.error_text]).toEqual([type, 415, 'Unsupported media type']);
     }
     const coded = await change(505, definition, TOKEN.admin, { 'Content-Encoding': 'br' });
     expect([coded.status, coded.body.error]).toEqual([415, 415]);
     expect((await get(worker, `${TRIGGERS}/505`)).status).toBe(404);
-    for (const type of ['application/json; charset=utf-8', 'application/x-www-form-urlencoded', '']) {
+    for (const type of [
+      'application/json; charset=utf-8',
+      'application/x-www-form-urlencoded',
+      'text/plain;charset=UTF-8',
+      '',
+    ]) {
       const headers: Record<string, string> = type ? { 'Content-Type': type } : {};
       expect([type, (await change(505, definition, TOKEN.admin, headers)).status]).toEqual([type, 200]);
     }
