@@ -145,30 +145,30 @@ function rateTable({ connections, seconds, cases }) {
 const NAMES = { bare: 'bare insert', peer: 'peer', ours: 'ours' };
 
 /** @param {any} attachments */
-function attachmentTable({ cases, memory }) {
-  const rows = cases.map((/** @type {any} */ { files, alone, stored, runs }) => [
-    files,
-    ...[alone.floor, alone.ours, alone.peer].map(duration),
-    number.format(alone.ours / alone.floor),
-    number.format(alone.peer / alone.ours),
-    ...[stored.ours, stored.peer].map(duration),
-    number.format(stored.peer / stored.ours),
+function attachmentTable({ cases, runs, withBucket, runsWithBucket, memory }) {
+  const of = (/** @type {any} */ { files, format }) => [files, format.toUpperCase()];
+  const ratio = (/** @type {number} */ one, /** @type {number} */ other) => (one > 0 ? number.format(one / other) : '');
+  const alone = cases.map((/** @type {any} */ one) => [
+    ...of(one),
+    ...[one.floor, one.ours].map(duration),
+    one.peer > 0 ? duration(one.peer) : '',
+    `**${ratio(one.ours, one.floor)}**`,
+    ratio(one.peer, one.ours),
     runs,
   ]);
-  const head = [
-    'attachments',
-    'floor',
-    'ours',
-    '`request.json()`',
-    'ours / floor',
-    '`request.json()` / ours',
-    'ours, with the local bucket',
-    '`request.json()`, with it',
-    '`request.json()` / ours, with it',
-    'runs',
-  ];
-  const note = `Linear memory: ${mebibytes(memory.one)} after one at a time, ${mebibytes(memory.several)} after ${memory.atOnce} at once.`;
-  return `${table(head, rows)}\n\n${note}`;
+  const stored = withBucket.map((/** @type {any} */ one) => [
+    ...of(one),
+    ...[one.ours, one.peer].map(duration),
+    ratio(one.peer, one.ours),
+    runsWithBucket,
+  ]);
+  const [files, peer] = [['attachments', 'format'], '`request.json()`'];
+  return [
+    table([...files, 'floor', 'ours', peer, 'ours / floor', `${peer} / ours`, 'runs'], alone),
+    'With the local bucket:',
+    table([...files, 'ours', peer, `${peer} / ours`, 'runs'], stored),
+    `Linear memory: ${mebibytes(memory.one)} after one at a time, ${mebibytes(memory.several)} after ${memory.atOnce} at once.`,
+  ].join('\n\n');
 }
 
 /** @param {any} vectors */

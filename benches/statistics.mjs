@@ -18,3 +18,7 @@ export const significant = (value, digits = 4) => Number(value.toPrecision(digit
 
 /** The items of a list, from another first one in each round. @template T @param {T[]} list @param {number} round */
 export const rotated = (list, round) => [...list.slice(round % list.length), ...list.slice(0, round % list.length)];
+
+/** The items of a list in every order. @template T @param {T[]} list @returns {T[][]} */
+export const orders = (list) =>
+  list.length < 2 ? [list] : list.flatMap((first, at) => orders(list.toSpliced(at, 1)).map((rest) => [first, ...rest]));
