@@ -18,6 +18,9 @@ pub fn frame<F: Framer>(endpoint: Endpoint, body: &[u8]) -> Outcome {
         |mut recorder: Recorder, chunks: &[&[u8]]| frame_into::<F>(&mut recorder, endpoint, chunks.iter().copied());
     let whole = framed(Recorder::default(), &[body]);
     assert_eq!(framed(Recorder::default(), &chunks), whole, "in chunks");
+    let short_way = || Recorder { short_way: Some(1), ..Recorder::default() };
+    assert_eq!(framed(short_way(), &[body]), whole, "the short way");
+    assert_eq!(framed(short_way(), &chunks), whole, "in chunks, the short way");
 
     let limited = || Recorder { field_limit: Some(FIELD_LIMIT), ..Recorder::default() };
     let expected = Outcome { got: whole.got.iter().map(within_limit).collect(), ..whole.clone() };

@@ -75,6 +75,15 @@ impl Entry {
         Ok(())
     }
 
+    /// Takes from the start of `bytes`, more of `data`, what is base64 and nothing else; how many bytes.
+    pub fn push_base64(&mut self, bytes: &[u8], arrived: &mut Arrived) -> usize {
+        let Data::Coming(decoder) = &mut self.data else { return 0 };
+        let start = arrived.bytes.len();
+        let taken = decoder.push_base64(bytes, &mut arrived.bytes);
+        arrived.extend(start);
+        taken
+    }
+
     /// `data` ends.
     pub fn finish(&mut self, arrived: &mut Arrived) -> Result<(), Fault> {
         let Data::Coming(decoder) = std::mem::take(&mut self.data) else { return Ok(()) };

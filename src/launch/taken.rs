@@ -258,6 +258,10 @@ impl Sink for State {
         }
     }
 
+    fn base64(&mut self, bytes: &[u8]) -> usize {
+        if self.closed { 0 } else { self.entry.push_base64(bytes, &mut self.arrived) }
+    }
+
     fn reserve(&mut self, bytes: usize) -> bool {
         let reserved = self.memory.grow(bytes as u64).is_ok();
         if !reserved {

@@ -121,6 +121,15 @@ impl AttachmentDecoder {
         }
     }
 
+    /// Decodes from the start of `input` what is of base64's alphabet and can be decoded many at a time, behind what stands in
+    /// `out`; how many bytes those are. It may stop anywhere: [`AttachmentDecoder::push`] takes the rest.
+    pub fn push_base64(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        match self.prefix {
+            Prefix::Done { .. } => self.base64.push_alphabet(input, out),
+            Prefix::Perhaps(_) | Prefix::Parameters(_) => 0,
+        }
+    }
+
     /// The value has ended: its media type (`type/subtype` in lower case, without parameters).
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<String, AttachmentDataError> {
         match &self.prefix {

@@ -6,6 +6,8 @@
 //! such an end works everywhere else). Refused are other characters, a last group of one character, padding that
 //! does not fill its group, and anything but white space behind padding.
 
+mod blocks;
+
 use std::fmt;
 
 /// Why a text is not base64. `at` is the offset in the text (its length: the text as a whole).
@@ -37,7 +39,8 @@ pub struct Base64Decoder {
     padding: u8,
 }
 
-/// The value of a character, or one of these.
+/// The greatest value of a character; what is none has one of these.
+const LAST_VALUE: u8 = 63;
 const OTHER: u8 = 0xFF;
 const WHITE: u8 = 0xFE;
 const PADDING: u8 = 0xFD;
@@ -66,10 +69,6 @@ const VALUES: [u8; 256] = {
     }
 };
 
-/// Runs of so many characters are decoded by vector instructions, in blocks of at most [`LONGEST_RUN`].
-const SHORTEST_RUN: usize = 32;
-const LONGEST_RUN: usize = 256 * 1024;
-
 impl Base64Decoder {
     /// A decoder at the start of a text.
     pub fn new() -> Self {
@@ -78,36 +77,37 @@ impl Base64Decoder {
 
     /// Decodes what follows in the text, behind what stands in `out`. After an error it is of no more use.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Base64Error> {
-        out.reserve(input.len() / 4 * 3 + 3);
         let mut rest = input;
-        while !rest.is_empty() {
-            if self.characters == 0 && self.padding == 0 {
-                let run = run_length(rest);
-                if let Some((run, behind)) = rest.split_at_checked(run)
-                    && run.len() >= SHORTEST_RUN
-                {
-                    if base64_simd::STANDARD_NO_PAD.decode_append(run, out).is_ok() {
-                        self.read = self.read.saturating_add(length(run.len()));
-                    } else {
-                        // Something in it is no character of the alphabet; here it is found out what.
-                        run.iter().try_for_each(|byte| self.character(*byte, out))?;
-                    }
-                    rest = behind;
-                    continue;
-                }
-            }
-            // To the end of the group, or of a short run.
-            let (some, behind) = rest.split_at_checked(SHORTEST_RUN).unwrap_or((rest, &[]));
-            let mut left = some.iter();
-            for byte in left.by_ref() {
+        loop {
+            let quick = self.push_alphabet(rest, out);
+            rest = rest.get(quick..).unwrap_or_default();
+            // Too little is left, or something is in the way: one by one to the start of a group behind it.
+            let mut passed = false;
+            while !(passed && self.characters == 0) {
+                let Some((byte, behind)) = rest.split_first() else { return Ok(()) };
                 self.character(*byte, out)?;
-                if self.characters == 0 {
-                    break;
-                }
+                passed |= value(*byte) == WHITE;
+                rest = behind;
             }
-            rest = rest.get(some.len() - left.len()..).unwrap_or(behind);
         }
-        Ok(())
+    }
+
+    /// Decodes from the start of `input` what is of the alphabet and can be decoded many at a time, and tells how many
+    /// characters those are. It may stop anywhere: [`Base64Decoder::push`] takes the rest.
+    pub fn push_alphabet(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        if self.padding > 0 {
+            return 0;
+        }
+        let missing = usize::from(4 - self.characters) % 4;
+        let (group, blocks) = input.split_at_checked(missing).unwrap_or((input, &[]));
+        if group.iter().any(|byte| value(*byte) > LAST_VALUE) {
+            return 0;
+        }
+        group.iter().for_each(|byte| self.put(value(*byte), out));
+        let decoded = blocks::decode(blocks, out);
+        let taken = group.len() + decoded;
+        self.read = self.read.saturating_add(length(taken));
+        taken
     }
 
     /// The text has ended.
@@ -132,8 +132,7 @@ impl Base64Decoder {
     fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Base64Error> {
         let at = self.read;
         self.read = at.saturating_add(1);
-        let value = VALUES.get(usize::from(byte)).copied().unwrap_or(OTHER);
-        match value {
+        match value(byte) {
             WHITE => Ok(()),
             PADDING if self.characters.saturating_add(self.padding) < 4 && self.characters >= 2 => {
                 self.padding += 1;
@@ -142,24 +141,28 @@ impl Base64Decoder {
             PADDING => Err(Base64Error { at, what: "'=' where base64 needs no padding" }),
             OTHER => Err(Base64Error { at, what: "a character that is not base64" }),
             _ if self.padding > 0 => Err(Base64Error { at, what: "base64 goes on behind its padding" }),
-            _ => {
-                self.group = self.group << 6 | u32::from(value);
-                self.characters += 1;
-                if self.characters == 4 {
-                    let [_, one, two, three] = self.group.to_be_bytes();
-                    out.extend_from_slice(&[one, two, three]);
-                    (self.group, self.characters) = (0, 0);
-                }
+            value => {
+                self.put(value, out);
                 Ok(())
             }
         }
     }
+
+    /// The next value of a group.
+    fn put(&mut self, value: u8, out: &mut Vec<u8>) {
+        self.group = self.group << 6 | u32::from(value);
+        self.characters += 1;
+        if self.characters == 4 {
+            let [_, one, two, three] = self.group.to_be_bytes();
+            out.extend_from_slice(&[one, two, three]);
+            (self.group, self.characters) = (0, 0);
+        }
+    }
 }
 
-/// How many bytes at the start may well be whole groups: up to where a line ends.
-fn run_length(bytes: &[u8]) -> usize {
-    let bytes = bytes.get(..LONGEST_RUN).unwrap_or(bytes);
-    memchr::memchr3(b'\n', b'\r', b' ', bytes).unwrap_or(bytes.len()) / 4 * 4
+#[inline]
+fn value(byte: u8) -> u8 {
+    VALUES.get(usize::from(byte)).copied().unwrap_or(OTHER)
 }
 
 fn length(bytes: usize) -> u64 {

@@ -318,6 +318,10 @@ impl JsonFramer {
         let text = &mut self.grammar.text;
         let (end, ended) = match self.reading {
             Reading::AttachData { hand_on } => {
+                let short =
+                    if hand_on && text.is_between() { sink.base64(chunk.get(pos..).unwrap_or_default()) } else { 0 };
+                self.attachment_bytes += short as u64;
+                let pos = pos + short;
                 let mut gather = Gather::new(sink);
                 let fed = text.feed::<true>(chunk, pos, &mut |run| {
                     if hand_on {

@@ -206,6 +206,12 @@ pub trait Sink {
     fn release(&mut self, bytes: usize);
     /// The longest value of `field` to keep, in bytes as sent.
     fn field_limit(&self, field: Field) -> usize;
+    /// The short way of attachment data: takes from the start of `bytes` what is characters of base64's alphabet, as if it
+    /// had come as [`Piece::AttachData`], and tells how many bytes it took; perhaps fewer than could be. No such character
+    /// means anything to a framer, which need not look at them.
+    fn base64(&mut self, _bytes: &[u8]) -> usize {
+        0
+    }
 }
 
 /// Why a body cannot be framed. `at` is the offset in the body (from 0, a byte order mark included) of the

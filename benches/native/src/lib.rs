@@ -17,7 +17,7 @@ use trigger_launch::{
         bucket::{self, Bucket, Entry, Section},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Endpoint, Field, Piece, Sink, attachment_data::AttachmentDecoder, json, xml},
+    wire::{Endpoint, Field, Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -160,20 +160,6 @@ pub fn cases() -> Vec<Case> {
         Box::new(move || whole().iter().map(|file| file.data.len()).sum()),
     );
     add("frame JSON attachment", "memcpy", body.len(), Box::new(|| black_box(body.to_vec()).len()));
-
-    let decode = move || {
-        let (mut decoder, mut out, mut length) = (AttachmentDecoder::new(), Vec::new(), 0);
-        for chunk in base64.as_bytes().chunks(CHUNK) {
-            decoder.push(chunk, &mut out).expect("base64");
-            length += out.len();
-            out.clear();
-        }
-        length
-    };
-    add("decode base64", "ours", base64.len(), Box::new(decode));
-    let whole = move || base64_simd::STANDARD.decode_to_vec(base64).expect("base64").len();
-    add("decode base64", "base64-simd", base64.len(), Box::new(whole));
-    add("decode base64", "memcpy", base64.len(), Box::new(move || black_box(base64.as_bytes().to_vec()).len()));
 
     let item: &'static [u8] =
         br#" { "email" : "Somebody\u0040Example.com" , "custom_data" : { "a" : [ 1, 2.5, "x" ] } } "#;

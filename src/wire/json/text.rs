@@ -25,6 +25,11 @@ enum State {
 }
 
 impl Text {
+    /// Whether nothing is under way: the next character may stand for itself.
+    pub fn is_between(&self) -> bool {
+        matches!(self.state, State::Run) && self.half.is_none()
+    }
+
     /// Goes on from `pos` to the end of the string or of the chunk, and tells where that is and whether the
     /// string has ended (then its closing quotation mark is behind). `out` gets what it stands for, in order.
     ///

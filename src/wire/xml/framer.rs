@@ -59,6 +59,10 @@ impl XmlFramer {
             if self.outline.takes_items() && self.lexer.is_between() {
                 direct::items(input, sink);
             }
+            if self.outline.takes_data(self.lexer.level()) && self.lexer.is_between() {
+                let short = sink.base64(input.rest);
+                self.outline.data_taken(input.take(short));
+            }
             match self.lexer.next(input, sink)? {
                 Token::NeedMore => break,
                 token => self.outline.take(token, &self.lexer, input, sink)?,

@@ -70,6 +70,16 @@ impl Outline {
         self.place == Place::Root && self.endpoint == Endpoint::Batch
     }
 
+    /// Whether attachment data that is handed on may be next.
+    pub fn takes_data(&self, level: usize) -> bool {
+        level == 3 && self.place == Place::AttachData { right: true, first: true }
+    }
+
+    /// The sink took these by [`Sink::base64`].
+    pub fn data_taken(&mut self, bytes: &[u8]) {
+        self.attachment_bytes = self.attachment_bytes.saturating_add(length(bytes.len()));
+    }
+
     pub fn attachment_bytes(&self) -> u64 {
         self.attachment_bytes
     }

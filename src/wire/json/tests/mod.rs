@@ -41,6 +41,11 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
             body.escape_ascii()
         );
         assert!(sink.longest_run <= size + 3, "a run is as long as its chunk and one character that waited");
+        for chunk in [size, body.len().max(1)] {
+            let sink = &mut Recorder { short_way: Some(size), ..Recorder::default() };
+            let short = frame_into(sink, endpoint, body.chunks(chunk));
+            assert_eq!(short, whole, "the short way, {size} in chunks of {chunk}: {}", body.escape_ascii());
+        }
     }
     if body.len() <= 2000 {
         for at in 0..=body.len() {

@@ -34,6 +34,11 @@ fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> Outcome {
         let chunked = frame_into(sink, endpoint, body.chunks(size));
         assert_eq!(chunked, whole, "in chunks of {size}: {}", shown(body));
         assert!(sink.longest_run <= size.max(4), "a run is as long as its chunk, or one character");
+        for chunk in [size, body.len().max(1)] {
+            let sink = &mut Recorder { short_way: Some(size), ..Recorder::default() };
+            let short = frame_into(sink, endpoint, body.chunks(chunk));
+            assert_eq!(short, whole, "the short way, {size} in chunks of {chunk}: {}", shown(body));
+        }
     }
     whole
 }
