@@ -37,9 +37,15 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
 /// Most bytes of a body that the runtime is asked for at once. It mostly has less; with 64 KiB, reading 100 MiB took half as
 /// long again.
-pub const READ_VIEW: u32 = 512 * 1024;
+pub const READ_VIEW: usize = 512 * 1024;
+/// The same, for a caller not yet verified.
+pub const READ_FIRST: usize = 32 * 1024;
 /// Most bytes of a body that are taken in at once: what wasm memory holds of it.
 pub const READ_BUFFER: usize = 64 * 1024;
+/// Bytes of memory for parts of attachments that one launch may have: two whole parts. The body waits for more.
+pub const PARTS_MEMORY: usize = 2 * PART;
+/// The same while the token is being looked up, which takes less time than a body that is larger.
+pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
 /// Keys in one bulk read of KV (the platform's limit).
@@ -123,7 +129,8 @@ impl Default for Limits {
 
 const _: () = {
     assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
-    assert!(READ_BUFFER as u64 <= DRAIN_LIMIT);
+    assert!(READ_FIRST <= READ_BUFFER && READ_BUFFER <= READ_VIEW && READ_VIEW as u64 <= DRAIN_LIMIT);
+    assert!(PARTS_MEMORY_FIRST <= PARTS_MEMORY);
     assert!(ITEM_DATA_LIMIT as u64 <= CONTENT_LIMIT_MAX);
     assert!(2 * BULK_READS_LIMIT < 1000 - 50, "KV operations of one invocation, the generation before included");
     assert!(BUCKET_LIMIT * BULK_KEYS <= 2 * BYTES_IN_FLIGHT);

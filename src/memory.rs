@@ -69,6 +69,15 @@ impl Reservation {
         }
     }
 
+    /// Reserves so many bytes in place of what is reserved.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
+        if bytes > self.bytes {
+            return self.grow(bytes - self.bytes);
+        }
+        self.shrink(self.bytes - bytes);
+        Ok(())
+    }
+
     /// The caller's token is good: what it holds no longer counts as unverified.
     pub fn verify(&mut self) {
         if !self.verified {
@@ -105,6 +114,8 @@ mod tests {
         assert_eq!(a.grow(1), Err(OutOfMemory));
         a.shrink(20);
         assert_eq!(a.grow(20), Ok(()));
+        assert_eq!((a.resize(51), a.bytes()), (Err(OutOfMemory), 50));
+        assert_eq!((a.resize(30), a.resize(50), a.bytes()), (Ok(()), Ok(()), 50));
         drop(a);
         drop(b);
         assert_eq!(budget.held(), 0);

@@ -164,6 +164,11 @@ impl Repeated {
         Ok(Self { message, head, layout })
     }
 
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.message.capacity()
+    }
+
     /// What was launched: its id, counts, and the request that it answered (endpoint and digest of the body).
     pub fn head(&self) -> &Head {
         &self.head

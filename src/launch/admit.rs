@@ -2,7 +2,8 @@
 
 use super::{
     Admitted,
-    gate::{Gate, cannot_store},
+    files::cannot_store,
+    gate::Gate,
     intake::Intake,
     ports::Ports,
     verify::{NO_TOKEN, TOKEN_NOT_FIRST, refuse},
@@ -34,17 +35,17 @@ impl<P: Ports> Gate<'_, P> {
         let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
         let database = self.database.take().transpose().map_err(unreadable)?.flatten();
         let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
-        let attachments = match self.files.staged() {
-            Some(attachments) => attachments,
+        let attachments = match (&self.object, self.unstored.take()) {
             // A repeat: its attachments were given up when the object knew the request.
-            None if matches!(self.object, Some(Ok(Some(_)))) => {
-                self.give_up().await;
-                Vec::new()
-            }
-            // The platform gave no digest.
-            None => return Err(cannot_store()),
+            (Some(Ok(Some(_))), _) => Ok(Vec::new()),
+            (_, Some(problem)) => Err(problem),
+            (_, None) => self.files.staged().ok_or_else(cannot_store),
         };
+        if !attachments.as_ref().is_ok_and(|attachments| !attachments.is_empty()) {
+            self.give_up().await;
+        }
         self.files.stop(self.ports.bucket(), intake.memory());
+        self.stop_reading(&mut intake);
         let (request, memory) = intake.into_request()?;
         Ok(Admitted {
             request,

@@ -1,7 +1,7 @@
 //! The entries of `attach`, as they come: checked, decoded, and handed on to be stored.
 
 use crate::{limits::ATTACHMENT_NAME_LIMIT, wire::attachment_data::AttachmentDecoder};
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range};
 
 /// What came of attachments with one chunk of the body. Ranges are of [`Arrived::bytes`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub enum Event {
 /// What has arrived and was not taken yet.
 #[derive(Debug, Default)]
 pub struct Arrived {
-    /// In order.
-    pub events: Vec<Event>,
+    /// In order. What is taken goes from the front.
+    pub events: VecDeque<Event>,
     /// Decoded bytes.
     pub bytes: Vec<u8>,
 }
@@ -99,7 +99,7 @@ impl Entry {
         let name = self.name.ok_or_else(|| (".name", "is required".to_owned()))?;
         match self.data {
             Data::Whole(content_type) => {
-                arrived.events.push(Event::End { name, content_type });
+                arrived.events.push_back(Event::End { name, content_type });
                 Ok(())
             }
             Data::Absent | Data::Coming(_) => Err((".data", "is required".to_owned())),
@@ -108,11 +108,17 @@ impl Entry {
 }
 
 impl Arrived {
+    /// All of it was taken, or is not wanted. Its memory stays.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.bytes.clear();
+    }
+
     fn extend(&mut self, start: usize) {
         let end = self.bytes.len();
-        match self.events.last_mut() {
+        match self.events.back_mut() {
             Some(Event::Bytes(range)) => range.end = end,
-            _ if end > start => self.events.push(Event::Bytes(start..end)),
+            _ if end > start => self.events.push_back(Event::Bytes(start..end)),
             _ => {}
         }
     }

@@ -114,54 +114,64 @@ impl<B: Bucket> Files<B> {
         self.parts.held()
     }
 
-    /// Whether more may be taken in before something has been uploaded.
-    pub fn has_room(&self, bucket: &B) -> bool {
-        self.parts.has_room(bucket)
-    }
-
     /// Whether uploads are under way.
     pub fn is_uploading(&self) -> bool {
         self.running > 0
     }
 
-    /// Takes in what has arrived. After an error nothing is taken any more.
-    pub fn take(&mut self, bucket: &B, arrived: &Arrived, memory: &mut Reservation) -> Result<(), Problem> {
-        for event in &arrived.events {
+    /// Takes what has arrived, as far as there is memory for it: within `bound` bytes. What waits for some stays in `arrived`.
+    /// Behind a failure nothing is wanted any more.
+    pub fn take(
+        &mut self,
+        bucket: &B,
+        arrived: &mut Arrived,
+        bound: usize,
+        memory: &mut Reservation,
+    ) -> Result<(), Problem> {
+        if self.failed {
+            arrived.clear();
+        }
+        while let Some(event) = arrived.events.front_mut() {
             match event {
-                Event::Bytes(range) => {
-                    let mut bytes = arrived.bytes.get(range.clone()).unwrap_or_default();
-                    while !bytes.is_empty() {
-                        if self.parts.is_full(bucket) {
-                            self.close_part(bucket, false);
-                        }
-                        let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
-                        bytes = self.parts.append(bucket, bytes, goes_on, memory)?;
+                Event::Bytes(range) if range.start < range.end => {
+                    if self.parts.is_full(bucket) {
+                        self.close_part(bucket, false)?;
                     }
+                    let bytes = arrived.bytes.get(range.clone()).unwrap_or_default();
+                    let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
+                    match self.parts.append(bucket, bytes, goes_on, bound, memory)? {
+                        0 => return Ok(()),
+                        taken => range.start += taken,
+                    }
+                    continue;
                 }
+                Event::Bytes(_) => {}
                 Event::End { name, content_type } => {
-                    self.close_part(bucket, true);
+                    let (name, content_type) = (std::mem::take(name), std::mem::take(content_type));
+                    self.close_part(bucket, true)?;
                     if let Some(staged) = self.attachments.last_mut() {
-                        (staged.name, staged.content_type) = (name.clone(), content_type.clone());
+                        (staged.name, staged.content_type) = (name, content_type);
                     }
                 }
             }
+            arrived.events.pop_front();
         }
         Ok(())
     }
 
     /// The part that fills is full, or the last one.
-    fn close_part(&mut self, bucket: &B, last: bool) {
-        let part = self.parts.close(bucket);
-        let begins = self.attachments.last().is_none_or(|staged| staged.ended);
-        if begins {
-            self.attachments.push(Staged::new(bucket.digest()));
+    fn close_part(&mut self, bucket: &B, last: bool) -> Result<(), Problem> {
+        if self.attachments.last().is_none_or(|staged| staged.ended) {
+            self.attachments.push(Staged::new(bucket.digest().ok_or_else(cannot_store)?));
         }
+        let part = self.parts.close(bucket);
         let attachment = self.attachments.len().saturating_sub(1);
-        let Some(staged) = self.attachments.last_mut() else { return };
+        let Some(staged) = self.attachments.last_mut() else { return Ok(()) };
         staged.size = staged.size.saturating_add(bucket.len(&part) as u64);
         staged.closed += 1;
         staged.ended |= last;
         self.closed.push_back(Job { attachment, number: staged.closed, last, part });
+        Ok(())
     }
 
     /// The next step to begin, if one can.
@@ -253,7 +263,7 @@ impl<B: Bucket> Files<B> {
 }
 
 impl<B: Bucket> Staged<B> {
-    fn new(digest: Option<B::Digest>) -> Self {
+    fn new(digest: B::Digest) -> Self {
         Self {
             name: String::new(),
             content_type: String::new(),
@@ -262,7 +272,7 @@ impl<B: Bucket> Staged<B> {
             ended: false,
             parts: Vec::new(),
             upload_id: None,
-            digest,
+            digest: Some(digest),
             sha256: None,
         }
     }
@@ -295,6 +305,11 @@ async fn upload<B: Bucket>(bucket: &B, key: String, upload_id: String, job: Job<
     let etag = bucket.upload(&key, &upload_id, job.number, &job.part).await;
     let result = etag.map(|etag| Step::Uploaded(Part { number: job.number, etag }));
     Ended { job, upload_id: Some(upload_id), result }
+}
+
+/// The bucket, or the platform's digest, failed.
+pub fn cannot_store() -> Problem {
+    Problem::Unavailable("attachments cannot be stored now: retry later".into())
 }
 
 /// Aborts uploads: their launch did not come about.

@@ -7,7 +7,7 @@
 use super::{
     Incoming,
     entry::Arrived,
-    files::{Ended, Files},
+    files::{Ended, Files, cannot_store},
     intake::Intake,
     new_launch_id,
     ports::{Bucket, Ports},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::{Scope, TokenRecord},
     campaign::{commands::Request, id::LaunchId, message::Repeated},
-    limits::PREFLIGHT_FROM,
+    limits::{PARTS_MEMORY, PARTS_MEMORY_FIRST, PREFLIGHT_FROM, READ_BUFFER, READ_FIRST, READ_VIEW},
     problem::Problem,
     profiles::lookup::StoreError,
 };
@@ -49,10 +49,20 @@ pub struct Gate<'p, P: Ports> {
     pub object: Option<Result<Option<Repeated>, Problem>>,
     pub object_asked: bool,
     pub files: Files<P::Bucket>,
+    /// Why attachments are not stored. It is told if nothing else is wrong and the request is no repeat.
+    pub unstored: Option<Problem>,
     /// The id of this attempt, where attachments are stored under it.
     pub launch_id: Option<LaunchId>,
     /// What held arrived bytes the last time, to be used again.
     pub spare: Arrived,
+    /// Bytes that are asked for at once; what reading so much takes is reserved.
+    at_once: usize,
+}
+
+/// Bytes of memory that reading takes: what the runtime is asked for, what is taken in of it, and twice what arrives of
+/// attachments with that.
+pub fn held_by_reading(at_once: usize) -> u64 {
+    (at_once + 3 * at_once.min(READ_BUFFER)) as u64
 }
 
 impl<'p, P: Ports> Gate<'p, P> {
@@ -71,8 +81,10 @@ impl<'p, P: Ports> Gate<'p, P> {
             object: None,
             object_asked: false,
             files: Files::default(),
+            unstored: None,
             launch_id: None,
             spare: Arrived::default(),
+            at_once: 0,
         };
         match incoming.tokens.as_slice() {
             [] => {}
@@ -122,18 +134,61 @@ impl<'p, P: Ports> Gate<'p, P> {
             Some(Answer::Stored(ended)) => {
                 if let Err(error) = self.files.ended(self.ports.bucket(), ended, intake.memory()) {
                     self.ports.tell(&format!("an upload failed: {error}"));
-                    intake.fail(cannot_store());
+                    self.store_none(cannot_store(), intake);
                 }
             }
             Some(Answer::Object(object)) => {
                 if matches!(object, Ok(Some(_))) {
-                    // The answer is there: of the rest of the body only the digest matters.
-                    intake.close();
+                    // It was launched before, with its attachments.
+                    self.files.stop(self.ports.bucket(), intake.memory());
                 }
                 self.object = Some(object);
             }
         }
         Ok(())
+    }
+
+    /// No attachments are stored, because of that.
+    pub fn store_none(&mut self, problem: Problem, intake: &mut Intake) {
+        self.unstored.get_or_insert(problem);
+        self.files.stop(self.ports.bucket(), intake.memory());
+    }
+
+    /// Whether a token is being looked up.
+    fn asks_for_the_token(&self) -> bool {
+        self.presented.is_some() && self.token.is_none()
+    }
+
+    /// Bytes of memory that parts of attachments may take; `None`: as many as may be held for a caller without a token.
+    pub fn parts_memory(&self) -> Option<usize> {
+        let first = usize::try_from(self.incoming.setup.limits.body).unwrap_or(usize::MAX).min(PARTS_MEMORY_FIRST);
+        match (self.files.is_permitted(), self.asks_for_the_token()) {
+            (true, _) => Some(PARTS_MEMORY),
+            (false, true) => Some(first),
+            (false, false) => None,
+        }
+    }
+
+    /// How many bytes are to be asked for at once: few as long as the caller is not verified, or the body may be small.
+    pub fn at_once(&mut self, intake: &mut Intake) -> Result<usize, Problem> {
+        let length = self.incoming.length.and_then(|length| usize::try_from(length).ok());
+        let large = length.is_some() || intake.fed() >= READ_VIEW as u64;
+        let most = if large && matches!(self.token, Some(Ok(_))) { READ_VIEW } else { READ_FIRST };
+        let wanted = length.map_or(most, |length| length.clamp(1, most));
+        if wanted > self.at_once {
+            match intake.memory().grow(held_by_reading(wanted) - held_by_reading(self.at_once)) {
+                Ok(()) => self.at_once = wanted,
+                Err(_) if self.at_once == 0 => return Err(Problem::no_memory()),
+                Err(_) => {}
+            }
+        }
+        Ok(self.at_once)
+    }
+
+    /// The body has ended, and all that arrived is taken.
+    pub fn stop_reading(&mut self, intake: &mut Intake) {
+        self.spare = Arrived::default();
+        intake.memory().shrink(held_by_reading(std::mem::take(&mut self.at_once)));
     }
 
     /// Asks whatever can be asked by now and was not yet.
@@ -199,9 +254,4 @@ impl<'p, P: Ports> Gate<'p, P> {
         }
         self.token.clone()?.err()
     }
-}
-
-/// A bucket that failed.
-pub fn cannot_store() -> Problem {
-    Problem::Unavailable("attachments cannot be stored now: retry later".into())
 }

@@ -46,6 +46,8 @@ pub struct Intake {
     digest: BodyDigest,
     /// The body is malformed: what is still to come is only counted.
     broken: bool,
+    /// Bytes behind a fault inside the data of an attachment: they would have been of it.
+    behind: u64,
 }
 
 /// A body that is in: complete, well-formed, with every field good.
@@ -98,7 +100,7 @@ impl Intake {
             held: Records::default(),
             single: Vec::new(),
         };
-        Self { framer, state, fed: 0, digest, broken: false }
+        Self { framer, state, fed: 0, digest, broken: false, behind: 0 }
     }
 
     /// Takes in the next chunk. An error is final: nothing that could still come would be answered instead.
@@ -120,9 +122,9 @@ impl Intake {
             let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).min(rest.len());
             let (now, later) = rest.split_at(allowed);
             rest = later;
-            if !self.broken
-                && let Err(error) = self.frame(now)
-            {
+            if self.broken {
+                self.behind = self.behind.saturating_add(if self.is_in_attachment() { now.len() as u64 } else { 0 });
+            } else if let Err(error) = self.frame(now) {
                 self.state.fault(problem(error));
                 self.broken = true;
             }
@@ -153,10 +155,20 @@ impl Intake {
     }
 
     fn attachment_bytes(&self) -> u64 {
-        match &self.framer {
+        let framed = match &self.framer {
             Framer::Undecided(_) => 0,
             Framer::Json(framer) => framer.attachment_bytes(),
             Framer::Xml(framer) => framer.attachment_bytes(),
+        };
+        framed.saturating_add(self.behind)
+    }
+
+    /// Whether what comes next, or came last before a fault, is data of an attachment.
+    fn is_in_attachment(&self) -> bool {
+        match &self.framer {
+            Framer::Undecided(_) => false,
+            Framer::Json(framer) => framer.is_in_attachment(),
+            Framer::Xml(framer) => framer.is_in_attachment(),
         }
     }
 
@@ -176,6 +188,7 @@ impl Intake {
 
     /// What the answer to a malformed body is if `rest` more bytes are known to come.
     pub fn broken_with_rest(&self, rest: u64) -> Option<Problem> {
+        let rest = if self.is_in_attachment() { 0 } else { rest };
         let too_large = self.body_bytes().saturating_add(rest) > self.state.setup.limits.body;
         if too_large { Some(Problem::BodyTooLarge) } else { self.state.fault.clone() }
     }
@@ -193,8 +206,7 @@ impl Intake {
     /// Takes what has arrived of attachments since the last time. `used` is what was taken then: its memory is used
     /// again.
     pub fn take_arrived(&mut self, mut used: Arrived) -> Arrived {
-        used.events.clear();
-        used.bytes.clear();
+        used.clear();
         std::mem::replace(&mut self.state.arrived, used)
     }
 

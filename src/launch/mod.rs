@@ -116,8 +116,9 @@ pub async fn launch<P: Ports, B: Body>(ports: &P, incoming: Incoming, body: &mut
             };
             let mut launch = Launch { ports, endpoint, request_id: &settled.request_id, admitted };
             let result = launch.run(&incoming, &mut settled.timings).await;
-            settled.pending = launch.pending(&result).await;
-            result
+            let memory;
+            (settled.pending, memory) = launch.end(&result).await;
+            result.and_then(|mut launched| launched.reserve(memory).map(|()| launched))
         }
     };
     settled
@@ -140,8 +141,8 @@ pub struct Admitted {
     object: Option<Result<Option<Repeated>, Problem>>,
     /// The id under which attachments were stored, if it is this request's.
     launch_id: Option<LaunchId>,
-    /// Uploaded, and not complete.
-    attachments: Vec<Attachment>,
+    /// Uploaded, and not complete; or why they could not be uploaded.
+    attachments: Result<Vec<Attachment>, Problem>,
 }
 
 /// A launch whose attachments are still to be completed: after the answer, and again by the object's alarm.
@@ -190,13 +191,17 @@ impl<P: Ports> Launch<'_, P> {
         let start = self.ports.now();
         let matched = self.search(incoming, database).await;
         timings.r#match = self.ports.now().saturating_sub(start);
-        if matched.is_err() || self.admitted.request.root.dry_run {
+        let unstored = self.admitted.attachments.as_ref().err().cloned();
+        if matched.is_err() || unstored.is_some() || self.admitted.request.root.dry_run {
             // A repeat and a pause come before what was found here, and a dry run writes nothing that would tell.
             if let Some(stored) = self.preflight().await? {
                 return self.repeated(stored);
             }
         }
         let matched = matched?;
+        if let Some(problem) = unstored {
+            return Err(problem);
+        }
         if self.admitted.request.root.dry_run {
             return Ok(Launched::new(None, matched, self.admitted.request.root.report));
         }
@@ -242,35 +247,39 @@ impl<P: Ports> Launch<'_, P> {
         let message = self.message(launch_id, &matched)?;
         let deadline = self.ports.now().saturating_add(COMMIT_DEADLINE_MS);
         let mut pause = COMMIT_PAUSE_MS;
+        let mut lost = false;
         loop {
-            match self.ports.commit(self.admitted.request.trigger_id, &message).await {
+            let why = match self.ports.commit(self.admitted.request.trigger_id, &message).await {
                 Ok(Answer::New(_)) => {
                     let report = self.admitted.request.root.report;
                     return Ok(Launched::new(Some(launch_id), matched, report));
                 }
                 Ok(Answer::Repeated(stored)) => return self.repeated(*stored),
+                // An object without room does not look: it says nothing of the attempt whose answer was lost.
+                Err(ObjectError::Refused(Problem::Unavailable(why))) if lost => why.into_owned(),
                 Err(ObjectError::Refused(problem)) => return Err(problem),
                 // It may have been done: the same commit again tells.
-                Err(ObjectError::Lost(why)) => {
-                    self.ports.tell(&format!("commit of {launch_id}: {why}"));
-                    if self.ports.now() >= deadline {
-                        return Err(Problem::OutcomeUnknown);
-                    }
-                    self.ports.sleep(pause).await;
-                }
+                Err(ObjectError::Lost(why)) => why,
+            };
+            lost = true;
+            self.ports.tell(&format!("commit of {launch_id}: {why}"));
+            if self.ports.now() >= deadline {
+                return Err(Problem::OutcomeUnknown);
             }
+            self.ports.sleep(pause).await;
             pause = pause.saturating_mul(2);
         }
     }
 
     /// What becomes of the attachments: they wait for their completion if they are in the log, and are aborted where
-    /// it is known that they are not.
-    async fn pending(self, result: &Result<Launched, Problem>) -> Option<Pending> {
-        let attachments = self.admitted.attachments;
-        match result {
+    /// it is known that they are not. And the request's reservation.
+    async fn end(self, result: &Result<Launched, Problem>) -> (Option<Pending>, Reservation) {
+        let Admitted { attachments, memory, request: Request { trigger_id, .. }, .. } = self.admitted;
+        let attachments = attachments.unwrap_or_default();
+        let pending = match result {
             _ if attachments.is_empty() => None,
             Ok(Launched { launch_id: Some(launch_id), repeated: false, .. }) => {
-                Some(Pending { trigger_id: self.admitted.request.trigger_id, launch_id: *launch_id, attachments })
+                Some(Pending { trigger_id, launch_id: *launch_id, attachments })
             }
             // It may be in the log: the alarm completes what is, and the bucket's own rule removes what is not.
             Err(Problem::OutcomeUnknown) => None,
@@ -280,7 +289,8 @@ impl<P: Ports> Launch<'_, P> {
                 files::abort(self.ports, uploads).await;
                 None
             }
-        }
+        };
+        (pending, memory)
     }
 
     fn message(&mut self, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Problem> {
@@ -308,7 +318,7 @@ impl<P: Ports> Launch<'_, P> {
             field_name: keying.matching.needs_field_name().then(|| keying.field_name.clone()),
             skip_triggers: root.skip_triggers,
             counts: matched.counts,
-            attachments: attachments.clone(),
+            attachments: attachments.clone()?,
         };
         let commit = Commit {
             head,

@@ -5,8 +5,6 @@ use crate::{limits::PART, memory::Reservation, problem::Problem};
 
 /// Bytes of memory that a part begins with; it doubles.
 const FIRST: usize = 64 * 1024;
-/// Bytes of memory beyond which the next part waits until one was uploaded.
-const MOST: usize = 2 * PART;
 
 /// The part that fills, and what memory there is.
 pub struct Parts<B: Bucket> {
@@ -31,62 +29,68 @@ impl<B: Bucket> Parts<B> {
         self.held
     }
 
-    /// Whether there is memory, or may be some, before a part is given back.
-    pub fn has_room(&self, bucket: &B) -> bool {
-        let filling = self.filling.as_ref().is_some_and(|part| bucket.len(part) < bucket.room(part));
-        filling || self.spare.is_some() || self.room < MOST
-    }
-
     /// Whether the part that fills can take no more, however much memory there is.
     pub fn is_full(&self, bucket: &B) -> bool {
         self.filling.as_ref().is_some_and(|part| bucket.len(part) == PART)
     }
 
-    /// Adds to the part that fills until it is full, and returns what is left. `goes_on`: it is not its attachment's first.
-    pub fn append<'b>(
+    /// Adds to the part that fills what there is memory for, or may be: within `bound` bytes of memory for all parts. How many
+    /// bytes those are; not zero if nothing but the part that fills is held and `bound` is two parts. `goes_on`: it is not its
+    /// attachment's first.
+    pub fn append(
         &mut self,
         bucket: &B,
-        bytes: &'b [u8],
+        bytes: &[u8],
         goes_on: bool,
+        bound: usize,
         memory: &mut Reservation,
-    ) -> Result<&'b [u8], Problem> {
-        let mut part = self.fitting(bucket, bytes.len(), goes_on, memory)?;
-        let (now, later) = bytes.split_at(bytes.len().min(PART - bucket.len(&part)));
+    ) -> Result<usize, Problem> {
+        let Some(mut part) = self.fitting(bucket, bytes.len(), goes_on, bound, memory)? else { return Ok(0) };
+        let now = bytes.get(..bucket.room(&part) - bucket.len(&part)).unwrap_or(bytes);
         bucket.append(&mut part, now);
         self.held += now.len();
         self.filling = Some(part);
-        Ok(later)
+        Ok(now.len())
     }
 
-    /// The part that fills, with room for `more` bytes, or for as many as it can have.
+    /// The part that fills, if it has room; else a larger one with what it holds.
     fn fitting(
         &mut self,
         bucket: &B,
         more: usize,
         goes_on: bool,
+        bound: usize,
         memory: &mut Reservation,
-    ) -> Result<B::Part, Problem> {
+    ) -> Result<Option<B::Part>, Problem> {
         let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
-        let wanted = len.saturating_add(more).min(PART);
-        if let Some(part) = self.filling.take_if(|_| wanted <= room) {
-            return Ok(part);
+        if let Some(part) = self.filling.take_if(|_| len < room) {
+            return Ok(Some(part));
         }
+        let wanted = len.saturating_add(more).min(PART);
         let mut larger = match self.spare.take_if(|spare| wanted <= bucket.room(spare)) {
             Some(spare) => spare,
             None => {
                 // An attachment that had a whole part likely has another.
-                let whole = goes_on && self.room.saturating_add(PART) <= MOST;
-                let room = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
-                memory.grow(room as u64).map_err(|_| Problem::no_memory())?;
-                self.room += room;
-                bucket.part(room)
+                let whole = goes_on && self.room.saturating_add(PART) <= bound;
+                let size = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
+                if self.room.saturating_add(size) > bound
+                    && let Some(spare) = self.spare.take()
+                {
+                    self.release(bucket, spare, memory);
+                }
+                if self.room.saturating_add(size) > bound {
+                    return Ok(None);
+                }
+                memory.grow(size as u64).map_err(|_| Problem::no_memory())?;
+                self.room += size;
+                bucket.part(size)
             }
         };
         if let Some(part) = self.filling.take() {
             bucket.copy(&part, &mut larger);
             self.release(bucket, part, memory);
         }
-        Ok(larger)
+        Ok(Some(larger))
     }
 
     /// The part that fills is complete: an empty one if nothing was added.

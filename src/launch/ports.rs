@@ -101,8 +101,9 @@ pub enum ObjectError {
 /// A body as it arrives.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Body {
-    /// The next bytes, at most [`crate::limits::READ_BUFFER`]; `None` at the end.
-    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError>;
+    /// The next bytes, at most [`crate::limits::READ_BUFFER`]; `None` at the end. The runtime is asked for `at_once` bytes (at
+    /// most [`crate::limits::READ_VIEW`]). The memory for both is the body's, until it has ended.
+    async fn read(&mut self, at_once: usize) -> Result<Option<&[u8]>, BodyError>;
 }
 
 /// Why a body stopped coming.

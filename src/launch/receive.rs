@@ -1,7 +1,8 @@
 //! Step 1: receiving a body, while token, campaign and the campaign's object are asked.
 
 use super::{
-    Admitted, Incoming, files,
+    Admitted, Incoming,
+    files::{self, cannot_store},
     gate::{Answer, Gate},
     intake::Intake,
     ports::{Body, BodyError, Ports},
@@ -50,7 +51,8 @@ impl<P: Ports> Gate<'_, P> {
     /// Reads the body to its end. An error is final.
     async fn take_in<B: Body>(&mut self, intake: &mut Intake, body: &mut B) -> Result<(), Problem> {
         loop {
-            let chunk = self.next_chunk(intake, body).await?;
+            let at_once = self.at_once(intake)?;
+            let chunk = self.next_chunk(intake, body, at_once).await?;
             let Some(chunk) = chunk else { break };
             intake.feed(chunk)?;
             if intake.is_broken()
@@ -73,8 +75,9 @@ impl<P: Ports> Gate<'_, P> {
         &mut self,
         intake: &mut Intake,
         body: &'b mut B,
+        at_once: usize,
     ) -> Result<Option<&'b [u8]>, Problem> {
-        let mut read = pin!(body.read());
+        let mut read = pin!(body.read(at_once));
         let chunk = loop {
             if self.questions.is_empty() {
                 break read.await;
@@ -91,30 +94,34 @@ impl<P: Ports> Gate<'_, P> {
         }
     }
 
-    /// Passes what has arrived of attachments on to be stored, and waits while too much is held.
+    /// Passes what has arrived of attachments on to be stored, and waits while there is no memory for it.
     pub async fn store(&mut self, intake: &mut Intake) -> Result<(), Problem> {
-        let arrived = intake.take_arrived(std::mem::take(&mut self.spare));
-        if let Err(problem) = self.files.take(self.ports.bucket(), &arrived, intake.memory()) {
-            intake.fail(problem);
-        }
-        self.spare = arrived;
+        let mut arrived = intake.take_arrived(std::mem::take(&mut self.spare));
         loop {
             if intake.is_closed() {
                 self.files.stop(self.ports.bucket(), intake.memory());
             }
+            let bound = self.parts_memory();
+            let most = bound.unwrap_or(usize::MAX);
+            if let Err(problem) = self.files.take(self.ports.bucket(), &mut arrived, most, intake.memory()) {
+                self.store_none(problem, intake);
+                continue;
+            }
+            if bound.is_none() && self.files.held() as u64 > self.incoming.setup.limits.body {
+                intake.fail(Problem::TokenRequiredInBody(TOKEN_NOT_FIRST));
+                continue;
+            }
             self.upload();
-            let token_is_coming = self.presented.is_some() && self.token.is_none();
-            let wait = !self.files.has_room(self.ports.bucket()) && (self.files.is_permitted() || token_is_coming);
-            if !wait || self.questions.is_empty() {
+            if arrived.events.is_empty() {
                 break;
             }
-            let answer = self.questions.next().await;
-            self.answered(answer, intake)?;
+            match self.questions.next().await {
+                // There is always room for the only part that is held.
+                None => self.store_none(cannot_store(), intake),
+                answer => self.answered(answer, intake)?,
+            }
         }
-        if !self.files.is_permitted() && self.files.held() as u64 > self.incoming.setup.limits.body {
-            intake.fail(Problem::TokenRequiredInBody(TOKEN_NOT_FIRST));
-            self.files.stop(self.ports.bucket(), intake.memory());
-        }
+        self.spare = arrived;
         Ok(())
     }
 

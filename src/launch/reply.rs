@@ -3,6 +3,7 @@
 use super::matched::Matched;
 use crate::{
     campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
+    memory::Reservation,
     outcome::{Counts, Outcome},
     problem::Problem,
     profiles::lookup::Statistics,
@@ -31,6 +32,8 @@ pub struct Launched {
     /// Whether the caller asked for a report.
     report: bool,
     source: Source,
+    /// What it holds until it is written: a caller may read slowly.
+    memory: Option<Reservation>,
 }
 
 /// Where recipients and outcomes are.
@@ -43,14 +46,29 @@ enum Source {
 impl Launched {
     /// A launch just made, or a dry run.
     pub fn new(launch_id: Option<LaunchId>, matched: Matched, report: bool) -> Self {
-        Self { launch_id, counts: matched.counts, repeated: false, report, source: Source::New(matched) }
+        Self { launch_id, counts: matched.counts, repeated: false, report, source: Source::New(matched), memory: None }
     }
 
     /// A launch that an earlier request made.
     pub fn repeated(stored: Repeated, report: bool) -> Self {
         let head = stored.head();
         let (launch_id, counts) = (Some(head.launch_id), head.counts);
-        Self { launch_id, counts, repeated: true, report, source: Source::Stored(Box::new(stored)) }
+        Self { launch_id, counts, repeated: true, report, source: Source::Stored(Box::new(stored)), memory: None }
+    }
+
+    /// Keeps the request's reservation, for as much as the reply holds.
+    pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Problem> {
+        let held = match &self.source {
+            Source::New(matched) => matched.recipients.capacity() + matched.outcomes.capacity(),
+            Source::Stored(stored) => stored.bytes(),
+        };
+        let reserved = memory.resize(held as u64);
+        // What was launched now is answered all the same: its recipients were a part of what was reserved.
+        if self.repeated {
+            reserved.map_err(|_| Problem::no_memory())?;
+        }
+        self.memory = Some(memory);
+        Ok(())
     }
 
     /// What looking its items up took: nothing for a launch that an earlier request made.

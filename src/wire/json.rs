@@ -124,6 +124,11 @@ impl JsonFramer {
         self.attachment_bytes
     }
 
+    /// Whether it is inside the `data` of an attachment, or was when it found a fault.
+    pub fn is_in_attachment(&self) -> bool {
+        matches!(self.reading, Reading::AttachData { .. })
+    }
+
     /// Takes the next bytes of the body, all of them. After an error every further call returns the same error.
     pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), FrameError> {
         if let Some(error) = &self.dead {

@@ -1,5 +1,5 @@
-//! A request's body: read into a view of [`READ_VIEW`] bytes on the runtime's side, handed out in chunks of at most
-//! [`READ_BUFFER`] bytes of wasm memory.
+//! A request's body: read into a view on the runtime's side, handed out in chunks of at most [`READ_BUFFER`] bytes of wasm
+//! memory.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use worker::{Delay, Request};
 use super::ports::now;
 use crate::{
     launch::ports::{Body, BodyError},
-    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER, READ_VIEW},
+    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER, READ_FIRST},
 };
 
 #[wasm_bindgen]
@@ -26,13 +26,6 @@ extern "C" {
     fn value(this: &ReadResult) -> Option<Uint8Array>;
 }
 
-/// [`READ_BUFFER`], as the runtime counts.
-#[allow(clippy::cast_possible_truncation, reason = "no more than a view has")]
-const BUFFER: u32 = {
-    assert!(READ_BUFFER <= READ_VIEW as usize);
-    READ_BUFFER as u32
-};
-
 /// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
 /// reader's small chunks cost.
 pub struct RequestBody {
@@ -40,6 +33,8 @@ pub struct RequestBody {
     reader: Option<ReadableStreamByobReader>,
     /// Memory on the runtime's side, handed to the reader and back with each read.
     view: Option<Uint8Array>,
+    /// A read that nobody has waited for to its end: a stream takes no second one beside it.
+    pending: Option<JsFuture>,
     /// What was read and not yet handed out.
     rest: Option<Uint8Array>,
     buffer: Buffer,
@@ -65,7 +60,17 @@ impl RequestBody {
             }
         };
         let last_byte = now();
-        Ok(Self { reader, view: None, rest: None, buffer: Buffer::default(), length, read: 0, timer: None, last_byte })
+        Ok(Self {
+            reader,
+            view: None,
+            pending: None,
+            rest: None,
+            buffer: Buffer::default(),
+            length,
+            read: 0,
+            timer: None,
+            last_byte,
+        })
     }
 
     /// Reads what is left of the body if it is little, so that a simple client sees the answer that follows and no
@@ -77,28 +82,23 @@ impl RequestBody {
         }
         let mut drained = 0_u64;
         while drained <= DRAIN_LIMIT {
-            match self.read().await {
+            match self.read(READ_FIRST).await {
                 Ok(Some(chunk)) => drained = drained.saturating_add(chunk.len() as u64),
                 Ok(None) | Err(_) => break,
             }
         }
     }
 
-    /// Bytes of the view: a small body needs no large one.
-    fn view_length(&self) -> u32 {
-        self.length.and_then(|length| u32::try_from(length).ok()).map_or(READ_VIEW, |length| length.clamp(1, READ_VIEW))
-    }
-
     /// What comes next of the body, put into the buffer: how many bytes, `None` at the end.
-    async fn fill(&mut self) -> Result<Option<usize>, BodyError> {
+    async fn fill(&mut self, at_once: usize) -> Result<Option<usize>, BodyError> {
         let read = match self.rest.take() {
             Some(rest) => rest,
-            None => match self.read_some().await? {
+            None => match self.read_some(at_once).await? {
                 Some(read) => read,
                 None => return Ok(None),
             },
         };
-        let (bytes, length) = (read.length().min(BUFFER), read.length());
+        let (bytes, length) = (read.length().min(count(READ_BUFFER)), read.length());
         read.subarray(0, bytes).copy_to(self.buffer.room(bytes as usize));
         if bytes < length {
             self.rest = Some(read.subarray(bytes, length));
@@ -109,15 +109,21 @@ impl RequestBody {
     }
 
     /// One read, of at least a byte; `None` at the end.
-    async fn read_some(&mut self) -> Result<Option<Uint8Array>, BodyError> {
+    async fn read_some(&mut self, at_once: usize) -> Result<Option<Uint8Array>, BodyError> {
         // The runtime hands out no more than was announced: at that length there is nothing to wait for.
         let Some(reader) = self.reader.as_ref().filter(|_| self.length != Some(self.read)) else { return Ok(None) };
-        let view = self.view.take().unwrap_or_else(|| Uint8Array::new_with_length(self.view_length()));
-        let mut promise = JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()));
+        // How long nobody read does not count.
+        self.last_byte = now();
+        let view = &mut self.view;
+        let pending = self.pending.get_or_insert_with(|| {
+            let fits = view.take().filter(|view| view.length() >= count(at_once));
+            let view = fits.unwrap_or_else(|| Uint8Array::new_with_length(count(at_once)));
+            JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()))
+        });
         let result = loop {
             let timer = self.timer.get_or_insert_with(|| Delay::from(Duration::from_millis(BODY_TIMEOUT_MS)));
-            match select(&mut promise, timer).await {
-                Either::Left((result, _)) => break result.map_err(|_| BodyError::Aborted)?,
+            match select(&mut *pending, timer).await {
+                Either::Left((result, _)) => break result,
                 Either::Right(_) => {
                     // The timer may have begun at an earlier read: what is left of the time since the last byte?
                     let left = BODY_TIMEOUT_MS.saturating_sub(now().saturating_sub(self.last_byte));
@@ -128,12 +134,10 @@ impl RequestBody {
                 }
             }
         };
+        self.pending = None;
+        let result = result.map_err(|_| BodyError::Aborted)?;
         let result: ReadResult = result.unchecked_into();
-        let Some(value) = result.value().filter(|_| !result.done()) else {
-            self.reader = None;
-            self.timer = None;
-            return Ok(None);
-        };
+        let Some(value) = result.value().filter(|_| !result.done()) else { return Ok(None) };
         self.last_byte = now();
         self.read = self.read.saturating_add(u64::from(value.length()));
         Ok(Some(value))
@@ -168,12 +172,18 @@ impl Buffer {
     }
 }
 
+/// A number of bytes, as the runtime counts: none here is larger than a view.
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 impl Body for RequestBody {
-    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
-        let filled = self.fill().await;
-        if filled.is_err() {
-            // Nothing more is to be had: who drains the body is not to wait for it once more.
-            self.reader = None;
+    async fn read(&mut self, at_once: usize) -> Result<Option<&[u8]>, BodyError> {
+        let filled = self.fill(at_once).await;
+        if !matches!(filled, Ok(Some(_))) {
+            // Nothing more is to be had: who drains the body is not to wait for it once more, and no memory is needed.
+            (self.reader, self.pending, self.view, self.timer) = (None, None, None, None);
+            self.buffer = Buffer::default();
         }
         Ok(filled?.and_then(|bytes| self.buffer.get(bytes)))
     }

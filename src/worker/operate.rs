@@ -28,7 +28,7 @@ use crate::{
         ports::{Body, BodyError, Ports},
         verify::verify_head,
     },
-    limits::KV_CACHE_SECONDS,
+    limits::{KV_CACHE_SECONDS, READ_FIRST},
     problem::Problem,
 };
 
@@ -210,7 +210,7 @@ async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, P
 async fn read_small(body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
     let mut text = Vec::new();
     loop {
-        match body.read().await {
+        match body.read(READ_FIRST).await {
             Ok(Some(chunk)) if text.len() + chunk.len() <= DEFINITION_LIMIT => text.extend_from_slice(chunk),
             Ok(Some(_)) => return Err(Problem::BodyTooLarge),
             Ok(None) => return Ok(text),

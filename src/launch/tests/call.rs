@@ -119,7 +119,7 @@ struct Chunks<'a> {
 }
 
 impl Body for Chunks<'_> {
-    async fn read(&mut self) -> Result<Option<&[u8]>, BodyError> {
+    async fn read(&mut self, at_once: usize) -> Result<Option<&[u8]>, BodyError> {
         self.world.pause().await;
         if self.world.faults.next("body").is_some() {
             return Err(BodyError::Aborted);
@@ -129,7 +129,7 @@ impl Body for Chunks<'_> {
             return self.ends.map_or(Ok(None), |(_, error)| Err(error));
         }
         let from = self.at;
-        self.at = end.min(from + self.chunk.min(READ_BUFFER));
+        self.at = end.min(from + self.chunk.min(at_once).min(READ_BUFFER));
         Ok(Some(&self.body[from..self.at]))
     }
 }

@@ -38,6 +38,31 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
     }
 }
 
+/// An object that has no room to look says nothing of the attempt before.
+#[test]
+fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
+    let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
+    let world = World::new();
+    world.faults.plan("commit", 1, When::After);
+    world.faults.plan("busy", 2, When::Before);
+    let id = launched(world.send_and_complete(Call::new(body.clone()))).launch_id.unwrap();
+    assert_eq!(world.fetch(id, 0), b"policy");
+
+    let world = World::new();
+    world.faults.plan("commit", 1, When::After);
+    for attempt in 2..100 {
+        world.faults.plan("busy", attempt, When::Before);
+    }
+    assert_eq!(problem(world.send(Call::new(body.clone()))), Problem::OutcomeUnknown);
+    assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it is in the log");
+
+    // Where nothing was lost, nothing was done.
+    let world = World::new();
+    world.faults.plan("busy", 1, When::Before);
+    assert_eq!(problem(world.send(Call::new(body))), Problem::no_memory());
+    assert_eq!(world.bucket.incomplete(), 0);
+}
+
 #[test]
 fn what_the_worker_does_not_complete_the_objects_alarm_does() {
     for operation in ["complete", "completed", "killed"] {

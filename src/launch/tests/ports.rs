@@ -25,6 +25,10 @@ impl World {
     /// Reads KV.
     async fn get<T>(&self, operation: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
         self.pause().await;
+        let (slow, pauses) = self.slow.get();
+        for _ in 0..if slow == operation { pauses } else { 0 } {
+            self.pause().await;
+        }
         self.faults.run(operation, StoreError("KV is down".to_owned()), || Ok(read()))
     }
 
@@ -111,6 +115,9 @@ impl Ports for World {
     }
 
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
+        if self.faults.next("busy").is_some() {
+            return Err(ObjectError::Refused(Refusal::Busy.into()));
+        }
         let ask = |log: &ObjectLog| match log.commit(message, self.now())? {
             Outcome::Committed(committed) => Ok(Answer::New(committed)),
             Outcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),

@@ -3,7 +3,7 @@
 //! [`World::delays`], [`World::dice`], and the bucket's own).
 //!
 //! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
-//! `preflight`, `commit`, `completed` (objects); and those of the bucket.
+//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit); and those of the bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -66,6 +66,8 @@ pub struct World {
     pub faults: Faults,
     /// Of a thousand pauses so many are followed by another.
     pub delays: Cell<u64>,
+    /// An operation of KV that takes so many pauses more.
+    pub slow: Cell<(&'static str, u32)>,
     /// The randomness of ids and delays.
     pub dice: Dice,
     /// What the operator was told.
@@ -107,6 +109,7 @@ impl World {
             bucket: Bucket::default(),
             faults: Faults::default(),
             delays: Cell::new(0),
+            slow: Cell::new(("", 0)),
             dice: Dice::new(1),
             told: RefCell::default(),
         };

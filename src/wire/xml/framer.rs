@@ -54,6 +54,11 @@ impl XmlFramer {
         self.outline.attachment_bytes()
     }
 
+    /// Whether it is inside the `data` of an attachment, or was when it found a fault.
+    pub fn is_in_attachment(&self) -> bool {
+        self.outline.is_in_attachment()
+    }
+
     fn frame<S: Sink>(&mut self, input: &mut Input<'_>, sink: &mut S) -> Result<(), FrameError> {
         loop {
             if self.outline.takes_items() && self.lexer.is_between() {

@@ -70,6 +70,11 @@ impl Outline {
         self.place == Place::Root && self.endpoint == Endpoint::Batch
     }
 
+    /// Whether the element at hand is the `data` of an attachment.
+    pub fn is_in_attachment(&self) -> bool {
+        matches!(self.place, Place::AttachData { .. })
+    }
+
     /// Whether attachment data that is handed on may be next.
     pub fn takes_data(&self, level: usize) -> bool {
         level == 3 && self.place == Place::AttachData { right: true, first: true }
