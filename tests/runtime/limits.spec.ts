@@ -253,4 +253,23 @@ describe('limits', () => {
       expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     }
   });
+
+  it('a slow client that was refused by its head may send the rest, and ask again on its connection', async () => {
+    const socket = net.connect(Number(worker.url.port), worker.url.hostname);
+    socket.setEncoding('latin1');
+    let answers = '';
+    socket.on('data', (piece: string) => (answers += piece));
+    const refused = { ...bearer(TOKEN.unknown), 'Content-Type': 'application/json', 'Content-Length': '900000' };
+    const lines = Object.entries(refused).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\n${lines.join('')}\r\n{"a":"`);
+    // The token is refused meanwhile, while a read of the body is under way.
+    for (let at = 0; at < 5; at++) expect((await launch(worker, GOOD, bearer(TOKEN.unknown))).status).toBe(401);
+    expect(answers).toBe('');
+    socket.write('x'.repeat(900_000 - 6));
+    await vi.waitUntil(() => answers.includes('API token required'), { timeout: 20_000 });
+    socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await vi.waitUntil(() => answers.includes('"status":"ok"'), { timeout: 20_000 });
+    expect(answers).toMatch(/^HTTP\/1\.1 401 /);
+    socket.destroy();
+  });
 });
