@@ -8,20 +8,20 @@ use super::{
     ports::Ports,
     verify::{NO_TOKEN, TOKEN_NOT_FIRST, refuse},
 };
-use crate::problem::Problem;
+use crate::{access::TokenRecord, problem::Problem};
 use futures_util::stream::StreamExt as _;
 
 impl<P: Ports> Gate<'_, P> {
-    /// See the module.
-    pub async fn admit(&mut self, mut intake: Intake) -> Result<Admitted, Problem> {
+    /// The fault to answer; or the token, of a request in which there is none.
+    pub async fn judge(&mut self, intake: &mut Intake) -> Result<TokenRecord, Problem> {
         if self.presented.is_none() && !intake.is_short_of_memory() {
             let fault = refuse(self.ports, NO_TOKEN, false).await;
             return Err(worst(fault, [intake.fault(), self.incoming.fault.as_ref()]));
         }
-        self.store(&mut intake).await?;
+        self.store(intake).await?;
         while let Some(answer) = self.questions.next().await {
-            self.answered(Some(answer), &mut intake)?;
-            self.store(&mut intake).await?;
+            self.answered(Some(answer), intake)?;
+            self.store(intake).await?;
         }
         let faults = [intake.fault(), self.incoming.fault.as_ref()];
         let token = match self.token.take() {
@@ -29,12 +29,25 @@ impl<P: Ports> Gate<'_, P> {
             Some(Err(fault)) => return Err(worst(fault, faults)),
             None => return Err(without_token(faults)),
         };
-        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Problem::first) {
-            return Err(fault);
+        match faults.into_iter().flatten().cloned().reduce(Problem::first) {
+            Some(fault) => Err(fault),
+            None => Ok(token),
         }
+    }
+
+    /// The request, with what is known of it.
+    pub async fn admit(&mut self, mut intake: Intake, token: TokenRecord) -> Result<Admitted, Problem> {
         let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
-        let database = self.database.take().transpose().map_err(unreadable)?.flatten();
+        let database = self.database.take().transpose().map_err(unreadable);
         let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
+        let database = match database {
+            Ok(database) => database.flatten(),
+            Err(problem) => {
+                self.files.stop(self.ports.bucket(), intake.memory());
+                self.give_up().await;
+                return Err(problem);
+            }
+        };
         let attachments = match (&self.object, self.unstored.take()) {
             // A repeat: its attachments were given up when the object knew the request.
             (Some(Ok(Some(_))), _) => Ok(Vec::new()),

@@ -119,13 +119,13 @@ impl<B: Bucket> Files<B> {
         self.running > 0
     }
 
-    /// Takes what has arrived, as far as there is memory for it: within `bound` bytes. What waits for some stays in `arrived`.
+    /// Takes what has arrived, as far as there is memory for it: within `bound` bytes, if there is a bound. What waits for some stays in `arrived`.
     /// Behind a failure nothing is wanted any more.
     pub fn take(
         &mut self,
         bucket: &B,
         arrived: &mut Arrived,
-        bound: usize,
+        bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<(), Problem> {
         if self.failed {
@@ -135,7 +135,7 @@ impl<B: Bucket> Files<B> {
             match event {
                 Event::Bytes(range) if range.start < range.end => {
                     if self.parts.is_full(bucket) {
-                        self.close_part(bucket, false)?;
+                        self.close_part(bucket, false, bound, memory)?;
                     }
                     let bytes = arrived.bytes.get(range.clone()).unwrap_or_default();
                     let goes_on = self.attachments.last().is_some_and(|staged| !staged.ended);
@@ -148,7 +148,7 @@ impl<B: Bucket> Files<B> {
                 Event::Bytes(_) => {}
                 Event::End { name, content_type } => {
                     let (name, content_type) = (std::mem::take(name), std::mem::take(content_type));
-                    self.close_part(bucket, true)?;
+                    self.close_part(bucket, true, bound, memory)?;
                     if let Some(staged) = self.attachments.last_mut() {
                         (staged.name, staged.content_type) = (name, content_type);
                     }
@@ -160,11 +160,17 @@ impl<B: Bucket> Files<B> {
     }
 
     /// The part that fills is full, or the last one.
-    fn close_part(&mut self, bucket: &B, last: bool) -> Result<(), Problem> {
+    fn close_part(
+        &mut self,
+        bucket: &B,
+        last: bool,
+        bound: Option<usize>,
+        memory: &mut Reservation,
+    ) -> Result<(), Problem> {
         if self.attachments.last().is_none_or(|staged| staged.ended) {
             self.attachments.push(Staged::new(bucket.digest().ok_or_else(cannot_store)?));
         }
-        let part = self.parts.close(bucket);
+        let part = self.parts.close(bucket, bound, memory);
         let attachment = self.attachments.len().saturating_sub(1);
         let Some(staged) = self.attachments.last_mut() else { return Ok(()) };
         staged.size = staged.size.saturating_add(bucket.len(&part) as u64);

@@ -155,7 +155,7 @@ impl<'p, P: Ports> Gate<'p, P> {
     }
 
     /// Whether a token is being looked up.
-    fn asks_for_the_token(&self) -> bool {
+    pub fn asks_for_the_token(&self) -> bool {
         self.presented.is_some() && self.token.is_none()
     }
 

@@ -119,14 +119,23 @@ impl Intake {
             if allowed == 0 {
                 return Err(Problem::BodyTooLarge);
             }
-            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).min(rest.len());
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+            let allowed = if allowed < rest.len() { allowed.max(self.data_ahead(rest)) } else { rest.len() };
             let (now, later) = rest.split_at(allowed);
             rest = later;
-            if self.broken {
-                self.behind = self.behind.saturating_add(if self.is_in_attachment() { now.len() as u64 } else { 0 });
-            } else if let Err(error) = self.frame(now) {
-                self.state.fault(problem(error));
-                self.broken = true;
+            let mut behind = now.len() as u64;
+            if !self.broken {
+                behind = 0;
+                if let Err(error) = self.frame(now) {
+                    if let FrameError::Malformed { at, .. } = &error {
+                        behind = (self.fed - rest.len() as u64).saturating_sub(*at);
+                    }
+                    self.state.fault(problem(error));
+                    self.broken = true;
+                }
+            }
+            if self.is_in_attachment() {
+                self.behind = self.behind.saturating_add(behind);
             }
         }
         if self.body_bytes() > self.state.setup.limits.body { Err(Problem::BodyTooLarge) } else { Ok(()) }
@@ -161,6 +170,16 @@ impl Intake {
             Framer::Xml(framer) => framer.attachment_bytes(),
         };
         framed.saturating_add(self.behind)
+    }
+
+    /// How many bytes there are up to the first that can end the data of the attachment under way: all but that one are of it.
+    fn data_ahead(&self, bytes: &[u8]) -> usize {
+        let end = match &self.framer {
+            _ if !self.is_in_attachment() => return 0,
+            Framer::Xml(_) => b'<',
+            _ => b'"',
+        };
+        memchr::memchr(end, bytes).map_or(bytes.len(), |at| at + 1)
     }
 
     /// Whether what comes next, or came last before a fault, is data of an attachment.

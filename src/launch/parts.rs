@@ -34,15 +34,15 @@ impl<B: Bucket> Parts<B> {
         self.filling.as_ref().is_some_and(|part| bucket.len(part) == PART)
     }
 
-    /// Adds to the part that fills what there is memory for, or may be: within `bound` bytes of memory for all parts. How many
-    /// bytes those are; not zero if nothing but the part that fills is held and `bound` is two parts. `goes_on`: it is not its
-    /// attachment's first.
+    /// Adds to the part that fills what there is memory for, or may be: within `bound` bytes of memory for all parts, if there is
+    /// a bound. How many bytes those are; not zero if nothing but the part that fills is held and `bound` is two parts.
+    /// `goes_on`: it is not its attachment's first.
     pub fn append(
         &mut self,
         bucket: &B,
         bytes: &[u8],
         goes_on: bool,
-        bound: usize,
+        bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<usize, Problem> {
         let Some(mut part) = self.fitting(bucket, bytes.len(), goes_on, bound, memory)? else { return Ok(0) };
@@ -59,7 +59,7 @@ impl<B: Bucket> Parts<B> {
         bucket: &B,
         more: usize,
         goes_on: bool,
-        bound: usize,
+        bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<Option<B::Part>, Problem> {
         let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
@@ -71,14 +71,15 @@ impl<B: Bucket> Parts<B> {
             Some(spare) => spare,
             None => {
                 // An attachment that had a whole part likely has another.
-                let whole = goes_on && self.room.saturating_add(PART) <= bound;
+                let beyond = |parts: &Self, size: usize| bound.is_some_and(|bound| parts.room + size > bound);
+                let whole = goes_on && bound.is_some() && !beyond(self, PART);
                 let size = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
-                if self.room.saturating_add(size) > bound
+                if beyond(self, size)
                     && let Some(spare) = self.spare.take()
                 {
                     self.release(bucket, spare, memory);
                 }
-                if self.room.saturating_add(size) > bound {
+                if beyond(self, size) {
                     return Ok(None);
                 }
                 memory.grow(size as u64).map_err(|_| Problem::no_memory())?;
@@ -93,9 +94,19 @@ impl<B: Bucket> Parts<B> {
         Ok(Some(larger))
     }
 
-    /// The part that fills is complete: an empty one if nothing was added.
-    pub fn close(&mut self, bucket: &B) -> B::Part {
-        self.filling.take().unwrap_or_else(|| bucket.part(0))
+    /// The part that fills is complete: an empty one if nothing was added. Where parts wait (`bound` is none: nobody knows for
+    /// how long) they take no more memory than they need.
+    pub fn close(&mut self, bucket: &B, bound: Option<usize>, memory: &mut Reservation) -> B::Part {
+        let Some(part) = self.filling.take() else { return bucket.part(0) };
+        let (len, room) = (bucket.len(&part), bucket.room(&part));
+        if bound.is_some() || len + FIRST > room || memory.grow(len as u64).is_err() {
+            return part;
+        }
+        let mut fitting = bucket.part(len);
+        self.room += len;
+        bucket.copy(&part, &mut fitting);
+        self.release(bucket, part, memory);
+        fitting
     }
 
     /// A part that was closed is no longer needed. Its memory is kept if there is none larger.

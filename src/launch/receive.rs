@@ -39,11 +39,17 @@ pub async fn receive<P: Ports, B: Body>(ports: &P, incoming: &Incoming, body: &m
             let fault = gate.head_token_fault(&mut intake).await;
             Err(fault.map_or(problem.clone(), |fault| fault.first(problem)))
         }
-        None => gate.admit(intake).await,
+        None => gate.judge(&mut intake).await,
     };
-    if admitted.is_err() {
-        gate.give_up().await;
-    }
+    let admitted = match admitted {
+        Ok(token) => gate.admit(intake, token).await,
+        Err(problem) => {
+            // What is held stays reserved until nothing is uploaded any more.
+            gate.files.stop(ports.bucket(), intake.memory());
+            gate.give_up().await;
+            Err(problem)
+        }
+    };
     Received { admitted, format, read }
 }
 
@@ -51,7 +57,17 @@ impl<P: Ports> Gate<'_, P> {
     /// Reads the body to its end. An error is final.
     async fn take_in<B: Body>(&mut self, intake: &mut Intake, body: &mut B) -> Result<(), Problem> {
         loop {
-            let at_once = self.at_once(intake)?;
+            let at_once = loop {
+                match self.at_once(intake) {
+                    Ok(at_once) => break at_once,
+                    // There is more room for a caller who is verified.
+                    Err(_) if self.asks_for_the_token() => {
+                        let answer = self.questions.next().await;
+                        self.answered(answer, intake)?;
+                    }
+                    Err(problem) => return Err(problem),
+                }
+            };
             let chunk = self.next_chunk(intake, body, at_once).await?;
             let Some(chunk) = chunk else { break };
             intake.feed(chunk)?;
@@ -102,8 +118,7 @@ impl<P: Ports> Gate<'_, P> {
                 self.files.stop(self.ports.bucket(), intake.memory());
             }
             let bound = self.parts_memory();
-            let most = bound.unwrap_or(usize::MAX);
-            if let Err(problem) = self.files.take(self.ports.bucket(), &mut arrived, most, intake.memory()) {
+            if let Err(problem) = self.files.take(self.ports.bucket(), &mut arrived, bound, intake.memory()) {
                 self.store_none(problem, intake);
                 continue;
             }

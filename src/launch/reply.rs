@@ -45,7 +45,8 @@ enum Source {
 
 impl Launched {
     /// A launch just made, or a dry run.
-    pub fn new(launch_id: Option<LaunchId>, matched: Matched, report: bool) -> Self {
+    pub fn new(launch_id: Option<LaunchId>, mut matched: Matched, report: bool) -> Self {
+        matched.with_data = Vec::new();
         Self { launch_id, counts: matched.counts, repeated: false, report, source: Source::New(matched), memory: None }
     }
 
@@ -58,17 +59,22 @@ impl Launched {
 
     /// Keeps the request's reservation, for as much as the reply holds.
     pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Problem> {
-        let held = match &self.source {
-            Source::New(matched) => matched.recipients.capacity() + matched.outcomes.capacity(),
-            Source::Stored(stored) => stored.bytes(),
-        };
-        let reserved = memory.resize(held as u64);
+        let reserved = memory.resize(self.held());
         // What was launched now is answered all the same: its recipients were a part of what was reserved.
         if self.repeated {
             reserved.map_err(|_| Problem::no_memory())?;
         }
         self.memory = Some(memory);
         Ok(())
+    }
+
+    /// Bytes that are held.
+    fn held(&self) -> u64 {
+        let bytes = match &self.source {
+            Source::New(matched) => matched.recipients.capacity() + matched.outcomes.capacity(),
+            Source::Stored(stored) => stored.bytes(),
+        };
+        bytes as u64
     }
 
     /// What looking its items up took: nothing for a launch that an earlier request made.
@@ -103,6 +109,8 @@ pub struct Writer {
     launched: Launched,
     format: Format,
     next: Next,
+    /// Nothing is reserved until the next piece is asked for.
+    waits: bool,
 }
 
 /// What is to be written next.
@@ -167,11 +175,25 @@ impl List {
 impl Writer {
     /// Writes the reply to `launched` in `format`.
     pub fn new(launched: Launched, format: Format) -> Self {
-        Self { launched, format, next: Next::Begin }
+        Self { launched, format, next: Next::Begin, waits: false }
+    }
+
+    /// The reply is handed to the runtime. Where its caller has gone nobody ever asks for the rest, nor says so: until the next
+    /// piece is asked for, nothing is reserved for it.
+    pub fn wait(&mut self) {
+        if let Some(memory) = &mut self.launched.memory {
+            memory.shrink(memory.bytes());
+        }
+        self.waits = true;
     }
 
     /// The next piece of the body; `None` at its end.
     pub fn piece(&mut self) -> Option<Vec<u8>> {
+        if std::mem::take(&mut self.waits) {
+            let held = self.launched.held();
+            // It is held in any case: without room for it others find less.
+            let _ = self.launched.memory.as_mut().map(|memory| memory.grow(held));
+        }
         let mut piece = String::new();
         while piece.len() < PIECE && !matches!(self.next, Next::Nothing) {
             self.next = match self.next {

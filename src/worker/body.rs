@@ -76,6 +76,7 @@ impl RequestBody {
     /// Reads what is left of the body if it is little, so that a simple client sees the answer that follows and no
     /// broken connection.
     pub async fn drain(&mut self) {
+        self.view = None;
         let left = self.length.map(|length| length.saturating_sub(self.read));
         if left.is_some_and(|left| left > DRAIN_LIMIT) {
             return;

@@ -50,6 +50,7 @@ fn launched_response(launched: Launched, format: Format, request_id: &str, timin
     match writer.piece() {
         None => Ok(builder.fixed(first)),
         Some(second) => {
+            writer.wait();
             let begin = [first, second].into_iter();
             let pieces = begin.chain(std::iter::from_fn(move || writer.piece()));
             builder.from_stream(stream::iter(pieces.map(Ok::<_, worker::Error>)))

@@ -72,10 +72,33 @@ fn a_reply_is_reserved_until_it_is_written() {
         let held = world.budget.held();
         assert!((10_000..100_000).contains(&held), "{held} bytes of recipients and outcomes");
         let mut writer = Writer::new(launched, Format::Json);
+        // The caller may have gone before the first piece is asked for.
+        writer.wait();
+        assert_eq!(world.budget.held(), 0);
         while writer.piece().is_some() {
-            assert_eq!(world.budget.held(), held);
+            assert!(world.budget.held() > held / 2, "{} of {held} bytes", world.budget.held());
         }
         drop(writer);
         assert_eq!(world.budget.held(), 0);
     }
+}
+
+/// A tag that could not be held may have been that of a file.
+#[test]
+fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
+    let file = "QUJD".repeat(300_000);
+    // It lacks its campaign: which is told as soon as all tags can be held.
+    let body = format!("<xml><token>{TOKEN}</token><attach><name>a</name><data>{file}</data></attach></xml>");
+    let statuses: Vec<u16> = (0..40)
+        .map(|memory| {
+            let memory = memory + held_by_reading(READ_FIRST);
+            let limits = Limits { body: 100_000, memory, unverified: memory, ..Limits::default() };
+            World::with_limits(limits)
+                .send(Call { chunk: 5000, ..Call::bare(body.as_str()) })
+                .result
+                .unwrap_err()
+                .status()
+        })
+        .collect();
+    assert!(statuses.contains(&503) && statuses.iter().all(|status| [503, 400].contains(status)), "{statuses:?}");
 }

@@ -399,10 +399,60 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
             assert!(refused.debug("").starts_with(told), "{refused:?}");
         }
     }
+    // In the same chunk too, where no more of anything else may come.
+    for (begin, end) in [("{\"x\":\"", "\",\"attach\":[{\"data\":\"AAAA\n"), ("<xml><x>", "</x><attach><data>AAAA&")] {
+        let limit = 20_000;
+        let pad = "x".repeat(limit - begin.len() - end.len() - 10);
+        let body = format!("{begin}{pad}{end}{}", "A".repeat(40_000));
+        let world = world_of(|limits| limits.body = limit as u64);
+        let refused = problem(world.send(Call { length: None, ..Call::new(body) }));
+        assert_eq!(refused.status(), 400, "{refused:?}");
+    }
     // Elsewhere it counts as it always does, and so does the whole.
     let body = [b"{?".to_vec(), b" ".repeat(11 * MIB as usize)].concat();
     assert_eq!(problem(World::new().send(Call::new(body))).status(), 413);
     let world = world_of(|limits| limits.files = 12 * MIB);
     let body = [b"<xml><attach><data>AAAA&".to_vec(), b"A".repeat(13 * MIB as usize)].concat();
     assert_eq!(problem(world.send(Call { length: None, ..Call::new(body) })).status(), 413);
+}
+
+/// `BODY_LIMIT` to the byte, with files beside it that do not count.
+#[test]
+fn files_do_not_count_against_body_limit() {
+    let limit = 20_000;
+    for length in [limit, limit + 1] {
+        let body = |pad: usize| {
+            let files = format!(r#"{{"name":"a","data":"{}"}}"#, base64(&bytes(300_000, 15)));
+            format!(r#"{{"x":"{}","attach":[{files}],{REST}}}"#, "x".repeat(pad))
+        };
+        let counted = body(0).len() - 400_000;
+        let world = world_of(|limits| limits.body = limit as u64);
+        let settled = world.send(Call { length: None, ..Call::new(body(length - counted)) });
+        assert_eq!(
+            settled.result.map_or_else(|problem| problem.status(), |_| 200),
+            if length > limit { 413 } else { 200 }
+        );
+    }
+}
+
+/// Whatever the files, as long as they are no more than may be held.
+#[test]
+fn files_ahead_of_the_token_are_held_within_body_limit() {
+    let kib = 1024;
+    for lengths in [
+        &[5171 * kib, 2560 * kib][..],
+        &[4198 * kib, 2150 * kib, 2150 * kib, 1126 * kib],
+        &[2150 * kib; 4],
+        &[1126 * kib; 8],
+    ] {
+        let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
+        let attach = attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let world = World::new();
+        let call = Call { tokens: Vec::new(), ..Call::new(format!("{{{attach},\"token\":\"{TOKEN}\",{REST}}}")) };
+        let id = launched(world.send(call)).launch_id.unwrap();
+        for (number, file) in files.iter().enumerate() {
+            assert!(world.fetch(id, number) == *file, "{lengths:?}");
+        }
+        nothing_is_held(&world, "late token");
+    }
 }

@@ -74,6 +74,8 @@ impl XmlFramer {
             }
         }
         if self.lexer.is_blind() {
+            // It may be attachment data: nobody knows any more.
+            self.outline.data_taken(input.rest);
             self.lexer.free(sink);
             self.outline.free(sink);
         } else {
