@@ -109,11 +109,6 @@ impl<B: Bucket> Files<B> {
         format!("{}/{attachment}", self.prefix.as_deref().unwrap_or_default())
     }
 
-    /// Bytes of attachments held.
-    pub fn held(&self) -> usize {
-        self.parts.held()
-    }
-
     /// Whether uploads are under way.
     pub fn is_uploading(&self) -> bool {
         self.running > 0

@@ -97,6 +97,7 @@ impl Intake {
             attachments: 0,
             entry: Entry::default(),
             arrived: Arrived::default(),
+            before_token: 0,
             held: Records::default(),
             single: Vec::new(),
         };
@@ -227,6 +228,11 @@ impl Intake {
     pub fn take_arrived(&mut self, mut used: Arrived) -> Arrived {
         used.clear();
         std::mem::replace(&mut self.state.arrived, used)
+    }
+
+    /// Bytes of attachments that came ahead of the body's token, if it has one.
+    pub fn before_token(&self) -> u64 {
+        self.state.before_token
     }
 
     /// A fault that was found outside: no room, or a store that failed.

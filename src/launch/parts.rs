@@ -11,24 +11,17 @@ pub struct Parts<B: Bucket> {
     filling: Option<B::Part>,
     /// The memory of a part that was uploaded, for the next one.
     spare: Option<B::Part>,
-    /// Bytes of all parts, also of those that were closed.
-    held: usize,
     /// Bytes of memory of all parts; so many are reserved.
     room: usize,
 }
 
 impl<B: Bucket> Default for Parts<B> {
     fn default() -> Self {
-        Self { filling: None, spare: None, held: 0, room: 0 }
+        Self { filling: None, spare: None, room: 0 }
     }
 }
 
 impl<B: Bucket> Parts<B> {
-    /// Bytes held.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
     /// Whether the part that fills can take no more, however much memory there is.
     pub fn is_full(&self, bucket: &B) -> bool {
         self.filling.as_ref().is_some_and(|part| bucket.len(part) == PART)
@@ -48,7 +41,6 @@ impl<B: Bucket> Parts<B> {
         let Some(mut part) = self.fitting(bucket, bytes.len(), goes_on, bound, memory)? else { return Ok(0) };
         let now = bytes.get(..bucket.room(&part) - bucket.len(&part)).unwrap_or(bytes);
         bucket.append(&mut part, now);
-        self.held += now.len();
         self.filling = Some(part);
         Ok(now.len())
     }
@@ -111,7 +103,6 @@ impl<B: Bucket> Parts<B> {
 
     /// A part that was closed is no longer needed. Its memory is kept if there is none larger.
     pub fn give_back(&mut self, bucket: &B, mut part: B::Part, memory: &mut Reservation) {
-        self.held = self.held.saturating_sub(bucket.len(&part));
         bucket.clear(&mut part);
         let spare = self.spare.as_ref().map_or(0, |spare| bucket.room(spare));
         let smaller = if bucket.room(&part) > spare { self.spare.replace(part) } else { Some(part) };

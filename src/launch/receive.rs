@@ -113,6 +113,9 @@ impl<P: Ports> Gate<'_, P> {
     /// Passes what has arrived of attachments on to be stored, and waits while there is no memory for it.
     pub async fn store(&mut self, intake: &mut Intake) -> Result<(), Problem> {
         let mut arrived = intake.take_arrived(std::mem::take(&mut self.spare));
+        if self.incoming.tokens.is_empty() && intake.before_token() > self.incoming.setup.limits.body {
+            intake.fail(Problem::TokenRequiredInBody(TOKEN_NOT_FIRST));
+        }
         loop {
             if intake.is_closed() {
                 self.files.stop(self.ports.bucket(), intake.memory());
@@ -120,10 +123,6 @@ impl<P: Ports> Gate<'_, P> {
             let bound = self.parts_memory();
             if let Err(problem) = self.files.take(self.ports.bucket(), &mut arrived, bound, intake.memory()) {
                 self.store_none(problem, intake);
-                continue;
-            }
-            if bound.is_none() && self.files.held() as u64 > self.incoming.setup.limits.body {
-                intake.fail(Problem::TokenRequiredInBody(TOKEN_NOT_FIRST));
                 continue;
             }
             self.upload();

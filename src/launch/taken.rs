@@ -36,6 +36,8 @@ pub struct State {
     pub attachments: usize,
     pub entry: Entry,
     pub arrived: Arrived,
+    /// Bytes of attachments that were decoded until the token came.
+    pub before_token: u64,
     /// Items as they came, while it is not known how to key them.
     pub held: Records,
     /// The item of a single launch: its fields as they came.
@@ -170,6 +172,7 @@ impl State {
     /// A piece of the entry of `attach` that is under way.
     fn attachment(&mut self, piece: Piece<'_>) {
         let must_be = |what: &str| Err(("", what.to_owned()));
+        let before = self.arrived.bytes.len();
         let taken = match piece {
             Piece::AttachNotAnObject => must_be("must be an object"),
             Piece::AttachName(name) => self.entry.name(name),
@@ -185,9 +188,16 @@ impl State {
             Piece::AttachEnd => std::mem::take(&mut self.entry).end(&mut self.arrived),
             _ => Ok(()),
         };
+        self.decoded_since(before);
         if let Err((member, what)) = taken {
             let index = self.attachments.saturating_sub(1);
             self.fault(Problem::BadField(format!("attach[{index}]{member}: {what}")));
+        }
+    }
+
+    fn decoded_since(&mut self, before: usize) {
+        if self.root.token.is_none() {
+            self.before_token += self.arrived.bytes.len().saturating_sub(before) as u64;
         }
     }
 
@@ -259,7 +269,13 @@ impl Sink for State {
     }
 
     fn base64(&mut self, bytes: &[u8]) -> usize {
-        if self.closed { 0 } else { self.entry.push_base64(bytes, &mut self.arrived) }
+        if self.closed {
+            return 0;
+        }
+        let before = self.arrived.bytes.len();
+        let taken = self.entry.push_base64(bytes, &mut self.arrived);
+        self.decoded_since(before);
+        taken
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {

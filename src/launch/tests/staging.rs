@@ -456,3 +456,23 @@ fn files_ahead_of_the_token_are_held_within_body_limit() {
         nothing_is_held(&world, "late token");
     }
 }
+
+/// What counts is what comes ahead of the token, wherever chunks end.
+#[test]
+fn files_ahead_of_the_token_count_to_the_byte() {
+    let limit = 100_000;
+    for (length, status) in [(limit, 200), (limit + 1, 401), (limit + 20_000, 401)] {
+        for chunk in [1000, READ_BUFFER] {
+            let world = world_of(|limits| limits.body = limit as u64);
+            let file = attach(&[&bytes(length, 16)]);
+            let body = format!("{{{file},{REST},\"token\":\"{TOKEN}\"}}");
+            let settled = world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) });
+            let got = settled.result.map_or_else(|problem| problem.status(), |_| 200);
+            assert_eq!(got, status, "{length} in chunks of {chunk}");
+            // Behind it they do not count.
+            let world = world_of(|limits| limits.body = limit as u64);
+            let body = format!("{{\"token\":\"{TOKEN}\",{file},{REST}}}");
+            launched(world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) }));
+        }
+    }
+}
