@@ -29,25 +29,19 @@ impl<P: Ports> Gate<'_, P> {
             Some(Err(fault)) => return Err(worst(fault, faults)),
             None => return Err(without_token(faults)),
         };
-        match faults.into_iter().flatten().cloned().reduce(Problem::first) {
-            Some(fault) => Err(fault),
-            None => Ok(token),
+        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Problem::first) {
+            return Err(fault);
         }
+        if matches!(self.database, Some(Err(_))) {
+            return Err(Problem::Unavailable("the campaign cannot be looked up now: retry later".into()));
+        }
+        Ok(token)
     }
 
     /// The request, with what is known of it.
     pub async fn admit(&mut self, mut intake: Intake, token: TokenRecord) -> Result<Admitted, Problem> {
-        let unreadable = |_| Problem::Unavailable("the campaign cannot be looked up now: retry later".into());
-        let database = self.database.take().transpose().map_err(unreadable);
+        let database = self.database.take().and_then(Result::ok).flatten();
         let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
-        let database = match database {
-            Ok(database) => database.flatten(),
-            Err(problem) => {
-                self.files.stop(self.ports.bucket(), intake.memory());
-                self.give_up().await;
-                return Err(problem);
-            }
-        };
         let attachments = match (&self.object, self.unstored.take()) {
             // A repeat: its attachments were given up when the object knew the request.
             (Some(Ok(Some(_))), _) => Ok(Vec::new()),

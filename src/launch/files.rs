@@ -114,8 +114,8 @@ impl<B: Bucket> Files<B> {
         self.running > 0
     }
 
-    /// Takes what has arrived, as far as there is memory for it: within `bound` bytes, if there is a bound. What waits for some stays in `arrived`.
-    /// Behind a failure nothing is wanted any more.
+    /// Takes what has arrived, as far as there is memory for it: within `bound` bytes, if there is a bound. What waits for some
+    /// stays in `arrived`. Behind a failure nothing is wanted any more.
     pub fn take(
         &mut self,
         bucket: &B,

@@ -4,6 +4,7 @@ mod bucket;
 mod call;
 mod completion;
 mod decisions;
+mod holding;
 mod memory;
 mod operator;
 mod ports;

@@ -1,0 +1,156 @@
+//! Attachments that are held: how much, for whom, and against which limit they count.
+
+use futures_util::join;
+
+use super::{
+    call::Call,
+    staging::{REST, attach, base64, bytes, launched, nothing_is_held, problem, world_of},
+    world::{TOKEN, World},
+};
+use crate::{
+    campaign::tests::faults::run,
+    limits::{MIB, PART, READ_BUFFER},
+};
+
+/// However files follow each other, no more is held than two parts.
+#[test]
+fn two_parts_are_the_most_that_is_held() {
+    let mib = MIB as usize;
+    let mixed: [&[usize]; 6] = [
+        &[PART, PART, PART],
+        &[4 * mib, 2 * mib, mib, mib / 2, mib / 4, mib / 8, mib / 16, PART],
+        &[2 * mib - 1, 2 * mib, 4 * mib, PART],
+        &[PART + 1, PART - 1, 2 * PART, 3],
+        &[4 * mib, 4 * mib, 4 * mib],
+        &[100; 100],
+    ];
+    for lengths in mixed {
+        let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
+        let body = format!("{{{},{REST}}}", attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+        let world = World::new();
+        let id = launched(world.send_and_complete(Call::new(body))).launch_id.unwrap();
+        for (number, file) in files.iter().enumerate() {
+            assert!(world.fetch(id, number) == *file);
+        }
+        let most = world.bucket.held.most.get();
+        assert!(most <= 2 * PART, "{most} bytes of {lengths:?}");
+        nothing_is_held(&world, "mixed");
+    }
+}
+
+/// The token is in the head, and KV is slower than the body.
+#[test]
+fn a_body_waits_for_a_token_that_is_being_looked_up() {
+    let file = bytes(3 * MIB as usize, 13);
+    let body = format!("{{{},{REST}}}", attach(&[&file]));
+    let world = world_of(|limits| limits.body = MIB);
+    world.slow.set(("token", 500));
+    let id = launched(world.send_and_complete(Call::new(body.clone()))).launch_id.unwrap();
+    assert!(world.fetch(id, 0) == file);
+
+    let world = world_of(|limits| limits.unverified = 4 * MIB);
+    world.slow.set(("token", 500));
+    let three = run(async {
+        let send = || world.launch(Call::new(body.clone()));
+        join!(send(), send(), send())
+    });
+    for settled in [three.0, three.1, three.2] {
+        drop(launched(settled));
+    }
+    nothing_is_held(&world, "three at once");
+}
+
+/// What comes behind a fault inside a file would have been of the file.
+#[test]
+fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
+    let lines = base64(&bytes(300_000, 14)).as_bytes().chunks(76).map(<[u8]>::to_vec).collect::<Vec<_>>().join(&b'\n');
+    let json =
+        [b"{\"attach\":[{\"name\":\"a\",\"data\":\"", lines.as_slice(), b"\"}],", REST.as_bytes(), b"}"].concat();
+    let xml = b"<xml><attach><name>a</name><data>AAAA&".to_vec();
+    for (body, told) in [(json, "byte "), (xml, "byte ")] {
+        for length in [true, false] {
+            let body = [body.clone(), b"A".repeat(11 * MIB as usize)].concat();
+            let call = Call::new(body);
+            let call = Call { length: call.length.filter(|_| length), ..call };
+            let refused = problem(World::new().send(call));
+            assert_eq!(refused.status(), 400, "{refused:?}");
+            assert!(refused.debug("").starts_with(told), "{refused:?}");
+        }
+    }
+    // In the same chunk too, where no more of anything else may come.
+    for (begin, end) in [("{\"x\":\"", "\",\"attach\":[{\"data\":\"AAAA\n"), ("<xml><x>", "</x><attach><data>AAAA&")] {
+        let limit = 20_000;
+        let pad = "x".repeat(limit - begin.len() - end.len() - 10);
+        let body = format!("{begin}{pad}{end}{}", "A".repeat(40_000));
+        let world = world_of(|limits| limits.body = limit as u64);
+        let refused = problem(world.send(Call { length: None, ..Call::new(body) }));
+        assert_eq!(refused.status(), 400, "{refused:?}");
+    }
+    // Elsewhere it counts as it always does, and so does the whole.
+    let body = [b"{?".to_vec(), b" ".repeat(11 * MIB as usize)].concat();
+    assert_eq!(problem(World::new().send(Call::new(body))).status(), 413);
+    let world = world_of(|limits| limits.files = 12 * MIB);
+    let body = [b"<xml><attach><data>AAAA&".to_vec(), b"A".repeat(13 * MIB as usize)].concat();
+    assert_eq!(problem(world.send(Call { length: None, ..Call::new(body) })).status(), 413);
+}
+
+/// `BODY_LIMIT` to the byte, with files beside it that do not count.
+#[test]
+fn files_do_not_count_against_body_limit() {
+    let limit = 20_000;
+    for length in [limit, limit + 1] {
+        let body = |pad: usize| {
+            let files = format!(r#"{{"name":"a","data":"{}"}}"#, base64(&bytes(300_000, 15)));
+            format!(r#"{{"x":"{}","attach":[{files}],{REST}}}"#, "x".repeat(pad))
+        };
+        let counted = body(0).len() - 400_000;
+        let world = world_of(|limits| limits.body = limit as u64);
+        let settled = world.send(Call { length: None, ..Call::new(body(length - counted)) });
+        assert_eq!(
+            settled.result.map_or_else(|problem| problem.status(), |_| 200),
+            if length > limit { 413 } else { 200 }
+        );
+    }
+}
+
+/// Whatever the files, as long as they are no more than may be held.
+#[test]
+fn files_ahead_of_the_token_are_held_within_body_limit() {
+    let kib = 1024;
+    for lengths in [
+        &[5171 * kib, 2560 * kib][..],
+        &[4198 * kib, 2150 * kib, 2150 * kib, 1126 * kib],
+        &[2150 * kib; 4],
+        &[1126 * kib; 8],
+    ] {
+        let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
+        let attach = attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let world = World::new();
+        let call = Call { tokens: Vec::new(), ..Call::new(format!("{{{attach},\"token\":\"{TOKEN}\",{REST}}}")) };
+        let id = launched(world.send(call)).launch_id.unwrap();
+        for (number, file) in files.iter().enumerate() {
+            assert!(world.fetch(id, number) == *file, "{lengths:?}");
+        }
+        nothing_is_held(&world, "late token");
+    }
+}
+
+/// What counts is what comes ahead of the token, wherever chunks end.
+#[test]
+fn files_ahead_of_the_token_count_to_the_byte() {
+    let limit = 100_000;
+    for (length, status) in [(limit, 200), (limit + 1, 401), (limit + 20_000, 401)] {
+        for chunk in [1000, READ_BUFFER] {
+            let world = world_of(|limits| limits.body = limit as u64);
+            let file = attach(&[&bytes(length, 16)]);
+            let body = format!("{{{file},{REST},\"token\":\"{TOKEN}\"}}");
+            let settled = world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) });
+            let got = settled.result.map_or_else(|problem| problem.status(), |_| 200);
+            assert_eq!(got, status, "{length} in chunks of {chunk}");
+            // Behind it they do not count.
+            let world = world_of(|limits| limits.body = limit as u64);
+            let body = format!("{{\"token\":\"{TOKEN}\",{file},{REST}}}");
+            launched(world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) }));
+        }
+    }
+}
