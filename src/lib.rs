@@ -15,6 +15,7 @@
 //! | [`http`] | the head of a request: path, headers |
 //! | [`access`] | tokens, scopes, databases |
 //! | [`launch`] | the use case, from a body to a reply, over ports |
+//! | [`telemetry`] | the lines of the operator's log |
 //! | `worker` | the shell: the only code that names the `worker` crate (wasm alone) |
 
 #![deny(
@@ -52,6 +53,7 @@ pub mod memory;
 pub mod outcome;
 pub mod problem;
 pub mod profiles;
+pub mod telemetry;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -57,6 +57,8 @@ impl TokenRecord {
 
 /// What all keys of tokens in KV begin with.
 pub const TOKEN_PREFIX: &str = "token:";
+/// Digits of a token's digest that logs and the command line show.
+pub const DIGEST_SHOWN: usize = 12;
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
 /// Fewest characters of a token that an operator brings along.

@@ -8,14 +8,15 @@
 //! | 200 | the reply in JSON or NDJSON, as it goes on to the caller |
 //! | [`REPEATED`] | the stored launch of a repeated request ([`super::message::Repeated`]); its length is in [`LENGTH`] |
 //! | [`REFUSED`] | a [`Refusal`] in JSON |
-//! | any other | the object or the way to it failed |
+//! | [`FAILED`] | the cause, as text for the operator's log: the object failed |
+//! | any other | the way to the object failed |
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::{head::Endpoint, id::LaunchId};
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem, Refused};
 
 /// Path of a commit.
 pub const COMMIT: &str = "/commit";
@@ -25,6 +26,8 @@ pub const COMMAND: &str = "/command";
 pub const REPEATED: u16 = 208;
 /// Status of an answer that is a refusal.
 pub const REFUSED: u16 = 422;
+/// Status of an answer that is the cause of a failure.
+pub const FAILED: u16 = 500;
 /// Header that tells the length of a command or a stored launch, in bytes, so that room is reserved before it is read.
 pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
@@ -171,9 +174,14 @@ pub enum Refusal {
     /// [`Problem::NotActive`].
     NotActive,
     /// [`Problem::LogFull`].
-    LogFull,
-    /// [`Problem::Unavailable`]: no room in the object's isolate for the message.
-    Busy,
+    LogFull {
+        /// Bytes that the log has.
+        size: u64,
+        /// `LOG_LIMIT`, in bytes.
+        limit: u64,
+    },
+    /// [`Problem::Unavailable`]: no room in the object's isolate for the message. Holds the cause, for the operator's log.
+    Busy(String),
     /// [`Problem::Unavailable`]: the bucket of attachments failed.
     BucketDown,
 }
@@ -190,6 +198,17 @@ pub enum Thing {
     Attachment,
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match &refusal {
+            Refusal::LogFull { size, limit } => Some(Cause(format!("the log has {size} bytes, LOG_LIMIT is {limit}"))),
+            Refusal::Busy(cause) => Some(Cause(format!("the object has no room for the commit: {cause}"))),
+            _ => None,
+        };
+        Self { problem: refusal.into(), cause }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -201,8 +220,8 @@ impl From<Refusal> for Problem {
             Refusal::Expired { first } => Self::Expired { first },
             Refusal::DatabaseFixed => Self::DatabaseFixed,
             Refusal::NotActive => Self::NotActive,
-            Refusal::LogFull => Self::LogFull,
-            Refusal::Busy => Self::no_memory(),
+            Refusal::LogFull { .. } => Self::LogFull,
+            Refusal::Busy(_) => Self::no_memory(),
             Refusal::BucketDown => Self::Unavailable("attachments cannot be read now: retry later".into()),
         }
     }

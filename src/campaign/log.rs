@@ -201,8 +201,9 @@ impl<S: Sql> Log<S> {
             return Err(Refusal::NotActive.into());
         }
         let length = u64::try_from(message.len()).unwrap_or(u64::MAX);
-        if self.sql.size().saturating_add(length) > self.terms.size {
-            return Err(Refusal::LogFull.into());
+        let (size, limit) = (self.sql.size(), self.terms.size);
+        if size.saturating_add(length) > limit {
+            return Err(Refusal::LogFull { size, limit }.into());
         }
         self.write(&state, &head, message, now).map(Outcome::Committed)
     }

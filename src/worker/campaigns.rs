@@ -1,7 +1,7 @@
 //! The Worker's client of the campaigns' objects.
 
 use js_sys::Uint8Array;
-use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, console_error};
+use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response};
 
 use super::bindings;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
     launch::ports::{Answer, ObjectError},
     memory::Reservation,
-    problem::Problem,
+    problem::{Cause, Refused},
 };
 
 /// All campaigns; each is an object of its own.
@@ -24,7 +24,7 @@ pub struct Campaigns {
 
 impl From<worker::Error> for ObjectError {
     fn from(error: worker::Error) -> Self {
-        Self::Lost(error.to_string())
+        Self::Lost(Cause::new(error))
     }
 }
 
@@ -89,24 +89,35 @@ impl Campaigns {
 
     /// Passes a reply on as it comes, without its bytes crossing into wasm. It holds its content type and nothing
     /// else of the object's headers.
-    pub async fn relay(&self, trigger_id: u64, command: &Command) -> Result<Response, Problem> {
+    pub async fn relay(&self, trigger_id: u64, command: &Command) -> Result<Response, Refused> {
         let response = self.ask(trigger_id, command).await?;
         let content_type = response.headers().get("content-type").ok().flatten();
         let (_, body) = response.into_parts();
         let response = Response::builder().with_header("content-type", content_type.as_deref().unwrap_or_default());
-        response.map(|response| response.body(body)).map_err(|_| Problem::Internal)
+        response.map(|response| response.body(body)).map_err(Refused::internal)
     }
 
     async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, ObjectError> {
-        let body = serde_json::to_string(command).map_err(|error| ObjectError::Lost(error.to_string()))?;
-        let answer = self.fetch(trigger_id, COMMAND, body.len(), body.into()).await;
-        if let Err(ObjectError::Lost(why)) = &answer {
-            console_error!("campaign {trigger_id}: {why}");
-        }
-        answer
+        let body = serde_json::to_string(command).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+        self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
     }
 
     async fn fetch(
+        &self,
+        trigger_id: u64,
+        path: &str,
+        length: usize,
+        body: wasm_bindgen::JsValue,
+    ) -> Result<Response, ObjectError> {
+        self.send(trigger_id, path, length, body).await.map_err(|error| match error {
+            ObjectError::Lost(cause) => {
+                ObjectError::Lost(cause.during(format_args!("object of campaign {trigger_id}")))
+            }
+            refused => refused,
+        })
+    }
+
+    async fn send(
         &self,
         trigger_id: u64,
         path: &str,
@@ -124,7 +135,8 @@ impl Campaigns {
         match response.status_code() {
             200 | commands::REPEATED => Ok(response),
             commands::REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
-            status => Err(ObjectError::Lost(format!("the object answered with {status}"))),
+            commands::FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
         }
     }
 }
@@ -138,8 +150,8 @@ pub fn object_name(trigger_id: u64) -> String {
 async fn repeated(response: &mut Response, memory: &mut Reservation) -> Result<Repeated, ObjectError> {
     let length = response.headers().get(commands::LENGTH)?;
     let length =
-        length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost("no length".to_owned()))?;
-    memory.grow(length).map_err(|_| ObjectError::Refused(Problem::no_memory()))?;
+        length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
+    memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
     let message = response.bytes().await?;
-    Repeated::decode(message).map_err(|bad| ObjectError::Lost(format!("a stored launch came broken: {}", bad.0)))
+    Repeated::decode(message).map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {}", bad.0))))
 }

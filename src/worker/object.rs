@@ -10,13 +10,13 @@ use std::{cell::Cell, rc::Rc};
 use futures_util::stream;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error,
-    durable_object, js_sys,
+    DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, durable_object, js_sys,
 };
 
 use super::{
     bindings::{self, Config},
     bucket::Attachments,
+    log,
     ports::now,
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     },
     limits::Limits,
     memory::Reservation,
+    problem::Cause,
 };
 
 /// An answer that is no longer than this is sent whole, in bytes; a longer one is streamed.
@@ -60,17 +61,15 @@ impl DurableObject for CampaignObject {
         match answer {
             Ok(response) => Ok(response),
             Err(Fault::Refused(refusal)) => Ok(Response::from_json(&refusal)?.with_status(commands::REFUSED)),
-            Err(Fault::Broken(broken)) => {
-                console_error!("campaign: {}", broken.0);
-                Ok(Response::empty()?.with_status(500))
-            }
+            // The Worker logs it with the request.
+            Err(Fault::Broken(broken)) => Ok(Response::ok(broken.0)?.with_status(commands::FAILED)),
         }
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         let faults = self.upkeep().await.map_err(|broken| worker::Error::RustError(broken.0))?;
         for fault in faults {
-            console_error!("campaign: {fault}");
+            log::failure(None, "work of a campaign's alarm is repeated later", &Cause(fault));
         }
         self.set_alarm().await?;
         Response::empty()
@@ -80,10 +79,9 @@ impl DurableObject for CampaignObject {
 impl CampaignObject {
     async fn handle(&self, mut request: Request) -> Result<Response, Fault> {
         if request.path() == commands::COMMIT {
-            let mut memory = Reservation::new(&self.config()?.budget);
-            memory.verify();
+            let mut memory = Reservation::verified(&self.config()?.budget);
             let length = length(&request)?;
-            memory.grow(length).map_err(|_| Refusal::Busy)?;
+            memory.grow(length).map_err(|error| Refusal::Busy(error.to_string()))?;
             let message = request.bytes().await.map_err(Broken::new)?;
             self.start()?;
             return self.commit(&message);
@@ -186,7 +184,7 @@ impl Steps {
         match self.reading.as_mut()?.step(&self.log) {
             Ok(piece) => piece.map(Ok),
             Err(broken) => {
-                console_error!("campaign: {}", broken.0);
+                log::failure(None, "an answer was cut off", &Cause(broken.0));
                 self.reading = None;
                 Some(Err(worker::Error::RustError("the launch cannot be read to its end".to_owned())))
             }

@@ -150,7 +150,7 @@ fn read(kv: &mut dyn Kv, database: u64) -> Outcome<Option<Manifest>> {
     let text = kv.get_one(Namespace::Profiles, manifest_key(database))?;
     match Manifest::parse(text.as_deref()) {
         Ok(manifest) => Ok(Some(manifest)),
-        Err(Unusable::NoImport | Unusable::Damaged | Unusable::OtherVersion | Unusable::OtherKey) => Ok(None),
+        Err(Unusable::NoImport | Unusable::Damaged(_) | Unusable::OtherVersion | Unusable::OtherKey) => Ok(None),
     }
 }
 

@@ -207,7 +207,7 @@ fn a_pause_holds_at_once_and_is_decided_after_a_repetition() {
     log.sql.ballast.set(1 << 40);
     assert_eq!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::NotActive, "before a full log");
     activate(&log, true);
-    assert_eq!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::LogFull);
+    assert!(matches!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::LogFull { .. }));
     log.sql.ballast.set(0);
     assert_eq!(committed(log.commit(&Sample::new("b").message(), NOON)), 2);
 }
@@ -219,7 +219,8 @@ fn a_log_that_is_full_by_a_byte_refuses_before_it_writes() {
     let room = log.sql.size() + message.len() as u64;
     log.sql.ballast.set((1 << 30) - room + 1);
     let before = log.sql.dump();
-    assert_eq!(refused(log.commit(&message, NOON)), Refusal::LogFull);
+    let (size, limit) = ((1 << 30) - message.len() as u64 + 1, 1 << 30);
+    assert_eq!(refused(log.commit(&message, NOON)), Refusal::LogFull { size, limit });
     assert_eq!(log.sql.dump(), before);
     log.sql.ballast.set((1 << 30) - room);
     assert_eq!(committed(log.commit(&message, NOON)), 1);

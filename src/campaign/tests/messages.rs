@@ -278,8 +278,8 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         (Refusal::Expired { first: None }, r#"{"expired":{"first":null}}"#, Problem::Expired { first: None }),
         (Refusal::DatabaseFixed, r#""database_fixed""#, Problem::DatabaseFixed),
         (Refusal::NotActive, r#""not_active""#, Problem::NotActive),
-        (Refusal::LogFull, r#""log_full""#, Problem::LogFull),
-        (Refusal::Busy, r#""busy""#, Problem::no_memory()),
+        (Refusal::LogFull { size: 7, limit: 5 }, r#"{"log_full":{"size":7,"limit":5}}"#, Problem::LogFull),
+        (Refusal::Busy("full".to_owned()), r#"{"busy":"full"}"#, Problem::no_memory()),
         (
             Refusal::BucketDown,
             r#""bucket_down""#,

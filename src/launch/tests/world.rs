@@ -26,6 +26,7 @@ use crate::{
     },
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
+    problem::Cause,
     profiles::key::IndexKey,
 };
 
@@ -70,8 +71,8 @@ pub struct World {
     pub slow: Cell<(&'static str, u32)>,
     /// The randomness of ids and delays.
     pub dice: Dice,
-    /// What the operator was told.
-    pub told: RefCell<Vec<String>>,
+    /// The failures that were reported, with their causes.
+    pub reported: RefCell<Vec<(String, Cause)>>,
 }
 
 impl<T: Sql> Sql for Rc<T> {
@@ -111,7 +112,7 @@ impl World {
             delays: Cell::new(0),
             slow: Cell::new(("", 0)),
             dice: Dice::new(1),
-            told: RefCell::default(),
+            reported: RefCell::default(),
         };
         world.grant(TOKEN, "crm", &[Scope::Launch], &[]);
         world.define(CAMPAIGN, 1);
@@ -134,7 +135,8 @@ impl World {
             self.now.set(self.now().max(at));
             let log = self.object(id);
             let faults = run(upkeep::alarm(&log, &self.bucket, self.now())).unwrap();
-            self.told.borrow_mut().extend(faults);
+            let faults = faults.into_iter().map(|fault| ("alarm".to_owned(), Cause(fault)));
+            self.reported.borrow_mut().extend(faults);
             self.set_alarm(id, &log);
         }
         self.now.set(end);
