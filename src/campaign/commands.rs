@@ -1,6 +1,6 @@
 //! What travels between the Worker and a campaign's object, for both ends.
 //!
-//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with a [`Command`] in
+//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with an [`Envelope`] in
 //! JSON. The answer's status tells what its body is:
 //!
 //! | status | body |
@@ -30,7 +30,16 @@ pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";
 /// Longest name of a campaign, in bytes.
-pub const NAME_LIMIT: usize = 1024;
+pub const NAME_LIMIT: usize = 256;
+
+/// A command, and what the object needs to decide whether its sender may give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The databases of the token that sends the command. Empty: all databases.
+    pub databases: Vec<u64>,
+    /// The command.
+    pub command: Command,
+}
 
 /// What an object is asked, but for commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,8 +183,9 @@ pub enum Refusal {
     LogFull,
     /// [`Problem::Unavailable`]: no room in the object's isolate for the message.
     Busy,
-    /// [`Problem::Unavailable`]: the bucket of attachments failed.
-    BucketDown,
+    /// [`Problem::Unavailable`]: the bucket of attachments failed. The text is the cause, for the operator's log; callers
+    /// never receive it.
+    BucketDown(String),
 }
 
 /// What was not found.
@@ -188,6 +198,16 @@ pub enum Thing {
     Launch,
     /// A file of a launch.
     Attachment,
+}
+
+impl Refusal {
+    /// Why the platform failed, for the operator's log.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::BucketDown(cause) => Some(cause),
+            _ => None,
+        }
+    }
 }
 
 impl From<Refusal> for Problem {
@@ -203,7 +223,7 @@ impl From<Refusal> for Problem {
             Refusal::NotActive => Self::NotActive,
             Refusal::LogFull => Self::LogFull,
             Refusal::Busy => Self::no_memory(),
-            Refusal::BucketDown => Self::Unavailable("attachments cannot be read now: retry later".into()),
+            Refusal::BucketDown(_) => Self::Unavailable("attachments cannot be read now: retry later".into()),
         }
     }
 }

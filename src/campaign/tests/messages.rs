@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{NOON, Sample, hex};
 use crate::{
     campaign::{
-        commands::{self, Command, Definition, Page, Refusal, Request, Thing},
+        commands::{self, Command, Definition, Envelope, Page, Refusal, Request, Thing},
         head::{Attachment, Endpoint, Head, Part, Upload},
         id::{LaunchId, RequestKey},
         items::{Collector, ItemData, NotInOrder},
@@ -263,6 +263,12 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
     for (command, json) in commands {
         assert_eq!(serde_json::to_string(&command).unwrap(), json);
         assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
+        let envelope = Envelope { databases: vec![1, 2], command };
+        let json = format!(r#"{{"databases":[1,2],"command":{json}}}"#);
+        assert_eq!(serde_json::to_string(&envelope).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Envelope>(&json).unwrap(), envelope);
+        let without = json.replace(r#""databases":[1,2],"#, "");
+        assert!(serde_json::from_str::<Envelope>(&without).is_err(), "a missing list does not mean all databases");
     }
     let refusals = [
         (Refusal::NotFound(Thing::Campaign), r#"{"not_found":"campaign"}"#, Problem::NotFound("trigger campaign")),
@@ -281,14 +287,15 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         (Refusal::LogFull, r#""log_full""#, Problem::LogFull),
         (Refusal::Busy, r#""busy""#, Problem::no_memory()),
         (
-            Refusal::BucketDown,
-            r#""bucket_down""#,
+            Refusal::BucketDown("R2 is down".to_owned()),
+            r#"{"bucket_down":"R2 is down"}"#,
             Problem::Unavailable("attachments cannot be read now: retry later".into()),
         ),
     ];
     for (refusal, json, problem) in refusals {
         assert_eq!(serde_json::to_string(&refusal).unwrap(), json);
         assert_eq!(serde_json::from_str::<Refusal>(json).unwrap(), refusal);
+        assert_eq!(refusal.cause().is_some(), matches!(refusal, Refusal::BucketDown(_)));
         assert_eq!(Problem::from(refusal), problem);
     }
 }

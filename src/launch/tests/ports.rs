@@ -6,6 +6,7 @@ use crate::{
     campaign::{
         commands::{Refusal, Request},
         id::LaunchId,
+        listing::Copies,
         log::{Fault, Outcome},
         message::Repeated,
         reading::{Reading, Repeating},
@@ -68,6 +69,27 @@ impl World {
 fn repeated(log: &ObjectLog, stored: Stored) -> Result<Repeated, Fault> {
     let message = bytes(log, Reading::Repeated(Box::new(Repeating::new(stored))))?;
     Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
+}
+
+impl Copies for World {
+    type Error = StoreError;
+
+    async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, StoreError> {
+        self.record("campaign", &campaign_key(id)).await
+    }
+
+    async fn write(&self, record: &CampaignRecord) -> Result<(), StoreError> {
+        self.pause().await;
+        self.faults.run("copy", StoreError("KV is down".to_owned()), || {
+            let value = serde_json::to_string(record).unwrap();
+            self.kv.borrow_mut().insert(campaign_key(record.id), value);
+            Ok(())
+        })
+    }
+
+    fn now(&self) -> u64 {
+        self.now()
+    }
 }
 
 impl BucketStore for World {

@@ -3,7 +3,8 @@
 //! [`World::delays`], [`World::dice`], and the bucket's own).
 //!
 //! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
-//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit); and those of the bucket.
+//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit), `copy` (the object's writes
+//! to KV); and those of the bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,6 +15,7 @@ use std::{
 use crate::{
     access::Scope,
     campaign::{
+        listing::{self, CopyWrite},
         log::{Log, Terms},
         sql::{Bound, Broken, Row, Sql},
         tests::{
@@ -133,6 +135,7 @@ impl World {
             self.alarms.borrow_mut().remove(&id);
             self.now.set(self.now().max(at));
             let log = self.object(id);
+            self.write_copy(&log, log.begin_copy(self.now()).unwrap());
             let faults = run(upkeep::alarm(&log, &self.bucket, self.now())).unwrap();
             self.told.borrow_mut().extend(faults);
             self.set_alarm(id, &log);
@@ -176,6 +179,12 @@ impl World {
         log.start(self.now()).unwrap();
         self.set_alarm(id, &log);
         self.objects.borrow_mut().insert(id, log);
+    }
+
+    pub(super) fn write_copy(&self, log: &ObjectLog, begun: Option<CopyWrite>) {
+        if let Some(begun) = begun {
+            self.told.borrow_mut().extend(run(listing::write(log, self, begun)).unwrap());
+        }
     }
 
     pub(super) fn set_alarm(&self, id: u64, log: &ObjectLog) {
