@@ -113,7 +113,7 @@ fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<T
     let mut fed = 0;
     for chunk in chunks {
         fed += chunk.len() as u64;
-        intake.feed(chunk)?;
+        intake.feed(chunk).map_err(|refused| refused.problem)?;
         assert_eq!(intake.fed(), fed);
         arrived = intake.take_arrived(arrived);
         for event in &arrived.events {
@@ -128,7 +128,7 @@ fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<T
     }
     intake.finish(Some(fed));
     let broken = intake.is_broken();
-    let (request, memory) = intake.into_request()?;
+    let (request, memory) = intake.into_request().map_err(|refused| refused.problem)?;
     assert!(!broken && memory.bytes() <= budget.reserved());
     Ok(taken(request, files))
 }

@@ -1,6 +1,6 @@
 //! What travels between the Worker and a campaign's object, for both ends.
 //!
-//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with a [`Command`] in
+//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with an [`Envelope`] in
 //! JSON. The answer's status tells what its body is:
 //!
 //! | status | body |
@@ -33,7 +33,16 @@ pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";
 /// Longest name of a campaign, in bytes.
-pub const NAME_LIMIT: usize = 1024;
+pub const NAME_LIMIT: usize = 256;
+
+/// A command, and what the object needs to decide whether its sender may give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The databases of the token that sends the command. Empty: all databases.
+    pub databases: Vec<u64>,
+    /// The command.
+    pub command: Command,
+}
 
 /// What an object is asked, but for commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,10 +189,11 @@ pub enum Refusal {
         /// `LOG_LIMIT`, in bytes.
         limit: u64,
     },
-    /// [`Problem::Unavailable`]: no room in the object's isolate for the message. Holds the cause, for the operator's log.
+    /// [`Problem::Unavailable`]: no room in the object's isolate for the message. The text is the cause, for the operator's
+    /// log; callers never receive it.
     Busy(String),
-    /// [`Problem::Unavailable`]: the bucket of attachments failed.
-    BucketDown,
+    /// [`Problem::Unavailable`]: the bucket of attachments failed. The text is the cause.
+    BucketDown(String),
 }
 
 /// What was not found.
@@ -201,11 +211,12 @@ pub enum Thing {
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let cause = match &refusal {
-            Refusal::LogFull { size, limit } => Some(Cause(format!("the log has {size} bytes, LOG_LIMIT is {limit}"))),
-            Refusal::Busy(cause) => Some(Cause(format!("the object has no room for the commit: {cause}"))),
+            Refusal::LogFull { size, limit } => Some(format!("the log has {size} bytes, LOG_LIMIT is {limit}")),
+            Refusal::Busy(cause) => Some(format!("the object has no room for the commit: {cause}")),
+            Refusal::BucketDown(cause) => Some(cause.clone()),
             _ => None,
         };
-        Self { problem: refusal.into(), cause }
+        Self { problem: refusal.into(), cause: cause.map(Cause) }
     }
 }
 
@@ -222,7 +233,7 @@ impl From<Refusal> for Problem {
             Refusal::NotActive => Self::NotActive,
             Refusal::LogFull { .. } => Self::LogFull,
             Refusal::Busy(_) => Self::no_memory(),
-            Refusal::BucketDown => Self::Unavailable("attachments cannot be read now: retry later".into()),
+            Refusal::BucketDown(_) => Self::Unavailable("attachments cannot be read now: retry later".into()),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::bindings;
 use crate::{
     campaign::{
         attachments::File,
-        commands::{self, COMMAND, COMMIT, Campaign, Command, Definition, Refusal},
+        commands::{self, COMMAND, COMMIT, Campaign, Command, Definition, Envelope, Refusal},
         id::LaunchId,
         message::Repeated,
     },
@@ -15,6 +15,9 @@ use crate::{
     memory::Reservation,
     problem::{Cause, Refused},
 };
+
+/// No restriction to some databases: a launch checks the database itself.
+pub const ALL: &[u64] = &[];
 
 /// All campaigns; each is an object of its own.
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ impl Campaigns {
         memory: &mut Reservation,
     ) -> Result<Option<Repeated>, ObjectError> {
         let request = commands::Request { token_name: token_name.to_owned(), request_id: request_id.to_owned() };
-        let mut response = self.ask(trigger_id, &Command::Preflight(request)).await?;
+        let mut response = self.ask(trigger_id, Command::Preflight(request), ALL).await?;
         match response.status_code() {
             commands::REPEATED => repeated(&mut response, memory).await.map(Some),
             _ => Ok(None),
@@ -69,36 +72,45 @@ impl Campaigns {
 
     /// Says that the attachments of a launch are complete.
     pub async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
-        self.ask(trigger_id, &Command::Completed(launch_id)).await.map(drop)
+        self.ask(trigger_id, Command::Completed(launch_id), ALL).await.map(drop)
     }
 
     /// Where a file of a launch can be read: it can be by now.
-    pub async fn attachment(&self, trigger_id: u64, launch_id: LaunchId, number: usize) -> Result<File, ObjectError> {
-        Ok(self.ask(trigger_id, &Command::Attachment(launch_id, number)).await?.json().await?)
+    pub async fn attachment(
+        &self,
+        trigger_id: u64,
+        launch_id: LaunchId,
+        number: usize,
+        databases: &[u64],
+    ) -> Result<File, ObjectError> {
+        let command = Command::Attachment(launch_id, number);
+        Ok(self.ask(trigger_id, command, databases).await?.json().await?)
     }
 
     /// Defines, pauses or resumes.
-    pub async fn define(&self, definition: Definition) -> Result<Campaign, ObjectError> {
-        Ok(self.ask(definition.id, &Command::Define(definition)).await?.json().await?)
+    pub async fn define(&self, definition: Definition, databases: &[u64]) -> Result<Campaign, ObjectError> {
+        Ok(self.ask(definition.id, Command::Define(definition), databases).await?.json().await?)
     }
 
     /// Reads the definition and the totals.
-    pub async fn read(&self, trigger_id: u64) -> Result<Campaign, ObjectError> {
-        Ok(self.ask(trigger_id, &Command::Read).await?.json().await?)
+    pub async fn read(&self, trigger_id: u64, databases: &[u64]) -> Result<Campaign, ObjectError> {
+        Ok(self.ask(trigger_id, Command::Read, databases).await?.json().await?)
     }
 
     /// Passes a reply on as it comes, without its bytes crossing into wasm. It holds its content type and nothing
     /// else of the object's headers.
-    pub async fn relay(&self, trigger_id: u64, command: &Command) -> Result<Response, Refused> {
-        let response = self.ask(trigger_id, command).await?;
+    pub async fn relay(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Response, Refused> {
+        let response = self.ask(trigger_id, command, databases).await?;
         let content_type = response.headers().get("content-type").ok().flatten();
         let (_, body) = response.into_parts();
         let response = Response::builder().with_header("content-type", content_type.as_deref().unwrap_or_default());
         response.map(|response| response.body(body)).map_err(Refused::internal)
     }
 
-    async fn ask(&self, trigger_id: u64, command: &Command) -> Result<Response, ObjectError> {
-        let body = serde_json::to_string(command).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+    /// Sends a command for a token of `databases`; [`ALL`]: the object checks no access.
+    async fn ask(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Response, ObjectError> {
+        let envelope = Envelope { databases: databases.to_vec(), command };
+        let body = serde_json::to_string(&envelope).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
         self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
     }
 

@@ -16,8 +16,9 @@ pub async fn answer(
     campaigns: &Campaigns,
     head: &Head,
     (trigger_id, launch_id, number): (u64, LaunchId, usize),
+    databases: &[u64],
 ) -> Result<Response, Refused> {
-    let file = campaigns.attachment(trigger_id, launch_id, number).await?;
+    let file = campaigns.attachment(trigger_id, launch_id, number, databases).await?;
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let is_head = request.method() == worker::Method::Head;
     // A range is of `GET` alone (RFC 9110, §14.2).
@@ -44,7 +45,7 @@ pub async fn answer(
     match body {
         Some(body) => Ok(builder.stream(body)),
         // Retention may have come in between: then the campaign says so now.
-        None => Err(match campaigns.attachment(trigger_id, launch_id, number).await {
+        None => Err(match campaigns.attachment(trigger_id, launch_id, number, databases).await {
             Ok(_) => unavailable(Cause::new("not in the bucket")),
             Err(error) => error.into(),
         }),

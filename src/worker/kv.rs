@@ -1,15 +1,19 @@
 //! The runtime's KV namespaces. The crate's own client makes maps of JSON values of what it reads, which costs more than
 //! the reading, and brings its decoder of them along.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, pin::pin, time::Duration};
 
+use futures_util::future::{Either, select};
 use js_sys::{Array, JSON, JsString, Map, Object, Reflect};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::Delay;
 
-use super::thrown;
+use super::{ports::now, thrown};
 use crate::{
-    access::{DIGEST_SHOWN, TOKEN_PREFIX},
+    access::{CampaignRecord, DIGEST_SHOWN, TOKEN_PREFIX, campaign_key},
+    campaign::listing::{Copies, REPLY_WAIT},
+    limits::KV_CACHE_SECONDS,
     problem::Cause,
 };
 
@@ -112,6 +116,32 @@ impl Namespace {
         }
         let complete = field(&page, "list_complete")?.is_truthy();
         Ok(Listed { metadata, cursor: field(&page, "cursor")?.as_string().filter(|_| !complete) })
+    }
+}
+
+impl Copies for Namespace {
+    type Error = Cause;
+
+    async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
+        let late = || Err(Cause(format!("KV did not answer in {REPLY_WAIT} ms")));
+        within(REPLY_WAIT, self.json(&campaign_key(id), KV_CACHE_SECONDS)).await.unwrap_or_else(late)
+    }
+
+    async fn write(&self, record: &CampaignRecord) -> Result<(), Cause> {
+        let value = serde_json::to_string(record).map_err(|error| Cause(error.to_string()))?;
+        self.put(&campaign_key(record.id), &value, record).await
+    }
+
+    fn now(&self) -> u64 {
+        now()
+    }
+}
+
+/// The output of a future, or `None` if it takes longer than this many milliseconds; then the future is dropped.
+pub async fn within<F: Future>(milliseconds: u64, future: F) -> Option<F::Output> {
+    match select(pin!(future), pin!(Delay::from(Duration::from_millis(milliseconds)))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     respond,
 };
 use crate::{
-    access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord, campaign_key},
+    access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord},
     campaign::{
         commands::{Campaign, Command, Page, parameter},
         definition,
@@ -24,7 +24,7 @@ use crate::{
         route::{Log, Route},
     },
     launch::{ports::Ports, verify::verify_head},
-    limits::{KV_CACHE_SECONDS, READ_START},
+    limits::READ_START,
     memory::Reservation,
     problem::{Cause, Problem, Refused},
 };
@@ -61,35 +61,27 @@ pub async fn answer(
     let campaigns = Campaigns::new(env).map_err(internal)?;
     match route {
         Route::Campaigns => list(env, head, &token).await,
-        Route::Define(id) => define(env, &ports, &campaigns, head, (body, &mut memory), id, &token).await,
-        Route::Campaign(id) => {
-            let campaign = campaigns.read(id).await?;
-            permit(&token, campaign.database)?;
-            campaign_response(&campaign, head)
-        }
+        Route::Define(id) => define(&campaigns, head, (body, &mut memory), id, &token).await,
+        Route::Campaign(id) => campaign_response(&campaigns.read(id, &token.databases).await?, head),
         Route::Log(id, log) => {
             // A bad parameter is told before what exists.
             let command = command(log, head)?;
-            let database = match ports.campaign_database(id).await.map_err(unreadable)? {
-                Some(database) => database,
-                None => campaigns.read(id).await?.database,
-            };
-            permit(&token, database)?;
             match (log, command) {
                 (Log::Attachment(launch_id, number), _) => {
-                    download::answer(request, ports.bucket(), &campaigns, head, (id, launch_id, number)).await
+                    let file = (id, launch_id, number);
+                    download::answer(request, ports.bucket(), &campaigns, head, file, &token.databases).await
                 }
-                (Log::Nothing(what), _) => Err(Problem::NotFound(what).into()),
-                (_, Some(command)) => read(&campaigns, head, id, &command).await,
+                (Log::Nothing(what), _) => {
+                    // Only a token that may read the campaign learns which part of the path names nothing.
+                    campaigns.read(id, &token.databases).await?;
+                    Err(Problem::NotFound(what).into())
+                }
+                (_, Some(command)) => read(&campaigns, head, id, command, &token).await,
                 (_, None) => Err(Refused::internal("a part of the log without a command")),
             }
         }
         Route::Health | Route::Launch(_) => Err(Refused::internal("another route")),
     }
-}
-
-fn permit(token: &TokenRecord, database: u64) -> Result<(), Problem> {
-    if token.allows_database(database) { Ok(()) } else { Err(Problem::NotFound("trigger campaign")) }
 }
 
 /// What the campaign's object is asked; `None` where it is not the object that answers.
@@ -107,8 +99,14 @@ fn command(log: Log, head: &Head) -> Result<Option<Command>, Problem> {
     }))
 }
 
-async fn read(campaigns: &Campaigns, head: &Head, id: u64, command: &Command) -> Result<Response, Refused> {
-    let response = campaigns.relay(id, command).await?;
+async fn read(
+    campaigns: &Campaigns,
+    head: &Head,
+    id: u64,
+    command: Command,
+    token: &TokenRecord,
+) -> Result<Response, Refused> {
+    let response = campaigns.relay(id, command, &token.databases).await?;
     respond::stamp(response.headers(), &head.request_id).map_err(internal)?;
     Ok(response)
 }
@@ -124,8 +122,6 @@ fn readable(request: &Request, head: &Head) -> Result<(), Problem> {
 }
 
 async fn define(
-    env: &Env,
-    ports: &RequestPorts,
     campaigns: &Campaigns,
     head: &Head,
     (body, memory): (&mut Body<'_>, &mut Reservation),
@@ -134,35 +130,7 @@ async fn define(
 ) -> Result<Response, Refused> {
     let text = read_small(body, memory).await?;
     let definition = definition::read(id, &text)?;
-    // A token of some databases may neither define campaigns of others nor change theirs.
-    match ports.campaign_database(id).await.map_err(unreadable)? {
-        Some(database) => permit(token, database)?,
-        None if token.databases.is_empty() => {}
-        None => match (campaigns.read(id).await.map_err(Refused::from), definition.database) {
-            (Ok(campaign), _) => permit(token, campaign.database)?,
-            (Err(Refused { problem: Problem::NotFound(_), .. }), Some(database)) => permit(token, database)?,
-            (Err(Refused { problem: Problem::NotFound(_), .. }), None) => {}
-            (Err(refused), _) => return Err(refused),
-        },
-    }
-    let campaign = campaigns.define(definition).await?;
-    remember(env, &campaign).await?;
-    campaign_response(&campaign, head)
-}
-
-/// Writes KV's copy, unless it says the same. The object has the definition already: a failure is told, and the
-/// same `PUT` again puts it right.
-async fn remember(env: &Env, campaign: &Campaign) -> Result<(), Refused> {
-    let record = CampaignRecord { id: campaign.id, name: campaign.name.clone(), database: campaign.database };
-    let key = campaign_key(campaign.id);
-    let access = bindings::access(env).map_err(internal)?;
-    if access.json::<CampaignRecord>(&key, KV_CACHE_SECONDS).await.ok().flatten().as_ref() == Some(&record) {
-        return Ok(());
-    }
-    let text = serde_json::to_string(&record).map_err(Refused::internal)?;
-    access.put(&key, &text, &record).await.map_err(|cause| {
-        Refused::unavailable("the campaign is defined, but not listed yet: send the same PUT again", cause)
-    })
+    campaign_response(&campaigns.define(definition, &token.databases).await?, head)
 }
 
 fn campaign_response(campaign: &Campaign, head: &Head) -> Result<Response, Refused> {

@@ -7,7 +7,7 @@ use worker::{Delay, Env, RateLimiter};
 use super::{
     bindings::{self, Config},
     bucket::Attachments,
-    campaigns::Campaigns,
+    campaigns::{self, Campaigns},
     kv::Namespace,
     log,
 };
@@ -134,7 +134,7 @@ impl Ports for RequestPorts {
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
-        self.campaigns.read(trigger_id).await.map(|campaign| campaign.database)
+        self.campaigns.read(trigger_id, campaigns::ALL).await.map(|campaign| campaign.database)
     }
 
     async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {

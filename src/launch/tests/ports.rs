@@ -6,6 +6,7 @@ use crate::{
     campaign::{
         commands::{Refusal, Request},
         id::LaunchId,
+        listing::Copies,
         log::{Fault, Outcome},
         message::Repeated,
         reading::{Reading, Repeating},
@@ -66,6 +67,27 @@ impl World {
 fn repeated(log: &ObjectLog, stored: Stored) -> Result<Repeated, Fault> {
     let message = bytes(log, Reading::Repeated(Box::new(Repeating::new(stored))))?;
     Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
+}
+
+impl Copies for World {
+    type Error = Cause;
+
+    async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
+        self.record("campaign", &campaign_key(id)).await
+    }
+
+    async fn write(&self, record: &CampaignRecord) -> Result<(), Cause> {
+        self.pause().await;
+        self.faults.run("copy", Cause("KV is down".to_owned()), || {
+            let value = serde_json::to_string(record).unwrap();
+            self.kv.borrow_mut().insert(campaign_key(record.id), value);
+            Ok(())
+        })
+    }
+
+    fn now(&self) -> u64 {
+        self.now()
+    }
 }
 
 impl BucketStore for World {

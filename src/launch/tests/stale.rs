@@ -21,7 +21,8 @@ fn large(fields: &str, email: &str) -> String {
 }
 
 fn resume(world: &World) {
-    world.object(CAMPAIGN).define(&Definition { id: CAMPAIGN, active: Some(true), ..Definition::default() }).unwrap();
+    let definition = Definition { id: CAMPAIGN, active: Some(true), ..Definition::default() };
+    world.object(CAMPAIGN).define(&definition, &[], world.now()).unwrap();
 }
 
 fn call(body: &str) -> Call {
