@@ -162,9 +162,11 @@ impl Budget {
         let others = holders.values().filter_map(Weak::upgrade);
         let mut candidates = Candidates::new(others, now);
         let mut coming = self.free().saturating_add(self.evicted.get());
-        for ask in self.queue.borrow().iter() {
+        for ask in self.queue.borrow().iter().filter(|ask| !ask.holder.evicted.get()) {
+            // A request for which others are evicted stays: of those that wait for room, the first ones complete.
+            candidates.keep(&ask.holder);
             while coming < ask.bytes
-                && let Some(holder) = candidates.next(ask)
+                && let Some(holder) = candidates.next(ask.bytes)
             {
                 holder.evicted.set(true);
                 add(&self.evicted, holder.bytes.get());
@@ -195,14 +197,21 @@ impl Candidates {
         Self { old, young }
     }
 
-    /// The next request to evict for `ask`: the slowest old one; or the largest young one, if it alone makes enough room.
-    fn next(&mut self, ask: &Ask) -> Option<Rc<Holder>> {
-        let is_own = |holder: &Rc<Holder>| Rc::ptr_eq(holder, &ask.holder);
-        if let Some(at) = self.old.iter().rposition(|holder| !is_own(holder)) {
-            return Some(self.old.remove(at));
+    /// The next request to evict: the slowest old one; or the largest young one, if it alone makes enough room.
+    fn next(&mut self, bytes: u64) -> Option<Rc<Holder>> {
+        self.old.pop().or_else(|| {
+            let at = self.young.iter().rposition(|holder| holder.bytes.get() >= bytes)?;
+            Some(self.young.remove(at))
+        })
+    }
+
+    /// Does not evict that request.
+    fn keep(&mut self, holder: &Rc<Holder>) {
+        let others = |other: &Rc<Holder>| !Rc::ptr_eq(other, holder);
+        if holder.bytes.get() > 0 {
+            self.old.retain(others);
+            self.young.retain(others);
         }
-        let at = self.young.iter().rposition(|holder| !is_own(holder) && holder.bytes.get() >= ask.bytes)?;
-        Some(self.young.remove(at))
     }
 }
 

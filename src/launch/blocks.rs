@@ -6,9 +6,9 @@
 use crate::memory::{OutOfMemory, Reservation};
 
 /// Bytes of one block.
-const BLOCK_BYTES: usize = 64 * 1024;
+pub const BLOCK_BYTES: usize = 64 * 1024;
 /// Bytes of the first block at first; it grows fourfold until it is a whole block. Most launches are small.
-const FIRST_BYTES: usize = 256;
+pub const FIRST_BYTES: usize = 256;
 
 /// A list of `T` in blocks.
 #[derive(Debug)]

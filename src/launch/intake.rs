@@ -5,7 +5,7 @@
 //! checked, and nothing of it kept.
 
 use super::{
-    blocks::Records,
+    blocks::{BLOCK_BYTES, FIRST_BYTES, Records},
     digest::BodyDigest,
     entry::{Arrived, Entry},
     items::{Items, Keying},
@@ -20,6 +20,11 @@ use crate::{
     wire::{Endpoint, Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 use std::rc::Rc;
+
+/// Lists of items that can grow at the same time.
+const LISTS: u64 = 6;
+/// Most bytes that lists keep for each byte of a body: an item of three bytes has two keys, under two index keys.
+const ENTRIES: u64 = 14;
 
 /// What the intake needs to know.
 #[derive(Debug, Clone)]
@@ -90,6 +95,7 @@ impl Intake {
             seen: Vec::new(),
             fault: None,
             shortage: None,
+            incomplete: 0,
             keying: None,
             closed: false,
             items: Items::default(),
@@ -248,6 +254,16 @@ impl Intake {
     /// Why memory could not be reserved, if it could not.
     pub fn shortage(&self) -> Option<OutOfMemory> {
         self.state.shortage
+    }
+
+    /// The most memory that `bytes` more of the body can take.
+    pub fn growth(&self, bytes: usize) -> u64 {
+        // Each list grows fourfold until its blocks have their full size.
+        let lists =
+            self.state.memory.bytes().saturating_mul(4).clamp(LISTS * FIRST_BYTES as u64, LISTS * BLOCK_BYTES as u64);
+        // An incomplete value grows by half, and is then copied.
+        let value = self.state.incomplete.saturating_mul(2).saturating_add(2 * bytes as u64);
+        lists.saturating_add(value).saturating_add(ENTRIES * bytes as u64)
     }
 
     /// The token is good: what is held no longer counts as an unverified caller's.

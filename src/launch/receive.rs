@@ -135,9 +135,7 @@ impl<P: Ports> Gate<'_, P> {
         if intake.memory().watch().is_verified() {
             return Ok(());
         }
-        // Lists grow fourfold, and a value by half before it is copied.
-        let held = intake.memory().bytes().saturating_mul(4);
-        let wanted = (16 * bytes as u64).saturating_add(held).saturating_add(GROWTH).min(intake.memory().most());
+        let wanted = intake.growth(bytes).min(intake.memory().most());
         if intake.memory().has_room(wanted) {
             return Ok(());
         }
@@ -241,6 +239,3 @@ impl<P: Ports> Gate<'_, P> {
         files::abort(self.ports, self.files.begun()).await;
     }
 }
-
-/// Bytes by which lists may grow for any chunk of a body, however small.
-const GROWTH: u64 = 2 * 1024;

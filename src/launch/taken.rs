@@ -27,6 +27,8 @@ pub struct State {
     pub fault: Option<Refused>,
     /// Set if a framer was refused memory and dropped something: a field that is missing may have arrived.
     pub shortage: Option<OutOfMemory>,
+    /// Bytes that the framer holds of a value that is not complete.
+    pub incomplete: u64,
     pub keying: Option<Keying>,
     /// Nothing more is kept but what is needed to find the fault that is answered.
     pub closed: bool,
@@ -281,15 +283,19 @@ impl Sink for State {
 
     fn reserve(&mut self, bytes: usize) -> bool {
         let reserved = self.memory.grow(bytes as u64);
-        if let Err(error) = reserved {
-            self.shortage = Some(error);
-            self.fault(error);
+        match reserved {
+            Ok(()) => self.incomplete = self.incomplete.saturating_add(bytes as u64),
+            Err(error) => {
+                self.shortage = Some(error);
+                self.fault(error);
+            }
         }
         reserved.is_ok()
     }
 
     fn release(&mut self, bytes: usize) {
         self.memory.shrink(bytes as u64);
+        self.incomplete = self.incomplete.saturating_sub(bytes as u64);
     }
 
     fn field_limit(&self, field: Field) -> usize {

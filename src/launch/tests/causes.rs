@@ -37,7 +37,7 @@ fn shapes() -> Vec<(&'static str, String)> {
         ("large", format!("{{{large},{REST}}}")),
         ("attachments", format!("{{{},{REST}}}", attach(&[b"policy", b"prices"]))),
         ("dry run", format!(r#"{{"dry_run":true,{REST}}}"#)),
-        ("strict", format!(r#"{{"strict":true,"trigger_id":8,"data":[{{"email":"nobody@example.com"}}]}}"#)),
+        ("strict", r#"{"strict":true,"trigger_id":8,"data":[{"email":"nobody@example.com"}]}"#.to_owned()),
         ("unknown to KV", format!("{{{}}}", REST.replace('8', "9"))),
     ]
 }
@@ -50,7 +50,9 @@ fn world() -> World {
 }
 
 /// A port's operation, whose faults they are, and what its cause says.
-const OPERATIONS: [(&str, fn(&World) -> &Faults, &str); 15] = [
+type Operation = (&'static str, fn(&World) -> &Faults, &'static str);
+
+const OPERATIONS: [Operation; 15] = [
     ("token", |world| &world.faults, "KV is down"),
     ("campaign", |world| &world.faults, "KV is down"),
     ("manifest", |world| &world.faults, "KV is down"),

@@ -116,3 +116,22 @@ fn attachments_before_the_token_leave_room_for_others() {
     assert!(held.iter().all(|status| *status != 200), "{held:?}");
     nothing_is_held(&world, "attachments");
 }
+
+/// Each alone fits, all together do not.
+#[test]
+fn of_many_large_requests_at_once_at_least_one_completes() {
+    let world = world_of(|limits| limits.unverified = 2 * MIB);
+    let custom_data = format!(r#"{{"pad":"{}"}}"#, "x".repeat(60_000));
+    let items = vec![format!(r#"{{"email":"example1@example.com","custom_data":{custom_data}}}"#); 12].join(",");
+    // All of it is held until `matching` arrives.
+    let body = format!(r#"{{"data":[{items}],"matching":"email_profile","trigger_id":8,"token":"{TOKEN}"}}"#);
+    for _ in 0..3 {
+        let began = world.now();
+        let statuses =
+            run(join_all((0..13).map(|_| request(&world, Call { chunk: 20_000, ..Call::bare(body.as_str()) }))));
+        assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        assert!(world.now() - began < 30_000, "{} ms", world.now() - began);
+        assert_eq!(run(request(&world, Call::bare(body.as_str()))), 200, "each alone fits");
+        nothing_is_held(&world, "large requests");
+    }
+}
