@@ -12,8 +12,8 @@ export interface Answer {
 export class Connection {
   /** Resolves with the answer, or with `undefined` if the connection ends without a whole one. */
   readonly answer: Promise<Answer | undefined>;
-  /** Resolves at the first byte of an answer, or when the connection ends. */
-  readonly begun: Promise<void>;
+  /** Resolves at the first byte of an answer, with true; or when the connection ends without any. */
+  readonly begun: Promise<boolean>;
   private received = Buffer.alloc(0);
   private written = Promise.resolve();
 
@@ -32,8 +32,8 @@ export class Connection {
       socket.on('close', () => resolve(undefined));
     });
     this.begun = new Promise((resolve) => {
-      socket.once('data', () => resolve());
-      socket.once('close', () => resolve());
+      socket.once('data', () => resolve(true));
+      socket.once('close', () => resolve(false));
     });
   }
 

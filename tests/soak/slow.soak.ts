@@ -19,7 +19,7 @@ const OPENING = 200;
 /** Launches that each caller makes at least. */
 const LAUNCHES = 50;
 /** Time between two launches of one caller. */
-const BETWEEN_MS = 20;
+const BETWEEN_MS = 50;
 
 /** Connections of one kind. */
 interface Variant {
