@@ -36,6 +36,8 @@ const TOO_LARGE = 'http: request body too large';
 const AT_ONCE_MS = 5_000;
 /** Requests that reach the rate limit of an address, which is 100 in 10 s, at once. */
 const LIMITED_AFTER = 110;
+/** Characters of another answer that a table shows. */
+const SHOWN = 80;
 /** Tries for one answer beside an exhausted rate limit: its period may end in between. */
 const PERIODS = 5;
 
@@ -70,6 +72,8 @@ const TOO_LARGE_CASES = [
 
 /** @type {Case[]} */
 const OTHER_CASES = [
+  // The largest body that is drained.
+  { name: 'no attachments', body: padded, mebibytes: [200], status: 413, debug: TOO_LARGE },
   {
     name: 'unknown token in the header',
     headers: bearer('unknown-0123456789-0123'),
@@ -158,14 +162,19 @@ const LIMITED = {
 /** What an outcome is, if it is not the documented answer. @param {Case} one @param {Outcome} outcome @returns {string | undefined} */
 function otherThan({ status, debug }, outcome) {
   if ('failure' in outcome) return outcome.failure;
-  const { status: received, text } = outcome;
-  if (received !== status) return `${received} ${text.slice(0, 60).replaceAll(/\s+/g, ' ')}`;
+  const said = debugOf(outcome.text);
+  if (outcome.status === status && said?.includes(debug)) return undefined;
+  // What is not an answer of the Worker's is named by its first sentence.
+  return `${outcome.status} ${said ?? outcome.text.split(/[.\n]/)[0]}`.slice(0, SHOWN);
+}
+
+/** `error_debug` of a refusal. @param {string} text @returns {string | undefined} */
+function debugOf(text) {
   try {
-    return JSON.parse(text).error_debug.includes(debug)
-      ? undefined
-      : `${received} with other words: ${text.slice(0, 100)}`;
+    const { error_debug } = JSON.parse(text);
+    return typeof error_debug === 'string' ? error_debug : undefined;
   } catch {
-    return `${received} without JSON`;
+    return undefined;
   }
 }
 

@@ -25,7 +25,9 @@ class Compiler {
   async #run() {
     while (!this.#stopped) {
       rmSync(this.target, { recursive: true, force: true });
-      this.#child = start('cargo', ['build', '--quiet', '--target-dir', this.target], { stdio: 'ignore' });
+      const build = ['build', '--quiet', '--target-dir', this.target];
+      // A process group of its own: the compilers that cargo starts end with cargo.
+      this.#child = start('cargo', build, { stdio: 'ignore', detached: true });
       const code = await ended(this.#child);
       if (this.#stopped) break;
       if (code !== 0) throw new Error(`cargo build ended with exit code ${code}`);
@@ -35,7 +37,7 @@ class Compiler {
 
   async stop() {
     this.#stopped = true;
-    this.#child?.kill('SIGTERM');
+    if (this.#child?.pid && this.#child.exitCode === null) process.kill(-this.#child.pid, 'SIGTERM');
     await this.done;
   }
 }
@@ -92,7 +94,8 @@ export async function suite({ rounds }) {
     }
   } finally {
     await compiler.stop();
-    rmSync(folder, { recursive: true, force: true });
+    // A compiler may still be ending.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
   }
   const head = ['run', 'passed', 'failed', 'which', 'time', 'builds finished beside it'];
   return { tables: [`**The runtime suite beside a compiler**\n\n${table(head, rows)}`], failures };
