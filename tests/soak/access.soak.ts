@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { duration } from '../../benches/report.mjs';
 import { bearer, type Reply, TOKEN, TRIGGERS } from '../runtime/fixture.js';
-import { inLanes, progressOf, report, rounds, tally, waitFor, WatchedWorker } from './soak.js';
+import { runConcurrently, progressOf, report, rounds, tally, waitFor, WatchedWorker } from './soak.js';
 
 /** Campaigns that are defined at once. */
 const LANES = 4;
@@ -13,9 +13,9 @@ const LISTED_MS = 10_000;
 /** The first of the campaigns that these rounds define. */
 const FIRST = 100_000;
 const NAMED_FIRST = 2 * FIRST;
-/** A campaign that nobody defines. */
-const NOBODYS = 3 * FIRST;
-/** Requests of the limited token in a round, spread over the time of the definition. */
+/** A campaign that is never defined. */
+const UNDEFINED = 3 * FIRST;
+/** Bodies that the limited token sends in a round, spread over the time of the definition. */
 const INCOMPLETE = [{ active: false }, {}, { active: false }, {}];
 
 describe('access to campaigns', () => {
@@ -32,12 +32,12 @@ describe('access to campaigns', () => {
     return { status: response.status, headers: response.headers, text: await response.text() };
   };
 
-  it('a limited token learns nothing of a campaign that is being defined elsewhere, and changes nothing', async () => {
+  it('a limited token neither reads nor changes a campaign that is being defined in another database', async () => {
     const count = rounds();
-    const told = progressOf('definitions beside a limited token', count);
+    const advance = progressOf('definitions beside a limited token', count);
     const seen = { statuses: [] as number[], definitions: [] as number[], names: 0, paused: 0, differ: 0, done: 0 };
     let longest = 10;
-    await inLanes(count, LANES, async (n) => {
+    await runConcurrently(count, LANES, async (n) => {
       const id = FIRST + n;
       const name = `foreign ${n}`;
       const start = performance.now();
@@ -60,11 +60,11 @@ describe('access to campaigns', () => {
         ['GET', undefined],
       ] as const) {
         const foreign = await request(method, id, TOKEN.elsewhere, body);
-        const unknown = await request(method, NOBODYS, TOKEN.elsewhere, body);
+        const unknown = await request(method, UNDEFINED, TOKEN.elsewhere, body);
         seen.differ += JSON.stringify(visible(foreign)) === JSON.stringify(visible(unknown)) ? 0 : 1;
         seen.statuses.push(foreign.status, unknown.status);
       }
-      told(++seen.done);
+      advance(++seen.done);
     });
     const head = ['rounds', 'definitions', 'answers to the limited token', 'with the foreign name'];
     report(
@@ -77,9 +77,9 @@ describe('access to campaigns', () => {
     expect.soft([seen.names, seen.paused, seen.differ]).toEqual([0, 0, 0]);
   });
 
-  it('the list agrees with a campaign that was given two names at once', async () => {
+  it('the list agrees with a campaign that received two names at once', async () => {
     const count = Math.max(4, Math.round(rounds() / 20));
-    const told = progressOf('two names at once', count);
+    const advance = progressOf('two names at once', count);
     const times: number[] = [];
     const statuses: number[] = [];
     let differ = 0;
@@ -91,7 +91,7 @@ describe('access to campaigns', () => {
       const { campaigns } = (await listed.json()) as { campaigns: { id: number; name: string }[] };
       return campaigns[0]?.id === id && campaigns[0].name === own.name;
     };
-    await inLanes(count, LANES, async (n) => {
+    await runConcurrently(count, LANES, async (n) => {
       const id = NAMED_FIRST + n;
       // Half of the campaigns exist already.
       if (n % 2 === 0) await request('PUT', id, TOKEN.all, { name: `before ${n}`, database: 1, active: true });
@@ -104,9 +104,9 @@ describe('access to campaigns', () => {
       const agreed = await waitFor(LISTED_MS, async () => ((await agrees(id)) ? true : undefined));
       if (agreed) times.push(performance.now() - start);
       else differ += 1;
-      told(++done);
+      advance(++done);
     });
-    // A late write of the list could have undone what agreed before.
+    // A late write of the list's copy would undo the agreement.
     let undone = -differ;
     for (let n = 0; n < count; n++) undone += (await agrees(NAMED_FIRST + n)) ? 0 : 1;
     const longest = times.length ? duration(Math.max(...times)) : '–';

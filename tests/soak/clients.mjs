@@ -2,7 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
-import { ended, inRoot, start } from '../../scripts/run.mjs';
+import { inRoot, start } from '../../scripts/run.mjs';
+import { endedWithin } from './bounded.mjs';
 
 /** A request whose body is a file. @typedef {{ url: URL, method: string, headers: Record<string, string>, file: string }} Sent */
 /** An answer, or why there is none. @typedef {{ status: number, text: string } | { failure: string }} Outcome */
@@ -19,9 +20,7 @@ async function capture(program, args) {
   const printed = { stdout: [], stderr: [] };
   child.stdout?.on('data', (chunk) => printed.stdout.push(chunk));
   child.stderr?.on('data', (chunk) => printed.stderr.push(chunk));
-  const timer = setTimeout(() => child.kill('SIGKILL'), TRY_MS);
-  const code = await ended(child);
-  clearTimeout(timer);
+  const code = await endedWithin(child, TRY_MS);
   return { code, stdout: Buffer.concat(printed.stdout).toString(), stderr: Buffer.concat(printed.stderr).toString() };
 }
 

@@ -1,4 +1,4 @@
-// What a small launch takes beside the same launch by another commit's Worker. Both run at the same time, each in a runtime of
+// The time of a small launch beside the same launch with another commit's Worker. Both Workers run at the same time, each in a runtime of
 // its own, and take turns: AB, BA, AB …
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,12 +9,12 @@ import { BATCH, bearer, GOOD, seed } from '../runtime/fixture.js';
 import { PersistedWorker } from '../runtime/persisted.js';
 import { progressOf, report, rounds, setting } from './soak.js';
 
-/** A good launch may take this much longer than by the other commit. */
+/** The largest ratio of this commit's median to the other's. */
 const MOST = 1.02;
-/** Pairs that warm both up, in relation to those that count. */
+/** Pairs that warm both Workers up, as a share of the pairs that count. */
 const WARMING = 0.1;
 
-describe('a good launch', () => {
+describe('cost', () => {
   let workers: PersistedWorker[];
   beforeAll(async () => {
     // One after the other: a runtime is recognised as the process that has just been started.
@@ -24,19 +24,19 @@ describe('a good launch', () => {
   });
   afterAll(() => Promise.all(workers.map((worker) => worker.stop())));
 
-  it('takes at most 2 % longer than by the other commit', async () => {
+  it('a good launch takes at most 2 % longer than with the other commit', async () => {
     const body = Buffer.from(JSON.stringify(GOOD));
     const headers = { ...bearer(), 'Content-Type': 'application/json' };
     const runs = workers.map(({ url }) => ({ client: new Client(new Origin(url, {})), ms: [] as number[] }));
     const count = rounds();
     const warming = Math.ceil(count * WARMING);
-    const told = progressOf('pairs of launches', count);
+    const advance = progressOf('pairs of launches', count);
     for (let pair = -warming; pair < count; pair++) {
       for (const run of pair % 2 === 0 ? runs : runs.toReversed()) {
         const { ms } = await run.client.must(BATCH, body, headers);
         if (pair >= 0) run.ms.push(ms);
       }
-      if (pair >= 0) told(pair + 1);
+      if (pair >= 0) advance(pair + 1);
     }
     runs.forEach(({ client }) => client.close());
     const [ours = [], theirs = []] = runs.map(({ ms }) => ms);

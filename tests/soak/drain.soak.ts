@@ -44,7 +44,7 @@ async function send(url: URL, target: string, body: Buffer, headers: Record<stri
   return { ms, outcome };
 }
 
-describe('a body of 100 MiB', () => {
+describe('drain', () => {
   let worker: PersistedWorker;
   let floor: Awaited<ReturnType<typeof startModule>>;
   beforeAll(async () => {
@@ -57,7 +57,7 @@ describe('a body of 100 MiB', () => {
     await floor.stop();
   });
 
-  it('is drained in less time than a launch takes to read it', async () => {
+  it('a refused body of 100 MiB is drained in less time than a launch takes to read it', async () => {
     const body = launchBody();
     const kinds = [
       {
@@ -77,7 +77,7 @@ describe('a body of 100 MiB', () => {
       },
     ].map((kind) => ({ ...kind, ms: [] as number[], outcomes: [] as (number | string)[] }));
     const count = rounds();
-    const told = progressOf('bodies of 100 MiB', count);
+    const advance = progressOf('bodies of 100 MiB', count);
     // The first round warms up and is not counted.
     for (let round = 0; round <= count; round++) {
       for (const kind of rotated(kinds, round)) {
@@ -86,7 +86,7 @@ describe('a body of 100 MiB', () => {
         kind.ms.push(ms);
         kind.outcomes.push(outcome);
       }
-      if (round > 0) told(round);
+      if (round > 0) advance(round);
     }
     const [refused, launched] = kinds.map(({ ms }) => median(ms));
     const base = median(kinds[2]?.ms ?? []);

@@ -1,4 +1,4 @@
-// `npm run soak`: see docs/operating.md. Tables go to stdout, progress to stderr.
+// `npm run soak`: see docs/performance.md. Tables go to stdout, progress to stderr.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -6,8 +6,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { machine } from '../../benches/machine.mjs';
 import { run as describeRun } from '../../benches/report.mjs';
-import { childEnv, command, ended, Failure, inRoot, PROJECT_NODE, say, start } from '../../scripts/run.mjs';
+import { childEnv, command, Failure, inRoot, PROJECT_NODE, say, start } from '../../scripts/run.mjs';
 import { buildAgainst } from './against.mjs';
+import { endedWithin } from './bounded.mjs';
 import { refusals } from './refusals.mjs';
 import { suite } from './suite.mjs';
 
@@ -18,22 +19,22 @@ import { suite } from './suite.mjs';
  * @typedef {{ counts: string, full: number, quick: number, run: (options: Options) => Promise<Result> }} Section
  */
 
-/** A section that takes longer than this is ended. */
+/** A section that runs in vitest is ended after this time. */
 const LONGEST_MS = 90 * 60_000;
 
 /** @type {Record<string, Section>} */
 const SECTIONS = {
   refusals: { counts: 'tries of each size by each client', full: 20, quick: 1, run: refusals },
-  slow: { counts: 'slow connections', full: 5000, quick: 200, run: ({ rounds }) => inVitest('slow', rounds) },
+  slow: { counts: 'slow connections', full: 5000, quick: 200, run: ({ rounds }) => runInVitest('slow', rounds) },
   disconnects: {
     counts: 'disconnects',
     full: 10_000,
     quick: 300,
-    run: ({ rounds }) => inVitest('disconnects', rounds),
+    run: ({ rounds }) => runInVitest('disconnects', rounds),
   },
-  access: { counts: 'rounds', full: 1000, quick: 40, run: ({ rounds }) => inVitest('access', rounds) },
-  retries: { counts: 'rounds of each kind', full: 100, quick: 6, run: ({ rounds }) => inVitest('retries', rounds) },
-  drain: { counts: 'runs', full: 20, quick: 3, run: ({ rounds }) => inVitest('drain', rounds) },
+  access: { counts: 'rounds', full: 1000, quick: 40, run: ({ rounds }) => runInVitest('access', rounds) },
+  retries: { counts: 'rounds of each kind', full: 100, quick: 6, run: ({ rounds }) => runInVitest('retries', rounds) },
+  drain: { counts: 'runs', full: 20, quick: 3, run: ({ rounds }) => runInVitest('drain', rounds) },
   cost: { counts: 'pairs', full: 2000, quick: 100, run: cost },
   suite: { counts: 'runs', full: 10, quick: 1, run: suite },
 };
@@ -50,11 +51,11 @@ ${Object.entries(SECTIONS)
 /** @param {Options} options @returns {Promise<Result>} */
 async function cost({ rounds, against }) {
   const { folder, commit } = await buildAgainst(against);
-  return inVitest('cost', rounds, { SOAK_AGAINST: folder, SOAK_AGAINST_COMMIT: commit });
+  return runInVitest('cost', rounds, { SOAK_AGAINST: folder, SOAK_AGAINST_COMMIT: commit });
 }
 
 /** Runs a section that needs a Worker with the suite's data. @param {string} name @param {number} rounds @param {Record<string, string>} [more] @returns {Promise<Result>} */
-async function inVitest(name, rounds, more = {}) {
+async function runInVitest(name, rounds, more = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'trigger-launch-soak-'));
   const tables = path.join(folder, 'tables.md');
   writeFileSync(tables, '');
@@ -67,9 +68,7 @@ async function inVitest(name, rounds, more = {}) {
       env,
       stdio: ['ignore', 2, 2],
     });
-    const timer = setTimeout(() => child.kill('SIGTERM'), LONGEST_MS);
-    const code = await ended(child);
-    clearTimeout(timer);
+    const code = await endedWithin(child, LONGEST_MS);
     const failures = code === 0 ? [] : ['an assertion failed: see above'];
     return { tables: [readFileSync(tables, 'utf8').trim()], failures };
   } finally {

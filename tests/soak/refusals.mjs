@@ -273,7 +273,7 @@ async function must(dev, method, target, document, headers = {}) {
 }
 
 /** Sends a request after its address has reached its rate limit. @param {URL} dev */
-const limited = (dev) => async (/** @type {() => Promise<Outcome>} */ send) => {
+const afterRateLimit = (dev) => async (/** @type {() => Promise<Outcome>} */ send) => {
   /** @type {Outcome} */
   let outcome = { failure: 'the rate limit was not reached' };
   for (let period = 0; period < PERIODS; period++) {
@@ -314,7 +314,7 @@ export async function refusals({ rounds }) {
     say('refusals: starting npm run dev with rate limiting');
     dev = await startDev(state);
     try {
-      const rows = await tries.rows(dev.url, [LIMITED], few, limited(dev.url));
+      const rows = await tries.rows(dev.url, [LIMITED], few, afterRateLimit(dev.url));
       tables.push(`**With rate limiting**\n\n${table(head, rows)}`);
     } finally {
       await dev.stop();

@@ -13,8 +13,8 @@ const CAMPAIGN = 8;
 const DATABASE = 1;
 /** A body beyond 64 KiB: the campaign's object is asked while it arrives. */
 const PAD = 'x'.repeat(100_000);
-/** Small requests that a caller makes one after the other in more time than a larger one needs for its lookups. */
-const LATER = 4;
+/** Small launches, one after the other, that take longer than the lookups of a large one. */
+const SMALL_LAUNCHES = 4;
 
 const FORMATS = {
   JSON: {
@@ -107,24 +107,24 @@ describe('a retry beside its first attempt', () => {
   ];
   const all = cases.flatMap((one) => (['JSON', 'XML'] as const).map((format) => ({ ...one, format })));
 
-  it.each(all)('returns the answer of the first attempt: $name ($format)', async (one) => {
+  it.each(all)('a retry returns the answer of the first attempt although $name ($format)', async (one) => {
     const { name, strict, hinder, restore, refused, format } = one;
     const { type, body } = FORMATS[format];
     const bytes = Buffer.from(body(strict));
     const count = Math.ceil(rounds() / 2);
-    const told = progressOf(`${name} (${format})`, count);
+    const advance = progressOf(`${name} (${format})`, count);
     const seen = { first: [] as number[], retry: [] as number[], fresh: [] as number[], same: 0 };
     for (let round = 1; round <= count; round++) {
       const { headers } = watched.watched();
       const own = { ...headers, 'Content-Type': type };
       const before = await read(watched.worker, `${TRIGGERS}/${CAMPAIGN}`);
       const first = await Held.send(watched.url, bytes, own);
-      await later(watched);
+      await waitForLookups(watched);
       await hinder();
-      // Shows that what stands between the two is in effect.
+      // A request without an earlier attempt shows that the change is in effect.
       seen.fresh.push((await launch(watched.worker, body(strict), { ...bearer(), 'Content-Type': type })).status);
       const retry = await Held.send(watched.url, bytes, own);
-      await later(watched);
+      await waitForLookups(watched);
       // The campaign accepts the first attempt again; the import stays as it is until the retry is decided.
       if (!strict) await restore();
       const committed = await first.finish();
@@ -141,7 +141,7 @@ describe('a retry beside its first attempt', () => {
       seen.same += same ? 1 : 0;
       const { launches } = await read(watched.worker, `${TRIGGERS}/${CAMPAIGN}`);
       expect(launches, 'launches in the log').toBe(before.launches + 1);
-      told(round);
+      advance(round);
     }
     const { first, retry, same, fresh } = seen;
     rows.push([name, format, count, tally(first), tally(retry), same, tally(fresh)]);
@@ -152,9 +152,9 @@ describe('a retry beside its first attempt', () => {
   });
 });
 
-/** Waits until a request that was sent before has had its lookups answered: small requests need as many of them. */
-async function later({ worker }: WatchedWorker): Promise<void> {
-  for (let n = 0; n < LATER; n++) await launch(worker, { trigger_id: CAMPAIGN, dry_run: true, data: [{}] });
+/** Waits until the lookups of a request that was sent before have been answered: a small launch makes the same lookups. */
+async function waitForLookups({ worker }: WatchedWorker): Promise<void> {
+  for (let n = 0; n < SMALL_LAUNCHES; n++) await launch(worker, { trigger_id: CAMPAIGN, dry_run: true, data: [{}] });
 }
 
 /** Writes an index without one of the two profiles beside the one in use. Returns its manifest. */

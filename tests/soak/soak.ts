@@ -40,7 +40,7 @@ export function progressOf(what: string, total: number): (done: number) => void 
 }
 
 /** Runs `work` for the numbers from 0 to `count`, at most `lanes` of them at once. */
-export async function inLanes(count: number, lanes: number, work: (n: number) => Promise<void>): Promise<void> {
+export async function runConcurrently(count: number, lanes: number, work: (n: number) => Promise<void>): Promise<void> {
   let next = 0;
   const lane = async () => {
     while (next < count) await work(next++);

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { table } from '../../benches/report.mjs';
 import { ended, inRoot, PROJECT_NODE, say, start } from '../../scripts/run.mjs';
+import { endedWithin } from './bounded.mjs';
 
 /** A run that takes longer than this has failed. */
 const RUN_MS = 30 * 60_000;
@@ -22,6 +23,7 @@ class Compiler {
     this.done = this.#run();
   }
 
+  /** Returns why it stopped by itself. @returns {Promise<string | undefined>} */
   async #run() {
     while (!this.#stopped) {
       rmSync(this.target, { recursive: true, force: true });
@@ -30,15 +32,16 @@ class Compiler {
       this.#child = start('cargo', build, { stdio: 'ignore', detached: true });
       const code = await ended(this.#child);
       if (this.#stopped) break;
-      if (code !== 0) throw new Error(`cargo build ended with exit code ${code}`);
+      if (code !== 0) return `cargo build ended with exit code ${code}`;
       this.compiled += 1;
     }
   }
 
+  /** Returns why it had stopped already, if it had. */
   async stop() {
     this.#stopped = true;
     if (this.#child?.pid && this.#child.exitCode === null) process.kill(-this.#child.pid, 'SIGTERM');
-    await this.done;
+    return this.done;
   }
 }
 
@@ -52,9 +55,7 @@ async function runSuite(file) {
   const begin = performance.now();
   // Its own output is progress.
   const child = start(PROJECT_NODE, args, { stdio: ['ignore', 2, 2] });
-  const timer = setTimeout(() => child.kill('SIGKILL'), RUN_MS);
-  const code = await ended(child);
-  clearTimeout(timer);
+  const code = await endedWithin(child, RUN_MS);
   const seconds = (performance.now() - begin) / 1000;
   /** @type {Results} */
   let results = { numPassedTests: 0, numFailedTests: 0, testResults: [] };
@@ -93,7 +94,8 @@ export async function suite({ rounds }) {
       say(`suite: run ${run} of ${rounds}: ${passed} passed, ${failed.length} failed`);
     }
   } finally {
-    await compiler.stop();
+    const fault = await compiler.stop();
+    if (fault) failures.push(fault);
     // A compiler may still be ending.
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
   }
