@@ -1,13 +1,12 @@
 // `npm run bench`: everything that is measured, in one run. See docs/performance.md.
 
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { command, Failure, inRoot, ROOT, say } from '../scripts/run.mjs';
 import { figures } from './figures.mjs';
+import { machine } from './machine.mjs';
 import { checkVectors } from './peer/vectors.mjs';
 import { report } from './report.mjs';
 import { attachments } from './sections/attachments.mjs';
@@ -94,28 +93,6 @@ class Finished {
   remove() {
     if (this.all) rmSync(this.#file, { force: true });
   }
-}
-
-/** What it ran on: no names. */
-function machine() {
-  const git = (/** @type {string[]} */ args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim();
-  const version = (/** @type {string} */ name) =>
-    JSON.parse(readFileSync(inRoot('node_modules', name, 'package.json'), 'utf8')).version;
-  const packages = Object.fromEntries(
-    ['wrangler', 'workerd', 'hono', 'fast-xml-parser'].map((name) => [name, version(name)]),
-  );
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    commit: git(['rev-parse', '--short=12', 'HEAD']),
-    changed: git(['status', '--porcelain', '--', 'src', 'Cargo.toml', 'Cargo.lock', 'benches/*.mjs']) !== '',
-    machine: {
-      cpu: os.cpus()[0]?.model ?? '',
-      cores: os.cpus().length,
-      memory: `${Math.round(os.totalmem() / 2 ** 30)} GiB`,
-      node: process.version,
-      ...packages,
-    },
-  };
 }
 
 /** @param {Record<string, import('./figures.mjs').Metric>} metrics */

@@ -47,8 +47,8 @@ const whole = new Intl.NumberFormat('en');
 export const duration = (ms) => (ms >= 1000 ? `${number.format(ms / 1000)} s` : `${number.format(ms)} ms`);
 const mebibytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** @param {any} results */
-function run({ date, commit, changed, machine, quick }) {
+/** Describes a run in one line. @param {any} results */
+export function run({ date, commit, changed, machine, quick }) {
   const { cpu, cores, memory, node, ...packages } = machine;
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   const source = `commit \`${commit}\`${changed ? ' with changes' : ''}`;

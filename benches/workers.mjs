@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs';
 import { unstable_DevEnv as DevEnv } from 'wrangler';
 import { childEnv, inRoot } from '../scripts/run.mjs';
 import { Client, Origin } from './client.mjs';
+import { LogLines } from './lines.mjs';
 import { CAMPAIGNS, clear, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
 
 Object.assign(process.env, childEnv());
@@ -18,28 +19,7 @@ export const SINGLE = `${TRIGGERS}/start`;
 /** The head of every request. */
 export const BEARER = { Authorization: `Bearer ${TOKEN}` };
 
-/** What the Worker logs of a launch. @typedef {{ request_id: string, wasm_bytes: number, parse_ms: number, match_ms: number, commit_ms: number, kv_reads: number, kv_keys: number }} LogLine */
-
 /** Where a runtime listens, and the headers by which it knows its proxy. @typedef {{ userWorkerUrl: { hostname: string, port: string }, headers: Record<string, string> }} ProxyData */
-
-/** The lines of a Worker's log, for those who wait for one. */
-class LogLines {
-  /** @type {Map<string, (line: LogLine) => void>} */
-  #awaited = new Map();
-
-  /** @param {string} id @returns {Promise<LogLine>} */
-  of(id) {
-    return new Promise((resolve) => this.#awaited.set(id, resolve));
-  }
-
-  /** @param {string} message */
-  heard(message) {
-    if (!message.startsWith('{')) return;
-    const line = JSON.parse(message);
-    this.#awaited.get(line.request_id)?.(line);
-    this.#awaited.delete(line.request_id);
-  }
-}
 
 /** A running Worker, and a client that has one connection to it. */
 export class Worker {

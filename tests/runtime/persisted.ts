@@ -17,8 +17,11 @@ const { Miniflare, convertV4MiniflareOptions } = createRequire(createRequire(imp
 ) as typeof import('miniflare');
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const BUILD = path.join(ROOT, 'build');
 const NAME = 'trigger-launch';
+const COMPATIBILITY_DATE = '2026-11-17';
+
+/** The modules of the Worker, the entry point first. */
+const MODULES = ['build/index.js', 'build/index_bg.wasm'];
 
 /** A data point, as the Analytics Engine takes it. */
 export interface Point {
@@ -27,11 +30,24 @@ export interface Point {
   doubles: number[];
 }
 
+/** Differences from wrangler.toml, and what a caller wants to observe. */
+export interface Setup {
+  /** The checkout whose build and wrangler.toml are used; this one by default. */
+  root?: string;
+  /** Paths below `root`, the entry point first. */
+  modules?: string[];
+  vars?: Vars;
+  /** Receives every message that the Worker logs. */
+  log?: (message: string) => void;
+  /** Connects callers to the Worker itself, without Miniflare's entry Worker in between. */
+  direct?: boolean;
+}
+
 /** Stands in for the dataset, which nobody can look into here. */
 const METRICS = {
   name: 'metrics',
   modules: true,
-  compatibilityDate: '2026-11-17',
+  compatibilityDate: COMPATIBILITY_DATE,
   script: `
     import { WorkerEntrypoint } from 'cloudflare:workers';
     export default class extends WorkerEntrypoint {
@@ -57,41 +73,43 @@ export class PersistedWorker implements Served {
    * Starts the Worker as wrangler.toml has it, on what is stored below that folder. It counts no requests.
    * @param points binds `METRICS`, and is given what is written there
    */
-  static async start(folder: string, points?: (point: Point) => void): Promise<PersistedWorker> {
+  static async start(
+    folder: string,
+    points?: (point: Point) => void,
+    { root = ROOT, modules = MODULES, vars = {}, log, direct = false }: Setup = {},
+  ): Promise<PersistedWorker> {
     // How modules are told apart has no use where each is named.
-    const { modulesRules: _, ...options } = workerOptions(path.join(ROOT, 'wrangler.toml')).workerOptions;
+    const { modulesRules: _, ...options } = workerOptions(path.join(root, 'wrangler.toml')).workerOptions;
     const before = new Set(children());
     const main = {
       ...options,
       name: NAME,
-      rootPath: BUILD,
-      modulesRoot: BUILD,
-      modules: [
-        { type: 'ESModule', path: 'index.js' },
-        { type: 'CompiledWasm', path: 'index_bg.wasm' },
-      ],
-      bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY },
+      ...modulesOf(root, modules),
+      bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY, ...vars },
       serviceBindings: points ? { METRICS: METRICS.name } : {},
+      unsafeDirectSockets: direct ? [{}] : [],
     };
     const runtime = new Miniflare(
       convertV4MiniflareOptions({
         workers: points ? [main, METRICS] : [main],
         resourcePersistencePath: folder,
         handleStructuredLogs: ({ message }) => {
+          log?.(message);
           if (points && message.startsWith('{"indexes"')) points(JSON.parse(message) as Point);
         },
       } as V4MiniflareOptions),
     );
-    const url = await runtime.ready;
+    const entry = await runtime.ready;
+    const url = direct ? await runtime.unsafeGetDirectURL(NAME) : entry;
     const [process, ...others] = children().filter((child) => !before.has(child));
     if (process === undefined || others.length > 0) throw new Error('which process the runtime is cannot be told');
     return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>());
   }
 
   /** The same, for once: what is stored goes when it stops. */
-  static async passing(points?: (point: Point) => void): Promise<PersistedWorker> {
+  static async passing(points?: (point: Point) => void, setup?: Setup): Promise<PersistedWorker> {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
-    const worker = await PersistedWorker.start(folder, points);
+    const worker = await PersistedWorker.start(folder, points, setup);
     worker.passing = folder;
     return worker;
   }
@@ -116,6 +134,25 @@ export class PersistedWorker implements Served {
     await this.runtime.dispose();
     if (this.passing) await rm(this.passing, { recursive: true });
   }
+}
+
+/** Modules by their paths below a folder, the entry point first. */
+function modulesOf(root: string, paths: string[]) {
+  const type = (name: string) => (name.endsWith('.wasm') ? 'CompiledWasm' : 'ESModule');
+  return { rootPath: root, modulesRoot: root, modules: paths.map((name) => ({ type: type(name), path: name })) };
+}
+
+/** A Worker of one module, without bindings. Callers connect to the Worker itself. */
+export async function startModule(module: string): Promise<{ url: URL; stop: () => Promise<void> }> {
+  const worker = {
+    name: 'module',
+    compatibilityDate: COMPATIBILITY_DATE,
+    ...modulesOf(ROOT, [module]),
+    unsafeDirectSockets: [{}],
+  };
+  const runtime = new Miniflare(convertV4MiniflareOptions({ workers: [worker] } as V4MiniflareOptions));
+  await runtime.ready;
+  return { url: await runtime.unsafeGetDirectURL(worker.name), stop: () => runtime.dispose() };
 }
 
 /** The processes that this one has started and that still run. */

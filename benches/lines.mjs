@@ -1,0 +1,21 @@
+// The lines of a Worker's log, for callers that wait for the line of one request.
+
+/** The log line of a launch. @typedef {{ request_id: string, wasm_bytes: number, reserved_bytes?: number, parse_ms: number, match_ms: number, commit_ms: number, kv_reads: number, kv_keys: number }} LogLine */
+
+export class LogLines {
+  /** @type {Map<string, (line: LogLine) => void>} */
+  #awaited = new Map();
+
+  /** The next line of a request. @param {string} id its `Request-ID` @returns {Promise<LogLine>} */
+  of(id) {
+    return new Promise((resolve) => this.#awaited.set(id, resolve));
+  }
+
+  /** Takes a message of the log. @param {string} message */
+  heard(message) {
+    if (!message.startsWith('{')) return;
+    const line = JSON.parse(message);
+    this.#awaited.get(line.request_id)?.(line);
+    this.#awaited.delete(line.request_id);
+  }
+}
