@@ -75,6 +75,7 @@ pub struct PacedBody<'b, C, B> {
     reading_ms: u64,
     /// When the next check is due. One timer serves many reads.
     timer: Option<LocalBoxFuture<'b, ()>>,
+    /// Nothing more is read: the body has ended, or its caller is too slow or has to make room.
     ended: bool,
 }
 
@@ -112,8 +113,13 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
             }
             self.timer = None;
             let waited = clock.now().saturating_sub(started);
-            let next = check(&self.watch, self.received, self.reading_ms.saturating_add(waited), waited)?;
-            self.timer = Some(Box::pin(clock.sleep(next)));
+            match check(&self.watch, self.received, self.reading_ms.saturating_add(waited), waited) {
+                Ok(next) => self.timer = Some(Box::pin(clock.sleep(next))),
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
         };
         self.reading_ms = self.reading_ms.saturating_add(clock.now().saturating_sub(started));
         match arrived {
@@ -143,6 +149,9 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
     /// is announced, or if the caller is too slow or has to make room. `memory` holds the request's base cost alone.
     pub async fn drain(&mut self, limit: u64, memory: &mut Reservation) {
         self.body.discard();
+        if self.ended {
+            return;
+        }
         let announced = self.length.map(|length| length.saturating_sub(self.received));
         if announced.is_some_and(|rest| rest > limit) {
             return;

@@ -236,6 +236,25 @@ fn stops_draining_for_slow_silent_and_endless_callers() {
 }
 
 #[test]
+fn does_not_drain_for_a_caller_who_was_too_slow() {
+    for verified in [false, true] {
+        let clock = TestClock::default();
+        let mut base = Reservation::new(&budget(), 0);
+        if verified {
+            base.verify();
+        }
+        let mut caller = Caller::new(&clock, [Step::Send(1, 1)], false);
+        let mut body = PacedBody::new(&clock, &mut caller, base.watch(), Some(1000));
+        run(body.read(READ_START)).unwrap();
+        body.chunk(|_| ());
+        run(body.read(READ_START)).unwrap_err();
+        let ended = clock.now();
+        run(body.drain(MIB, &mut base));
+        assert_eq!(clock.now(), ended);
+    }
+}
+
+#[test]
 fn an_evicted_request_drains_nothing_more() {
     let clock = TestClock::default();
     let small = Budget::new(MIB, BASE_COST);
