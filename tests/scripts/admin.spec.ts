@@ -73,6 +73,12 @@ describe('text from files, KV and other programs', () => {
     failure(await importText('', name));
   });
 
+  it('an argument that is not understood is reported without control characters', async () => {
+    const ended = await operator.run(['profiles', 'import', 'a.csv', `${HOSTILE}.csv`, '--database', '1']);
+    expect(ended.code).toBe(2);
+    expect(lines(ended)[0]).toMatch(/^error: unexpected argument 'x.*\\u\{202e\}/);
+  });
+
   it('a name in the header can be recognised in the error', async () => {
     const line = failure(await importText('profile_id,\u001b[2Jname\n'));
     expect(line).toContain('unknown column "\\u{1b}[2Jname"');

@@ -16,6 +16,9 @@ use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use place::Place;
 use trigger_launch::access::Scope;
 
+/// The exit code for arguments that are not understood.
+const INVALID_ARGUMENTS: u8 = 2;
+
 #[derive(Parser)]
 #[command(name = "admin", version, about = "Operates trigger-launch: tokens and profiles.")]
 struct Arguments {
@@ -120,7 +123,16 @@ impl From<trigger_launch::profiles::import::ImportError> for Failure {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            // An argument can be a file name that the shell has inserted.
+            error.to_string().lines().for_each(output::note);
+            return ExitCode::from(INVALID_ARGUMENTS);
+        }
+        // Help, or the version.
+        Err(error) => error.exit(),
+    };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(text)) => {
