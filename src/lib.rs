@@ -13,6 +13,7 @@
 //! | [`profiles`] | keys, their hashes, the bucketed index and looking up in it |
 //! | [`campaign`] | the campaign's object: its log, the commit message, its commands |
 //! | [`http`] | the head of a request: path, headers |
+//! | [`escape`] | text from outside, made safe to print (native alone) |
 //! | [`access`] | tokens, scopes, databases |
 //! | [`launch`] | the use case, from a body to a reply, over ports |
 //! | [`telemetry`] | the lines of the operator's log |
@@ -46,6 +47,8 @@
 
 pub mod access;
 pub mod campaign;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod escape;
 pub mod http;
 pub mod launch;
 pub mod limits;

@@ -202,9 +202,14 @@ pub fn pending_prefix(database: u64) -> String {
     format!("pending:{database}:")
 }
 
-/// What the keys of all buckets of a generation begin with.
+/// The prefix of the keys of all buckets of a database; the generation's name follows.
+pub fn database_prefix(database: u64) -> String {
+    format!("bucket:{database}:")
+}
+
+/// The prefix of the keys of all buckets of a generation.
 pub fn generation_prefix(database: u64, generation: &str) -> String {
-    format!("bucket:{database}:{generation}:")
+    format!("{}{generation}:", database_prefix(database))
 }
 
 /// What the keys of all buckets of one class begin with; the bucket's number follows. A field's name stands in
