@@ -27,8 +27,8 @@ pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
-/// Longest `Request-ID`, in characters.
-pub const REQUEST_ID_LIMIT: usize = 255;
+/// Longest request ID, in characters.
+pub const REQUEST_ID_LIMIT: usize = 256;
 /// What is left of a body is read before an error is answered if it is no more than this, in bytes.
 pub const DRAIN_LIMIT: u64 = MIB;
 /// A body of which no byte comes for this long is given up, in milliseconds.

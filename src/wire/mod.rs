@@ -51,6 +51,11 @@ impl Format {
     }
 }
 
+/// Whether text in that charset can be read as UTF-8. ASCII can: it is a part of UTF-8.
+pub fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+}
+
 /// Which request a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
