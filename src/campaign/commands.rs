@@ -15,7 +15,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::{head::Endpoint, id::LaunchId};
-use crate::problem::Problem;
+use crate::{problem::Problem, wire::scalar::INTEGER_MAX};
 
 /// Path of a commit.
 pub const COMMIT: &str = "/commit";
@@ -30,7 +30,10 @@ pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";
 /// Longest name of a campaign, in bytes.
-pub const NAME_LIMIT: usize = 1024;
+pub const NAME_LIMIT: usize = 256;
+/// Bytes of JSON that an entry's metadata in KV may have (the platform's limit). Names are listed from there.
+const METADATA_LIMIT: usize = 1024;
+const _: () = assert!(2 * NAME_LIMIT + 128 <= METADATA_LIMIT, "a name all in escapes, and the other fields");
 
 /// What an object is asked, but for commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,9 +121,6 @@ pub struct Page {
     pub limit: u64,
 }
 
-/// Largest integer that JSON readers agree about.
-const INTEGER_LIMIT: u64 = (1 << 53) - 1;
-
 impl Page {
     /// Of `…/launches`.
     pub fn of_launches(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
@@ -138,7 +138,7 @@ impl Page {
         limits: RangeInclusive<u64>,
         default: u64,
     ) -> Result<Self, Problem> {
-        let after = after.map(|text| parameter("after", text, 0..=INTEGER_LIMIT)).transpose()?;
+        let after = after.map(|text| parameter("after", text, 0..=INTEGER_MAX)).transpose()?;
         let limit = limit.map(|text| parameter("limit", text, limits)).transpose()?;
         Ok(Self { after, limit: limit.unwrap_or(default) })
     }

@@ -39,6 +39,10 @@ pub struct Keying {
     pub field_name: String,
 }
 
+fn too_long(index: usize) -> Refused {
+    Refused::Problem(Problem::BadField(format!("data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes")))
+}
+
 /// Why an item cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
@@ -143,14 +147,11 @@ impl Items {
             return Ok(self.push_keys(keying.matching, secrets, memory, |_| Err(Outcome::Malformed))?);
         };
         let custom_data = match &item.custom_data {
-            ObjectText::Object(text) if text.len() > ITEM_DATA_LIMIT => {
-                return Err(Refused::Problem(Problem::BadField(format!(
-                    "data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes"
-                ))));
-            }
+            ObjectText::TooLong => return Err(too_long(index)),
+            ObjectText::Object(text) if text.len() > ITEM_DATA_LIMIT => return Err(too_long(index)),
             ObjectText::Object(text) => Some(text),
             ObjectText::Absent => None,
-            ObjectText::WrongType => {
+            ObjectText::WrongType(_) => {
                 return Ok(self.push_keys(keying.matching, secrets, memory, |_| Err(Outcome::WrongType))?);
             }
         };

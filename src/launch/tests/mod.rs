@@ -5,6 +5,7 @@ mod call;
 mod completion;
 mod decisions;
 mod holding;
+mod lenient;
 mod memory;
 mod operator;
 mod ports;
