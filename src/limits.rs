@@ -27,8 +27,8 @@ pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
-/// Longest `Request-ID`, in characters.
-pub const REQUEST_ID_LIMIT: usize = 255;
+/// Longest request ID, in characters.
+pub const REQUEST_ID_LIMIT: usize = 256;
 /// Longest time for which the rest of a refused body is read and discarded before the answer, in milliseconds.
 pub const DRAIN_MS: u64 = 600_000;
 /// Bytes of a refused body that are read and discarded for an address that has reached its rate limit.

@@ -15,6 +15,7 @@ const VECTORS_TOKEN = 'abcdefghijklmnqrstuvwxyz';
 /** What the peer does not attempt, and why. */
 export const NOT_ATTEMPTED = {
   'bad-attachment': 'it refuses the same attachment, and cannot say at which byte: its base64 decoder does not tell',
+  spellings: 'it reads each value in one spelling alone, and no xsi:nil',
 };
 
 /** The profiles of the vectors, as src/launch/tests/seeded.rs has them: the profile's id, a comma, the subscription's. */

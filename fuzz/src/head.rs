@@ -8,7 +8,7 @@ use trigger_launch::{
     campaign::attachments::File,
     http::{
         download::{Asked, Selection, headers, select},
-        headers::{accepted_format, bearer, body_format, client_network, request_id},
+        headers::{accepted_format, asks_for, body_format, client_network, content_length, request_id, tokens},
         route::{Log, Route, is_json_alone, route},
         target::split,
     },
@@ -31,16 +31,22 @@ pub fn run(data: &[u8]) {
     let mut header = || lines.next();
     let _ = body_format(header(), header());
     let authorization = header();
-    if let Some(token) = bearer(authorization) {
-        assert!(!token.is_empty() && token.trim() == token && authorization.is_some_and(|all| all.contains(token)));
+    for token in tokens(authorization, std::iter::empty()) {
+        assert!(!token.is_empty() && token.trim_ascii() == token);
+        assert!(authorization.is_some_and(|all| all.contains(&token)));
     }
     let accept = header();
     let xml = accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("xml") || accept.contains('*'));
-    assert!(xml || accepted_format(accept) == Format::Json);
+    assert!(accepted_format(accept) == Format::Json || (xml && !asks_for(accept, "text/html")));
     let ids = [header(), header(), header()];
     if let Ok(Some(id)) = request_id(ids[0], ids[1], ids[2]) {
         assert!((1..=REQUEST_ID_LIMIT).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-        assert!(ids.contains(&Some(&id)));
+        // Repeated, or in quotes with escapes.
+        let contains = |header: &str| header.replace(r"\\", r"\").contains(&id) || header.contains(&id);
+        assert!(ids.into_iter().flatten().any(contains));
+    }
+    if let Some(length) = content_length(ids[0]) {
+        assert!(ids[0].is_some_and(|header| header.contains(&length.to_string())));
     }
     let asked = Asked { range: header(), if_none_match: header(), if_range: header() };
     let content_type = header().unwrap_or_default().to_owned();
@@ -51,7 +57,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A path that names something is the only one that does, but for a slash at its end and letters of a launch id.
+/// A path that names something is the only one that does, except for repeated slashes, a slash at its end, and the case of a
+/// launch ID.
 fn routed(method: &str, path: &str) {
     let Ok(found) = route(method, path) else { return };
     let triggers = "/api/v1.1/campaigns/triggers";
@@ -70,8 +77,12 @@ fn routed(method: &str, path: &str) {
         Route::Log(_, Log::Nothing(_)) => return,
     };
     assert_eq!(route(method, &rebuilt), Ok(found));
-    // A number of an attachment may begin with zeros.
-    let asked = path.strip_suffix('/').unwrap_or(path).to_ascii_lowercase();
+    let mut asked = path.to_ascii_lowercase();
+    while asked.contains("//") {
+        asked = asked.replace("//", "/");
+    }
+    let asked = asked.strip_suffix('/').unwrap_or(&asked);
+    // The number of an attachment may begin with zeros.
     assert!(asked == rebuilt || matches!(found, Route::Log(_, Log::Attachment(..))), "{asked} for {rebuilt}");
     assert_eq!(is_json_alone(path), !matches!(found, Route::Launch(_)));
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 use trigger_launch::{
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Scalar, json, recorder},
+    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Received, Scalar, json, recorder},
 };
 
 /// The target.
@@ -204,15 +204,24 @@ fn decoded(got: &Got) {
 
 /// The value of a field, read as a scalar.
 pub fn scalar(raw: &str) -> Scalar<'_> {
-    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    let is_integer = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
     match raw.as_bytes().first() {
-        Some(b'"') => {
-            serde_json::from_str(raw).map_or(Scalar::WrongType, |text: String| Scalar::Text(Cow::Owned(text)))
-        }
+        Some(b'"') => match serde_json::from_str(raw) {
+            Ok(text) => Scalar::Text(Cow::Owned(text)),
+            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+        },
         Some(b'n') => Scalar::Absent,
         Some(b't' | b'f') => Scalar::Boolean(raw == "true"),
-        _ if digits.bytes().all(|byte| byte.is_ascii_digit()) => Scalar::Integer(raw),
-        _ => Scalar::WrongType,
+        Some(b'{') => Scalar::WrongType(Received::Object),
+        Some(b'[') => Scalar::WrongType(Received::Array),
+        _ if is_integer(raw) => Scalar::Integer(raw),
+        _ => match raw.split_once('.') {
+            Some((integer, fraction)) if fraction.trim_matches('0').is_empty() => Scalar::ZeroFraction(integer),
+            _ => Scalar::WrongType(Received::OtherNumber),
+        },
     }
 }
 
@@ -221,7 +230,10 @@ pub fn object(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes().first() {
         Some(b'{') => ObjectText::Object(Cow::Borrowed(raw)),
         Some(b'n') => ObjectText::Absent,
-        _ => ObjectText::WrongType,
+        Some(b'[') => ObjectText::WrongType(Received::Array),
+        Some(b'"') => ObjectText::WrongType(Received::String),
+        Some(b't' | b'f') => ObjectText::WrongType(Received::Boolean),
+        _ => ObjectText::WrongType(Received::Number),
     }
 }
 

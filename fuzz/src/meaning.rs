@@ -75,7 +75,9 @@ impl<'a> Root<'a> {
             _ => None,
         };
         match field {
-            Field::Token => self.token = text()?.filter(|token| !token.is_empty()),
+            Field::Token => {
+                self.token = text()?.map(|token| token.trim_ascii().to_owned()).filter(|token| !token.is_empty());
+            }
             Field::FieldName => self.field_name = text()?,
             Field::Format => {
                 self.format = match text()?.as_deref() {
@@ -142,7 +144,7 @@ impl<'a> Root<'a> {
 fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &str) -> (Known, Vec<KeyHash>) {
     let keys = |secret| match item {
         Err(NotAnItem) => Err(Outcome::Malformed),
-        Ok(item) if item.custom_data == ObjectText::WrongType => Err(Outcome::WrongType),
+        Ok(item) if matches!(item.custom_data, ObjectText::WrongType(_)) => Err(Outcome::WrongType),
         Ok(item) => matching.keys(item, field_name, secret),
     };
     let searches = matching.searches().len();
@@ -162,7 +164,7 @@ fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &st
 fn trigger_id(raw: &str) -> Option<Option<u64>> {
     let text = match scalar(raw) {
         Scalar::Absent => return Some(None),
-        Scalar::Integer(digits) => digits.to_owned(),
+        Scalar::Integer(digits) | Scalar::ZeroFraction(digits) => digits.to_owned(),
         Scalar::Text(text) => text.trim_ascii().to_owned(),
         _ => return None,
     };
@@ -175,12 +177,17 @@ fn flag(raw: &str) -> Option<bool> {
     match scalar(raw) {
         Scalar::Absent => Some(false),
         Scalar::Boolean(flag) => Some(flag),
-        Scalar::Text(text) => match text.trim_ascii() {
+        Scalar::Text(text) => match text.trim_ascii().to_ascii_lowercase().as_str() {
             "true" | "1" => Some(true),
             "false" | "0" => Some(false),
             _ => None,
         },
-        _ => None,
+        Scalar::Integer(digits) | Scalar::ZeroFraction(digits) => match digits.strip_prefix('-').unwrap_or(digits) {
+            "1" if !digits.starts_with('-') => Some(true),
+            "0" => Some(false),
+            _ => None,
+        },
+        Scalar::WrongType(_) => None,
     }
 }
 
@@ -188,7 +195,7 @@ fn text_of_object(raw: &str) -> Option<Option<String>> {
     match object(raw) {
         ObjectText::Absent => Some(None),
         ObjectText::Object(text) => Some(Some(text.into_owned())),
-        ObjectText::WrongType => None,
+        ObjectText::TooLong | ObjectText::WrongType(_) => None,
     }
 }
 

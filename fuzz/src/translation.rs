@@ -2,7 +2,7 @@
 
 use super::{
     intake::{Taken, take_in},
-    xml::{has_namespaces, is_array, is_white, lines, own_text},
+    xml::{is_array, is_nil, is_white, lines, own_text, with_namespaces, without_namespaces},
 };
 use roxmltree::{Document, Node};
 use trigger_launch::{
@@ -13,22 +13,25 @@ use trigger_launch::{
 
 /// Stands for a value of a wrong type, whatever type is right.
 const WRONG: &str = "[]";
+/// Stands for an absent value.
+const NULL: &str = "null";
 /// A text may get twice as long (by escapes): it is then to be within the limits still.
 const LONGEST: usize = SCALAR_LIMIT / 2;
 
 /// Compares what was taken in with what is taken in of the same in JSON.
 pub fn compare(endpoint: Endpoint, data: &[u8], taken: &Result<Taken, Problem>) {
     let Ok(body) = std::str::from_utf8(data) else { return };
-    if has_namespaces(body) || data.len() > LONGEST {
+    if data.len() > LONGEST {
         return;
     }
+    let Some(body) = without_namespaces(body) else { return };
     // What is well-formed is the target `xml`'s to compare.
     if matches!(taken, Err(Problem::Malformed(_) | Problem::UnsupportedMediaType(_))) {
         return;
     }
-    let text = lines(body);
+    let text = lines(&body);
     let document = Document::parse(&text).expect("what is taken in is well-formed");
-    let json = translated(endpoint, document.root_element());
+    let json = with_namespaces(&translated(endpoint, document.root_element()));
     match (take_in(endpoint, Some(Format::Json), Limits::default(), &[json.as_bytes()]), taken) {
         // An array is a level of its own in JSON alone.
         (Err(Problem::Malformed(what)), _) if what.contains("64") => {}
@@ -43,6 +46,9 @@ fn translated(endpoint: Endpoint, root: Node<'_, '_>) -> String {
         let name = child.tag_name().name();
         let value = match Field::from_name(endpoint, name.as_bytes()) {
             None => continue,
+            Some(Field::Data) if is_nil(child) => entry("{}".to_owned(), name, &mut members),
+            Some(Field::Attach) if is_nil(child) => None,
+            Some(_) if is_nil(child) => Some(NULL.to_owned()),
             Some(Field::Data) => entry(item(child), name, &mut members),
             Some(Field::Attach) => entry(attachment(child), name, &mut members),
             Some(Field::Content | Field::CustomData) => Some(object(child)),
@@ -138,7 +144,11 @@ fn item(node: Node<'_, '_>) -> String {
     let mut members: Vec<(&str, String)> = Vec::new();
     for child in node.children().filter(Node::is_element) {
         let name = child.tag_name().name();
-        let value = if name == "custom_data" { object(child) } else { string(child) };
+        let value = match name {
+            _ if is_nil(child) => NULL.to_owned(),
+            "custom_data" => object(child),
+            _ => string(child),
+        };
         match members.iter_mut().find(|(known, _)| *known == name) {
             // In XML a field that stands twice is of a wrong type: the item goes on.
             Some((_, first)) => WRONG.clone_into(first),
@@ -153,5 +163,6 @@ fn attachment(node: Node<'_, '_>) -> String {
         return WRONG.to_owned();
     }
     let children = node.children().filter(|child| child.has_tag_name("name") || child.has_tag_name("data"));
-    braced(children.map(|child| format!("{}:{}", quoted(child.tag_name().name()), string(child))).collect())
+    let value = |child| if is_nil(child) { NULL.to_owned() } else { string(child) };
+    braced(children.map(|child| format!("{}:{}", quoted(child.tag_name().name()), value(child))).collect())
 }

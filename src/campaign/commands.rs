@@ -16,7 +16,10 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::{head::Endpoint, id::LaunchId};
-use crate::problem::{Cause, Problem, Refused};
+use crate::{
+    problem::{Cause, Problem, Refused},
+    wire::scalar::INTEGER_MAX,
+};
 
 /// Path of a commit.
 pub const COMMIT: &str = "/commit";
@@ -130,9 +133,6 @@ pub struct Page {
     pub limit: u64,
 }
 
-/// Largest integer that JSON readers agree about.
-const INTEGER_LIMIT: u64 = (1 << 53) - 1;
-
 impl Page {
     /// Of `…/launches`.
     pub fn of_launches(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
@@ -150,7 +150,7 @@ impl Page {
         limits: RangeInclusive<u64>,
         default: u64,
     ) -> Result<Self, Problem> {
-        let after = after.map(|text| parameter("after", text, 0..=INTEGER_LIMIT)).transpose()?;
+        let after = after.map(|text| parameter("after", text, 0..=INTEGER_MAX)).transpose()?;
         let limit = limit.map(|text| parameter("limit", text, limits)).transpose()?;
         Ok(Self { after, limit: limit.unwrap_or(default) })
     }

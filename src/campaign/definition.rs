@@ -4,41 +4,44 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::commands::{Definition, NAME_LIMIT, Refusal};
-use crate::problem::Problem;
+use crate::{
+    problem::Problem,
+    wire::{
+        Received,
+        foreign::Foreign,
+        json,
+        scalar::{self, INTEGER_MAX},
+    },
+};
 
-/// Largest id of a database.
-const DATABASE_LIMIT: u64 = (1 << 53) - 1;
-/// How much of an unknown field's name is told back, in characters.
+/// How much of an unknown field's name appears in a message, in characters.
 const NAME_SHOWN: usize = 80;
 
-/// Reads the definition of campaign `id`. Unlike in the body of a launch, an unknown field is refused: a pause whose
-/// `active` is misspelt would be answered with 200, and would be none.
+/// Reads the definition of campaign `id`. Unlike in a launch, an unknown field is rejected: with a misspelt `active` the
+/// answer would be 200, but the campaign would not be paused.
 pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let text = str::from_utf8(body)
-        .map_err(|error| Problem::Malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
-    let Members(members) = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            return Problem::BadField("the body must be a JSON object".to_owned());
-        }
-        Problem::Malformed(format!("the body is no JSON: line {}, column {}", error.line(), error.column()))
-    })?;
+    let members = members(body)?;
     let mut definition = Definition { id, ..Definition::default() };
     let mut seen: Vec<Cow<'_, str>> = Vec::new();
     for (name, value) in members {
         let wrong = |what: &str| Problem::BadField(format!("{name:.NAME_SHOWN$}: {what}"));
+        let value = json::scalar(value.get().as_bytes());
         match name.as_ref() {
-            "name" => definition.name = value_of(value).ok_or_else(|| wrong("must be a string"))?,
-            "database" => definition.database = value_of(value).ok_or_else(|| wrong(&database()))?,
-            "active" => definition.active = value_of(value).ok_or_else(|| wrong("must be true or false"))?,
-            // What `GET` replies can be sent back as it stands. The totals are not the caller's to set.
-            "id" if value_of(value).is_some_and(|given| given.is_none_or(|given: u64| given == id)) => {}
-            "id" => return Err(wrong("must be that of the path, or absent")),
+            "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),
+            "database" => {
+                definition.database = scalar::integer(&value, 1..=INTEGER_MAX).map_err(|what| wrong(&what))?;
+            }
+            "active" => definition.active = scalar::boolean(&value).map_err(|what| wrong(&what))?,
+            // A reply of `GET` can be sent back unchanged. The totals cannot be set.
+            "id" => match scalar::integer(&value, 0..=u64::MAX) {
+                Ok(given) if given.is_none_or(|given| given == id) => {}
+                _ => return Err(wrong("must be that of the path, or absent")),
+            },
             "launches" | "recipients" => {}
             _ => return Err(wrong("is not known: a definition has name, database and active")),
         }
@@ -51,8 +54,38 @@ pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
     Ok(definition)
 }
 
-/// Whether what is given can be a campaign's. What is missing is the campaign's object to tell: it knows whether this is
-/// the first definition.
+/// Reads the body as a JSON object.
+fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let malformed = |what: String| Problem::Malformed(not_json(body).unwrap_or(what));
+    let text = str::from_utf8(body)
+        .map_err(|error| malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
+    let Members(members) = serde_json::from_str(text).map_err(|error| match body.trim_ascii_start() {
+        [first, ..] if error.is_data() => {
+            Problem::BadField(format!("the body must be a JSON object, not {}", Received::json(*first)))
+        }
+        _ => malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column())),
+    })?;
+    Ok(members)
+}
+
+/// What is wrong with a body that seems to be in another format.
+fn not_json(body: &[u8]) -> Option<String> {
+    let foreign = match body.trim_ascii_start() {
+        // An ASCII character in little-endian order.
+        [_, 0, ..] => Foreign::Utf16,
+        [b'{' | b'[', ..] | [] => return None,
+        [first, ..] => Foreign::from_first(*first)?,
+    };
+    let remedy = match foreign {
+        Foreign::Gzip | Foreign::Utf16 => format!("; {}", foreign.remedy()),
+        _ => String::new(),
+    };
+    Some(format!("the body must be a JSON object, not {foreign}{remedy}"))
+}
+
+/// Checks the fields that are given. Whether one is missing is for the campaign's object to say: it knows whether this is the
+/// first definition.
 pub fn check(definition: &Definition) -> Result<(), Refusal> {
     let wrong = |field: &str, what: &str| Err(Refusal::BadField(format!("{field}: {what}")));
     if let Some(name) = &definition.name {
@@ -67,18 +100,11 @@ pub fn check(definition: &Definition) -> Result<(), Refusal> {
         }
     }
     match definition.database {
-        Some(id) if !(1..=DATABASE_LIMIT).contains(&id) => wrong("database", &database()),
+        Some(id) if !(1..=INTEGER_MAX).contains(&id) => {
+            wrong("database", &format!("must be an integer from 1 to {INTEGER_MAX}"))
+        }
         _ => Ok(()),
     }
-}
-
-fn database() -> String {
-    format!("must be an integer from 1 to {DATABASE_LIMIT}")
-}
-
-/// The value, if it is of that type; `Some(None)` for `null`, which is absence.
-fn value_of<T: DeserializeOwned>(value: &RawValue) -> Option<Option<T>> {
-    serde_json::from_str(value.get()).ok()
 }
 
 /// The members of an object, each with its value as it came.
@@ -112,11 +138,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
 mod tests {
     use super::*;
 
+    fn definition(name: Option<&str>, database: Option<u64>, active: Option<bool>) -> Definition {
+        Definition { id: 8, name: name.map(str::to_owned), database, active }
+    }
+
     #[test]
-    fn what_is_given_is_taken_and_the_rest_is_left() {
-        let definition = |name: Option<&str>, database, active| {
-            Ok(Definition { id: 8, name: name.map(str::to_owned), database, active })
-        };
+    fn reads_the_fields_that_are_given() {
         for (body, expected) in [
             ("{}", definition(None, None, None)),
             ("\u{feff} {\"active\" : false} ", definition(None, None, Some(false))),
@@ -124,44 +151,77 @@ mod tests {
             (r#"{"name":null,"database":null,"active":null,"id":null}"#, definition(None, None, None)),
             (
                 r#"{"id":8,"name":"x","database":9007199254740991,"active":true,"launches":7,"recipients":9}"#,
-                definition(Some("x"), Some(DATABASE_LIMIT), Some(true)),
+                definition(Some("x"), Some(INTEGER_MAX), Some(true)),
             ),
         ] {
-            assert_eq!(read(8, body.as_bytes()), expected, "{body}");
+            assert_eq!(read(8, body.as_bytes()), Ok(expected), "{body}");
         }
         let long = "\u{e9}".repeat(NAME_LIMIT / 2);
         assert!(read(8, format!(r#"{{"name":"{long}"}}"#).as_bytes()).is_ok());
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn reads_integers_and_booleans_in_every_spelling() {
+        for one in ["1", "\"1\"", "\" 1\\n\"", "1.0", "1.00", "\"0001\""] {
+            let body = format!(r#"{{"database":{one}}}"#);
+            assert_eq!(read(8, body.as_bytes()), Ok(definition(None, Some(1), None)), "{body}");
+            let body = format!(r#"{{"id":{one}}}"#);
+            assert!(read(1, body.as_bytes()).is_ok(), "{body}");
+            assert_eq!(read(8, body.as_bytes()).unwrap_err().status(), 400, "{body}");
+        }
+        for (values, expected) in [
+            (["true", "1", "1.0", "\"1\"", "\"true\"", "\"True\"", "\" TRUE \""], true),
+            (["false", "0", "0.0", "\"0\"", "\"false\"", "\"False\"", "\"FALSE\\n\""], false),
+        ] {
+            for value in values {
+                let body = format!(r#"{{"active":{value}}}"#);
+                assert_eq!(read(8, body.as_bytes()), Ok(definition(None, None, Some(expected))), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
         let long = "x".repeat(NAME_LIMIT + 1);
         let unknown = "u".repeat(1000);
-        for (body, told) in [
-            ("", "the body is no JSON: line 1, column 0"),
-            ("{\"name\":\n", "the body is no JSON: line 2, column 0"),
-            ("<xml/>", "the body is no JSON: line 1, column 1"),
-            ("{} {}", "the body is no JSON: line 1, column 4"),
-            ("[]", "the body must be a JSON object"),
-            ("null", "the body must be a JSON object"),
+        let database = "database: must be an integer from 1 to 9007199254740991";
+        for (body, said) in [
+            ("", "the body is not JSON: line 1, column 0"),
+            ("{\"name\":\n", "the body is not JSON: line 2, column 0"),
+            ("{} {}", "the body is not JSON: line 1, column 4"),
+            (" <xml/>", "the body must be a JSON object, not XML"),
+            ("name=x&active=true", "the body must be a JSON object, not form fields or plain text"),
+            ("--x\r\n\r\n", "the body must be a JSON object, not a multipart body"),
+            ("{\0\"\0", "the body must be a JSON object, not UTF-16; send UTF-8"),
+            ("[]", "the body must be a JSON object, not a JSON array"),
+            (" null", "the body must be a JSON object, not JSON null"),
+            ("\"x\"", "the body must be a JSON object, not a JSON string"),
+            ("8", "the body must be a JSON object, not a JSON number"),
             (r#"{"name":""}"#, "name: must not be empty"),
-            (r#"{"name":5}"#, "name: must be a string"),
-            (r#"{"name":["x"]}"#, "name: must be a string"),
-            (r#"{"name":"\ud800"}"#, "name: must be a string"),
+            (r#"{"name":5}"#, "name: must be a string, not a JSON number"),
+            (r#"{"name":["x"]}"#, "name: must be a string, not a JSON array"),
+            (r#"{"name":"\ud800"}"#, "name: must be a string, not a JSON string with half of a surrogate pair"),
             (&format!(r#"{{"name":"{long}"}}"#), "name: is longer than 256 bytes"),
             (r#"{"name":"a\u0000"}"#, "name: must hold no control characters"),
             (r#"{"name":"a\nb"}"#, "name: must hold no control characters"),
             ("{\"name\":\"a\u{85}b\"}", "name: must hold no control characters"),
-            (r#"{"database":"1"}"#, "database: must be an integer from 1 to 9007199254740991"),
-            (r#"{"database":0}"#, "database: must be an integer from 1 to 9007199254740991"),
-            (r#"{"database":1.0}"#, "database: must be an integer from 1 to 9007199254740991"),
-            (r#"{"database":-1}"#, "database: must be an integer from 1 to 9007199254740991"),
-            (r#"{"database":9007199254740992}"#, "database: must be an integer from 1 to 9007199254740991"),
-            (r#"{"active":"true"}"#, "active: must be true or false"),
-            (r#"{"active":1}"#, "active: must be true or false"),
+            (r#"{"database":0}"#, database),
+            (r#"{"database":"0"}"#, database),
+            (r#"{"database":"1.0"}"#, database),
+            (r#"{"database":"x"}"#, database),
+            (r#"{"database":-1}"#, database),
+            (r#"{"database":9007199254740992}"#, database),
+            (r#"{"database":1.5}"#, &format!("{database}, not a JSON number with a fraction or an exponent")),
+            (r#"{"database":1e0}"#, &format!("{database}, not a JSON number with a fraction or an exponent")),
+            (r#"{"database":true}"#, &format!("{database}, not a JSON boolean")),
+            (r#"{"database":{}}"#, &format!("{database}, not a JSON object")),
+            (r#"{"active":"yes"}"#, "active: must be true or false"),
+            (r#"{"active":2}"#, "active: must be true or false"),
+            (r#"{"active":[true]}"#, "active: must be true or false, not a JSON array"),
             (r#"{"active":true,"active":false}"#, "active: is given twice"),
             (r#"{"id":9}"#, "id: must be that of the path, or absent"),
-            (r#"{"id":"8"}"#, "id: must be that of the path, or absent"),
+            (r#"{"id":"9"}"#, "id: must be that of the path, or absent"),
+            (r#"{"id":true}"#, "id: must be that of the path, or absent"),
             (r#"{"actve":false}"#, "actve: is not known: a definition has name, database and active"),
             (
                 &format!(r#"{{"{unknown}":1}}"#),
@@ -169,9 +229,16 @@ mod tests {
             ),
         ] {
             let problem = read(8, body.as_bytes()).unwrap_err();
-            assert_eq!((problem.status(), problem.debug("").as_ref()), (400, told), "{body:.80}");
+            assert_eq!((problem.status(), problem.debug("").as_ref()), (400, said), "{body:.80}");
         }
-        let problem = read(8, b"{\"name\":\"\xff\"}").unwrap_err();
-        assert_eq!(problem.debug(""), "the body is not UTF-8: byte 9");
+        for (body, said) in [
+            (&b"{\"name\":\"\xff\"}"[..], "the body is not UTF-8: byte 9"),
+            (b"\x1F\x8B\x08\0", "the body must be a JSON object, not gzip; send the body uncompressed"),
+            (b"\xFF\xFE{\0}\0", "the body must be a JSON object, not UTF-16; send UTF-8"),
+            (b"\xFE\xFF\0{\0}", "the body must be a JSON object, not UTF-16; send UTF-8"),
+            (b"\0{\0}", "the body must be a JSON object, not UTF-16; send UTF-8"),
+        ] {
+            assert_eq!(read(8, body).unwrap_err().debug(""), said, "{}", body.escape_ascii());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Paths and methods.
 
+use std::borrow::Cow;
+
 use crate::{campaign::id::LaunchId, launch::root::TRIGGER_ID_MAX, problem::Problem, wire::Endpoint};
 
 /// What all paths but `/healthz` begin with.
@@ -60,9 +62,10 @@ impl Route {
     }
 }
 
-/// Finds the route. `path` is the URL's, percent-encoded as it came; a slash at its end does not matter.
+/// Finds the route. `path` is the URL's, percent-encoded as it came. Repeated slashes count as one, and one at the end is
+/// ignored.
 pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
-    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = &*normalized(path);
     let allowed = |allow: &'static str, route: Route| {
         if allow.split(", ").any(|allowed| allowed == method) {
             Ok(route)
@@ -98,11 +101,20 @@ pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
 
 /// Whether a path's replies are JSON whatever the caller prefers, errors too: the log's and the operator's.
 pub fn is_json_alone(path: &str) -> bool {
-    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = &*normalized(path);
     match path.strip_prefix(TRIGGERS) {
         Some(rest) => !matches!(rest, "/start_batch" | "/start"),
         None => path == "/healthz",
     }
+}
+
+/// The path with single slashes, and none at its end.
+fn normalized(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path.strip_suffix('/').unwrap_or(path));
+    }
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    Cow::Owned(parts.flat_map(|part| ["/", part]).collect())
 }
 
 fn trigger_id(text: &str) -> Result<u64, Problem> {
@@ -149,6 +161,32 @@ mod tests {
     }
 
     #[test]
+    fn counts_repeated_slashes_as_one() {
+        let id = "01a2b3c4-d5e6-7890-8abc-def012345678";
+        for (method, path) in [
+            ("GET", "/healthz".to_owned()),
+            ("POST", format!("{TRIGGERS}/start_batch")),
+            ("POST", format!("{TRIGGERS}/start")),
+            ("GET", TRIGGERS.to_owned()),
+            ("PUT", format!("{TRIGGERS}/8")),
+            ("GET", format!("{TRIGGERS}/8/launches/{id}/attachments/3")),
+        ] {
+            let expected = route(method, &path).unwrap();
+            for slashes in ["//", "///", "/////"] {
+                for (at, _) in path.match_indices('/') {
+                    let (before, after) = path.split_at(at);
+                    let path = format!("{before}{slashes}{}", &after[1..]);
+                    assert_eq!(route(method, &path), Ok(expected), "{path}");
+                    assert_eq!(is_json_alone(&path), !matches!(expected, Route::Launch(_)), "{path}");
+                }
+                let path = path.replace('/', slashes) + slashes;
+                assert_eq!(route(method, &path), Ok(expected), "{path}");
+                assert_eq!(is_json_alone(&path), !matches!(expected, Route::Launch(_)), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn paths_and_methods() {
         let id = "01a2b3c4-d5e6-7890-8abc-def012345678";
         let launch = LaunchId::parse(id).unwrap();
@@ -171,7 +209,9 @@ mod tests {
         for (method, path, expected) in found {
             assert_eq!(route(method, &path), Ok(expected), "{method} {path}");
         }
-        for path in ["/", "", "/api", "/api/v1.1/campaigns/triggersx", &format!("{base}//"), &format!("{base}/0")] {
+        for path in
+            ["/", "//", "", "/api", "/api/v1.1/campaigns/triggersx", &format!("{base}/0"), &format!("{base}x//")]
+        {
             assert_eq!(route("GET", path), Err(Problem::NoSuchPath), "{path}");
         }
         for path in ["/9007199254740992", "/abc", "/08", "/8/launch", "/8/launches//x/y/z"] {

@@ -342,7 +342,7 @@ fn problem(error: FrameError) -> Problem {
     match error {
         FrameError::Malformed { at, what } => Problem::Malformed(format!("byte {at}: {what}")),
         FrameError::Encoding(name) => {
-            Problem::UnsupportedMediaType(format!("the XML declaration names the encoding {name}: UTF-8 is read"))
+            Problem::UnsupportedMediaType(format!("XML declaration: unsupported encoding \"{name}\"; send UTF-8"))
         }
     }
 }

@@ -39,6 +39,10 @@ pub struct Keying {
     pub field_name: String,
 }
 
+fn too_long(index: usize) -> Refused {
+    Problem::BadField(format!("data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes")).into()
+}
+
 /// The keyed items.
 ///
 /// For each item there are `secrets × searches` hashes: as many as the mode has searches, for each of the one
@@ -128,13 +132,11 @@ impl Items {
             return Ok(self.push_keys(keying.matching, secrets, memory, |_| Err(Outcome::Malformed))?);
         };
         let custom_data = match &item.custom_data {
-            ObjectText::Object(text) if text.len() > ITEM_DATA_LIMIT => {
-                let what = format!("data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes");
-                return Err(Problem::BadField(what).into());
-            }
+            ObjectText::TooLong => return Err(too_long(index)),
+            ObjectText::Object(text) if text.len() > ITEM_DATA_LIMIT => return Err(too_long(index)),
             ObjectText::Object(text) => Some(text),
             ObjectText::Absent => None,
-            ObjectText::WrongType => {
+            ObjectText::WrongType(_) => {
                 return Ok(self.push_keys(keying.matching, secrets, memory, |_| Err(Outcome::WrongType))?);
             }
         };

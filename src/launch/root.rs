@@ -3,12 +3,17 @@
 use super::matching::Matching;
 use crate::{
     limits::{Limits, SCALAR_LIMIT},
-    wire::{Field, Format, ObjectText, Scalar, json, scalar, xml},
+    memory::{OutOfMemory, Reservation},
+    wire::{
+        Field, Format, ObjectText, Received, Scalar, json,
+        scalar::{self, INTEGER_MAX, MustBe},
+        xml,
+    },
 };
 use std::borrow::Cow;
 
-/// The largest `trigger_id`: the largest integer that every JSON reader keeps exactly.
-pub const TRIGGER_ID_MAX: u64 = (1 << 53) - 1;
+/// The largest `trigger_id`.
+pub const TRIGGER_ID_MAX: u64 = INTEGER_MAX;
 
 /// What the root says, as far as it has been read.
 #[derive(Debug, Default)]
@@ -45,45 +50,61 @@ pub fn limit(field: Field, limits: &Limits) -> usize {
     }
 }
 
+/// Why a field cannot be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetError {
+    /// The value is wrong: what it must be.
+    MustBe(MustBe),
+    /// No room to keep or convert it.
+    OutOfMemory(OutOfMemory),
+}
+
+impl From<MustBe> for SetError {
+    fn from(must_be: MustBe) -> Self {
+        Self::MustBe(must_be)
+    }
+}
+
+impl From<OutOfMemory> for SetError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
 impl Root {
-    /// Takes in a field's value: JSON text, or XML markup. The error says what the value has to be.
+    /// Decodes and keeps a field's value: JSON text, or XML markup. What `content` and `custom_data` take stays reserved in
+    /// `memory`.
     pub fn set(
         &mut self,
         field: Field,
         value: &[u8],
         body: Format,
         marked_array: bool,
-    ) -> Result<(), Cow<'static, str>> {
-        if matches!(field, Field::Content | Field::CustomData) {
-            let object = match body {
-                Format::Json => json::object(value),
-                Format::Xml if marked_array => ObjectText::WrongType,
-                Format::Xml => xml::object(value),
-            };
-            let object = match object {
-                ObjectText::Absent => None,
-                ObjectText::Object(text) => Some(text.into_owned()),
-                ObjectText::WrongType => return Err("must be an object".into()),
-            };
-            match field {
-                Field::Content => self.content = object,
-                _ => self.custom_data = object,
+        memory: &mut Reservation,
+    ) -> Result<(), SetError> {
+        match field {
+            Field::Content => self.content = object(value, body, marked_array, memory)?,
+            Field::CustomData => self.custom_data = object(value, body, marked_array, memory)?,
+            _ => {
+                let value = match body {
+                    Format::Json => json::scalar(value),
+                    Format::Xml if marked_array => Scalar::WrongType(Received::MarkedArray),
+                    Format::Xml => xml::text(value),
+                };
+                self.set_scalar(field, &value)?;
             }
-            return Ok(());
         }
-        let value = match body {
-            Format::Json => json::scalar(value),
-            Format::Xml if marked_array => Scalar::WrongType,
-            Format::Xml => xml::text(value),
-        };
-        self.set_scalar(field, &value)
+        Ok(())
     }
 
-    fn set_scalar(&mut self, field: Field, value: &Scalar<'_>) -> Result<(), Cow<'static, str>> {
+    fn set_scalar(&mut self, field: Field, value: &Scalar<'_>) -> Result<(), MustBe> {
         let text = || scalar::text(value);
         let boolean = || scalar::boolean(value);
         match field {
-            Field::Token => self.token = text()?.filter(|token| !token.is_empty()).map(str::to_owned),
+            Field::Token => {
+                let token = text()?.map(str::trim_ascii);
+                self.token = token.filter(|token| !token.is_empty()).map(str::to_owned);
+            }
             Field::Format => {
                 let known = |text| Format::from_name(text).ok_or(Cow::Borrowed("must be json or xml"));
                 self.format = text()?.map(known).transpose()?;
@@ -104,6 +125,36 @@ impl Root {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Decodes an object, and reserves what is kept of it.
+fn object(
+    value: &[u8],
+    body: Format,
+    marked_array: bool,
+    memory: &mut Reservation,
+) -> Result<Option<String>, SetError> {
+    let object = match body {
+        Format::Json => {
+            memory.grow(value.len() as u64)?;
+            json::object(value)
+        }
+        Format::Xml if marked_array => ObjectText::WrongType(Received::MarkedArray),
+        Format::Xml => xml::object(value, usize::MAX, memory)?,
+    };
+    match object {
+        ObjectText::Absent => Ok(None),
+        ObjectText::Object(Cow::Borrowed(text)) => Ok(Some(text.to_owned())),
+        ObjectText::Object(Cow::Owned(mut text)) => {
+            let reserved = text.capacity();
+            text.shrink_to_fit();
+            memory.shrink((reserved - text.capacity()) as u64);
+            Ok(Some(text))
+        }
+        // Without a limit nothing is too long.
+        ObjectText::TooLong => Err(OutOfMemory::Entries.into()),
+        ObjectText::WrongType(received) => Err(scalar::must_be("an object", Some(received)).into()),
     }
 }
 

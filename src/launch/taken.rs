@@ -7,13 +7,13 @@ use super::{
     entry::{Arrived, Entry},
     intake::Setup,
     items::{Items, Keying},
-    root::{self, Root},
+    root::{self, Root, SetError},
 };
 use crate::{
     limits::ATTACHMENTS_LIMIT,
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
-    wire::{Endpoint, Field, Format, Item, NotAnItem, Piece, Sink, json, xml},
+    wire::{Endpoint, Field, Format, Item, NotAnItem, Piece, Sink, json, scalar::must_be, xml},
 };
 
 /// A body as far as it has been taken in.
@@ -98,13 +98,10 @@ impl State {
         if matches!(field, Field::Content | Field::CustomData) && self.closed {
             return;
         }
-        if matches!(field, Field::Content | Field::CustomData)
-            && let Err(error) = self.memory.grow(value.len() as u64)
-        {
-            return self.fault(error);
-        }
-        if let Err(what) = self.root.set(field, value, self.format, marked_array) {
-            return self.bad(field, &what);
+        match self.root.set(field, value, self.format, marked_array, &mut self.memory) {
+            Ok(()) => {}
+            Err(SetError::MustBe(what)) => return self.bad(field, &what),
+            Err(SetError::OutOfMemory(error)) => return self.fault(error),
         }
         if matches!(field, Field::Matching | Field::FieldName) {
             self.resolve_keying(false);
@@ -165,28 +162,34 @@ impl State {
         }
         let item = match self.format {
             Format::Json => json::item(raw),
-            Format::Xml => xml::item(raw),
+            Format::Xml => match xml::item(raw, &mut self.memory) {
+                Ok(item) => item,
+                Err(error) => return self.fault(error),
+            },
         };
-        if let Err(fault) = self.items.push(item, keying, secrets, &mut self.memory) {
+        let converted = item.as_ref().map_or(0, |item| item.custom_data.allocated());
+        let pushed = self.items.push(item, keying, secrets, &mut self.memory);
+        self.memory.shrink(converted);
+        if let Err(fault) = pushed {
             self.fault(fault);
         }
     }
 
     /// A piece of the entry of `attach` that is under way.
     fn attachment(&mut self, piece: Piece<'_>) {
-        let must_be = |what: &str| Err(("", what.to_owned()));
+        let wrong = |member, expected, received| Err((member, must_be(expected, Some(received)).into_owned()));
         let before = self.arrived.bytes.len();
         let taken = match piece {
-            Piece::AttachNotAnObject => must_be("must be an object"),
+            Piece::AttachNotAnObject(received) => wrong("", "an object", received),
             Piece::AttachName(name) => self.entry.name(name),
-            Piece::AttachNameWrongType => Err((".name", "must be a string".to_owned())),
+            Piece::AttachNameWrongType(received) => wrong(".name", "a string", received),
             Piece::AttachDataBegin => {
                 self.entry.begin();
                 Ok(())
             }
             Piece::AttachData(piece) => self.entry.push(piece, &mut self.arrived),
             Piece::AttachDataEnd => self.entry.finish(&mut self.arrived),
-            Piece::AttachDataWrongType => Err((".data", "must be a string".to_owned())),
+            Piece::AttachDataWrongType(received) => wrong(".data", "a string", received),
             Piece::AttachDuplicate(member) => Err(("", format!("{member} is given twice"))),
             Piece::AttachEnd => std::mem::take(&mut self.entry).end(&mut self.arrived),
             _ => Ok(()),
@@ -257,7 +260,9 @@ impl Sink for State {
                 state.bad(field, &format!("is longer than {} bytes", state.field_limit(field)));
             }),
             Piece::Array { field } | Piece::Null { field } => self.once(field, |_| {}),
-            Piece::NotAnArray { field } => self.once(field, |state| state.bad(field, "must be an array")),
+            Piece::NotAnArray { field, received } => {
+                self.once(field, |state| state.bad(field, &must_be("an array", Some(received))));
+            }
             Piece::Item { raw, plain } => self.item(raw, plain),
             Piece::AttachBegin => {
                 self.attachments += 1;

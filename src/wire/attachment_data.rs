@@ -27,9 +27,9 @@ impl fmt::Display for AttachmentDataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Base64(error) => error.fmt(f),
-            Self::NotInBase64 => f.write_str("a data URI whose prefix does not end in ';base64,'"),
-            Self::PrefixNotText => f.write_str("a data URI whose prefix is not UTF-8"),
-            Self::PrefixTooLong => write!(f, "a data URI whose prefix is longer than {DATA_URI_PREFIX_LIMIT} bytes"),
+            Self::NotInBase64 => f.write_str("not base64; a data URI must contain \";base64,\""),
+            Self::PrefixNotText => f.write_str("the prefix of the data URI is not UTF-8"),
+            Self::PrefixTooLong => write!(f, "the prefix of the data URI is longer than {DATA_URI_PREFIX_LIMIT} bytes"),
         }
     }
 }

@@ -17,11 +17,17 @@ pub struct Base64Error {
     pub at: u64,
     /// What is wrong with it.
     pub what: &'static str,
+    /// What to send instead, if the cause is known.
+    pub remedy: Option<&'static str>,
 }
+
+/// The remedy for the two characters of URL-safe base64 (RFC 4648, §5).
+const STANDARD: &str = "URL-safe base64 is not accepted; send '+' for '-' and '/' for '_'";
 
 impl fmt::Display for Base64Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {} of the value", self.what, self.at)
+        write!(f, "{} at byte {} of the value", self.what, self.at)?;
+        self.remedy.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
     }
 }
 
@@ -112,7 +118,7 @@ impl Base64Decoder {
 
     /// The text has ended.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Base64Error> {
-        let error = |what| Base64Error { at: self.read, what };
+        let error = |what| Base64Error { at: self.read, what, remedy: None };
         match (self.characters, self.padding) {
             (0, _) | (2, 0 | 2) | (3, 0 | 1) => {}
             (1, _) => return Err(error("base64 ends with a group of one character")),
@@ -132,15 +138,16 @@ impl Base64Decoder {
     fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Base64Error> {
         let at = self.read;
         self.read = at.saturating_add(1);
+        let error = |what, remedy| Err(Base64Error { at, what, remedy });
         match value(byte) {
             WHITE => Ok(()),
             PADDING if self.characters.saturating_add(self.padding) < 4 && self.characters >= 2 => {
                 self.padding += 1;
                 Ok(())
             }
-            PADDING => Err(Base64Error { at, what: "'=' where base64 needs no padding" }),
-            OTHER => Err(Base64Error { at, what: "a character that is not base64" }),
-            _ if self.padding > 0 => Err(Base64Error { at, what: "base64 goes on behind its padding" }),
+            PADDING => error("'=' where base64 needs no padding", None),
+            OTHER => error("a character that is not base64", matches!(byte, b'-' | b'_').then_some(STANDARD)),
+            _ if self.padding > 0 => error("base64 goes on behind its padding", None),
             value => {
                 self.put(value, out);
                 Ok(())
@@ -264,7 +271,14 @@ mod tests {
             let error = decode_all(text.as_bytes()).expect_err(text);
             assert_eq!(error.at, at, "{text:?}: {error}");
             assert!(error.what.contains(what), "{text:?}: {error}");
+            let at = text.as_bytes().get(at as usize);
+            assert_eq!(error.remedy.is_some(), matches!(at, Some(b'-' | b'_')), "{text:?}: {error}");
         }
+        assert_eq!(
+            decode_all(b"Zm_v").expect_err("URL-safe").to_string(),
+            "a character that is not base64 at byte 2 of the value: URL-safe base64 is not accepted; send '+' for '-' and \
+             '/' for '_'"
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod text;
 
 pub use decode::{item, object, scalar};
 
-use super::{Endpoint, Field, FrameError, Piece, Sink};
+use super::{Endpoint, Field, FrameError, Piece, Received, Sink};
 use capture::{Capture, Kept};
 use entry::Entry;
 use fault::Fault;
@@ -78,7 +78,7 @@ enum Role {
     Unknown,
     Field(Field),
     Null(Field),
-    NotAnArray(Field),
+    NotAnArray(Field, Received),
     Item,
     NotAnEntry,
 }
@@ -212,7 +212,7 @@ impl JsonFramer {
         self.role = Role::Unknown;
         match self.place {
             Place::Document if byte == b'{' => return self.watch(Place::Root, pos),
-            Place::Document => return Err(Fault::found(pos, "the root to be an object", byte)),
+            Place::Document => return Err(Fault::root(pos, byte)),
             Place::Root => match self.field {
                 None => {}
                 Some(field @ (Field::Data | Field::Attach)) if byte == b'[' => {
@@ -220,7 +220,8 @@ impl JsonFramer {
                     return self.watch(if field == Field::Data { Place::Items } else { Place::Attachments }, pos);
                 }
                 Some(field @ (Field::Data | Field::Attach)) => {
-                    self.role = if byte == b'n' { Role::Null(field) } else { Role::NotAnArray(field) };
+                    self.role =
+                        if byte == b'n' { Role::Null(field) } else { Role::NotAnArray(field, Received::json(byte)) };
                 }
                 Some(field) => {
                     self.role = Role::Field(field);
@@ -241,7 +242,7 @@ impl JsonFramer {
                 if byte == b'{' {
                     return self.watch(Place::Entry, pos);
                 }
-                sink.piece(Piece::AttachNotAnObject);
+                sink.piece(Piece::AttachNotAnObject(Received::json(byte)));
                 self.role = Role::NotAnEntry;
             }
             Place::Entry => {
@@ -283,7 +284,7 @@ impl JsonFramer {
         match self.role {
             Role::Unknown => {}
             Role::Null(field) => sink.piece(Piece::Null { field }),
-            Role::NotAnArray(field) => sink.piece(Piece::NotAnArray { field }),
+            Role::NotAnArray(field, received) => sink.piece(Piece::NotAnArray { field, received }),
             Role::NotAnEntry => sink.piece(Piece::AttachEnd),
             Role::Field(field) => self.capture.end(before, sink, |sink, value| match value {
                 Kept::Whole(value) => sink.piece(Piece::Field { field, value, marked_array: false }),

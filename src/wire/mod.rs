@@ -7,13 +7,14 @@
 
 pub mod attachment_data;
 pub mod base64;
+pub mod foreign;
 pub mod json;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod recorder;
 pub mod scalar;
 pub mod xml;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// A format of bodies and replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +50,11 @@ impl Format {
             Self::Xml => "application/xml; charset=utf-8",
         }
     }
+}
+
+/// Whether text in that charset can be read as UTF-8. ASCII can: it is a part of UTF-8.
+pub fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
 }
 
 /// Which request a body is.
@@ -157,7 +163,7 @@ pub enum Piece<'a> {
     /// JSON `data` or `attach` is `null` (absence).
     Null { field: Field },
     /// JSON `data` or `attach` is something else.
-    NotAnArray { field: Field },
+    NotAnArray { field: Field, received: Received },
     /// One entry of `data`, whole: in JSON its text, in XML the inner markup of its element. `plain` is
     /// `Some((name, value))` where the framer saw in passing that the entry is an object of exactly one member
     /// whose value is a string, and that neither the name nor the string has escapes (XML: one child element with
@@ -168,14 +174,14 @@ pub enum Piece<'a> {
     AttachBegin,
     /// An entry of `attach` is not an object (XML: has character data of its own; this may come anywhere in the
     /// entry, once, and pieces of its children before and after).
-    AttachNotAnObject,
+    AttachNotAnObject(Received),
     /// `name` of the entry, decoded, if it is a string (XML: nothing but character data). Of a name longer than
     /// [`crate::limits::ATTACHMENT_NAME_LIMIT`] bytes no more than the first character past the limit is kept, by
     /// which it is told.
     AttachName(&'a str),
     /// `name` is something else (JSON: also a string with half of a surrogate pair; but not `null`, which is
     /// absence and makes no piece).
-    AttachNameWrongType,
+    AttachNameWrongType(Received),
     /// `data` of the entry begins, a string.
     AttachDataBegin,
     /// Some of `data`, in order, escapes and references decoded. Never empty; no longer than the chunk fed, but for one
@@ -185,7 +191,7 @@ pub enum Piece<'a> {
     AttachDataEnd,
     /// `data` is not a string (XML: has child elements, or is marked as an array; then this may come behind
     /// `AttachDataBegin` and some data, in place of `AttachDataEnd`). JSON `null` is absence and makes no piece.
-    AttachDataWrongType,
+    AttachDataWrongType(Received),
     /// `name` or `data` stands in the entry a second time (JSON: whatever the two values are). Its value makes no
     /// piece; the bytes of a second `data` count as attachment data all the same.
     AttachDuplicate(&'static str),
@@ -244,33 +250,100 @@ pub struct Item<'a> {
     pub custom_data: ObjectText<'a>,
 }
 
-/// The value of a field that is to be a string, an integer or a boolean ([`scalar`] reads it as one of them).
-/// From XML it is text, if it is not absent or of a wrong type.
+/// The value of a field that holds a string, an integer or a boolean; [`scalar`] reads it. XML has texts alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scalar<'a> {
-    /// Absent, or JSON `null`.
+    /// The field is absent, or JSON `null`.
     #[default]
     Absent,
     /// A string, decoded.
     Text(Cow<'a, str>),
     /// A JSON number that is an integer (`-?[0-9]+`), as it came.
     Integer(&'a str),
+    /// A JSON number whose fraction is zeros, such as `8.0`: the integer before the point.
+    ZeroFraction(&'a str),
     /// JSON `true` or `false`.
     Boolean(bool),
     /// Anything else.
-    WrongType,
+    WrongType(Received),
 }
 
-/// The value of a field that is to be an object: as JSON text. From JSON it is the text that came.
+/// The value of a field that holds an object, as JSON text. From JSON it is the text that came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ObjectText<'a> {
-    /// Absent, or JSON `null`.
+    /// The field is absent, or JSON `null`.
     #[default]
     Absent,
     /// An object.
     Object(Cow<'a, str>),
-    /// Anything else, or XML with text beside children.
-    WrongType,
+    /// An object whose JSON text would be longer than the field may be. From XML alone: it was not converted.
+    TooLong,
+    /// Anything else.
+    WrongType(Received),
+}
+
+impl ObjectText<'_> {
+    /// Bytes of memory of a text that is not borrowed from the body.
+    pub fn allocated(&self) -> u64 {
+        match self {
+            Self::Object(Cow::Owned(text)) => text.capacity() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// The type of a value that its field does not take, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "see `Display`")]
+pub enum Received {
+    Null,
+    Boolean,
+    Number,
+    /// A number that is not an integer.
+    OtherNumber,
+    String,
+    /// A JSON string that is not Unicode text, such as `"\ud800"`.
+    LoneSurrogate,
+    Array,
+    Object,
+    /// XML text where elements belong.
+    Text,
+    /// XML elements where text belongs.
+    Elements,
+    /// An XML element with `array='true'`.
+    MarkedArray,
+}
+
+impl Received {
+    /// The type of a JSON value that begins with `byte`.
+    pub fn json(byte: u8) -> Self {
+        match byte {
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            b'"' => Self::String,
+            b't' | b'f' => Self::Boolean,
+            b'n' => Self::Null,
+            _ => Self::Number,
+        }
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "JSON null",
+            Self::Boolean => "a JSON boolean",
+            Self::Number => "a JSON number",
+            Self::OtherNumber => "a JSON number with a fraction or an exponent",
+            Self::String => "a JSON string",
+            Self::LoneSurrogate => "a JSON string with half of a surrogate pair",
+            Self::Array => "a JSON array",
+            Self::Object => "a JSON object",
+            Self::Text => "text",
+            Self::Elements => "XML elements",
+            Self::MarkedArray => "an XML element with array='true'",
+        })
+    }
 }
 
 /// An entry of `data` that is no object, or has a known field twice.

@@ -9,10 +9,12 @@
 //! | `tag`, `reference`, `chars` | the lexer's parts: whole tags, `&…;`, legal characters |
 //! | `direct` | the short way for an item of the common shape |
 //! | `capture`, `attachment_name`, `held` | what is kept of a piece until the rest comes |
-//! | `decode`, `object` | complete pieces to scalars, items and JSON (by `quick-xml`) |
+//! | `elements` | finds the elements in a complete piece |
+//! | `decode`, `object` | complete pieces to scalars, items and JSON (their text by `quick-xml`) |
 //!
 //! What is accepted is well-formed XML 1.0 in UTF-8 without a DTD. Namespaces are not looked at: `a:b` is a
-//! name like any other. `utf8` is taken as another name of UTF-8.
+//! name like any other, and `xsi:nil` needs no declaration of its prefix. `utf8`, `us-ascii` and `ascii` are other names
+//! of UTF-8.
 //!
 //! *Architecture Invariant:* the bytes alone decide what is handed on, never where the chunks end. A fault is
 //! found at the same byte, after the same pieces, in every chunking.
@@ -22,6 +24,7 @@ mod capture;
 mod chars;
 mod decode;
 mod direct;
+mod elements;
 mod framer;
 mod held;
 mod lexer;
@@ -37,6 +40,26 @@ pub use framer::XmlFramer;
 pub use object::object;
 
 use super::FrameError;
+
+/// The attributes that have a meaning. All others are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Marks {
+    /// `array='true'`: the element is an entry of an array, even if it is the only one.
+    array: bool,
+    /// `xsi:nil` with `true` or `1`: the field is absent.
+    nil: bool,
+}
+
+impl Marks {
+    /// Reads an attribute. `value` is what is between the quotes.
+    fn note(&mut self, attribute: &str, value: &str) {
+        match attribute {
+            "array" => self.array = value == "true",
+            "xsi:nil" => self.nil = matches!(value.trim_matches([' ', '\t', '\r', '\n']), "true" | "1"),
+            _ => {}
+        }
+    }
+}
 
 /// A fault at the byte with offset `at` of the body.
 fn malformed(at: u64, what: &'static str) -> FrameError {

@@ -70,3 +70,41 @@ fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
         .collect();
     assert!(statuses.contains(&503) && statuses.iter().all(|status| [503, 400].contains(status)), "{statuses:?}");
 }
+
+/// Elements take several times their length while they are converted to JSON.
+#[test]
+fn converting_xml_reserves_what_it_takes_and_gives_it_back() {
+    const ELEMENTS: usize = 20_000;
+    let elements = "<a/>".repeat(ELEMENTS);
+    let body = |fields: &str, item: &str| {
+        let head = format!("<token>{TOKEN}</token><matching>email</matching><trigger_id>8</trigger_id>");
+        format!("<xml>{head}{fields}<data><email>example1@example.com</email>{item}</data></xml>")
+    };
+    let custom_data = format!("<custom_data>{elements}</custom_data>");
+    for body in [body(&format!("<content>{elements}</content>"), ""), body(&custom_data, ""), body("", &custom_data)] {
+        let statuses = [0, 100_000, 200_000, 600_000, 1_400_000, 2_400_000].map(|room| {
+            let memory = room;
+            let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
+            let settled = world.send(Call { chunk: 5000, ..Call::bare(body.as_str()) });
+            let status = settled.result.map_or_else(|problem| problem.status(), |_| 200);
+            assert_eq!(world.budget.reserved(), 0, "{status} with {room}");
+            status
+        });
+        // The elements themselves, and 28 bytes for each.
+        assert_eq!(statuses, [503, 503, 503, 503, 200, 200], "{body:.200}");
+    }
+}
+
+/// Its JSON has a limit, and so has what converting it takes.
+#[test]
+fn an_item_whose_custom_data_is_too_long_takes_little_beside_itself() {
+    let elements = "<a/>".repeat(300_000);
+    let data = format!("<data><email>example1@example.com</email><custom_data>{elements}</custom_data></data>");
+    let body = format!("<xml><token>{TOKEN}</token><matching>email</matching><trigger_id>8</trigger_id>{data}</xml>");
+    // An item that is not complete is held, and with half as much again.
+    let memory = body.len() as u64 * 3 / 2 + 2_000_000;
+    let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
+    let problem = world.send(Call::bare(body)).result.unwrap_err().problem;
+    assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes");
+    assert_eq!(world.budget.reserved(), 0);
+}

@@ -6,6 +6,7 @@ mod causes;
 mod completion;
 mod decisions;
 mod holding;
+mod lenient;
 mod memory;
 mod operator;
 mod ports;

@@ -1,7 +1,13 @@
 //! What the pieces of a JSON body mean: through `serde_json`, which borrows where it can.
 
-use super::direct::{self, Value};
-use crate::wire::{Item, NotAnItem, ObjectText, Scalar};
+use super::{
+    direct::{self, Value},
+    text::Text,
+};
+use crate::{
+    limits::SCALAR_LIMIT,
+    wire::{Item, NotAnItem, ObjectText, Received, Scalar},
+};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
@@ -16,15 +22,15 @@ fn flat(raw: &[u8]) -> Option<Result<Item<'_>, NotAnItem>> {
     let mut fields = Fields::default();
     let mut result = Ok(());
     let rest = direct::object(raw, |name, value| {
-        let (bytes, make): (_, fn(_) -> _) = match value {
-            Value::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text))),
-            Value::Integer(digits) => (digits, Scalar::Integer),
+        let (bytes, make, received): (_, fn(_) -> _, _) = match value {
+            Value::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text)), Received::String),
+            Value::Integer(digits) => (digits, Scalar::Integer, Received::Number),
         };
-        let value = std::str::from_utf8(bytes).map_or(Scalar::WrongType, make);
+        let value = std::str::from_utf8(bytes).map_or(Scalar::WrongType(received), make);
         result = result.and_then(|()| {
             match fields.enter(Member::from_name(name))? {
                 Entered::Scalar(field) => *field = value,
-                Entered::Object(field) => *field = ObjectText::WrongType,
+                Entered::Object(field) => *field = ObjectText::WrongType(received),
                 Entered::Unknown => {}
             }
             Ok(())
@@ -43,31 +49,66 @@ pub(super) fn general(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
     Ok(item)
 }
 
-/// The value of a field that is to be a string, an integer or a boolean.
+/// Reads the value of a field that holds a string, an integer or a boolean.
 pub fn scalar(raw: &[u8]) -> Scalar<'_> {
-    std::str::from_utf8(raw).map_or(Scalar::WrongType, scalar_of)
+    std::str::from_utf8(raw).map_or(Scalar::WrongType(Received::String), scalar_of)
 }
 
-/// The value of a field that is to be an object, which is kept as the text that came.
+/// Reads the value of a field that holds an object, which is kept as the text that came.
 pub fn object(raw: &[u8]) -> ObjectText<'_> {
-    std::str::from_utf8(raw).map_or(ObjectText::WrongType, object_of)
+    std::str::from_utf8(raw).map_or(ObjectText::WrongType(Received::String), object_of)
 }
 
-/// `raw` is well-formed: the framer saw to it.
+/// `raw` is well-formed: the framer has checked it.
 fn scalar_of(raw: &str) -> Scalar<'_> {
     match raw.as_bytes() {
-        [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => {
-            raw.get(1..raw.len() - 1).map_or(Scalar::WrongType, |inside| Scalar::Text(Cow::Borrowed(inside)))
-        }
-        // Half of a surrogate pair is no text: the one thing that framing lets through and this does not.
-        [b'"', ..] => serde_json::from_str(raw).map_or(Scalar::WrongType, |text| Scalar::Text(Cow::Owned(text))),
+        [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => match raw.get(1..raw.len() - 1) {
+            Some(inside) => Scalar::Text(Cow::Borrowed(inside)),
+            None => Scalar::WrongType(Received::String),
+        },
+        [b'"', ..] if raw.len() > SCALAR_LIMIT => long_text(raw),
+        // Half of a surrogate pair is well-formed (RFC 8259, §8.2), but it is not text.
+        [b'"', ..] => match serde_json::from_str(raw) {
+            Ok(text) => Scalar::Text(Cow::Owned(text)),
+            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+        },
         b"null" => Scalar::Absent,
         b"true" => Scalar::Boolean(true),
         b"false" => Scalar::Boolean(false),
-        [b'-', digits @ ..] | digits if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
-            Scalar::Integer(raw)
+        [b'-' | b'0'..=b'9', ..] => number(raw),
+        [first, ..] => Scalar::WrongType(Received::json(*first)),
+        [] => Scalar::WrongType(Received::Null),
+    }
+}
+
+/// Decodes a string that is longer than any root field, and too long for a key even if it is all escapes. Only its beginning
+/// is kept, so that no more memory is used than a root field needs.
+#[cold]
+fn long_text(raw: &str) -> Scalar<'static> {
+    let (mut text, mut kept) = (Text::default(), Vec::with_capacity(SCALAR_LIMIT));
+    let decoded = text.feed::<false>(raw.as_bytes(), 1, &mut |run| {
+        let room = SCALAR_LIMIT - kept.len();
+        kept.extend_from_slice(run.get(..room).unwrap_or(run));
+    });
+    if text.lone || !matches!(decoded, Ok((_, true))) {
+        return Scalar::WrongType(Received::LoneSurrogate);
+    }
+    // The last character may be cut.
+    let valid = kept.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+    kept.truncate(valid);
+    String::from_utf8(kept).map_or(Scalar::WrongType(Received::String), |text| Scalar::Text(Cow::Owned(text)))
+}
+
+fn number(raw: &str) -> Scalar<'_> {
+    let (integer, fraction) = raw.split_once('.').map_or((raw, None), |(integer, fraction)| (integer, Some(fraction)));
+    let digits = integer.strip_prefix('-').unwrap_or(integer);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match fraction {
+        None if is_integer => Scalar::Integer(integer),
+        Some(fraction) if is_integer && !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0') => {
+            Scalar::ZeroFraction(integer)
         }
-        _ => Scalar::WrongType,
+        _ => Scalar::WrongType(Received::OtherNumber),
     }
 }
 
@@ -75,7 +116,8 @@ fn object_of(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes() {
         [b'{', ..] => ObjectText::Object(Cow::Borrowed(raw)),
         b"null" => ObjectText::Absent,
-        _ => ObjectText::WrongType,
+        [first, ..] => ObjectText::WrongType(Received::json(*first)),
+        [] => ObjectText::WrongType(Received::Null),
     }
 }
 

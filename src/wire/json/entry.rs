@@ -3,7 +3,7 @@
 use super::Reading;
 use crate::{
     limits::ATTACHMENT_NAME_LIMIT,
-    wire::{Piece, Sink},
+    wire::{Piece, Received, Sink},
 };
 
 /// The entry under way.
@@ -54,8 +54,8 @@ impl Entry {
             }
             (Member::SecondData, b'"') => return Reading::AttachData { hand_on: false },
             (Member::Name | Member::Data, b'n') | (Member::SecondData | Member::Unknown, _) => {}
-            (Member::Name, _) => sink.piece(Piece::AttachNameWrongType),
-            (Member::Data, _) => sink.piece(Piece::AttachDataWrongType),
+            (Member::Name, _) => sink.piece(Piece::AttachNameWrongType(Received::json(byte))),
+            (Member::Data, _) => sink.piece(Piece::AttachDataWrongType(Received::json(byte))),
         }
         Reading::Nothing
     }
@@ -73,7 +73,8 @@ impl Entry {
         let name = name.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();
         let past = name.char_indices().map(|(at, character)| at + character.len_utf8());
         let cut = past.into_iter().find(|end| *end > ATTACHMENT_NAME_LIMIT).and_then(|end| name.get(..end));
-        sink.piece(if lone { Piece::AttachNameWrongType } else { Piece::AttachName(cut.unwrap_or(name)) });
+        let name = Piece::AttachName(cut.unwrap_or(name));
+        sink.piece(if lone { Piece::AttachNameWrongType(Received::LoneSurrogate) } else { name });
     }
 }
 

@@ -1,6 +1,8 @@
-//! What is wrong with a document, and how it is said: what was expected, and at most one character of what came.
+//! Faults of a document: what was expected, and at most one character of what was received.
 
 use std::borrow::Cow;
+
+use crate::wire::{Received, foreign::Foreign};
 
 /// Something is wrong at index `at` of the chunk.
 #[derive(Debug)]
@@ -12,6 +14,19 @@ pub(super) struct Fault {
 impl Fault {
     pub fn new(at: usize, what: &'static str) -> Self {
         Self { at, what: Cow::Borrowed(what) }
+    }
+
+    /// The document, which begins with `byte`, is not an object.
+    #[cold]
+    pub fn root(at: usize, byte: u8) -> Self {
+        const EXPECTED: &str = "expected a JSON object";
+        let what = match (byte, Foreign::from_first(byte)) {
+            (b'[', _) => format!("{EXPECTED}, not a JSON array; send one object"),
+            (b'"' | b'0'..=b'9', _) => format!("{EXPECTED}, not {}", Received::json(byte)),
+            (_, Some(foreign)) => format!("{EXPECTED}, not {foreign}; {}", foreign.remedy()),
+            (_, None) => return Self::found(at, "a JSON object", byte),
+        };
+        Self { at, what: what.into() }
     }
 
     /// `byte`, at index `at`, is not `expected`.

@@ -129,6 +129,9 @@ impl Grammar {
                 State::NameOrEnd | State::Name => {
                     if byte != b'"' {
                         let end = matches!(self.state, State::NameOrEnd);
+                        if byte == 0 {
+                            return Err(Fault::new(pos, "expected UTF-8, not UTF-16"));
+                        }
                         let expected = if end { "a member's name or `}`" } else { "a member's name" };
                         return Err(Fault::found(pos, expected, byte));
                     }

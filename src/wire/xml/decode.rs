@@ -1,17 +1,19 @@
-//! Complete pieces to scalars and items. The framer has checked them; what it would not let pass is of a wrong
-//! type here.
+//! Complete pieces to scalars and items. The framer has checked them; anything else that comes here is of a wrong type.
 
 use std::borrow::Cow;
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::QName;
+use quick_xml::events::{BytesRef, Event};
 
 use super::chars::is_white;
+use super::elements::{Part, Parts};
 use super::object::object;
-use crate::wire::{Item, NotAnItem, ObjectText, Scalar};
+use super::{Marks, tag};
+use crate::limits::{ITEM_DATA_LIMIT, KEY_LIMIT, SCALAR_LIMIT};
+use crate::memory::{OutOfMemory, Reservation};
+use crate::wire::{Item, NotAnItem, ObjectText, Received, Scalar};
 
-/// A root field's value: its text without the white space around it (which is there to make XML readable).
+/// Reads a root field: its text, without the white space around it (which is there to make XML readable).
 pub fn text(raw: &[u8]) -> Scalar<'_> {
     let trim = |char: char| u8::try_from(char).is_ok_and(is_white);
     match text_as_is(raw) {
@@ -21,35 +23,55 @@ pub fn text(raw: &[u8]) -> Scalar<'_> {
     }
 }
 
-/// Text as it stands there, white space included; of a wrong type where there are elements.
+/// Reads a root field without trimming. Elements are of a wrong type.
 pub fn text_as_is(raw: &[u8]) -> Scalar<'_> {
-    std::str::from_utf8(raw).ok().and_then(string).map_or(Scalar::WrongType, Scalar::Text)
+    let text = std::str::from_utf8(raw).ok().and_then(|raw| string(raw, SCALAR_LIMIT));
+    text.map_or(Scalar::WrongType(Received::Elements), Scalar::Text)
 }
 
-/// Inner markup without elements as the text that it stands for.
-pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+/// Reads the text that markup without elements stands for. If the text has to be decoded, and is longer than `limit` bytes, it
+/// is cut after more than that: no more memory is used than a text within the limit needs.
+fn string(raw: &str, limit: usize) -> Option<Cow<'_, str>> {
     if memchr::memchr3(b'<', b'&', b'\r', raw.as_bytes()).is_none() {
         return Some(Cow::Borrowed(raw));
     }
-    let (mut text, mut reader) = reader(raw);
+    // The longest character has four bytes.
+    let most = limit.saturating_add(4);
+    let mut text = String::with_capacity(raw.len().min(most));
+    characters(raw, |part| {
+        let room = most.saturating_sub(text.len());
+        text.push_str(part.get(..part.floor_char_boundary(room)).unwrap_or_default());
+    })?;
+    Some(Cow::Owned(text))
+}
+
+/// Passes the text that markup without elements stands for to `out`, piece by piece. `None` if there are elements, or an
+/// unknown reference.
+pub fn characters(raw: &str, mut out: impl FnMut(&str)) -> Option<()> {
+    // The reader takes a first U+FEFF for a byte order mark, but here it is a character.
+    let rest = raw.trim_start_matches('\u{FEFF}');
+    out(raw.get(..raw.len() - rest.len())?);
+    let mut reader = Reader::from_str(rest);
     loop {
         match reader.read_event().ok()? {
-            Event::Text(part) => text.push_str(&part.xml10_content()),
-            Event::CData(part) => text.push_str(&part.xml10_content()),
-            Event::GeneralRef(reference) => text.push(character(&reference)?),
+            Event::Text(part) => lines(&part, &mut out),
+            Event::CData(part) => lines(&part, &mut out),
+            Event::GeneralRef(reference) => out(character(&reference)?.encode_utf8(&mut [0; 4])),
             Event::Comment(_) | Event::PI(_) => {}
-            Event::Eof => return Some(Cow::Owned(text)),
+            Event::Eof => return Some(()),
             Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Decl(_) | Event::DocType(_) => return None,
         }
     }
 }
 
-/// A reader of a piece, and the text that precedes what it reads. (At the start of what it is given the reader
-/// takes U+FEFF for a byte order mark, but here it is a character.)
-fn reader(raw: &str) -> (String, Reader<&[u8]>) {
-    let rest = raw.trim_start_matches('\u{FEFF}');
-    let (marks, rest) = raw.split_at_checked(raw.len() - rest.len()).unwrap_or(("", raw));
-    (marks.to_owned(), Reader::from_str(rest))
+/// Passes text on with line ends as XML has them (§2.11): `\r\n` and `\r` become `\n`.
+fn lines(text: &str, out: &mut impl FnMut(&str)) {
+    let mut parts = text.split('\r');
+    out(parts.next().unwrap_or_default());
+    for part in parts {
+        out("\n");
+        out(part.strip_prefix('\n').unwrap_or(part));
+    }
 }
 
 /// The character that a reference stands for.
@@ -68,71 +90,104 @@ pub fn character(reference: &BytesRef<'_>) -> Option<char> {
     }
 }
 
-/// Whether a tag holds `array='true'`.
-pub fn marks_array(tag: &BytesStart<'_>) -> bool {
-    // The framer has checked that they are unique; the check here takes the square of their number.
-    !tag.attributes_raw().is_empty()
-        && tag
-            .attributes()
-            .with_checks(false)
-            .flatten()
-            .any(|attribute| attribute.key == QName("array") && attribute.value.as_ref() == "true")
+/// Whether character data, references included, is white space. `None` if it has an unknown reference.
+pub fn is_blank(raw: &str) -> Option<bool> {
+    if !raw.bytes().all(is_white) && raw.contains('&') {
+        let mut blank = true;
+        characters(raw, |part| blank &= part.bytes().all(is_white))?;
+        return Some(blank);
+    }
+    Some(raw.bytes().all(is_white))
 }
 
-/// Whether text between elements is nothing but white space.
-pub fn is_blank(text: &str) -> bool {
-    text.bytes().all(is_white)
-}
-
-/// The fields of an item, from the inner markup of its element. Text of the item's own makes it none.
+/// Reads the fields of an item from the inner markup of its element. Text of the item's own makes it no item.
 ///
-/// A field is text as it stands there; with elements inside, marked as an array or given twice it is of a wrong
-/// type. `custom_data` follows [`object`]. Fields that are not known are ignored.
-pub fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
-    let raw = std::str::from_utf8(raw).map_err(|_| NotAnItem)?;
-    if raw.starts_with('\u{FEFF}') {
-        return Err(NotAnItem);
-    }
-    let mut reader = Reader::from_str(raw);
+/// A field is text as it stands there; with elements inside, marked as an array or given twice it is of a wrong type. A key
+/// that is longer than [`KEY_LIMIT`] may be cut after more than that. `custom_data` follows [`object`]: its text stays
+/// reserved in `memory`. Unknown fields are ignored.
+pub fn item<'a>(raw: &'a [u8], memory: &mut Reservation) -> Result<Result<Item<'a>, NotAnItem>, OutOfMemory> {
     let mut item = Item::default();
+    let read = fields(raw, &mut item, memory)?;
+    if read.is_err() {
+        memory.shrink(item.custom_data.allocated());
+    }
+    Ok(read.map(|()| item))
+}
+
+fn fields<'a>(
+    raw: &'a [u8],
+    item: &mut Item<'a>,
+    memory: &mut Reservation,
+) -> Result<Result<(), NotAnItem>, OutOfMemory> {
+    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(Err(NotAnItem)) };
+    let mut parts = Parts::new(markup);
+    let mut seen = 0;
     loop {
-        match reader.read_event().map_err(|_| NotAnItem)? {
-            Event::Start(tag) => {
-                let span = reader.read_to_end(tag.name()).map_err(|_| NotAnItem)?;
-                let ends = usize::try_from(span.start).ok().zip(usize::try_from(span.end).ok());
-                let inner = ends.and_then(|(start, end)| raw.get(start..end)).ok_or(NotAnItem)?;
-                field(&mut item, &tag, inner);
+        let Ok(part) = parts.next() else { return Ok(Err(NotAnItem)) };
+        let is_white = match part {
+            None => return Ok(Ok(())),
+            Some(Part::Start { tag, .. }) => {
+                let Some((name, marks, inner)) = child(tag, &mut parts) else { return Ok(Err(NotAnItem)) };
+                field(item, &mut seen, (name, marks), inner, memory)?;
+                continue;
             }
-            Event::Empty(tag) => field(&mut item, &tag, ""),
-            Event::Text(text) if is_blank(&text) => {}
-            Event::CData(text) if is_blank(&text) => {}
-            Event::GeneralRef(reference)
-                if character(&reference).is_some_and(|char| is_blank(char.encode_utf8(&mut [0; 4]))) => {}
-            Event::Comment(_) | Event::PI(_) => {}
-            Event::Eof => return Ok(item),
-            _ => return Err(NotAnItem),
+            Some(Part::Text(text)) => is_blank(text).unwrap_or(false),
+            Some(Part::CData(text)) => text.bytes().all(is_white),
+            Some(Part::End { .. }) => false,
+        };
+        if !is_white {
+            return Ok(Err(NotAnItem));
         }
     }
 }
 
-/// Puts a child of an item where it belongs.
-fn field<'a>(item: &mut Item<'a>, tag: &BytesStart<'_>, inner: &'a str) {
-    let slot = match tag.name().as_ref() {
-        "email" => &mut item.email,
-        "phone" => &mut item.phone,
-        "profile_id" => &mut item.profile_id,
-        "field_value" => &mut item.field_value,
-        "provider" => &mut item.provider,
-        "subscription_id" => &mut item.subscription_id,
+/// The name, the marks and the inner markup of the element that begins with `tag`.
+fn child<'a>(tag: &'a str, parts: &mut Parts<'a>) -> Option<(&'a str, Marks, &'a str)> {
+    let start = tag::start(tag.as_bytes(), 0).ok()?;
+    let name = tag.get(..start.name.len())?;
+    let inner = if start.empty { "" } else { parts.skip(name).ok()? };
+    Some((name, start.marks, inner))
+}
+
+/// Puts a child of an item where it belongs. `seen` has a bit for each field that has come.
+fn field<'a>(
+    item: &mut Item<'a>,
+    seen: &mut u8,
+    (name, marks): (&str, Marks),
+    inner: &'a str,
+    memory: &mut Reservation,
+) -> Result<(), OutOfMemory> {
+    const CUSTOM_DATA: u8 = 1 << 6;
+    let (bit, slot) = match name {
+        "email" => (1, &mut item.email),
+        "phone" => (1 << 1, &mut item.phone),
+        "profile_id" => (1 << 2, &mut item.profile_id),
+        "field_value" => (1 << 3, &mut item.field_value),
+        "provider" => (1 << 4, &mut item.provider),
+        "subscription_id" => (1 << 5, &mut item.subscription_id),
         "custom_data" => {
-            let first = item.custom_data == ObjectText::Absent;
-            let right = first && !marks_array(tag);
-            item.custom_data = if right { object(inner.as_bytes()) } else { ObjectText::WrongType };
-            return;
+            let twice = *seen & CUSTOM_DATA != 0;
+            *seen |= CUSTOM_DATA;
+            item.custom_data = match marks {
+                _ if twice => {
+                    memory.shrink(item.custom_data.allocated());
+                    ObjectText::WrongType(Received::Elements)
+                }
+                Marks { nil: true, .. } => ObjectText::Absent,
+                Marks { array: true, .. } => ObjectText::WrongType(Received::MarkedArray),
+                _ => object(inner.as_bytes(), ITEM_DATA_LIMIT, memory)?,
+            };
+            return Ok(());
         }
-        _ => return,
+        _ => return Ok(()),
     };
-    let first = *slot == Scalar::Absent;
-    let value = if first && !marks_array(tag) { string(inner) } else { None };
-    *slot = value.map_or(Scalar::WrongType, Scalar::Text);
+    let twice = *seen & bit != 0;
+    *seen |= bit;
+    *slot = match marks {
+        _ if twice => Scalar::WrongType(Received::Elements),
+        Marks { nil: true, .. } => Scalar::Absent,
+        Marks { array: true, .. } => Scalar::WrongType(Received::MarkedArray),
+        _ => string(inner, KEY_LIMIT).map_or(Scalar::WrongType(Received::Elements), Scalar::Text),
+    };
+    Ok(())
 }

@@ -9,9 +9,9 @@ mod markup;
 use super::chars::{Run, TextRun, Utf8, common_sequences, is_white};
 use super::held::Held;
 use super::reference::Reference;
-use super::{Input, malformed};
+use super::{Input, Marks, malformed};
 use crate::limits::DEPTH_LIMIT;
-use crate::wire::{FrameError, Sink};
+use crate::wire::{FrameError, Sink, foreign::Foreign};
 
 /// What the lexer finds. Offsets are in the body; the level of the root element is 1.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub enum Token<'c> {
     /// The chunk is used up.
     NeedMore,
     /// An element begins: its name is [`Lexer::name`], its level [`Lexer::level`]; its content begins at `end`.
-    Open { begin: u64, end: u64, array: bool },
+    Open { begin: u64, end: u64, marks: Marks },
     /// The innermost element, still the one of [`Lexer::name`] and [`Lexer::level`], ends; its end tag begins at
     /// `begin`.
     Close { begin: u64 },
@@ -64,6 +64,16 @@ enum State {
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const NO_ROOT: &str = "expected '<' before the root element";
+
+/// The body begins with `byte`, at the offset `at`.
+#[cold]
+fn no_root(at: u64, byte: u8) -> FrameError {
+    let what = match Foreign::from_first(byte) {
+        Some(foreign) => format!("{NO_ROOT}, not {foreign}; {}", foreign.remedy()).into(),
+        None => NO_ROOT.into(),
+    };
+    FrameError::Malformed { at, what }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -299,7 +309,7 @@ impl Lexer {
                 Ok(None)
             }
             Some(_) if self.rooted => Err(malformed(begin, "expected nothing behind the root element")),
-            Some(_) => Err(malformed(begin, NO_ROOT)),
+            Some(byte) => Err(no_root(begin, byte)),
         }
     }
 

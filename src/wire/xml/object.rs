@@ -7,169 +7,421 @@
 //! | several siblings of one name, or one marked `array='true'` | an array, where the first of them stands |
 //! | the field itself, empty or with white space alone | an empty object |
 //!
-//! Text beside children is of a wrong type, unless it is white space. Other attributes, comments and processing
-//! instructions are ignored.
+//! Text beside children is of a wrong type, unless it is white space. Other attributes (also `xsi:nil`), comments and
+//! processing instructions are ignored.
+//!
+//! A megabyte of `<a/>` takes several of them while it is converted. So the memory is computed first, and reserved before
+//! it is allocated.
 
-use std::borrow::Cow;
+use std::{
+    cell::Cell,
+    fmt,
+    io::{self, Write},
+};
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use serde::Serializer as _;
 
-use super::decode::{character, is_blank, marks_array, string};
-use crate::limits::DEPTH_LIMIT;
-use crate::wire::ObjectText;
+use super::chars::is_white;
+use super::decode::{characters, is_blank};
+use super::elements::{Part, Parts};
+use super::tag;
+use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
+use crate::memory::{OutOfMemory, Reservation};
+use crate::wire::{ObjectText, Received};
 
-/// The JSON object that the inner markup of `content` or `custom_data` stands for. Never absent: `<content/>` is
-/// an empty object. Whether the field itself is marked as an array is the caller's to look at.
-pub fn object(raw: &[u8]) -> ObjectText<'_> {
-    let json = std::str::from_utf8(raw).ok().and_then(Tree::read).and_then(|tree| tree.json());
-    json.map_or(ObjectText::WrongType, |json| ObjectText::Object(Cow::Owned(json)))
-}
-
-/// All elements of the field, in the order of their start tags. The first entry is the field itself.
+/// Converts the inner markup of `content` or `custom_data`, unless the JSON would be longer than `limit` bytes. Never
+/// absent: `<content/>` is an empty object. Attributes of the field itself are the caller's to look at.
 ///
-/// One pass over the text makes the tree, and one over the tree the JSON: however deep it is, and however many
-/// names there are, nothing is looked at again for each of them.
-struct Tree<'a> {
-    nodes: Vec<Node<'a>>,
+/// The text that is returned stays reserved: the caller releases [`ObjectText::allocated`] when it drops the text.
+pub fn object(raw: &[u8], limit: usize, memory: &mut Reservation) -> Result<ObjectText<'static>, OutOfMemory> {
+    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(ObjectText::WrongType(Received::Text)) };
+    let need = Need::of(markup, limit);
+    memory.grow(need.bytes())?;
+    let text = convert(markup, &need, limit);
+    memory.shrink(need.bytes() - text.allocated());
+    Ok(text)
 }
 
-#[derive(Default)]
-struct Node<'a> {
-    name: &'a str,
-    /// The markup between its tags.
-    inner: &'a str,
+fn convert(markup: &str, need: &Need, limit: usize) -> ObjectText<'static> {
+    let Some(tree) = Tree::read(markup, need) else { return ObjectText::WrongType(Received::Text) };
+    let mut out = Json { text: Vec::with_capacity(need.text), limit, is_full: tree.is_cut };
+    let written = if tree.is_cut { None } else { tree.write_object(0, &mut out) };
+    match (written, String::from_utf8(out.text)) {
+        _ if out.is_full => ObjectText::TooLong,
+        (Some(()), Ok(text)) => ObjectText::Object(text.into()),
+        _ => ObjectText::WrongType(Received::Text),
+    }
+}
+
+/// What a conversion allocates at most.
+#[derive(Debug)]
+struct Need {
+    /// Nodes of the tree.
+    nodes: usize,
+    /// Elements that are open at once.
+    open: usize,
+    /// Bytes of JSON.
+    text: usize,
+}
+
+impl Need {
+    fn of(markup: &str, limit: usize) -> Self {
+        let bytes = markup.as_bytes();
+        let begins = |at: usize| !matches!(bytes.get(at + 1), Some(b'/' | b'!' | b'?'));
+        let elements = memchr::memchr_iter(b'<', bytes).filter(|at| begins(*at)).count();
+        let escapes = bytes.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\t' | b'\n' | b'\r')).count();
+        // `<a/>` becomes `"a":"",`, or `"",` in an array: it is three bytes longer at most, and takes three at least.
+        let text = bytes.len().saturating_add(escapes).saturating_add(3 * elements).saturating_add(2);
+        Self { nodes: elements.min(limit / 3) + 1, open: (elements + 1).min(DEPTH_LIMIT), text: text.min(limit) }
+    }
+
+    fn bytes(&self) -> u64 {
+        let tree = self.nodes * (size_of::<Node>() + size_of::<Child>()) + self.open * size_of::<Open<'_>>();
+        (tree + self.text) as u64
+    }
+}
+
+/// All elements of the field, in the order of their start tags. The first node is the field itself.
+///
+/// One pass over the markup makes the tree, and one over the tree the JSON, however deep it is and however many names there
+/// are.
+struct Tree<'a> {
+    markup: &'a str,
+    nodes: Vec<Node>,
+    /// Elements are missing: their JSON would be too long.
+    is_cut: bool,
+}
+
+/// An element. Offsets are in the markup.
+struct Node {
+    name: u32,
+    name_length: u16,
     array: bool,
-    /// Places in the tree; 0 is none, for the field itself is nobody's child or sibling.
-    first_child: usize,
-    next: usize,
+    /// Where its content begins and ends.
+    content: (u32, u32),
+    /// The number of the node after its last descendant.
+    end: u32,
+}
+
+const _: () = assert!(NAME_LIMIT <= u16::MAX as usize + 1, "a tag without its brackets");
+
+/// A child of an element, with the first child of the same name.
+#[derive(Clone, Copy)]
+struct Child {
+    first: u32,
+    node: u32,
 }
 
 /// An element that has begun and not ended.
-struct Open {
-    node: usize,
-    /// Where its content begins in the text.
-    content: usize,
-    last_child: usize,
+struct Open<'a> {
+    name: &'a str,
+    /// Its number. `None` if the tree lacks it.
+    node: Option<u32>,
+    has_children: bool,
     /// It has text that is not white space.
     has_text: bool,
 }
 
 impl<'a> Tree<'a> {
-    /// `None` where text stands beside children, or the field itself is text.
-    fn read(raw: &'a str) -> Option<Self> {
-        if raw.starts_with('\u{FEFF}') {
-            return None;
-        }
-        let mut reader = Reader::from_str(raw);
-        let mut nodes = vec![Node { inner: raw, ..Node::default() }];
-        let mut open = vec![Open { node: 0, content: 0, last_child: 0, has_text: false }];
+    /// `None` if text stands beside children, or the field itself is text.
+    fn read(markup: &'a str, need: &Need) -> Option<Self> {
+        let mut tree = Self { markup, nodes: Vec::with_capacity(need.nodes), is_cut: false };
+        let mut open = Vec::with_capacity(need.open);
+        let field = tree.push(need, 0, "", false)?;
+        open.push(Open { name: "", node: field, has_children: false, has_text: false });
+        let mut parts = Parts::new(markup);
         loop {
-            let before = usize::try_from(reader.buffer_position()).ok()?;
-            let event = reader.read_event().ok()?;
-            let after = usize::try_from(reader.buffer_position()).ok()?;
-            match &event {
-                Event::Start(tag) | Event::Empty(tag) => {
+            match parts.next().ok()? {
+                Some(Part::Start { tag, begin }) => {
                     if open.len() >= DEPTH_LIMIT {
                         return None;
                     }
-                    let node = nodes.len();
-                    let begin = before.checked_add(1)?;
-                    let name = raw.get(begin..begin.checked_add(tag.name().as_ref().len())?)?;
-                    nodes.push(Node { name, array: marks_array(tag), ..Node::default() });
-                    let parent = open.last_mut()?;
-                    let link = if parent.last_child == 0 {
-                        &mut nodes.get_mut(parent.node)?.first_child
-                    } else {
-                        &mut nodes.get_mut(parent.last_child)?.next
-                    };
-                    *link = node;
-                    parent.last_child = node;
-                    if matches!(event, Event::Start(_)) {
-                        open.push(Open { node, content: after, last_child: 0, has_text: false });
+                    open.last_mut()?.has_children = true;
+                    let start = tag::start(tag.as_bytes(), 0).ok()?;
+                    let name = tag.get(..start.name.len())?;
+                    let node = tree.push(need, begin + 1, name, start.marks.array)?;
+                    tree.content_begins(node, parts.at())?;
+                    if !start.empty {
+                        open.push(Open { name, node, has_children: false, has_text: false });
                     }
                 }
-                Event::End(_) => {
-                    let closed = open.pop()?;
-                    closed.is_sound().then_some(())?;
-                    nodes.get_mut(closed.node)?.inner = raw.get(closed.content..before)?;
+                Some(Part::End { name, begin }) => {
+                    let closed = open.pop().filter(|closed| closed.name == name && !open.is_empty())?;
+                    tree.content_ends(closed.node, begin)?;
+                    if closed.has_text && closed.has_children {
+                        return None;
+                    }
                 }
-                Event::Text(text) => open.last_mut()?.has_text |= !is_blank(text),
-                Event::CData(text) => open.last_mut()?.has_text |= !is_blank(text),
-                Event::GeneralRef(reference) => {
-                    let char = character(reference)?;
-                    open.last_mut()?.has_text |= !is_blank(char.encode_utf8(&mut [0; 4]));
+                Some(Part::Text(text)) => {
+                    let element = open.last_mut()?;
+                    element.has_text = element.has_text || !is_blank(text)?;
                 }
-                Event::Comment(_) | Event::PI(_) => {}
-                Event::Eof => {
+                Some(Part::CData(text)) => open.last_mut()?.has_text |= !text.bytes().all(is_white),
+                None => {
                     let field = open.pop()?;
-                    return (open.is_empty() && !field.has_text).then_some(Self { nodes });
+                    tree.content_ends(field.node, markup.len())?;
+                    return (open.is_empty() && !field.has_text).then_some(tree);
                 }
-                Event::Decl(_) | Event::DocType(_) => return None,
             }
         }
     }
 
-    fn json(&self) -> Option<String> {
-        let mut out = Vec::new();
-        self.write_object(self.nodes.first()?, &mut out)?;
-        String::from_utf8(out).ok()
+    /// Adds an element and returns its number, or `None` as that if there is no room. The outer `None`: it is not well-formed.
+    fn push(&mut self, need: &Need, begin: usize, name: &str, array: bool) -> Option<Option<u32>> {
+        if self.nodes.len() >= need.nodes {
+            self.is_cut = true;
+            return Some(None);
+        }
+        let node = u32::try_from(self.nodes.len()).ok()?;
+        let (name, name_length) = (u32::try_from(begin).ok()?, u16::try_from(name.len()).ok()?);
+        self.nodes.push(Node { name, name_length, array, content: (0, 0), end: node + 1 });
+        Some(Some(node))
     }
 
-    /// Writes an element with children. As deep as the elements are, which are at most [`DEPTH_LIMIT`].
-    fn write_object(&self, parent: &Node<'a>, out: &mut Vec<u8>) -> Option<()> {
-        let mut children = self.children(parent);
-        children.sort_unstable();
-        let mut groups: Vec<&[(&str, usize)]> = children.chunk_by(|one, other| one.0 == other.0).collect();
-        groups.sort_unstable_by_key(|group| group.first().map(|(_, node)| *node));
-        out.push(b'{');
-        for (index, group) in groups.iter().enumerate() {
-            let (name, first) = group.first()?;
-            separate(index, out);
-            write_string(name, out)?;
-            out.push(b':');
-            let first = self.nodes.get(*first)?;
-            if group.len() == 1 && !first.array {
-                self.write_value(first, out)?;
-                continue;
-            }
-            out.push(b'[');
-            for (index, (_, node)) in group.iter().enumerate() {
-                separate(index, out);
-                self.write_value(self.nodes.get(*node)?, out)?;
-            }
-            out.push(b']');
-        }
-        out.push(b'}');
+    fn content_begins(&mut self, node: Option<u32>, at: usize) -> Option<()> {
+        let Some(node) = node else { return Some(()) };
+        let at = u32::try_from(at).ok()?;
+        self.nodes.get_mut(node as usize)?.content = (at, at);
         Some(())
     }
 
-    fn write_value(&self, node: &Node<'a>, out: &mut Vec<u8>) -> Option<()> {
-        if node.first_child == 0 { write_string(&string(node.inner)?, out) } else { self.write_object(node, out) }
+    fn content_ends(&mut self, node: Option<u32>, at: usize) -> Option<()> {
+        let Some(node) = node else { return Some(()) };
+        let end = u32::try_from(self.nodes.len()).ok()?;
+        let node = self.nodes.get_mut(node as usize)?;
+        (node.content.1, node.end) = (u32::try_from(at).ok()?, end);
+        Some(())
     }
 
-    /// The names and places of the children of an element.
-    fn children(&self, parent: &Node<'a>) -> Vec<(&'a str, usize)> {
-        let place = |place: usize| (place != 0).then_some(place);
-        let next = |last: &usize| self.nodes.get(*last).and_then(|node| place(node.next));
-        std::iter::successors(place(parent.first_child), next)
-            .filter_map(|place| Some((self.nodes.get(place)?.name, place)))
-            .collect()
+    fn node(&self, node: u32) -> Option<&Node> {
+        self.nodes.get(node as usize)
+    }
+
+    fn name(&self, node: u32) -> &'a str {
+        let range = self.node(node).map(|node| node.name as usize..node.name as usize + usize::from(node.name_length));
+        range.and_then(|range| self.markup.get(range)).unwrap_or_default()
+    }
+
+    /// Writes an element with children. The recursion is as deep as the elements are: at most [`DEPTH_LIMIT`].
+    fn write_object(&self, parent: u32, out: &mut Json) -> Option<()> {
+        out.push(b"{")?;
+        for (index, group) in self.children(parent)?.chunk_by(|one, other| one.first == other.first).enumerate() {
+            let Child { first, .. } = *group.first()?;
+            out.separate(index)?;
+            serde_json::to_writer(&mut *out, self.name(first)).ok()?;
+            out.push(b":")?;
+            if group.len() == 1 && !self.node(first)?.array {
+                self.write_value(first, out)?;
+                continue;
+            }
+            out.push(b"[")?;
+            for (index, child) in group.iter().enumerate() {
+                out.separate(index)?;
+                self.write_value(child.node, out)?;
+            }
+            out.push(b"]")?;
+        }
+        out.push(b"}")
+    }
+
+    fn write_value(&self, node: u32, out: &mut Json) -> Option<()> {
+        let Node { content: (begin, end), end: next, .. } = self.node(node)?;
+        if *next > node + 1 {
+            return self.write_object(node, out);
+        }
+        let text = Characters { raw: self.markup.get(*begin as usize..*end as usize)?, broken: Cell::new(false) };
+        serde_json::Serializer::new(out).collect_str(&text).ok()?;
+        (!text.broken.get()).then_some(())
+    }
+
+    /// The children of an element: those of one name together, in the order in which the names first appear.
+    fn children(&self, parent: u32) -> Option<Vec<Child>> {
+        let end = self.node(parent)?.end;
+        let places = || {
+            let next = |node: &u32| self.node(*node).map(|node| node.end).filter(|node| *node < end);
+            std::iter::successors((parent + 1 < end).then_some(parent + 1), next)
+        };
+        let mut children = Vec::with_capacity(places().count());
+        children.extend(places().map(|node| Child { first: node, node }));
+        children.sort_unstable_by_key(|child| (self.name(child.node), child.node));
+        let mut before: Option<Child> = None;
+        for child in &mut children {
+            if let Some(before) = before.filter(|before| self.name(before.node) == self.name(child.node)) {
+                child.first = before.first;
+            }
+            before = Some(*child);
+        }
+        children.sort_unstable_by_key(|child| (child.first, child.node));
+        Some(children)
     }
 }
 
-impl Open {
-    fn is_sound(&self) -> bool {
-        !(self.has_text && self.last_child != 0)
+/// The text that markup without elements stands for. It is written piece by piece, so that nothing is allocated for it.
+struct Characters<'a> {
+    raw: &'a str,
+    /// The markup is not well-formed after all. (An error of [`fmt::Display`] would have to be the writer's.)
+    broken: Cell<bool>,
+}
+
+impl fmt::Display for Characters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut written = Ok(());
+        let read = characters(self.raw, |part| {
+            if written.is_ok() {
+                written = f.write_str(part);
+            }
+        });
+        self.broken.set(read.is_none());
+        written
     }
 }
 
-fn separate(index: usize, out: &mut Vec<u8>) {
-    if index > 0 {
-        out.push(b',');
+/// JSON text of at most `limit` bytes.
+struct Json {
+    text: Vec<u8>,
+    limit: usize,
+    /// More would have been written.
+    is_full: bool,
+}
+
+impl Json {
+    fn push(&mut self, bytes: &[u8]) -> Option<()> {
+        self.write_all(bytes).ok()
+    }
+
+    fn separate(&mut self, index: usize) -> Option<()> {
+        if index > 0 { self.push(b",") } else { Some(()) }
     }
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) -> Option<()> {
-    serde_json::to_writer(out, text).ok()
+impl Write for Json {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.limit - self.text.len() {
+            self.is_full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::memory::Budget;
+
+    /// Converts markup, and checks that nothing grows beyond what is computed for it.
+    #[track_caller]
+    fn convert(markup: &str, limit: usize) {
+        let need = Need::of(markup, limit);
+        let Some(tree) = Tree::read(markup, &need) else { return };
+        assert_eq!(tree.nodes.capacity(), need.nodes, "{markup:.100}");
+        let mut out = Json { text: Vec::with_capacity(need.text), limit, is_full: false };
+        if !tree.is_cut {
+            let _ = tree.write_object(0, &mut out);
+        }
+        assert_eq!(out.text.capacity(), need.text, "{markup:.100}");
+        // At each level there are the children of one element, and no node is the child of two.
+        let children = |node| tree.children(node).map_or(0, |children| children.capacity());
+        let all: usize = (0..tree.nodes.len()).map(|node| children(u32::try_from(node).unwrap())).sum();
+        assert!(all < need.nodes, "{markup:.100}");
+    }
+
+    #[test]
+    fn computes_what_a_conversion_allocates() {
+        for markup in [
+            "",
+            " ",
+            "<a/>",
+            "<a/><a/>",
+            "<a/><b/>",
+            "<a array='true'/>",
+            "<a><b/></a>",
+            "<a>\"\\\t\n\r</a>",
+            "<a>&#9;&#34;&quot;</a>",
+            "<a><![CDATA[<b/><c/>\"]]></a>",
+            "<!-- <b/> --><a/>",
+            "<a>\u{FEFF}\u{2028}é\u{1F600}</a>",
+        ] {
+            for limit in [0, 1, 2, 8, 9, 20, usize::MAX] {
+                convert(markup, limit);
+            }
+        }
+        for many in ["<a/>", "<a></a>", "<a array='true'/>", "<a>\"</a>", "<a>\r\n</a>"] {
+            convert(&many.repeat(10_000), usize::MAX);
+            convert(&many.repeat(10_000), 1000);
+        }
+        let different: String = (0..10_000).map(|n| format!("<n{n}/>")).collect();
+        convert(&different, usize::MAX);
+        let deep = |levels: usize| "<a>".repeat(levels) + &"</a>".repeat(levels);
+        convert(&deep(DEPTH_LIMIT - 1).repeat(100), usize::MAX);
+    }
+
+    #[test]
+    fn reserves_what_it_allocates_and_gives_it_back() {
+        for markup in ["<a/>".repeat(262_144), "<a>x</a>".repeat(1000), "<a/>x".to_owned(), String::new()] {
+            let need = Need::of(&markup, usize::MAX).bytes();
+            for room in [0, 1, need / 2, need - 1] {
+                let budget = Budget::new(room, room);
+                let mut memory = Reservation::new(&budget, 0);
+                assert!(object(markup.as_bytes(), usize::MAX, &mut memory).is_err(), "{room} of {need}");
+                assert_eq!(memory.bytes(), 0);
+            }
+            let mut memory = Reservation::new(&Budget::new(need, need), 0);
+            let text = object(markup.as_bytes(), usize::MAX, &mut memory).unwrap();
+            assert_eq!(memory.bytes(), text.allocated());
+        }
+        // The JSON of an item is short, and what it takes as well, however long the markup is.
+        let megabyte = "<a/>".repeat(262_144);
+        assert!(Need::of(&megabyte, usize::MAX).bytes() < 10_000_000);
+        assert!(Need::of(&megabyte, 64 * 1024).bytes() < 1_000_000);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_conversion_takes_no_more_than_was_computed(
+            parts in prop::collection::vec((0..PARTS.len(), any::<bool>()), 0..40),
+            limit in prop_oneof![0_usize..60, Just(usize::MAX)],
+        ) {
+            let (mut markup, mut open) = (String::new(), Vec::new());
+            for (part, nested) in parts {
+                match PARTS[part].strip_suffix("></a>") {
+                    Some(tag) if nested => {
+                        markup += &format!("{tag}>");
+                        open.push("</a>");
+                    }
+                    _ => markup += PARTS[part],
+                }
+                if open.len() > 3 {
+                    markup += open.pop().unwrap_or_default();
+                }
+            }
+            convert(&(markup + &open.concat()), limit);
+        }
+    }
+
+    const PARTS: [&str; 14] = [
+        "<a></a>",
+        "<a array='true'></a>",
+        "<a></a>",
+        "<b/>",
+        "<é a='\"'>\"\\</é>",
+        "<b>\r\n\t&#9;&quot;&#x22;</b>",
+        "<a><![CDATA[<a>\"]]></a>",
+        "<a>é\u{2028}</a>",
+        "<!-- <a> \" -->",
+        "<?p <a>?>",
+        "<![CDATA[ \n]]>",
+        "&#32;",
+        " \r\n\t",
+        "<b array=\"true\"/>",
+    ];
 }

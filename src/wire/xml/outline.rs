@@ -4,8 +4,8 @@ use super::attachment_name::AttachmentName;
 use super::capture::Capture;
 use super::chars::is_white;
 use super::lexer::{Lexer, Token};
-use super::{Input, direct, length, malformed};
-use crate::wire::{Endpoint, Field, FrameError, Piece, Sink};
+use super::{Input, Marks, direct, length, malformed};
+use crate::wire::{Endpoint, Field, FrameError, Piece, Received, Sink};
 
 /// The element that decides what the bytes at hand are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,22 +13,24 @@ enum Place {
     /// None.
     Outside,
     Root,
-    /// A child of the root that is not known: dropped.
+    /// A child of the root that is not known, or a field that is nil: dropped.
     Unknown,
     Field {
         field: Field,
         array: bool,
     },
     Item,
+    /// An item that is nil: empty, whatever it contains.
+    NilItem,
     /// An entry of `attach`.
     Attach,
-    /// A child of an entry that is not known, or came twice: dropped.
+    /// A child of an entry that is not known, is nil, or came twice: dropped.
     AttachUnknown,
-    /// `right`: it has been nothing but character data so far.
+    /// `wrong`: the type that it has instead of text, as far as it has come.
     AttachName {
-        right: bool,
+        wrong: Option<Received>,
     },
-    /// `right` the same; `first`: it is not a second one.
+    /// `right`: it has been nothing but character data so far; `first`: it is not a second one.
     AttachData {
         right: bool,
         first: bool,
@@ -99,11 +101,11 @@ impl Outline {
     ) -> Result<(), FrameError> {
         match token {
             Token::NeedMore => {}
-            Token::Open { begin, end, array } => match lexer.level() {
+            Token::Open { begin, end, marks } => match lexer.level() {
                 1 if lexer.name() == b"xml" => self.place = Place::Root,
-                1 => return Err(malformed(begin.saturating_add(1), "expected a root element named xml")),
-                2 => self.root_child(lexer.name(), end, array, sink),
-                3 => self.grandchild(lexer.name(), array, sink),
+                1 => return Err(malformed(begin.saturating_add(1), wrong_root(lexer.name()))),
+                2 => self.root_child(lexer.name(), end, marks, sink),
+                3 => self.grandchild(lexer.name(), marks, sink),
                 4 => self.not_a_string(sink),
                 _ => {}
             },
@@ -141,9 +143,16 @@ impl Outline {
         self.capture.free(sink);
     }
 
-    fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, array: bool, sink: &mut S) {
+    fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, marks: Marks, sink: &mut S) {
         self.place = match Field::from_name(self.endpoint, name) {
             None => Place::Unknown,
+            Some(Field::Data) if marks.nil => Place::NilItem,
+            // Each `attach` is an entry: one that is nil is none, and others may follow.
+            Some(Field::Attach) if marks.nil => Place::Unknown,
+            Some(field) if marks.nil => {
+                sink.piece(Piece::Null { field });
+                Place::Unknown
+            }
             Some(Field::Data) => {
                 self.capture.begin(end, usize::MAX);
                 Place::Item
@@ -155,7 +164,7 @@ impl Outline {
             }
             Some(field) => {
                 self.capture.begin(end, sink.field_limit(field));
-                Place::Field { field, array }
+                Place::Field { field, array: marks.array }
             }
         };
     }
@@ -175,6 +184,7 @@ impl Outline {
                     sink.piece(Piece::Item { raw, plain: direct::plain(raw) });
                 }
             }
+            Place::NilItem => sink.piece(Piece::Item { raw: b"", plain: None }),
             Place::Attach => sink.piece(Piece::AttachEnd),
             _ => {}
         }
@@ -183,7 +193,7 @@ impl Outline {
     }
 
     /// A child of an entry of `attach` begins (or of another element, which does not matter).
-    fn grandchild<S: Sink>(&mut self, name: &[u8], array: bool, sink: &mut S) {
+    fn grandchild<S: Sink>(&mut self, name: &[u8], marks: Marks, sink: &mut S) {
         if self.place != Place::Attach {
             return;
         }
@@ -196,11 +206,12 @@ impl Outline {
             }
         };
         let first = !std::mem::replace(seen, true);
-        let right = !array;
+        let right = !marks.array;
         self.place = match (name, first) {
+            (_, true) if marks.nil => Place::AttachUnknown,
             (b"name", true) => {
                 self.entry.name = AttachmentName::default();
-                Place::AttachName { right }
+                Place::AttachName { wrong: (!right).then_some(Received::MarkedArray) }
             }
             (b"name", false) => {
                 sink.piece(Piece::AttachDuplicate("name"));
@@ -210,7 +221,7 @@ impl Outline {
                 sink.piece(match (first, right) {
                     (false, _) => Piece::AttachDuplicate("data"),
                     (true, true) => Piece::AttachDataBegin,
-                    (true, false) => Piece::AttachDataWrongType,
+                    (true, false) => Piece::AttachDataWrongType(Received::MarkedArray),
                 });
                 Place::AttachData { right, first }
             }
@@ -220,10 +231,10 @@ impl Outline {
     /// A child of a child of an entry of `attach` begins.
     fn not_a_string<S: Sink>(&mut self, sink: &mut S) {
         match &mut self.place {
-            Place::AttachName { right } => *right = false,
+            Place::AttachName { wrong } => *wrong = Some(Received::Elements),
             Place::AttachData { right, first } => {
                 if *first && *right {
-                    sink.piece(Piece::AttachDataWrongType);
+                    sink.piece(Piece::AttachDataWrongType(Received::Elements));
                 }
                 *right = false;
             }
@@ -233,8 +244,8 @@ impl Outline {
 
     fn grandchild_ends<S: Sink>(&mut self, sink: &mut S) {
         match self.place {
-            Place::AttachName { right: true } => sink.piece(Piece::AttachName(self.entry.name.text())),
-            Place::AttachName { right: false } => sink.piece(Piece::AttachNameWrongType),
+            Place::AttachName { wrong: None } => sink.piece(Piece::AttachName(self.entry.name.text())),
+            Place::AttachName { wrong: Some(received) } => sink.piece(Piece::AttachNameWrongType(received)),
             Place::AttachData { right: true, first: true } => sink.piece(Piece::AttachDataEnd),
             Place::AttachUnknown | Place::AttachData { .. } => {}
             _ => return,
@@ -248,7 +259,7 @@ impl Outline {
             Place::Root if level == 1 => return Err(malformed(at, "text directly in the root element")),
             Place::Attach if level == 2 && !self.entry.has_text => {
                 self.entry.has_text = true;
-                sink.piece(Piece::AttachNotAnObject);
+                sink.piece(Piece::AttachNotAnObject(Received::Text));
             }
             _ => {}
         }
@@ -258,7 +269,7 @@ impl Outline {
     /// Characters at that level, `raw` bytes as sent; `at`: where they stand, if not in a reference.
     fn value<S: Sink>(&mut self, level: usize, bytes: &[u8], raw: u64, at: Option<u64>, sink: &mut S) {
         match self.place {
-            Place::AttachName { right: true } if level == 3 => self.entry.name.push(bytes, at),
+            Place::AttachName { wrong: None } if level == 3 => self.entry.name.push(bytes, at),
             Place::AttachData { right, first } if level == 3 => {
                 self.attachment_bytes = self.attachment_bytes.saturating_add(raw);
                 if right && first {
@@ -267,5 +278,18 @@ impl Outline {
             }
             _ => {}
         }
+    }
+}
+
+/// What is wrong with the name of the root element.
+fn wrong_root(name: &[u8]) -> &'static str {
+    let local = name.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+    match local {
+        b"Envelope" => "expected a root element named xml, not a SOAP envelope; send the request without SOAP",
+        _ if local.eq_ignore_ascii_case(b"html") => "expected a root element named xml, not HTML",
+        _ if local.eq_ignore_ascii_case(b"xml") => {
+            "expected a root element named xml, in lower case and without a prefix"
+        }
+        _ => "expected a root element named xml",
     }
 }

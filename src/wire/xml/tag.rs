@@ -2,8 +2,8 @@
 
 use super::chars::{is_char, is_name_char, is_name_start, is_white};
 use super::reference::Reference;
-use super::{length, malformed};
-use crate::wire::FrameError;
+use super::{Marks, length, malformed};
+use crate::wire::{FrameError, is_utf8};
 
 /// How long a name of an encoding is told back; it is made of ASCII letters, digits, `.`, `_` and `-`.
 const ENCODING_SHOWN: usize = 40;
@@ -13,8 +13,7 @@ const FEW: usize = 8;
 /// What a start tag says.
 pub struct StartTag<'t> {
     pub name: &'t [u8],
-    /// `array='true'` stands in it.
-    pub array: bool,
+    pub marks: Marks,
     /// It ends in `/>`.
     pub empty: bool,
 }
@@ -24,9 +23,12 @@ pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
     if let Some(tag) = bare(tag) {
         return Ok(tag);
     }
+    if tag.starts_with(&[0]) {
+        return Err(malformed(at, "expected UTF-8, not UTF-16"));
+    }
     let mut cursor = Cursor::new(tag, at)?;
     let name = cursor.name("expected the name of an element")?.as_bytes();
-    let mut array = false;
+    let mut marks = Marks::default();
     let mut last: Option<&str> = None;
     // Those before the last: of a tag with one attribute nothing has to be kept.
     let mut seen: Vec<&str> = Vec::new();
@@ -36,7 +38,7 @@ pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
             ">" => break,
             "/>" => {
                 unique(seen, last, at)?;
-                return Ok(StartTag { name, array, empty: true });
+                return Ok(StartTag { name, marks, empty: true });
             }
             _ if !white => return Err(malformed(cursor.at, "expected white space, '/>' or '>' in a tag")),
             _ => {}
@@ -45,7 +47,7 @@ pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
         let attribute = cursor.name("expected an attribute, '/>' or '>' in a tag")?;
         let value = cursor.equals_quoted()?;
         attribute_value(value, cursor.at.saturating_sub(length(value.len()).saturating_add(1)))?;
-        array |= attribute == "array" && value == "true";
+        marks.note(attribute, value);
         if let Some(last) = last.replace(attribute) {
             seen.push(last);
         }
@@ -54,7 +56,7 @@ pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
         }
     }
     unique(seen, last, at)?;
-    Ok(StartTag { name, array, empty: false })
+    Ok(StartTag { name, marks, empty: false })
 }
 
 /// The common tag: a name in ASCII and nothing else.
@@ -63,8 +65,8 @@ fn bare(tag: &[u8]) -> Option<StartTag<'_>> {
     let (name, rest) = tag.split_at_checked(tag.iter().take_while(is_name).count())?;
     let starts = name.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
     match rest {
-        b">" if starts => Some(StartTag { name, array: false, empty: false }),
-        b"/>" if starts => Some(StartTag { name, array: false, empty: true }),
+        b">" if starts => Some(StartTag { name, marks: Marks::default(), empty: false }),
+        b"/>" if starts => Some(StartTag { name, marks: Marks::default(), empty: true }),
         _ => None,
     }
 }
@@ -140,7 +142,7 @@ fn declaration(mut cursor: Cursor<'_>) -> Result<(), FrameError> {
         if !starts || !encoding.bytes().all(legal) {
             return Err(malformed(at, "an XML declaration with what is no name of an encoding"));
         }
-        if !encoding.eq_ignore_ascii_case("utf-8") && !encoding.eq_ignore_ascii_case("utf8") {
+        if !is_utf8(encoding) {
             return Err(FrameError::Encoding(encoding.chars().take(ENCODING_SHOWN).collect()));
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::KEY_LIMIT;
 
 fn text(text: &str) -> Scalar<'_> {
     Scalar::Text(Cow::Borrowed(text))
@@ -25,11 +26,21 @@ fn an_item_has_the_fields_of_every_mode() {
 
 #[test]
 fn a_value_of_a_wrong_type_is_its_fields_fault() {
-    for wrong in ["1.0", "1e3", "-0.0", "1E+2", "[]", "{}", r#"["a"]"#, r#""\ud800""#, r#""\udc00\ud800""#] {
+    for (wrong, received) in [
+        ("1.5", Received::OtherNumber),
+        ("1e3", Received::OtherNumber),
+        ("1.0e0", Received::OtherNumber),
+        ("1E+2", Received::OtherNumber),
+        ("[]", Received::Array),
+        ("{}", Received::Object),
+        (r#"["a"]"#, Received::Array),
+        (r#""\ud800""#, Received::LoneSurrogate),
+        (r#""\udc00\ud800""#, Received::LoneSurrogate),
+    ] {
         let raw = format!(r#"{{"field_value":{wrong},"email":"e","custom_data":[]}}"#);
         let item = item(raw.as_bytes()).unwrap();
-        assert_eq!(item.field_value, Scalar::WrongType, "{wrong}");
-        assert_eq!((item.email, item.custom_data), (text("e"), ObjectText::WrongType));
+        assert_eq!(item.field_value, Scalar::WrongType(received), "{wrong}");
+        assert_eq!((item.email, item.custom_data), (text("e"), ObjectText::WrongType(Received::Array)));
     }
 }
 
@@ -38,6 +49,33 @@ fn integers_keep_their_digits() {
     for digits in ["0", "-0", "-17", "9007199254740993", "123456789012345678901234567890"] {
         assert_eq!(scalar(digits.as_bytes()), Scalar::Integer(digits));
     }
+}
+
+#[test]
+fn a_number_whose_fraction_is_zeros_keeps_its_integer() {
+    for (raw, integer) in [("8.0", "8"), ("8.00", "8"), ("-8.0", "-8"), ("0.000", "0"), ("-0.0", "-0")] {
+        assert_eq!(scalar(raw.as_bytes()), Scalar::ZeroFraction(integer));
+        let item = format!(r#"{{"field_value":{raw}}}"#);
+        assert_eq!(both(&item).unwrap().field_value, Scalar::ZeroFraction(integer));
+    }
+    for raw in ["8.01", "8.10", "8.0e1", "8e0", "8.0E0"] {
+        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(Received::OtherNumber), "{raw}");
+    }
+}
+
+#[test]
+fn a_long_string_with_escapes_is_cut_and_stays_too_long_for_a_key() {
+    for unit in [r"\u0078", r"\n", r"\u00e9", r"\ud83d\ude00", "\u{e9}", "\u{1F600}x"] {
+        let inside = format!(r"\t{}", unit.repeat(SCALAR_LIMIT / unit.len()));
+        let raw = format!("\"{inside}\"");
+        let whole: String = serde_json::from_str(&raw).unwrap();
+        let Scalar::Text(text) = scalar(raw.as_bytes()) else { panic!("{unit}") };
+        assert!(text.len() > KEY_LIMIT && text.len() <= SCALAR_LIMIT && whole.starts_with(&*text), "{unit}");
+        let raw = format!("\"{inside}\\ud800\"");
+        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(Received::LoneSurrogate), "{unit}");
+    }
+    let plain = format!("\"{}\"", "x".repeat(3 * SCALAR_LIMIT));
+    assert_eq!(scalar(plain.as_bytes()), text(plain.trim_matches('"')), "borrowed, and so whole");
 }
 
 #[test]
@@ -73,7 +111,7 @@ fn a_scalar_is_what_it_is() {
     assert_eq!(scalar(b"false"), Scalar::Boolean(false));
     // None of these comes from the framer; none may panic.
     for raw in [&b""[..], b"\"", b"-", b"\xFF", b"\"\\\"", b"nul", b"{", b"+1"] {
-        assert_eq!(scalar(raw), Scalar::WrongType, "{raw:?}");
+        assert!(matches!(scalar(raw), Scalar::WrongType(_)), "{raw:?}");
     }
 }
 
@@ -82,8 +120,14 @@ fn an_object_is_kept_as_it_came() {
     let raw = r#"{ "b": 1.0, "a": 10000000000000000000000, "é": "\u00e9\ud800" }"#;
     assert_eq!(object(raw.as_bytes()), ObjectText::Object(Cow::Borrowed(raw)));
     assert_eq!(object(b"null"), ObjectText::Absent);
-    for wrong in ["[]", "\"{}\"", "1", "true", ""] {
-        assert_eq!(object(wrong.as_bytes()), ObjectText::WrongType, "{wrong}");
+    for (wrong, received) in [
+        ("[]", Received::Array),
+        ("\"{}\"", Received::String),
+        ("1", Received::Number),
+        ("true", Received::Boolean),
+        ("", Received::Null),
+    ] {
+        assert_eq!(object(wrong.as_bytes()), ObjectText::WrongType(received), "{wrong}");
     }
 }
 
@@ -109,6 +153,7 @@ fn both_ways_come_to_the_same() {
         "-12",
         "12",
         "1.5",
+        "1.0",
         "1e3",
         "01",
         "-",

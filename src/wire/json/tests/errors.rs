@@ -10,9 +10,10 @@ fn fault(body: impl AsRef<[u8]>, at: u64, what: &str) {
 
 #[test]
 fn faults_of_the_grammar() {
-    fault("[]", 0, "expected the root to be an object, found `[`");
-    fault(" \"{}\"", 1, "expected the root to be an object, found `\"`");
-    fault("<xml/>", 0, "expected the root to be an object, found `<`");
+    fault("[]", 0, "expected a JSON object, not a JSON array; send one object");
+    fault(" \"{}\"", 1, "expected a JSON object, not a JSON string");
+    fault("8", 0, "expected a JSON object, not a JSON number");
+    fault("?", 0, "expected a JSON object, found `?`");
     fault("{,}", 1, "expected a member's name or `}`, found `,`");
     fault("{a:1}", 1, "expected a member's name or `}`, found `a`");
     fault("{\"a\":1,}", 7, "expected a member's name, found `}`");
@@ -42,6 +43,25 @@ fn faults_of_the_grammar() {
         "expected `,` or `]` after an array's entry, found `{`",
     );
     fault("{\"data\":[{\"email\":\"a\",}]}", 22, "expected a member's name, found `}`");
+}
+
+#[test]
+fn bodies_in_another_format() {
+    let form = "expected a JSON object, not form fields or plain text; send a JSON object or an XML document";
+    fault("token=abc&trigger_id=8", 0, form);
+    fault("%7B%22token%22", 0, form);
+    fault("true", 0, form);
+    fault("<xml/>", 0, "expected a JSON object, not XML; send Content-Type: application/xml");
+    fault(
+        "--boundary\r\n",
+        0,
+        "expected a JSON object, not a multipart body; send a JSON object or an XML document, with files as base64",
+    );
+    fault(b"\x1F\x8B\x08\x00", 0, "expected a JSON object, not gzip; send the body uncompressed");
+    for utf_16 in [&b"\xFF\xFE{\0}\0"[..], b"\xFE\xFF\0{\0}", b"\0{\0}"] {
+        fault(utf_16, 0, "expected a JSON object, not UTF-16; send UTF-8");
+    }
+    fault(b"{\0\"\0", 1, "expected UTF-8, not UTF-16");
 }
 
 #[test]
@@ -164,11 +184,11 @@ fn a_byte_order_mark_is_skipped_once() {
     let marked = frame(b"\xEF\xBB\xBF {\"token\":1}");
     assert_eq!(marked.end, Ok(()));
     assert_eq!(marked.got, [field(Field::Token, "1")]);
-    fault(b"\xEF\xBB\xBF[", 3, "expected the root to be an object, found `[`");
-    fault(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 3, "expected the root to be an object, found byte 0xEF");
+    fault(b"\xEF\xBB\xBF[", 3, "expected a JSON object, not a JSON array; send one object");
+    fault(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 3, "expected a JSON object, found byte 0xEF");
     fault(b"\xEF\xBB{}", 2, "expected the rest of a byte order mark, found `{`");
     fault(b"\xEF{}", 1, "expected the rest of a byte order mark, found `{`");
-    fault(b" \xEF\xBB\xBF{}", 1, "expected the root to be an object, found byte 0xEF");
+    fault(b" \xEF\xBB\xBF{}", 1, "expected a JSON object, found byte 0xEF");
     fault(b"{}\xEF\xBB\xBF", 2, "expected nothing after the end of the document, found byte 0xEF");
 }
 

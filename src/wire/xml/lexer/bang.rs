@@ -19,7 +19,12 @@ impl Lexer {
                 all if all == CDATA.len() => State::CData(0),
                 more => State::BangCData(more),
             },
-            (State::Bang, b"D") => return Err(malformed(self.begin, "a DTD (<!DOCTYPE): none is accepted")),
+            (State::Bang, b"D" | b"d") => {
+                return Err(malformed(
+                    self.begin,
+                    "a DTD (<!DOCTYPE) is not accepted; send an XML document without one",
+                ));
+            }
             _ => return Err(malformed(at, "expected '<!--' or, inside the root element, '<![CDATA['")),
         };
         Ok(None)

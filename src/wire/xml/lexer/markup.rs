@@ -99,7 +99,7 @@ impl Lexer {
             (true, true) => State::Emptied,
             (true, false) => State::Text,
         };
-        let token = Token::Open { begin: self.begin, end: input.offset(), array: tag.array };
+        let token = Token::Open { begin: self.begin, end: input.offset(), marks: tag.marks };
         self.held.free(sink);
         Ok(kept.then_some(token))
     }

@@ -2,9 +2,29 @@
 
 use std::borrow::Cow;
 
-use crate::limits::DEPTH_LIMIT;
-use crate::wire::xml::{item, object, text, text_as_is};
-use crate::wire::{Item, NotAnItem, ObjectText, Scalar};
+use crate::limits::{DEPTH_LIMIT, KEY_LIMIT};
+use crate::memory::{Budget, Reservation};
+use crate::wire::xml::{self, text, text_as_is};
+use crate::wire::{Item, NotAnItem, ObjectText, Received, Scalar};
+
+/// Runs a conversion with as much memory as it wants, and checks that it leaves nothing reserved but its result.
+fn with_memory<T>(convert: impl FnOnce(&mut Reservation) -> T, allocated: impl FnOnce(&T) -> u64) -> T {
+    let mut memory = Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0);
+    let converted = convert(&mut memory);
+    assert_eq!(memory.bytes(), allocated(&converted));
+    converted
+}
+
+fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+    let allocated = |item: &Result<Item<'_>, _>| item.as_ref().map_or(0, |item| item.custom_data.allocated());
+    with_memory(|memory| xml::item(raw, memory).unwrap(), allocated)
+}
+
+fn object(raw: &[u8]) -> ObjectText<'static> {
+    with_memory(|memory| xml::object(raw, usize::MAX, memory).unwrap(), ObjectText::allocated)
+}
+
+const WRONG_OBJECT: ObjectText<'static> = ObjectText::WrongType(Received::Text);
 
 fn string(text: &str) -> Scalar<'static> {
     Scalar::Text(Cow::Owned(text.to_owned()))
@@ -35,9 +55,9 @@ fn scalars() {
     }
     assert_eq!(text("\n\u{A0}85\u{A0}\r\n ".as_bytes()), string("\u{A0}85\u{A0}"), "XML's white space alone");
     for raw in ["<a/>", "x<a>y</a>", "&unknown;", "<a>", "&", "&#0;", "</a>", "<!DOCTYPE a>"] {
-        assert_eq!(text_as_is(raw.as_bytes()), Scalar::WrongType, "{raw:?}");
+        assert_eq!(text_as_is(raw.as_bytes()), Scalar::WrongType(Received::Elements), "{raw:?}");
     }
-    assert_eq!(text_as_is(b"\xFF"), Scalar::WrongType);
+    assert_eq!(text_as_is(b"\xFF"), Scalar::WrongType(Received::Elements));
     assert!(matches!(text_as_is(b"plain"), Scalar::Text(Cow::Borrowed("plain"))), "nothing to decode, nothing copied");
 }
 
@@ -92,19 +112,59 @@ fn fields_of_a_wrong_type() {
         "<email b='c' array = \"true\"/>",
         "<email><email>a</email></email>",
     ] {
-        let expected = Item { email: Scalar::WrongType, ..Item::default() };
-        assert_eq!(item(raw.as_bytes()), Ok(expected), "{raw}");
+        let item = item(raw.as_bytes()).unwrap();
+        assert!(matches!(item.email, Scalar::WrongType(_)), "{raw}");
+        assert_eq!(Item { email: Scalar::Absent, ..item }, Item::default(), "{raw}");
     }
     let fine = item(b"<email array='false'>a</email>").map(|item| item.email);
     assert_eq!(fine, Ok(string("a")));
     for raw in [
         "<custom_data>x</custom_data>",
         "<custom_data/><custom_data/>",
+        "<custom_data><a/></custom_data><custom_data/>",
         "<custom_data array='true'><a/></custom_data>",
         "<custom_data>x<a/></custom_data>",
     ] {
-        let expected = Item { custom_data: ObjectText::WrongType, ..Item::default() };
-        assert_eq!(item(raw.as_bytes()), Ok(expected), "{raw}");
+        let item = item(raw.as_bytes()).unwrap();
+        assert!(matches!(item.custom_data, ObjectText::WrongType(_)), "{raw}");
+        assert_eq!(Item { custom_data: ObjectText::Absent, ..item }, Item::default(), "{raw}");
+    }
+}
+
+#[test]
+fn nil_fields_of_items() {
+    let raw = "<email xsi:nil='true'>a</email><phone xsi:nil=\"1\"/><profile_id xsi:nil='false'>b</profile_id>\
+               <provider a='&lt;' xsi:nil=' true '><c/></provider><custom_data xsi:nil='true'>x<a/></custom_data>";
+    let expected = Item { profile_id: string("b"), ..Item::default() };
+    assert_eq!(item(raw.as_bytes()), Ok(expected));
+    for twice in ["<email xsi:nil='1'/><email>a</email>", "<email>a</email><email xsi:nil='1'/>"] {
+        assert!(matches!(item(twice.as_bytes()).unwrap().email, Scalar::WrongType(_)), "{twice}");
+    }
+    for twice in [
+        "<custom_data xsi:nil='1'/><custom_data/>",
+        "<custom_data><a/></custom_data><custom_data xsi:nil='1'/>",
+        "<custom_data><a/></custom_data><other/><custom_data>x</custom_data>",
+    ] {
+        assert!(matches!(item(twice.as_bytes()).unwrap().custom_data, ObjectText::WrongType(_)), "{twice}");
+    }
+    assert_eq!(object(b"<a xsi:nil='true'/><b xsi:nil='1'>x</b>"), json(r#"{"a":"","b":"x"}"#));
+}
+
+#[test]
+fn a_long_key_that_is_decoded_is_cut_and_stays_too_long() {
+    for (unit, one) in
+        [("&#120;", "x"), ("x<!-- c -->", "x"), ("\u{e9}&#233;", "éé"), ("&#x1F600;", "\u{1F600}"), ("\r", "\n")]
+    {
+        for count in [0, 1, KEY_LIMIT / one.len(), KEY_LIMIT / one.len() + 1, 100_000] {
+            let raw = format!("<email>{}</email>", unit.repeat(count));
+            let whole = one.repeat(count);
+            let Scalar::Text(text) = item(raw.as_bytes()).unwrap().email else { panic!("{unit}") };
+            assert!(text == whole || text.len() > KEY_LIMIT && whole.starts_with(&*text), "{count} of {unit}");
+            assert!(text.len() <= KEY_LIMIT + 4, "{count} of {unit}");
+            // What is wrong after that is found.
+            let raw = format!("<email>{}<a/></email>", unit.repeat(count));
+            assert!(matches!(item(raw.as_bytes()).unwrap().email, Scalar::WrongType(_)), "{count} of {unit}");
+        }
     }
 }
 
@@ -149,13 +209,32 @@ fn objects() {
         "<a>&x;</a>",
         "<a></b>",
     ] {
-        assert_eq!(object(raw.as_bytes()), ObjectText::WrongType, "{raw}");
+        assert_eq!(object(raw.as_bytes()), WRONG_OBJECT, "{raw}");
     }
-    assert_eq!(object(b"<a>\xFF</a>"), ObjectText::WrongType);
+    assert_eq!(object(b"<a>\xFF</a>"), WRONG_OBJECT);
     let deep = |levels| "<a>".repeat(levels) + &"</a>".repeat(levels);
     assert!(matches!(object(deep(DEPTH_LIMIT - 1).as_bytes()), ObjectText::Object(_)));
-    assert_eq!(object(deep(DEPTH_LIMIT).as_bytes()), ObjectText::WrongType);
-    assert_eq!(object(deep(100_000).as_bytes()), ObjectText::WrongType);
+    assert_eq!(object(deep(DEPTH_LIMIT).as_bytes()), WRONG_OBJECT);
+    assert_eq!(object(deep(100_000).as_bytes()), WRONG_OBJECT);
+}
+
+#[test]
+fn an_object_ends_at_its_limit() {
+    let with_limit = |raw: &str, limit: usize| {
+        with_memory(|memory| xml::object(raw.as_bytes(), limit, memory).unwrap(), ObjectText::allocated)
+    };
+    for raw in
+        ["", "<a/>", "<a>\"&#34;</a>", "<a/><a/><b><c>x<!-- y -->&amp;</c></b>", "<a array='true'/>", "<é>\r</é>"]
+    {
+        let ObjectText::Object(text) = object(raw.as_bytes()) else { panic!("{raw}") };
+        for limit in 0..text.len() {
+            assert_eq!(with_limit(raw, limit), ObjectText::TooLong, "{raw} in {limit}");
+        }
+        assert_eq!(with_limit(raw, text.len()), ObjectText::Object(text), "{raw}");
+        // What is wrong is found all the same.
+        assert_eq!(with_limit(&format!("{raw}x"), 0), WRONG_OBJECT, "{raw}");
+        assert_eq!(with_limit(&format!("<a>x{raw}<b/></a>"), 0), WRONG_OBJECT, "{raw}");
+    }
 }
 
 /// A quarter of a million names, all equal, all different, or long and nearly equal: a square of them would take

@@ -1,6 +1,7 @@
 //! Made and mutated documents, framed here and read by `roxmltree`.
 //!
-//! Known differences, all kept out of the documents or looked for: `roxmltree` reads namespaces (no `:` here),
+//! Known differences, all kept out of the documents or looked for: `roxmltree` reads namespaces (no `:` here, but in
+//! `xsi:nil`, which is replaced for it),
 //! takes nearly anything for an XML declaration, has no limit of depth, knows nothing of the root's name and text,
 //! and wants no white space behind the target of a processing instruction. It leaves some carriage returns as they
 //! are, so they are replaced for it, as the standard has it (§2.11), before it reads.
@@ -11,8 +12,21 @@ use serde_json::Value;
 
 use super::model::{self, Expected, Fields};
 use super::{Got, Outcome, frame_chunked};
-use crate::wire::xml::{item, object, text_as_is};
-use crate::wire::{Endpoint, FrameError, ObjectText, Scalar};
+use crate::memory::{Budget, Reservation};
+use crate::wire::xml::{self, text_as_is};
+use crate::wire::{Endpoint, FrameError, Item, NotAnItem, ObjectText, Scalar};
+
+fn memory() -> Reservation {
+    Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0)
+}
+
+fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+    xml::item(raw, &mut memory()).expect("there is room")
+}
+
+fn object(raw: &[u8]) -> ObjectText<'static> {
+    xml::object(raw, usize::MAX, &mut memory()).expect("there is room")
+}
 
 fn text(scalar: &Scalar<'_>) -> Option<Result<String, ()>> {
     match scalar {
@@ -26,7 +40,7 @@ fn value(object: &ObjectText<'_>) -> Option<Result<Value, ()>> {
     match object {
         ObjectText::Absent => None,
         ObjectText::Object(json) => Some(Ok(serde_json::from_str(json).expect("JSON"))),
-        ObjectText::WrongType => Some(Err(())),
+        ObjectText::TooLong | ObjectText::WrongType(_) => Some(Err(())),
     }
 }
 
@@ -47,6 +61,7 @@ fn decoded(outcome: &Outcome) -> Vec<Expected> {
                 let object = value(&object(raw.as_bytes())).and_then(Result::ok);
                 all.push(Expected::Field { field: *field, array: *array, text, object });
             }
+            Got::Null(field) => all.push(Expected::Null(*field)),
             Got::FieldTooLong(_) => panic!("there is no limit here"),
             Got::Item(raw, plain) => {
                 let fields = fields(raw);
@@ -105,6 +120,7 @@ fn compare(endpoint: Endpoint, body: &[u8]) {
         assert!(outcome.end.is_err(), "not UTF-8: {}", body.escape_ascii());
         return;
     };
+    let text = &text.replace("xsi:nil", model::NIL);
     if text.contains(':') {
         return;
     }
@@ -172,6 +188,9 @@ fn attributes() -> impl Strategy<Value = String> {
         1 => Just(" array = \"true\" b='>'".to_owned()),
         1 => Just("\n".to_owned()),
         1 => Just(" array='false' c='&lt;é'".to_owned()),
+        1 => Just(" xsi:nil='true'".to_owned()),
+        1 => Just(" a='b' xsi:nil = \"1\" array='true'".to_owned()),
+        1 => Just(" xsi:nil='false'".to_owned()),
     ]
 }
 

@@ -25,7 +25,18 @@ fn documents() {
     fault("¦\u{FEFE}<xml/>", "expected '<'");
     fault("\u{FEFF}¦\u{FEFF}<xml/>", "expected '<'");
     fault("<¦root/>", "root element named xml");
-    fault("<¦Xml></Xml>", "root element named xml");
+    fault("<¦Xml></Xml>", "root element named xml, in lower case and without a prefix");
+    fault("<¦a:xml/>", "root element named xml, in lower case and without a prefix");
+    for envelope in ["Envelope", "soap:Envelope", "SOAP-ENV:Envelope xmlns:SOAP-ENV='x'"] {
+        fault(&format!("<¦{envelope}/>"), "not a SOAP envelope; send the request without SOAP");
+    }
+    fault("<¦html/>", "root element named xml, not HTML");
+    fault("<¦HTML/>", "root element named xml, not HTML");
+    fault("¦{\"trigger_id\":8}", "not JSON; send Content-Type: application/json");
+    fault("¦[]", "not JSON; send Content-Type: application/json");
+    fault("¦trigger_id=8", "not form fields or plain text; send a JSON object or an XML document");
+    fault("¦--x", "not a multipart body");
+    fault("<¦\0x\0m\0l\0>\0", "expected UTF-8, not UTF-16");
     fault("<xml/>¦<xml/>", "second root");
     fault("<xml></xml>¦<a>", "second root");
     fault("<xml/>¦x", "behind the root");
@@ -37,7 +48,18 @@ fn documents() {
     fault("<xml>¦&#65;</xml>", "directly in the root");
     fault("<xml><![CDATA[ ¦x]]></xml>", "directly in the root");
     fault("¦<!DOCTYPE xml><xml/>", "DTD");
+    fault("¦<!doctype html><html/>", "DTD");
     fault("<xml>¦<!DOCTYPE x></xml>", "DTD");
+    for (body, words) in [
+        (&b"\x1F\x8B\x08\0"[..], "not gzip; send the body uncompressed"),
+        (b"\xFF\xFE<\0", "not UTF-16; send UTF-8"),
+        (b"\xFE\xFF\0<", "not UTF-16; send UTF-8"),
+        (b"\0<\0x", "not UTF-16; send UTF-8"),
+    ] {
+        let outcome = frame(body);
+        let (at, what) = outcome.fault();
+        assert!(at == 0 && what.starts_with("expected '<'") && what.contains(words), "{at}: {what}");
+    }
     let laughs = "¦<!DOCTYPE xml [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><xml>&b;</xml>";
     fault(laughs, "DTD");
 }
@@ -57,6 +79,9 @@ fn declarations() {
     fault("<?xml version='1.0'¦ standalone='maybe'?><xml/>", "standalone");
     fault("<?xml version='1.0' standalone='no' ¦encoding='utf-8'?><xml/>", "expected '?>'");
     fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "no name of an encoding");
+    for encoding in ["UTF-8", "utf8", "US-ASCII", "ascii"] {
+        assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).end, Ok(()), "{encoding}");
+    }
     for encoding in ["windows-1251", "UTF-16", "latin1"] {
         let body = format!("<?xml version='1.0' encoding=\"{encoding}\"?><xml>\u{1}");
         assert_eq!(frame(body).end, Err(FrameError::Encoding(encoding.to_owned())));

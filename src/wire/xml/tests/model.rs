@@ -13,6 +13,13 @@ fn is_array(node: Node<'_, '_>) -> bool {
     node.attribute("array") == Some("true")
 }
 
+/// Stands for `xsi:nil`, whose prefix would need a declaration.
+pub const NIL: &str = "xsi_nil";
+
+fn is_nil(node: Node<'_, '_>) -> bool {
+    matches!(node.attribute(NIL).map(str::trim), Some("true" | "1"))
+}
+
 /// The text of the element's own.
 fn own_text(node: Node<'_, '_>) -> String {
     node.children().filter(Node::is_text).filter_map(|node| node.text()).collect()
@@ -64,6 +71,7 @@ pub fn item(node: Node<'_, '_>) -> Option<Fields> {
         let all: Vec<_> = node.children().filter(|child| child.has_tag_name(name)).collect();
         match all[..] {
             [] => None,
+            [one] if is_nil(one) => None,
             [one] if !is_array(one) => Some(Ok(one)),
             _ => Some(Err(())),
         }
@@ -77,6 +85,7 @@ pub fn item(node: Node<'_, '_>) -> Option<Fields> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Field { field: Field, array: bool, text: Option<String>, object: Option<Value> },
+    Null(Field),
     Item(Option<Fields>),
     Attach { has_text: bool, name: Option<Result<String, ()>>, data: Option<Result<String, ()>> },
 }
@@ -88,10 +97,13 @@ pub fn pieces(endpoint: Endpoint, root: Node<'_, '_>) -> Option<Vec<Expected>> {
     }
     let child = |node: Node<'_, '_>| {
         Some(match Field::from_name(endpoint, node.tag_name().name().as_bytes())? {
+            Field::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
+            Field::Attach if is_nil(node) => return None,
+            field if is_nil(node) => Expected::Null(field),
             Field::Data => Expected::Item(item(node)),
             Field::Attach => {
                 let first = |name: &str| {
-                    let node = node.children().find(|child| child.has_tag_name(name))?;
+                    let node = node.children().find(|child| child.has_tag_name(name)).filter(|node| !is_nil(*node))?;
                     Some(string(node).filter(|_| !is_array(node)).ok_or(()))
                 };
                 Expected::Attach { has_text: !is_white(&own_text(node)), name: first("name"), data: first("data") }
