@@ -195,9 +195,8 @@ fn token(place: &Place, command: &TokenCommand, now: u64) -> Outcome {
             let _lock = place.lock()?;
             let kv = &mut *place.kv()?;
             let values = tokens::revoke(kv, name, digest.as_deref(), now, &mut output::warning)?;
-            output::note(&format!(
-                "{name}: {values} revoked, which normally takes effect everywhere within 90 seconds"
-            ));
+            let values = if values == 1 { "1 value".to_owned() } else { format!("{values} values") };
+            output::note(&format!("{values} of {name} revoked; normally this is known everywhere within 90 seconds"));
         }
     }
     Ok(())

@@ -216,6 +216,12 @@ fn clean_up(kv: &mut dyn Kv, target: &Target<'_>, manifest: Option<&Manifest>, w
     for (key, value) in markers.into_iter().zip(values) {
         let Some(value) = value else { continue };
         let name = key.strip_prefix(&prefix).unwrap_or_default();
+        // Such a name would be the prefix of some buckets of another generation.
+        if name.is_empty() || name.contains(':') {
+            warn(&format!("{} is damaged and was deleted; it names no generation", short(&key)));
+            kv.delete(Namespace::Profiles, &[key])?;
+            continue;
+        }
         let dead = match serde_json::from_str::<Generation>(&value) {
             Ok(generation) if generation.name == name => generation,
             Ok(_) | Err(_) => {

@@ -201,3 +201,21 @@ fn reports_a_damaged_marker_and_removes_its_generation_after_a_day() {
         assert_eq!(kv.profiles["pending:2:dead"], "{", "another database");
     }
 }
+
+#[test]
+fn a_marker_without_the_name_of_a_generation_removes_no_buckets() {
+    let mut kv = Fake::default();
+    import(&mut kv, "a", 1).unwrap();
+    let buckets = held(&kv).0;
+    for name in ["a:email", ""] {
+        let marker = Generation { name: name.into(), ..manifest(&kv).current };
+        kv.profiles.insert(format!("pending:1:{name}"), serde_json::to_string(&marker).unwrap());
+    }
+    let before = kv.profiles.keys().filter(|key| key.starts_with("bucket:1:a:")).count();
+    let (built, warnings) = import_warned(&mut kv, "b", 2 * DAY);
+    built.unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().all(|warning| warning.ends_with("is damaged and was deleted; it names no generation")));
+    assert_eq!((buckets, held(&kv)), (names(&["a"]), (names(&["a", "b"]), vec![])));
+    assert_eq!(kv.profiles.keys().filter(|key| key.starts_with("bucket:1:a:")).count(), before);
+}
