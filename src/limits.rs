@@ -43,6 +43,8 @@ pub const RATE_GRACE_SECONDS: u64 = 10;
 pub const WATCH_MS: u64 = 500;
 /// Memory that every request reserves before it is looked at, in bytes: its state, and the first view of its body.
 pub const BASE_COST: u64 = 8 * KIB;
+/// Part of `MEMORY_LIMIT` that verified callers leave to others, in bytes: new requests can reserve their base cost.
+pub const BASE_ROOM: u64 = MIB;
 /// How long a request waits for room before it gets 503, in milliseconds.
 pub const ROOM_WAIT_MS: u64 = 2_000;
 /// How often a request that waits for room looks whether it has it, in milliseconds.

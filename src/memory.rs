@@ -3,7 +3,8 @@
 //!
 //! Callers without a verified token share [`Limits::unverified`](crate::limits::Limits::unverified). When it is used up,
 //! a caller can queue for room: [`Budget`] then evicts other unverified requests. An evicted request sees
-//! [`Watch::is_evicted`] on a timer of its own, because nothing may touch another request's I/O.
+//! [`Watch::is_evicted`] on a timer of its own, because nothing may touch another request's I/O. It keeps its base cost if it
+//! has more to return, so that the rest of its body can be discarded before it is answered ([`Reservation::keep_base`]).
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +14,7 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use crate::limits::{EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN};
+use crate::limits::{BASE_COST, BASE_ROOM, EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN};
 
 /// The memory that the requests of one isolate share.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ struct Holder {
     /// Milliseconds since 1970.
     started_at: u64,
     verified: Cell<bool>,
-    evicted: Cell<bool>,
+    /// What it had reserved when it was evicted, in bytes.
+    evicted: Cell<Option<u64>>,
     /// Bytes reserved by all reservations of the request.
     bytes: Cell<u64>,
     /// Bytes of the body received so far.
@@ -162,15 +164,15 @@ impl Budget {
         let others = holders.values().filter_map(Weak::upgrade);
         let mut candidates = Candidates::new(others, now);
         let mut coming = self.free().saturating_add(self.evicted.get());
-        for ask in self.queue.borrow().iter().filter(|ask| !ask.holder.evicted.get()) {
+        for ask in self.queue.borrow().iter().filter(|ask| ask.holder.evicted.get().is_none()) {
             // A request for which others are evicted stays: of those that wait for room, the first ones complete.
             candidates.keep(&ask.holder);
             while coming < ask.bytes
                 && let Some(holder) = candidates.next(ask.bytes)
             {
-                holder.evicted.set(true);
+                holder.evicted.set(Some(holder.bytes.get()));
                 add(&self.evicted, holder.bytes.get());
-                coming = coming.saturating_add(holder.bytes.get());
+                coming = coming.saturating_add(holder.returns());
             }
             if coming >= ask.bytes {
                 coming -= ask.bytes;
@@ -189,7 +191,7 @@ struct Candidates {
 
 impl Candidates {
     fn new(holders: impl Iterator<Item = Rc<Holder>>, now: u64) -> Self {
-        let can_end = holders.filter(|holder| !holder.evicted.get() && holder.bytes.get() > 0);
+        let can_end = holders.filter(|holder| holder.evicted.get().is_none() && holder.bytes.get() > 0);
         let (mut old, mut young): (Vec<_>, Vec<_>) =
             can_end.partition(|holder| now.saturating_sub(holder.started_at) > EVICTABLE_AFTER_MS);
         old.sort_by_cached_key(|holder| Reverse((holder.rate(now), holder.number)));
@@ -200,7 +202,7 @@ impl Candidates {
     /// The next request to evict: the slowest old one; or the largest young one, if it alone makes enough room.
     fn next(&mut self, bytes: u64) -> Option<Rc<Holder>> {
         self.old.pop().or_else(|| {
-            let at = self.young.iter().rposition(|holder| holder.bytes.get() >= bytes)?;
+            let at = self.young.iter().rposition(|holder| holder.returns() >= bytes)?;
             Some(self.young.remove(at))
         })
     }
@@ -235,9 +237,16 @@ impl Holder {
         self.received.get().saturating_mul(1000) / age
     }
 
+    /// Bytes that the request returns when it is evicted.
+    fn returns(&self) -> u64 {
+        let bytes = self.bytes.get();
+        if bytes > BASE_COST { bytes - BASE_COST } else { bytes }
+    }
+
     fn check(&self, bytes: u64) -> Result<(), OutOfMemory> {
         if self.verified.get() {
-            return check(MEMORY_LIMIT, self.budget.limit, self.budget.reserved.get(), bytes);
+            let limit = self.budget.limit.saturating_sub(BASE_ROOM.min(self.budget.limit / 64));
+            return check(MEMORY_LIMIT, limit, self.budget.reserved.get(), bytes);
         }
         self.budget.check_unverified(bytes)
     }
@@ -248,7 +257,7 @@ impl Holder {
         if !self.verified.get() {
             add(&self.budget.unverified, bytes);
         }
-        if self.evicted.get() {
+        if self.evicted.get().is_some() {
             add(&self.budget.evicted, bytes);
         }
     }
@@ -259,7 +268,7 @@ impl Holder {
         if !self.verified.get() {
             subtract(&self.budget.unverified, bytes);
         }
-        if self.evicted.get() {
+        if self.evicted.get().is_some() {
             subtract(&self.budget.evicted, bytes);
         }
         self.budget.grant();
@@ -307,7 +316,7 @@ impl Watch {
 
     /// Whether the request has to end to make room for others.
     pub fn is_evicted(&self) -> bool {
-        self.0.evicted.get()
+        self.0.evicted.get().is_some()
     }
 
     /// Counts bytes of the body: among unverified requests the slowest are evicted first.
@@ -338,7 +347,7 @@ impl Reservation {
             number,
             started_at,
             verified: Cell::new(verified),
-            evicted: Cell::new(false),
+            evicted: Cell::new(None),
             bytes: Cell::new(0),
             received: Cell::new(0),
         });
@@ -421,10 +430,20 @@ impl Reservation {
         }
         budget.holders.borrow_mut().remove(&holder.number);
         subtract(&budget.unverified, holder.bytes.get());
-        if holder.evicted.replace(false) {
+        if holder.evicted.take().is_some() {
             subtract(&budget.evicted, holder.bytes.get());
         }
         budget.grant();
+    }
+
+    /// The request has been refused and holds its base cost alone, in this reservation. If it was evicted and has returned
+    /// anything, it has made room: until it is evicted again, the rest of its body can be read.
+    pub fn keep_base(&mut self) {
+        let holder = &self.holder;
+        if holder.evicted.get().is_some_and(|before| before > holder.bytes.get()) {
+            holder.evicted.set(None);
+            subtract(&holder.budget.evicted, holder.bytes.get());
+        }
     }
 
     /// Bytes reserved by this reservation.
@@ -471,7 +490,7 @@ impl Reservation {
             self.ask = None;
             return Queued::Granted;
         }
-        if self.holder.evicted.get() {
+        if self.holder.evicted.get().is_some() {
             return Queued::Evicted;
         }
         self.holder.budget.evict(now);

@@ -75,7 +75,7 @@ pub struct PacedBody<'b, C, B> {
     reading_ms: u64,
     /// When the next check is due. One timer serves many reads.
     timer: Option<LocalBoxFuture<'b, ()>>,
-    /// Nothing more is read: the body has ended, or its caller is too slow or has to make room.
+    /// Nothing more is read: the body has ended, or its caller is too slow.
     ended: bool,
 }
 
@@ -116,7 +116,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
             match check(&self.watch, self.received, self.reading_ms.saturating_add(waited), waited) {
                 Ok(next) => self.timer = Some(Box::pin(clock.sleep(next))),
                 Err(error) => {
-                    self.ended = true;
+                    self.ended = error != BodyError::Evicted;
                     return Err(error);
                 }
             }
@@ -149,6 +149,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
     /// is announced, or if the caller is too slow or has to make room. `memory` holds the request's base cost alone.
     pub async fn drain(&mut self, limit: u64, memory: &mut Reservation) {
         self.body.discard();
+        memory.keep_base();
         if self.ended {
             return;
         }

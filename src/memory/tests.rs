@@ -21,7 +21,7 @@ fn returns_bytes_on_every_path() {
     assert_eq!(a.grow(50), Ok(()));
     is_out_of(b.grow(11), UNVERIFIED_LIMIT);
     a.verify();
-    assert_eq!(b.grow(50), Ok(()));
+    assert_eq!(b.grow(49), Ok(()));
     is_out_of(a.grow(1), MEMORY_LIMIT);
     a.shrink(20);
     assert_eq!(a.grow(20), Ok(()));
@@ -198,4 +198,35 @@ fn a_request_verified_after_its_eviction_stays() {
     assert!(!old.watch().is_evicted());
     assert_eq!(newcomer.queued(10_000), Queued::Granted);
     assert_eq!(budget.evicted.get(), 0);
+}
+
+#[test]
+fn an_evicted_request_that_has_returned_memory_keeps_its_base_cost() {
+    let budget = Budget::new(1 << 30, 4 * BASE_COST);
+    let mut base = unverified(&budget, BASE_COST, 0);
+    let mut more = base.sibling();
+    more.grow(3 * BASE_COST).unwrap();
+    let mut newcomer = Reservation::new(&budget, 10_000);
+    newcomer.enqueue(BASE_COST, 10_000);
+    assert!(base.watch().is_evicted());
+    drop(more);
+    base.keep_base();
+    assert_eq!((base.watch().is_evicted(), budget.evicted.get()), (false, 0));
+    assert_eq!(newcomer.queued(10_000), Queued::Granted);
+    // The next time it has nothing but its base cost, and has to end.
+    let mut other = Reservation::new(&budget, 11_000);
+    other.enqueue(3 * BASE_COST, 11_000);
+    assert!(base.watch().is_evicted());
+    base.keep_base();
+    assert!(base.watch().is_evicted());
+}
+
+#[test]
+fn verified_callers_leave_room_for_base_costs() {
+    let budget = Budget::new(64 * BASE_ROOM, 16 * BASE_ROOM);
+    let mut verified = Reservation::verified(&budget);
+    is_out_of(verified.grow(64 * BASE_ROOM), MEMORY_LIMIT);
+    verified.grow(63 * BASE_ROOM).unwrap();
+    is_out_of(verified.grow(1), MEMORY_LIMIT);
+    let _newcomers: Vec<_> = (0..BASE_ROOM / BASE_COST).map(|_| unverified(&budget, BASE_COST, 0)).collect();
 }

@@ -94,7 +94,6 @@ describe('refusals', () => {
     ['a bad request ID', 400, 'POST', BATCH, { ...json, 'Request-ID': 'a b' }],
     ['a definition that is too large', 413, 'PUT', `${TRIGGERS}/8`, json],
     ['a definition of another type', 415, 'PUT', `${TRIGGERS}/8`, { ...json, 'Content-Type': 'text/xml' }],
-    ['a definition by a token without the scope', 403, 'PUT', `${TRIGGERS}/8`, { ...json, ...bearer(TOKEN.launch) }],
     ['a database without an index', 503, 'POST', BATCH, json, { ...GOOD, trigger_id: 607 }],
   ])('of a body of 12 MiB with %s arrive, and are logged', async (_, status, method, path, headers, fields) => {
     const reply = await send(path, method, large(12 * MIB, fields), headers);
