@@ -81,6 +81,7 @@ async function importProfiles(database, count) {
     if (!stream.write(`${profileId(n)},${address(n)}\n`)) await once(stream, 'drain');
   }
   await new Promise((resolve) => stream.end(resolve));
+  mkdirSync(stateOf('ours'), { recursive: true });
   const admin = await adminProgram();
   const env = { ...process.env, CARGO_MANIFEST_DIR: folder };
   const run = (/** @type {string[]} */ args) =>
@@ -140,6 +141,7 @@ export function peerAccess(campaigns) {
 
 /** Writes pairs with the simulator of KV itself. @param {string} state @param {[string, string][]} pairs */
 export async function putPairs(state, pairs) {
+  mkdirSync(state, { recursive: true });
   const helper = execute(PROJECT_NODE, [inRoot('scripts', 'kv.mjs'), state], { cwd: inRoot('benches', 'peer') });
   helper.child.stdin?.end(`${JSON.stringify({ op: 'put', namespace: 'KV', pairs })}\n`);
   const { stdout } = await helper;

@@ -1,24 +1,21 @@
-// `npm run admin -- COMMAND`: the operator's command line. It is native; this compiles it if need be and runs it.
+// `npm run admin -- COMMAND`: compiles the operator's command line, a native program, if necessary, and runs it.
 
 import { pathToFileURL } from 'node:url';
-import { childEnv, command, ended, inRoot, run, say, start } from './run.mjs';
+import { callerFolder, childEnv, command, ended, inRoot, run, say, start } from './run.mjs';
 import { installPackages, installToolchain, toolchain } from './tools.mjs';
 
-/** How cargo is told which program is meant, wherever it is called. */
+/** The options that select the program, whatever the current folder is. */
 const PROGRAM = ['--quiet', '--profile', 'admin', '--manifest-path', inRoot('Cargo.toml'), '--bin', 'admin'];
 
-/** Compiles the command line; silent if that takes no time. */
+/** Compiles the command line. Prints nothing if that takes less than a second. */
 export async function buildAdmin() {
   const note = setTimeout(() => say('compiling the admin command (a minute, once) …'), 1_000);
   await run('cargo', ['build', ...PROGRAM], { quiet: true }).finally(() => clearTimeout(note));
 }
 
-/** Where the user stands: npm runs scripts at the top of the checkout. */
-export const callerFolder = () => process.env.INIT_CWD ?? process.cwd();
-
-/** Runs it where the user stands. @param {string[]} args @returns {Promise<number>} its exit code */
+/** Runs the command line in the caller's folder. @param {string[]} args @returns {Promise<number>} its exit code */
 export function runAdmin(args) {
-  // rustup would look for rust-toolchain.toml from there upwards.
+  // rustup would look for rust-toolchain.toml in that folder and its parents.
   const env = { ...childEnv(), RUSTUP_TOOLCHAIN: toolchain() };
   return ended(start('cargo', ['run', ...PROGRAM, '--', ...args], { cwd: callerFolder(), env, stdio: 'inherit' }));
 }

@@ -1,49 +1,48 @@
-// The demo data: it goes into a local state that is empty, whole or (after an interruption) again. `admin demo` writes the
-// token and the profiles before the Worker runs; the campaigns are defined by the Worker itself, as an operator would.
+// The demo data. It is loaded into an empty local state, and again if loading was interrupted. `admin demo` writes the
+// token and the profiles before the Worker runs; the campaigns are defined through the Worker, as an operator does it.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { Failure, timed } from './run.mjs';
+import { escaped, Failure, timed } from './run.mjs';
 import { runAdmin } from './admin.mjs';
 
-/** The specification's examples: its token, and the campaigns that it launches. */
+/** The token of the specification's examples, and the campaigns that they launch. */
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const CAMPAIGNS = [1, 8, 85, 96];
 const DATABASE = 1;
 
-/** What wrangler keeps of this Worker below a state's folder. */
+/** Where wrangler keeps the data of this Worker, relative to the state folder. */
 const KEPT = ['v3/kv/PROFILES', 'v3/kv/ACCESS', 'v3/do/trigger-launch-CampaignObject'];
 
 /** @param {string} folder */
 const hasFiles = (folder) => existsSync(folder) && readdirSync(folder).length > 0;
 
-/** The demo data of one state. */
+/** The demo data of one local state. */
 export class Demo {
-  /** @param {string} state the folder, wrangler's `--persist-to` */
+  /** @param {string} state the state folder, which exists */
   constructor(state) {
     this.state = state;
     this.marker = path.join(state, 'demo-data');
   }
 
-  /** Whether the data is to be loaded: the state is empty, or loading it was begun and not finished. */
+  /** Whether the data must be loaded: the state is empty, or an earlier load was interrupted. */
   isWanted() {
     if (existsSync(this.marker)) return readFileSync(this.marker, 'utf8') === 'loading';
     return !KEPT.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
-  /** What is loaded before the Worker runs: the token and the profiles. */
+  /** Loads the token and the profiles, before the Worker runs. */
   async load() {
-    mkdirSync(this.state, { recursive: true });
     writeFileSync(this.marker, 'loading');
     await timed('loading the demo data', async () => {
       const code = await runAdmin(['demo', '--persist-to', this.state]);
-      if (code !== 0) throw new Failure('the demo data could not be loaded', code);
+      if (code !== 0) throw new Failure('the demo data could not be loaded; see the error above', code);
     });
   }
 
-  /** What the running Worker is told: the campaigns. @param {URL} worker */
+  /** Defines the campaigns through the running Worker. @param {URL} worker */
   async defineCampaigns(worker) {
     for (const id of CAMPAIGNS) await defineCampaign(worker, id);
     writeFileSync(this.marker, 'loaded');
@@ -55,7 +54,7 @@ function defineCampaign(worker, id) {
   const url = new URL(`/api/v1.1/campaigns/triggers/${id}`, worker);
   const body = JSON.stringify({ name: `Demo campaign ${id}`, database: DATABASE, active: true });
   const headers = { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' };
-  // `--local-protocol https` has a certificate of its own making.
+  // With `--local-protocol https` the certificate is self-signed.
   const options = { method: 'PUT', headers, rejectUnauthorized: false };
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? https : http).request(url, options, (response) => {
@@ -66,7 +65,9 @@ function defineCampaign(worker, id) {
       response.on('end', () => {
         const { statusCode = 0 } = response;
         if (statusCode >= 200 && statusCode < 300) return resolve();
-        reject(new Failure(`campaign ${id} was not accepted: ${statusCode} ${Buffer.concat(answer)}`));
+        reject(
+          new Failure(`campaign ${id} was not accepted: ${statusCode} ${escaped(Buffer.concat(answer).toString())}`),
+        );
       });
     });
     request.on('error', (error) => reject(new Failure(`campaign ${id} could not be defined: ${error.message}`)));

@@ -1,29 +1,16 @@
-// `npm run dev`: installs, builds, loads the demo data into an empty local state and serves. Arguments go on to
-// `wrangler dev`. Its line `Ready on http://…` is printed when all is in place.
+// `npm run dev`: installs, builds, creates the local state, loads the demo data into it if it is empty, and serves.
+// Arguments are passed to `wrangler dev`. Its line `Ready on http://…` is printed when everything is in place.
 
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { command, ended, Failure, inRoot, PROJECT_NODE, start } from './run.mjs';
-import { buildAdmin, callerFolder, runAdmin } from './admin.mjs';
+import { buildAdmin, runAdmin } from './admin.mjs';
 import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
+import { createState, STATE_OPTION, takeState } from './state.mjs';
 
-const STATE_OPTION = '--persist-to';
-/** Where wrangler takes local secrets from. */
+/** The file from which wrangler takes local secrets. */
 const SECRETS = inRoot('.dev.vars');
-
-/** Takes the folder of the local state out of the arguments: it is relative to where the user stands. @param {string[]} args */
-function takeState(args) {
-  const rest = [...args];
-  const at = rest.findIndex((arg) => arg === STATE_OPTION || arg.startsWith(`${STATE_OPTION}=`));
-  if (at < 0) return { state: inRoot('.wrangler', 'state'), rest };
-  const apart = rest[at] === STATE_OPTION;
-  const folder = apart ? rest[at + 1] : rest[at]?.slice(STATE_OPTION.length + 1);
-  if (!folder) throw new Failure(`${STATE_OPTION} wants a folder`);
-  rest.splice(at, apart ? 2 : 1);
-  return { state: path.resolve(callerFolder(), folder), rest };
-}
 
 /**
  * Passes a stream on line by line, and holds back what comes from the Ready line on until `onReady` is through.
@@ -58,12 +45,16 @@ async function passOn(stream, onReady) {
 
 async function main() {
   const { state, rest } = takeState(process.argv.slice(2));
+  createState(state);
   await Promise.all([buildWorker(), buildAdmin()]);
 
   const demo = new Demo(state);
   const wanted = demo.isWanted();
   if (wanted) await demo.load();
-  else if (!existsSync(SECRETS)) await runAdmin(['key', STATE_OPTION, state]);
+  else if (!existsSync(SECRETS)) {
+    const code = await runAdmin(['key', STATE_OPTION, state]);
+    if (code !== 0) throw new Failure('the index key could not be created', code);
+  }
 
   const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', STATE_OPTION, state, ...rest];
   if (!wanted) return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));

@@ -1,15 +1,16 @@
-// The command line's way to the local KV: one process for many reads and writes, on the state that wrangler keeps and
-// with wrangler's own simulator. (`wrangler kv bulk put --local` writes one value after another, which takes nine times
-// as long, and each call of wrangler takes more than a second to start.) What is deployed is written with `wrangler kv`.
+// The command line's access to the local KV: one process for many reads and writes, on wrangler's local state and with
+// wrangler's own simulator. (`wrangler kv bulk put --local` writes one value after another, which takes nine times as
+// long, and each call of wrangler takes more than a second to start.) The deployed KV is written with `wrangler kv`.
 //
-// Started as `node scripts/kv.mjs STATE_FOLDER`. A request is a line of JSON on stdin, an answer a line of JSON on
-// stdout: {"op":"get"|"put"|"delete"|"list","namespace":BINDING,…} → {"ok":…} or {"error":TEXT}.
+// Started as `node scripts/kv.mjs STATE_FOLDER`; the folder must exist. A request is a line of JSON on stdin, an answer a
+// line of JSON on stdout: {"op":"get"|"put"|"delete"|"list","namespace":BINDING,…} → {"ok":…} or {"error":TEXT}.
 
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Runs inside the runtime, where a write costs no way there and back. */
+/** Runs inside the runtime, where a write costs no round trip. */
 const WORKER = `
 const AT_ONCE = 64;
 
@@ -58,7 +59,14 @@ export default {
 };
 `;
 
-// Standard output belongs to the answers.
+// The simulator would create the folder.
+const state = path.resolve(process.argv[2] ?? '');
+if (!process.argv[2] || !statSync(state, { throwIfNoEntry: false })?.isDirectory()) {
+  process.stderr.write(`Error: ${state} is not a folder\n`);
+  process.exit(1);
+}
+
+// Standard output is only for answers.
 console.log = console.info = console.warn = () => {};
 
 const wrangler = createRequire(import.meta.url).resolve('wrangler');
@@ -71,7 +79,7 @@ const simulator = new Miniflare(
   convertV4MiniflareOptions({
     modules: true,
     script: WORKER,
-    resourcePersistencePath: path.resolve(process.argv[2] ?? '.', 'v3'),
+    resourcePersistencePath: path.join(state, 'v3'),
     kvNamespaces: Object.fromEntries(namespaces.map(({ binding, id }) => [binding, id ?? binding])),
   }),
 );

@@ -14,6 +14,9 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** @param {string[]} parts a path inside the checkout */
 export const inRoot = (...parts) => path.join(ROOT, ...parts);
 
+/** The folder in which the user called npm: npm runs scripts in the checkout. */
+export const callerFolder = () => process.env.INIT_CWD ?? process.cwd();
+
 /** A failure that is the user's to read: its message says what to do, and a stack trace would only hide it. */
 export class Failure extends Error {
   /** @param {string} message @param {number} [code] the exit code of this process */
@@ -21,6 +24,16 @@ export class Failure extends Error {
     super(message);
     this.code = code;
   }
+}
+
+/** The longest message of another program that is shown, in characters. */
+const MESSAGE_LIMIT = 400;
+
+/** A message of another program on one line, without characters that a terminal would act on. @param {string} text */
+export function escaped(text) {
+  const code = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
+  const line = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, code);
+  return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}…` : line;
 }
 
 /** Says what is going on, apart from what the tools print. @param {string} line */

@@ -13,8 +13,10 @@
 //! | [`profiles`] | keys, their hashes, the bucketed index and looking up in it |
 //! | [`campaign`] | the campaign's object: its log, the commit message, its commands |
 //! | [`http`] | the head of a request: path, headers |
+//! | [`escape`] | text from outside, made safe to print (native alone) |
 //! | [`access`] | tokens, scopes, databases |
 //! | [`launch`] | the use case, from a body to a reply, over ports |
+//! | [`telemetry`] | the lines of the operator's log |
 //! | `worker` | the shell: the only code that names the `worker` crate (wasm alone) |
 
 #![deny(
@@ -45,6 +47,8 @@
 
 pub mod access;
 pub mod campaign;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod escape;
 pub mod http;
 pub mod launch;
 pub mod limits;
@@ -52,6 +56,7 @@ pub mod memory;
 pub mod outcome;
 pub mod problem;
 pub mod profiles;
+pub mod telemetry;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -29,18 +29,37 @@ pub const PART: usize = 5 * 1024 * 1024;
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
 /// Longest `Request-ID`, in characters.
 pub const REQUEST_ID_LIMIT: usize = 255;
-/// What is left of a body is read before an error is answered if it is no more than this, in bytes.
-pub const DRAIN_LIMIT: u64 = MIB;
-/// A body of which no byte comes for this long is given up, in milliseconds.
+/// Longest time for which the rest of a refused body is read and discarded before the answer, in milliseconds.
+pub const DRAIN_MS: u64 = 600_000;
+/// Bytes of a refused body that are read and discarded for an address that has reached its rate limit.
+pub const DRAIN_RATE_LIMITED: u64 = MIB;
+/// The caller gets 408 if no byte of the body arrives for this long, in milliseconds.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// Bytes a second that a caller who is not verified has to send after [`RATE_GRACE_SECONDS`]; only time spent reading counts.
+pub const RATE_MIN: u64 = 4 * KIB;
+/// Seconds of reading for which no minimum rate applies.
+pub const RATE_GRACE_SECONDS: u64 = 10;
+/// How often a request that waits for its body checks its rate and whether it is evicted, in milliseconds.
+pub const WATCH_MS: u64 = 500;
+/// Memory that every request reserves before it is looked at, in bytes: its state, and the first view of its body.
+pub const BASE_COST: u64 = 8 * KIB;
+/// How long a request waits for room before it gets 503, in milliseconds.
+pub const ROOM_WAIT_MS: u64 = 2_000;
+/// How often a request that waits for room looks whether it has it, in milliseconds.
+pub const ROOM_POLL_MS: u64 = 250;
+/// Least time between two searches for requests to evict, in milliseconds.
+pub const EVICTION_PAUSE_MS: u64 = 20;
+/// An unverified request older than this is evicted if it is the slowest, in milliseconds.
+pub const EVICTABLE_AFTER_MS: u64 = 2_000;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
-/// Most bytes of a body that the runtime is asked for at once. It mostly has less; with 64 KiB, reading 100 MiB took half as
-/// long again.
+/// Size of the first read of a body, in bytes. It grows with the bytes received.
+pub const READ_START: usize = 4 * 1024;
+/// Largest read of a body for a caller who is not verified, in bytes.
+pub const READ_UNVERIFIED: usize = 32 * 1024;
+/// Largest read of a body, in bytes. With 64 KiB, reading 100 MiB took half as long again.
 pub const READ_VIEW: usize = 512 * 1024;
-/// The same, for a caller not yet verified.
-pub const READ_FIRST: usize = 32 * 1024;
-/// Most bytes of a body that are taken in at once: what wasm memory holds of it.
+/// Bytes of a body that are copied into wasm memory and parsed at once.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Bytes of memory for parts of attachments that one launch may have: two whole parts. The body waits for more.
 pub const PARTS_MEMORY: usize = 2 * PART;
@@ -110,6 +129,13 @@ pub struct Limits {
     pub log: u64,
 }
 
+impl Limits {
+    /// Bytes of a refused body that are read and discarded, so that the caller has sent all of it when the answer arrives.
+    pub fn drain(&self) -> u64 {
+        self.files.saturating_mul(2)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -129,7 +155,9 @@ impl Default for Limits {
 
 const _: () = {
     assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
-    assert!(READ_FIRST <= READ_BUFFER && READ_BUFFER <= READ_VIEW && READ_VIEW as u64 <= DRAIN_LIMIT);
+    assert!(READ_START <= READ_UNVERIFIED && READ_UNVERIFIED <= READ_BUFFER && READ_BUFFER <= READ_VIEW);
+    assert!(READ_START as u64 <= BASE_COST);
+    assert!(WATCH_MS + ROOM_POLL_MS <= ROOM_WAIT_MS, "an evicted request ends while others wait for its room");
     assert!(PARTS_MEMORY_FIRST <= PARTS_MEMORY);
     assert!(ITEM_DATA_LIMIT as u64 <= CONTENT_LIMIT_MAX);
     assert!(2 * BULK_READS_LIMIT < 1000 - 50, "KV operations of one invocation, the generation before included");

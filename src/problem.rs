@@ -1,6 +1,8 @@
 //! Everything that a caller can be told has gone wrong: one enum, one mapping to status, code and text.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
+
+use crate::memory::OutOfMemory;
 
 /// A refusal. The variants stand in the order in which they are decided: where a request has two faults,
 /// the one further up is answered, whichever was found first in time (see [`Problem::rank`]).
@@ -14,18 +16,18 @@ pub enum Problem {
     UnsupportedMediaType(String),
     /// `Content-Length` is above the limit of the whole body: found before a byte is read.
     LengthTooLarge,
-    /// A rate limit was hit.
-    TooManyRequests,
+    /// A rate limit is reached.
+    TooManyRequests(RateLimit),
     /// The token in a header or the query is absent, unknown, revoked or contradicts another one there.
     TokenRequired(&'static str),
     /// The body went over a limit while it was read.
     BodyTooLarge,
-    /// The body stopped coming.
-    Timeout,
+    /// The body arrives too slowly, or stopped arriving. Says how slowly, and how fast it has to be.
+    Timeout(Cow<'static, str>),
     /// The body is no well-formed, complete document. Says what is wrong and at which byte.
     Malformed(String),
     /// The token was to stand in the body: absent, unknown, revoked or contradicting another one.
-    TokenRequiredInBody(&'static str),
+    TokenRequiredInBody(Cow<'static, str>),
     /// The token lacks the scope that is named.
     AccessDenied(&'static str),
     /// A field, header or parameter is wrong. Names it, and the item's index or the limit.
@@ -66,6 +68,125 @@ pub enum Problem {
     Internal,
 }
 
+/// Which rate limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateLimit {
+    /// Of one token name.
+    Token,
+    /// Of refused requests of one address.
+    Address,
+}
+
+/// Why an operation failed, as the platform reported it. For the operator's log: never sent to callers, and free of tokens,
+/// addresses and bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause(pub String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl Cause {
+    /// A cause with a text of its own, or another error's.
+    pub fn new(text: impl fmt::Display) -> Self {
+        Self(text.to_string())
+    }
+
+    /// The same cause, after what was being done: `context: cause`.
+    #[must_use]
+    pub fn during(self, context: impl fmt::Display) -> Self {
+        Self(format!("{context}: {}", self.0))
+    }
+}
+
+/// A refused request: what the caller learns, and the cause that the operator reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The answer.
+    pub problem: Problem,
+    /// Why the request cannot be served; present for every 5xx.
+    pub cause: Option<Cause>,
+}
+
+impl Refused {
+    /// A refusal with a cause.
+    pub fn because(problem: Problem, cause: Cause) -> Self {
+        Self { problem, cause: Some(cause) }
+    }
+
+    /// 503: a service that the request needs failed.
+    pub fn unavailable(message: impl Into<Cow<'static, str>>, cause: Cause) -> Self {
+        Self::because(Problem::Unavailable(message.into()), cause)
+    }
+
+    /// 500: a fault of this software, or a binding that is missing.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self::because(Problem::Internal, Cause::new(cause))
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.problem.status()
+    }
+
+    /// Of two refusals, the one to answer.
+    #[must_use]
+    pub fn first(self, other: Self) -> Self {
+        if other.problem.rank() < self.problem.rank() { other } else { self }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, cause: None }
+    }
+}
+
+impl From<OutOfMemory> for Refused {
+    fn from(error: OutOfMemory) -> Self {
+        Self::because(Problem::no_memory(), Cause::new(error))
+    }
+}
+
+/// A lookup that runs while the body arrives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Lookup<T, E = Cause> {
+    /// Not started.
+    #[default]
+    Idle,
+    /// Started.
+    Pending,
+    /// Completed.
+    Done(Result<T, E>),
+}
+
+impl<T, E> Lookup<T, E> {
+    /// Whether it can still be started.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
+    /// The outcome, if it is completed.
+    pub fn outcome(&self) -> Option<&Result<T, E>> {
+        match self {
+            Self::Done(outcome) => Some(outcome),
+            Self::Idle | Self::Pending => None,
+        }
+    }
+
+    /// Takes the outcome, if it is completed; the lookup is idle again.
+    pub fn take(&mut self) -> Option<Result<T, E>> {
+        match std::mem::take(self) {
+            Self::Done(outcome) => Some(outcome),
+            Self::Idle | Self::Pending => None,
+        }
+    }
+}
+
 /// `error_debug` of a body that is too large, word for word as the specification has it.
 pub const TOO_LARGE: &str = "http: request body too large";
 /// `error_debug` where a commit was sent and its answer lost.
@@ -86,9 +207,9 @@ impl Problem {
             Self::MethodNotAllowed(_) => 405,
             Self::UnsupportedMediaType(_) => 415,
             Self::LengthTooLarge | Self::BodyTooLarge => 413,
-            Self::TooManyRequests => 429,
+            Self::TooManyRequests(_) => 429,
             Self::TokenRequired(_) | Self::TokenRequiredInBody(_) => 401,
-            Self::Timeout => 408,
+            Self::Timeout(_) => 408,
             Self::Malformed(_) | Self::BadField(_) | Self::Strict { .. } => 400,
             Self::AccessDenied(_) => 403,
             Self::RequestIdReused => 422,
@@ -137,9 +258,8 @@ impl Problem {
             Self::NoSuchPath => "no such path".into(),
             Self::MethodNotAllowed(allow) => format!("allowed here: {allow}").into(),
             Self::LengthTooLarge | Self::BodyTooLarge => TOO_LARGE.into(),
-            Self::TooManyRequests => "rate limit reached: retry after the time in Retry-After".into(),
-            Self::TokenRequired(what) | Self::TokenRequiredInBody(what) => (*what).into(),
-            Self::Timeout => "no byte of the body came for 30 s".into(),
+            Self::TooManyRequests(_) => "rate limit reached: retry after the time in Retry-After".into(),
+            Self::TokenRequired(what) => (*what).into(),
             Self::UnsupportedMediaType(what) | Self::Malformed(what) | Self::BadField(what) => what.into(),
             Self::AccessDenied(scope) => format!("the token lacks the scope {scope}").into(),
             Self::NotFound(what) => format!("no such {what}").into(),
@@ -157,7 +277,7 @@ impl Problem {
             }
             Self::LogFull => "the campaign's log is full: older launches have to expire first".into(),
             Self::RangeNotSatisfiable(size) => format!("Range: the file has {size} bytes").into(),
-            Self::Unavailable(what) => what.as_ref().into(),
+            Self::Timeout(what) | Self::TokenRequiredInBody(what) | Self::Unavailable(what) => what.as_ref().into(),
             Self::OutcomeUnknown => OUTCOME_UNKNOWN.into(),
             Self::Internal => request_id.to_owned().into(),
         }
@@ -166,7 +286,7 @@ impl Problem {
     /// Seconds for `Retry-After`, where the caller should come again.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::TooManyRequests => Some(10),
+            Self::TooManyRequests(_) => Some(10),
             Self::Unavailable(_) | Self::OutcomeUnknown => Some(5),
             _ => None,
         }
@@ -179,10 +299,10 @@ impl Problem {
             Self::MethodNotAllowed(_) => 1,
             Self::UnsupportedMediaType(_) => 2,
             Self::LengthTooLarge => 3,
-            Self::TooManyRequests => 4,
+            Self::TooManyRequests(_) => 4,
             Self::TokenRequired(_) => 5,
             Self::BodyTooLarge => 6,
-            Self::Timeout => 7,
+            Self::Timeout(_) => 7,
             Self::Malformed(_) => 8,
             Self::TokenRequiredInBody(_) => 9,
             Self::AccessDenied(_) => 10,
@@ -221,12 +341,12 @@ mod tests {
             (Problem::MethodNotAllowed("POST"), 405, 405, "Method not allowed"),
             (Problem::UnsupportedMediaType("type <&>".into()), 415, 415, "Unsupported media type"),
             (Problem::LengthTooLarge, 413, 400, "Invalid request"),
-            (Problem::TooManyRequests, 429, 429, "Too many requests"),
+            (Problem::TooManyRequests(RateLimit::Token), 429, 429, "Too many requests"),
             (Problem::TokenRequired("no token"), 401, 401, "API token required"),
             (Problem::BodyTooLarge, 413, 400, "Invalid request"),
-            (Problem::Timeout, 408, 408, "Request timeout"),
+            (Problem::Timeout("too slow".into()), 408, 408, "Request timeout"),
             (Problem::Malformed("byte 3: \"]]>\"".into()), 400, 400, "Invalid request"),
-            (Problem::TokenRequiredInBody("no token"), 401, 401, "API token required"),
+            (Problem::TokenRequiredInBody("no token".into()), 401, 401, "API token required"),
             (Problem::AccessDenied("launch"), 403, 403, "Access denied"),
             (Problem::BadField("data[7]: \u{1F600}".into()), 400, 400, "Invalid request"),
             (Problem::NotFound("trigger campaign"), 404, 404, "Not found"),

@@ -103,17 +103,17 @@ pub fn secrets() -> Rc<[IndexKey]> {
 pub fn take_in(endpoint: Endpoint, body: Option<Format>, limits: Limits, chunks: &[&[u8]]) -> Result<Taken, Problem> {
     let budget = Budget::new(64 * MIB, 64 * MIB);
     let taken = take_in_with(&budget, Setup { endpoint, body, limits, secrets: secrets(), checksum: false }, chunks);
-    assert_eq!(budget.held(), 0, "what was reserved has been given back");
+    assert_eq!(budget.reserved(), 0, "what was reserved has been given back");
     taken
 }
 
 fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<Taken, Problem> {
-    let mut intake = Intake::new(setup, Reservation::new(budget));
+    let mut intake = Intake::new(setup, Reservation::new(budget, 0));
     let (mut files, mut file, mut arrived) = (Vec::new(), File::default(), Arrived::default());
     let mut fed = 0;
     for chunk in chunks {
         fed += chunk.len() as u64;
-        intake.feed(chunk)?;
+        intake.feed(chunk).map_err(|refused| refused.problem)?;
         assert_eq!(intake.fed(), fed);
         arrived = intake.take_arrived(arrived);
         for event in &arrived.events {
@@ -128,8 +128,8 @@ fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<T
     }
     intake.finish(Some(fed));
     let broken = intake.is_broken();
-    let (request, memory) = intake.into_request()?;
-    assert!(!broken && memory.bytes() <= budget.held());
+    let (request, memory) = intake.into_request().map_err(|refused| refused.problem)?;
+    assert!(!broken && memory.bytes() <= budget.reserved());
     Ok(taken(request, files))
 }
 
@@ -167,5 +167,5 @@ fn starved(endpoint: Endpoint, format: Format, data: &[u8], whole: &Result<Taken
         (Err(problem), Err(other)) => assert_eq!(problem.rank(), other.rank(), "{problem:?} for {other:?}"),
         (taken, whole) => assert_eq!(&taken, whole, "short of memory"),
     }
-    assert_eq!(budget.held(), 0, "what was reserved has been given back");
+    assert_eq!(budget.reserved(), 0, "what was reserved has been given back");
 }

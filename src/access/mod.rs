@@ -51,12 +51,19 @@ impl TokenRecord {
 
     /// Whether it may use that database.
     pub fn allows_database(&self, database: u64) -> bool {
-        self.databases.is_empty() || self.databases.contains(&database)
+        allows_database(&self.databases, database)
     }
+}
+
+/// Whether a token of these databases may use `database`. An empty list means all databases.
+pub fn allows_database(databases: &[u64], database: u64) -> bool {
+    databases.is_empty() || databases.contains(&database)
 }
 
 /// What all keys of tokens in KV begin with.
 pub const TOKEN_PREFIX: &str = "token:";
+/// Digits of a token's digest that logs and the command line show.
+pub const DIGEST_SHOWN: usize = 12;
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
 /// Fewest characters of a token that an operator brings along.
@@ -67,17 +74,55 @@ pub const BINDING: &str = "ACCESS";
 /// What all keys of campaigns in KV begin with.
 pub const CAMPAIGN_PREFIX: &str = "campaign:";
 
-/// What KV knows of a campaign, under [`campaign_key`], as value and as metadata (which a listing shows). The
-/// campaign's object is what counts: here stands what never changes (the database), and the name for listings.
-/// Pinned: a change of it is a migration.
+/// Largest metadata of a key in KV, in bytes of JSON. The platform rejects larger metadata.
+pub const METADATA_LIMIT: usize = 1024;
+/// Marks a name that was shortened.
+const ELLIPSIS: &str = "…";
+
+/// KV's copy of a campaign: the value under [`campaign_key`], and the same as the key's metadata, which a listing returns.
+/// The campaign's object is authoritative, and the only writer of the copy. Only `database` never changes.
+/// Pinned: readers accept records without `active`, which earlier versions wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRecord {
     /// The campaign's id.
     pub id: u64,
-    /// Its name.
+    /// Its name, shortened if the record would be larger than [`METADATA_LIMIT`].
     pub name: String,
     /// The database of its profiles.
     pub database: u64,
+    /// Whether it can be launched. `None` in a copy that an earlier version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}
+
+impl CampaignRecord {
+    /// The record of a campaign. A name that is too long for [`METADATA_LIMIT`] ends with an ellipsis.
+    pub fn new(id: u64, name: &str, database: u64, active: bool) -> Self {
+        let mut record = Self { id, name: name.to_owned(), database, active: Some(active) };
+        if json_bytes(&record) > METADATA_LIMIT {
+            record.name = ELLIPSIS.to_owned();
+            let room = METADATA_LIMIT.saturating_sub(json_bytes(&record));
+            record.name = shortened(name, room);
+        }
+        record
+    }
+}
+
+/// The longest beginning of `name` that takes at most `room` bytes in JSON, and an ellipsis.
+fn shortened(name: &str, room: usize) -> String {
+    let mut used = 0_usize;
+    let fits = |character: &char| {
+        // Quotation marks, backslashes and control characters are escaped; a quoted character has two bytes more.
+        used = used.saturating_add(json_bytes(character).saturating_sub(2));
+        used <= room
+    };
+    let mut name: String = name.chars().take_while(fits).collect();
+    name.push_str(ELLIPSIS);
+    name
+}
+
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(usize::MAX, |json| json.len())
 }
 
 /// The key in KV of a campaign. Padded, so that a listing is in the order of the ids.
@@ -99,4 +144,53 @@ pub fn token_key(token: &str) -> String {
         }
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGEST: u64 = (1 << 53) - 1;
+
+    #[test]
+    fn campaign_records_are_pinned() {
+        let record = CampaignRecord::new(8, "Welcome", 1, true);
+        let json = r#"{"id":8,"name":"Welcome","database":1,"active":true}"#;
+        assert_eq!(serde_json::to_string(&record).unwrap(), json);
+        assert_eq!(serde_json::from_str::<CampaignRecord>(json).unwrap(), record);
+        let earlier = r#"{"id":8,"name":"Welcome","database":1}"#;
+        let read: CampaignRecord = serde_json::from_str(earlier).unwrap();
+        assert_eq!(read, CampaignRecord { active: None, ..record });
+        assert_eq!(serde_json::to_string(&read).unwrap(), earlier, "a listing has no `active` then");
+    }
+
+    #[test]
+    fn a_name_of_256_bytes_is_never_shortened() {
+        for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{AD}"] {
+            let name = character.repeat(256 / character.len());
+            let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
+            assert_eq!(record.name, name);
+            assert!(json_bytes(&record) <= METADATA_LIMIT, "{character}");
+        }
+    }
+
+    #[test]
+    fn a_longer_name_is_shortened_to_what_the_metadata_can_hold() {
+        // Control characters are not accepted in names. A record that has some is shortened all the same.
+        for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{1}"] {
+            for length in 1..=1024 / character.len() {
+                let name = character.repeat(length);
+                let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
+                let bytes = json_bytes(&record);
+                assert!(bytes <= METADATA_LIMIT, "{character:?}: {bytes}");
+                if record.name == name {
+                    continue;
+                }
+                let kept = record.name.strip_suffix(ELLIPSIS).unwrap();
+                assert!(name.starts_with(kept) && !kept.is_empty());
+                let one_more = CampaignRecord { name: format!("{kept}{character}{ELLIPSIS}"), ..record.clone() };
+                assert!(json_bytes(&one_more) > METADATA_LIMIT, "{character:?}: as much is kept as fits");
+            }
+        }
+    }
 }

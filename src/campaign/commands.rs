@@ -1,6 +1,6 @@
 //! What travels between the Worker and a campaign's object, for both ends.
 //!
-//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with a [`Command`] in
+//! Every command is a `POST`: to [`COMMIT`] with a commit message as the body, to [`COMMAND`] with an [`Envelope`] in
 //! JSON. The answer's status tells what its body is:
 //!
 //! | status | body |
@@ -8,14 +8,15 @@
 //! | 200 | the reply in JSON or NDJSON, as it goes on to the caller |
 //! | [`REPEATED`] | the stored launch of a repeated request ([`super::message::Repeated`]); its length is in [`LENGTH`] |
 //! | [`REFUSED`] | a [`Refusal`] in JSON |
-//! | any other | the object or the way to it failed |
+//! | [`FAILED`] | the cause, as text for the operator's log: the object failed |
+//! | any other | the way to the object failed |
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::{head::Endpoint, id::LaunchId};
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem, Refused};
 
 /// Path of a commit.
 pub const COMMIT: &str = "/commit";
@@ -25,12 +26,23 @@ pub const COMMAND: &str = "/command";
 pub const REPEATED: u16 = 208;
 /// Status of an answer that is a refusal.
 pub const REFUSED: u16 = 422;
+/// Status of an answer that is the cause of a failure.
+pub const FAILED: u16 = 500;
 /// Header that tells the length of a command or a stored launch, in bytes, so that room is reserved before it is read.
 pub const LENGTH: &str = "message-length";
 /// Media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";
 /// Longest name of a campaign, in bytes.
-pub const NAME_LIMIT: usize = 1024;
+pub const NAME_LIMIT: usize = 256;
+
+/// A command, and what the object needs to decide whether its sender may give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The databases of the token that sends the command. Empty: all databases.
+    pub databases: Vec<u64>,
+    /// The command.
+    pub command: Command,
+}
 
 /// What an object is asked, but for commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,11 +183,17 @@ pub enum Refusal {
     /// [`Problem::NotActive`].
     NotActive,
     /// [`Problem::LogFull`].
-    LogFull,
-    /// [`Problem::Unavailable`]: no room in the object's isolate for the message.
-    Busy,
-    /// [`Problem::Unavailable`]: the bucket of attachments failed.
-    BucketDown,
+    LogFull {
+        /// Bytes that the log has.
+        size: u64,
+        /// `LOG_LIMIT`, in bytes.
+        limit: u64,
+    },
+    /// [`Problem::Unavailable`]: no room in the object's isolate for the message. The text is the cause, for the operator's
+    /// log; callers never receive it.
+    Busy(String),
+    /// [`Problem::Unavailable`]: the bucket of attachments failed. The text is the cause.
+    BucketDown(String),
 }
 
 /// What was not found.
@@ -190,6 +208,18 @@ pub enum Thing {
     Attachment,
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match &refusal {
+            Refusal::LogFull { size, limit } => Some(format!("the log has {size} bytes, LOG_LIMIT is {limit}")),
+            Refusal::Busy(cause) => Some(format!("the object has no room for the commit: {cause}")),
+            Refusal::BucketDown(cause) => Some(cause.clone()),
+            _ => None,
+        };
+        Self { problem: refusal.into(), cause: cause.map(Cause) }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -201,9 +231,9 @@ impl From<Refusal> for Problem {
             Refusal::Expired { first } => Self::Expired { first },
             Refusal::DatabaseFixed => Self::DatabaseFixed,
             Refusal::NotActive => Self::NotActive,
-            Refusal::LogFull => Self::LogFull,
-            Refusal::Busy => Self::no_memory(),
-            Refusal::BucketDown => Self::Unavailable("attachments cannot be read now: retry later".into()),
+            Refusal::LogFull { .. } => Self::LogFull,
+            Refusal::Busy(_) => Self::no_memory(),
+            Refusal::BucketDown(_) => Self::Unavailable("attachments cannot be read now: retry later".into()),
         }
     }
 }

@@ -148,7 +148,7 @@ mod tests {
             (r#"{"name":5}"#, "name: must be a string"),
             (r#"{"name":["x"]}"#, "name: must be a string"),
             (r#"{"name":"\ud800"}"#, "name: must be a string"),
-            (&format!(r#"{{"name":"{long}"}}"#), "name: is longer than 1024 bytes"),
+            (&format!(r#"{{"name":"{long}"}}"#), "name: is longer than 256 bytes"),
             (r#"{"name":"a\u0000"}"#, "name: must hold no control characters"),
             (r#"{"name":"a\nb"}"#, "name: must hold no control characters"),
             ("{\"name\":\"a\u{85}b\"}", "name: must hold no control characters"),

@@ -12,6 +12,8 @@ pub(super) enum Task {
     Retention,
     /// Completing the uploads of a launch that is in the log. One row for each such launch.
     Attachments,
+    /// Writing KV's copy of the campaign. One row, whose `sequence` is 0.
+    Listing,
 }
 
 impl Task {
@@ -19,17 +21,22 @@ impl Task {
         Bound::Text(match self {
             Self::Retention => "retention",
             Self::Attachments => "attachments",
+            Self::Listing => "listing",
         })
     }
 }
 
 impl<S: Sql> Log<S> {
-    /// Records when a task is due (`sequence` is 0 where it is not about one launch).
+    /// When a task is due, if it is recorded (`sequence` is 0 where it is not about one launch).
+    pub(super) fn when_due(&self, task: Task, sequence: u64) -> Result<Option<u64>, Broken> {
+        let bound = [task.name(), integer(sequence)];
+        let row = self.sql.exec("SELECT at FROM due WHERE task = ? AND sequence = ?", &bound)?.pop();
+        row.map(|mut row| row.number()).transpose()
+    }
+
+    /// Records when a task is due.
     pub(super) fn due_at(&self, task: Task, sequence: u64, at: u64) -> Result<(), Broken> {
-        let known =
-            self.sql.exec("SELECT at FROM due WHERE task = ? AND sequence = ?", &[task.name(), integer(sequence)]);
-        let known = known?.pop().map(|mut row| row.number()).transpose()?;
-        if known != Some(at) {
+        if self.when_due(task, sequence)? != Some(at) {
             let values = [task.name(), integer(sequence), integer(at)];
             self.sql.exec("INSERT OR REPLACE INTO due VALUES (?, ?, ?)", &values)?;
         }
@@ -57,10 +64,14 @@ impl<S: Sql> Log<S> {
         if !self.alarm.take() {
             return Ok(None);
         }
-        let mut row = self.sql.exec("SELECT min(at) FROM due", &[])?.pop();
-        let at = row.as_mut().map_or(Ok(None), |row| row.optional_number())?;
-        let at = at.map(|at| at.max(self.rest_until.get()));
-        self.alarm_at.set(at);
-        Ok(at)
+        let mut earliest = None;
+        for mut row in self.sql.exec("SELECT task, min(at) FROM due GROUP BY task", &[])? {
+            let (task, at) = (row.text()?, row.number()?);
+            // A failure of the bucket delays the tasks that need the bucket, and no other.
+            let at = if Task::Listing.name() == Bound::Text(&task) { at } else { at.max(self.rest_until.get()) };
+            earliest = Some(earliest.map_or(at, |known: u64| known.min(at)));
+        }
+        self.alarm_at.set(earliest);
+        Ok(earliest)
     }
 }

@@ -8,12 +8,16 @@ use super::{
     due::Task,
     head::Head,
     layout::{Layout, PREFIX},
+    listing::CopyWrites,
     message::Commit,
     schema,
     sql::{Bound, Broken, Sql, integer},
     stored::{self, Stored},
 };
-use crate::limits::{self, Limits};
+use crate::{
+    access::allows_database,
+    limits::{self, Limits},
+};
 
 /// A commit whose answer was lost is repeated within this time, in milliseconds: for as long the object knows a
 /// launch by its id, however short the time for which request ids are kept.
@@ -30,8 +34,10 @@ pub struct Log<S> {
     pub(super) alarm: Cell<bool>,
     /// When it comes, if that is known.
     pub(super) alarm_at: Cell<Option<u64>>,
-    /// It does not come before: the bucket has just failed.
+    /// Work that needs the bucket waits until then: the bucket has just failed.
     pub(super) rest_until: Cell<u64>,
+    /// The writes of KV's copy.
+    pub(super) listing: CopyWrites,
 }
 
 /// How long and how much a log keeps.
@@ -117,43 +123,53 @@ impl<S: Sql> Log<S> {
             alarm: Cell::default(),
             alarm_at: Cell::default(),
             rest_until: Cell::default(),
+            listing: CopyWrites::default(),
         }
     }
 
-    /// Defines the campaign, or changes it.
-    pub fn define(&self, definition: &Definition) -> Result<Campaign, Fault> {
+    /// Checks that a token of `databases` may use the campaign. A campaign of another database is not found, like one that
+    /// does not exist.
+    pub(super) fn authorize(&self, databases: &[u64]) -> Result<(), Fault> {
+        if databases.is_empty() || allows_database(databases, self.state()?.campaign.database) {
+            return Ok(());
+        }
+        Err(Refusal::NotFound(Thing::Campaign).into())
+    }
+
+    /// Defines or changes the campaign for a token of `databases`.
+    pub fn define(&self, definition: &Definition, databases: &[u64], now: u64) -> Result<Campaign, Fault> {
         check(definition)?;
         let Some(state) = self.find_state()? else {
-            return self.create(definition);
+            return self.create(new_campaign(definition, databases)?, now);
         };
-        let mut campaign = state.campaign;
+        let campaign = state.campaign;
+        if !allows_database(databases, campaign.database) {
+            return Err(Refusal::NotFound(Thing::Campaign).into());
+        }
         if campaign.id != definition.id {
             return Err(Broken::new("another campaign's object").into());
         }
         if definition.database.is_some_and(|database| database != campaign.database) {
             return Err(Refusal::DatabaseFixed.into());
         }
-        let active = definition.active.unwrap_or(campaign.active);
-        let name = definition.name.as_ref().unwrap_or(&campaign.name).clone();
-        if (active, &name) != (campaign.active, &campaign.name) {
-            let values = [Bound::Text(&name), integer(active.into())];
-            self.sql.exec("UPDATE campaign SET name = ?, active = ?", &values)?;
+        let mut changed = campaign.clone();
+        changed.active = definition.active.unwrap_or(campaign.active);
+        if let Some(name) = &definition.name {
+            changed.name.clone_from(name);
         }
-        campaign.active = active;
-        campaign.name = name;
-        Ok(campaign)
+        if changed == campaign {
+            self.retry_soon(now)?;
+            return Ok(changed);
+        }
+        self.sql.transaction(&mut || {
+            let values = [Bound::Text(&changed.name), integer(changed.active.into())];
+            self.sql.exec("UPDATE campaign SET name = ?, active = ?", &values)?;
+            if changed.has_copy_of(&campaign) { self.retry_soon(now) } else { self.copy_changed(now) }
+        })?;
+        Ok(changed)
     }
 
-    fn create(&self, definition: &Definition) -> Result<Campaign, Fault> {
-        let missing = |field| Refusal::BadField(format!("{field}: required to define a campaign"));
-        let campaign = Campaign {
-            id: definition.id,
-            name: definition.name.clone().ok_or_else(|| missing("name"))?,
-            database: definition.database.ok_or_else(|| missing("database"))?,
-            active: definition.active.ok_or_else(|| missing("active"))?,
-            launches: 0,
-            recipients: 0,
-        };
+    fn create(&self, campaign: Campaign, now: u64) -> Result<Campaign, Fault> {
         self.sql.transaction(&mut || {
             schema::create(&self.sql)?;
             let values = [
@@ -163,7 +179,8 @@ impl<S: Sql> Log<S> {
                 integer(campaign.database),
                 integer(campaign.active.into()),
             ];
-            self.sql.exec("INSERT INTO campaign VALUES (?, ?, ?, ?, ?, 0, 0, 0)", &values).map(drop)
+            self.sql.exec("INSERT INTO campaign VALUES (?, ?, ?, ?, ?, 0, 0, 0)", &values)?;
+            self.copy_changed(now)
         })?;
         Ok(campaign)
     }
@@ -201,8 +218,9 @@ impl<S: Sql> Log<S> {
             return Err(Refusal::NotActive.into());
         }
         let length = u64::try_from(message.len()).unwrap_or(u64::MAX);
-        if self.sql.size().saturating_add(length) > self.terms.size {
-            return Err(Refusal::LogFull.into());
+        let (size, limit) = (self.sql.size(), self.terms.size);
+        if size.saturating_add(length) > limit {
+            return Err(Refusal::LogFull { size, limit }.into());
         }
         self.write(&state, &head, message, now).map(Outcome::Committed)
     }
@@ -313,4 +331,27 @@ impl<S: Sql> Log<S> {
         let campaign = Campaign { id, name, database, active, launches, recipients };
         Ok(Some(State { campaign, accepted_at, removed, removed_at }))
     }
+}
+
+/// The campaign that a first definition makes. A token of some databases defines campaigns in those alone; it learns
+/// nothing from a definition that is incomplete or names another database.
+fn new_campaign(definition: &Definition, databases: &[u64]) -> Result<Campaign, Refusal> {
+    let campaign = complete(definition);
+    if databases.is_empty() {
+        return campaign;
+    }
+    let allowed = campaign.ok().filter(|campaign| allows_database(databases, campaign.database));
+    allowed.ok_or(Refusal::NotFound(Thing::Campaign))
+}
+
+fn complete(definition: &Definition) -> Result<Campaign, Refusal> {
+    let missing = |field| Refusal::BadField(format!("{field}: required to define a campaign"));
+    Ok(Campaign {
+        id: definition.id,
+        name: definition.name.clone().ok_or_else(|| missing("name"))?,
+        database: definition.database.ok_or_else(|| missing("database"))?,
+        active: definition.active.ok_or_else(|| missing("active"))?,
+        launches: 0,
+        recipients: 0,
+    })
 }

@@ -13,6 +13,7 @@
 //! | [`sql`], [`schema`] | what the log asks of a database, and its tables |
 //! | [`log`], [`stored`] | defining, committing; finding a launch and its bytes |
 //! | [`due`], [`retention`] | what the object's alarm is for; removing what is old, in small steps |
+//! | [`listing`] | KV's copy of the campaign, from which campaigns are listed |
 //! | [`attachments`], [`upkeep`] | the files of launches: which uploads are to be completed, and doing it |
 //! | [`reading`], [`recipients`], [`report`] | what consumers read, piece by piece in bounded memory |
 //! | [`commands`] | what travels between Worker and object, both ends |
@@ -29,6 +30,7 @@ pub mod head;
 pub mod id;
 pub mod items;
 pub mod layout;
+pub mod listing;
 pub mod log;
 pub mod message;
 pub mod packed;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    commands::{Command, NDJSON, Page, Refusal},
+    commands::{Command, Envelope, NDJSON, Page, Refusal},
     layout::{PREFIX, Section},
     log::{Fault, Log},
     message::RunningDigest,
@@ -58,16 +58,20 @@ impl Reading {
         }
     }
 
-    fn json(value: &impl serde::Serialize) -> Result<Self, Broken> {
+    /// A reply of one value.
+    pub fn json(value: &impl serde::Serialize) -> Result<Self, Broken> {
         Ok(Self::Whole(Some(serde_json::to_vec(value).map_err(Broken::new)?)))
     }
 }
 
 impl<S: Sql> Log<S> {
-    /// Does what it is asked. `now` is the object's time, in milliseconds since 1970.
-    pub fn answer(&self, command: &Command, now: u64) -> Result<Reading, Fault> {
+    /// Carries out a command, if its sender may give it. `now` is the object's time, in milliseconds since 1970.
+    pub fn answer(&self, Envelope { databases, command }: &Envelope, now: u64) -> Result<Reading, Fault> {
+        if !matches!(command, Command::Define(_)) {
+            self.authorize(databases)?;
+        }
         Ok(match command {
-            Command::Define(definition) => Reading::json(&self.define(definition)?)?,
+            Command::Define(definition) => Reading::json(&self.define(definition, databases, now)?)?,
             Command::Read => Reading::json(&self.read()?)?,
             Command::Preflight(request) => match self.preflight(request, now)? {
                 Some(stored) => Reading::Repeated(Box::new(Repeating::new(stored))),

@@ -6,7 +6,7 @@
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{
-    commands::{Command, Refusal},
+    commands::{Command, Envelope, Refusal},
     due::Task,
     head::Upload,
     log::{Fault, Log},
@@ -32,23 +32,31 @@ pub trait Uploads {
     async fn delete(&self, keys: &[String]) -> Result<(), Self::Error>;
 }
 
-/// Before a command is answered: a file that is asked for is made readable, if it may not be yet.
-pub async fn prepare<S: Sql>(log: &Log<S>, uploads: &impl Uploads, command: &Command, now: u64) -> Result<(), Fault> {
-    let Command::Attachment(launch_id, number) = command else { return Ok(()) };
-    match log.upload_of(*launch_id, *number, now)? {
+/// Runs before a command is answered: completes the upload of the file that the command asks for, if that is necessary
+/// and the sender may read the campaign.
+pub async fn prepare<S: Sql>(log: &Log<S>, uploads: &impl Uploads, envelope: &Envelope, now: u64) -> Result<(), Fault> {
+    let Command::Attachment(launch_id, number) = envelope.command else { return Ok(()) };
+    log.authorize(&envelope.databases)?;
+    match log.upload_of(launch_id, number, now)? {
         None => Ok(()),
-        Some(upload) => uploads.complete(&upload).await.map_err(|_| Refusal::BucketDown.into()),
+        Some(upload) => uploads.complete(&upload).await.map_err(|error| {
+            Refusal::BucketDown(format!("attachment {number} of {launch_id} was not completed: {error}")).into()
+        }),
     }
 }
 
-/// What the alarm is for: completing uploads, then removing what has expired, a step of each. Returns the faults of the
-/// bucket, for the operator's log: what failed is tried again later.
+/// The work of the alarm that needs the bucket: completing uploads, then removing what has expired, a step of each.
+/// Returns the failures of the bucket, for the operator's log: what failed is tried again later.
 pub async fn alarm<S: Sql>(log: &Log<S>, uploads: &impl Uploads, now: u64) -> Result<Vec<String>, Broken> {
     let mut faults = Vec::new();
     if log.find_state()?.is_none() {
         return Ok(faults);
     }
     log.alarm_is_unknown();
+    // Another task may be due before the bucket is to be tried again.
+    if (1..=REST).contains(&log.rest_until.get().saturating_sub(now)) {
+        return Ok(faults);
+    }
     complete(log, uploads, now, &mut faults).await?;
     remove(log, uploads, now, &mut faults).await?;
     if !faults.is_empty() {

@@ -1,4 +1,4 @@
-//! Step 2: with the body in, of all faults the one that is answered; or the request is admitted.
+//! Step 2: once the body is in, finds the fault to answer, or admits the request.
 
 use super::{
     Admitted,
@@ -6,47 +6,55 @@ use super::{
     gate::Gate,
     intake::Intake,
     ports::Ports,
-    verify::{NO_TOKEN, TOKEN_NOT_FIRST, refuse},
+    verify::{NO_TOKEN, Source, refuse, token_not_first},
 };
-use crate::{access::TokenRecord, problem::Problem};
+use crate::{
+    access::TokenRecord,
+    memory::OutOfMemory,
+    problem::{Cause, Problem, Refused},
+};
 use futures_util::stream::StreamExt as _;
 
 impl<P: Ports> Gate<'_, P> {
-    /// The fault to answer; or the token, of a request in which there is none.
-    pub async fn judge(&mut self, intake: &mut Intake) -> Result<TokenRecord, Problem> {
+    /// Returns the token's record, or the fault with the highest priority.
+    pub async fn judge(&mut self, intake: &mut Intake) -> Result<TokenRecord, Refused> {
+        let head_fault = self.incoming.fault.clone().map(Refused::from);
         if self.presented.is_none() && !intake.is_short_of_memory() {
-            let fault = refuse(self.ports, NO_TOKEN, false).await;
-            return Err(worst(fault, [intake.fault(), self.incoming.fault.as_ref()]));
+            let fault = refuse(self.ports, NO_TOKEN, Source::Body).await;
+            return Err(first_of(fault, [intake.fault(), head_fault.as_ref()]));
         }
         self.store(intake).await?;
         while let Some(answer) = self.questions.next().await {
             self.answered(Some(answer), intake)?;
             self.store(intake).await?;
         }
-        let faults = [intake.fault(), self.incoming.fault.as_ref()];
+        let faults = [intake.fault(), head_fault.as_ref()];
         let token = match self.token.take() {
             Some(Ok(token)) => token,
-            Some(Err(fault)) => return Err(worst(fault, faults)),
-            None => return Err(without_token(faults)),
+            Some(Err(fault)) => return Err(first_of(fault, faults)),
+            None => return Err(without_token(faults, intake.shortage(), self.incoming.setup.limits.body)),
         };
-        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Problem::first) {
+        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Refused::first) {
             return Err(fault);
         }
-        if matches!(self.database, Some(Err(_))) {
-            return Err(Problem::Unavailable("the campaign cannot be looked up now: retry later".into()));
+        match self.database.outcome() {
+            Some(Err(cause)) => Err(cannot_look_up(cause.clone())),
+            _ => Ok(token),
         }
-        Ok(token)
     }
 
-    /// The request, with what is known of it.
-    pub async fn admit(&mut self, mut intake: Intake, token: TokenRecord) -> Result<Admitted, Problem> {
+    /// Returns the request with everything known about it.
+    pub async fn admit(&mut self, mut intake: Intake, token: TokenRecord) -> Result<Admitted, Refused> {
         let database = self.database.take().and_then(Result::ok).flatten();
         let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
-        let attachments = match (&self.object, self.unstored.take()) {
-            // A repeat: its attachments were given up when the object knew the request.
+        let attachments = match (self.object.outcome(), self.unstored.take()) {
+            // A repeat: storing its attachments ended when the object reported the earlier launch.
             (Some(Ok(Some(_))), _) => Ok(Vec::new()),
-            (_, Some(problem)) => Err(problem),
-            (_, None) => self.files.staged().ok_or_else(cannot_store),
+            (_, Some(refused)) => Err(refused),
+            (_, None) => {
+                let incomplete = || cannot_store(Cause::new("an upload is incomplete, and no step of it has failed"));
+                self.files.staged().ok_or_else(incomplete)
+            }
         };
         if !attachments.as_ref().is_ok_and(|attachments| !attachments.is_empty()) {
             self.give_up().await;
@@ -69,13 +77,23 @@ impl<P: Ports> Gate<'_, P> {
     }
 }
 
-/// The token may have come and found no room: what ranks behind a bad one is told to callers with a good one alone.
-fn without_token(faults: [Option<&Problem>; 2]) -> Problem {
-    let bad_token = Problem::TokenRequiredInBody(TOKEN_NOT_FIRST);
-    let first = faults.into_iter().flatten().cloned().reduce(Problem::first);
-    first.filter(|fault| fault.rank() <= bad_token.rank()).unwrap_or_else(Problem::no_memory)
+/// 503: KV failed.
+fn cannot_look_up(cause: Cause) -> Refused {
+    Refused::unavailable("the campaign cannot be looked up now: retry later", cause)
 }
 
-fn worst(fault: Problem, others: [Option<&Problem>; 2]) -> Problem {
-    others.into_iter().flatten().cloned().fold(fault, Problem::first)
+/// The refusal of a request whose token may have arrived and found no room. Faults that rank after a bad token are answered
+/// only to callers with a valid one.
+fn without_token(faults: [Option<&Refused>; 2], shortage: Option<OutOfMemory>, limit: u64) -> Refused {
+    let bad_token = Problem::TokenRequiredInBody(token_not_first(limit));
+    let first = faults.into_iter().flatten().cloned().reduce(Refused::first);
+    let first = first.filter(|fault| fault.problem.rank() <= bad_token.rank());
+    first.unwrap_or_else(|| match shortage {
+        Some(error) => error.into(),
+        None => Refused::because(Problem::no_memory(), Cause::new("no token was looked up")),
+    })
+}
+
+fn first_of(fault: Refused, others: [Option<&Refused>; 2]) -> Refused {
+    others.into_iter().flatten().cloned().fold(fault, Refused::first)
 }

@@ -6,18 +6,22 @@
 use crate::memory::{OutOfMemory, Reservation};
 
 /// Bytes of one block.
-const BLOCK_BYTES: usize = 64 * 1024;
+pub const BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of the first block at first; it grows fourfold until it is a whole block. Most launches are small.
+pub const FIRST_BYTES: usize = 256;
 
 /// A list of `T` in blocks.
 #[derive(Debug)]
 pub struct Blocks<T> {
     blocks: Vec<Vec<T>>,
     len: usize,
+    /// Bytes reserved.
+    reserved: usize,
 }
 
 impl<T> Default for Blocks<T> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), len: 0 }
+        Self { blocks: Vec::new(), len: 0, reserved: 0 }
     }
 }
 
@@ -30,15 +34,30 @@ impl<T: Copy> Blocks<T> {
 
     /// Adds one, after reserving a block for it where that is needed.
     pub fn push(&mut self, value: T, memory: &mut Reservation) -> Result<(), OutOfMemory> {
-        if self.len.is_multiple_of(Self::PER_BLOCK) {
-            // The first block grows by itself: most launches are small.
-            let first = self.blocks.is_empty();
-            memory.grow(BLOCK_BYTES as u64)?;
-            self.blocks.push(if first { Vec::new() } else { Vec::with_capacity(Self::PER_BLOCK) });
+        if self.reserved / size_of::<T>() <= self.len {
+            self.add_room(memory)?;
         }
         if let Some(block) = self.blocks.last_mut() {
             block.push(value);
             self.len += 1;
+        }
+        Ok(())
+    }
+
+    /// Extends the first block, or adds another.
+    fn add_room(&mut self, memory: &mut Reservation) -> Result<(), OutOfMemory> {
+        let block = Self::PER_BLOCK * size_of::<T>();
+        let (kept, size) = match self.blocks.len() {
+            0 => (0, FIRST_BYTES.min(block)),
+            1 if self.reserved < block => (self.reserved, (self.reserved * 4).min(block)),
+            _ => (0, block),
+        };
+        memory.grow((size - kept) as u64)?;
+        self.reserved += size - kept;
+        let capacity = size / size_of::<T>();
+        match self.blocks.last_mut().filter(|_| kept > 0) {
+            Some(first) => first.reserve_exact(capacity - first.len()),
+            None => self.blocks.push(Vec::with_capacity(capacity)),
         }
         Ok(())
     }
@@ -65,7 +84,7 @@ impl<T: Copy> Blocks<T> {
 
     /// Drops them and gives their memory back.
     pub fn clear(&mut self, memory: &mut Reservation) {
-        memory.shrink((self.blocks.len() * BLOCK_BYTES) as u64);
+        memory.shrink(self.reserved as u64);
         *self = Self::default();
     }
 }
@@ -113,14 +132,15 @@ impl Records {
         let fits =
             self.blocks.last().is_some_and(|RecordBlock { bytes, .. }| bytes.capacity() - bytes.len() >= record.len());
         if !fits {
-            let size = record.len().max(BLOCK_BYTES);
+            let last = self.blocks.last().map_or(0, |block| block.bytes.capacity());
+            let size = record.len().max((last * 4).clamp(FIRST_BYTES, BLOCK_BYTES));
             memory.grow(size as u64)?;
             self.blocks.push(RecordBlock { bytes: Vec::with_capacity(size), reserved: size as u64 });
         }
-        let block_number = u32::try_from(self.blocks.len()).map_err(|_| OutOfMemory)?;
-        let Some(RecordBlock { bytes, .. }) = self.blocks.last_mut() else { return Err(OutOfMemory) };
+        let block_number = u32::try_from(self.blocks.len()).map_err(|_| OutOfMemory::Entries)?;
+        let Some(RecordBlock { bytes, .. }) = self.blocks.last_mut() else { return Err(OutOfMemory::Entries) };
         bytes.extend_from_slice(record);
-        let end = u32::try_from(bytes.len()).map_err(|_| OutOfMemory)?;
+        let end = u32::try_from(bytes.len()).map_err(|_| OutOfMemory::Entries)?;
         self.ends.push((block_number, end), memory)
     }
 
@@ -149,7 +169,7 @@ impl Records {
     /// Each block is to be cleared; the memory of the list itself is given back here.
     pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = Taken> + use<> {
         let Self { blocks, ends } = self;
-        memory.shrink((ends.blocks.len() * BLOCK_BYTES) as u64);
+        memory.shrink(ends.reserved as u64);
         let mut next = 0;
         (1_u32..).zip(blocks).map(move |(number, block)| {
             let mut in_block = Vec::new();
@@ -174,10 +194,14 @@ mod tests {
     use super::*;
     use crate::memory::Budget;
 
+    fn reservation(budget: &std::rc::Rc<Budget>) -> Reservation {
+        Reservation::new(budget, 0)
+    }
+
     #[test]
     fn blocks_keep_order_and_give_memory_back() {
         let budget = Budget::new(1 << 20, 1 << 20);
-        let mut memory = Reservation::new(&budget);
+        let mut memory = reservation(&budget);
         let mut blocks = Blocks::<[u8; 16]>::default();
         let mut records = Records::default();
         let long = vec![7; BLOCK_BYTES + 1];
@@ -216,7 +240,7 @@ mod tests {
     #[test]
     fn what_cannot_be_reserved_is_not_kept() {
         let budget = Budget::new(2 * BLOCK_BYTES as u64, u64::MAX);
-        let mut memory = Reservation::new(&budget);
+        let mut memory = reservation(&budget);
         let mut blocks = Blocks::<[u8; 16]>::default();
         let kept = (0..100_000_u128).take_while(|n| blocks.push(n.to_be_bytes(), &mut memory).is_ok()).count();
         assert_eq!(kept, 2 * BLOCK_BYTES / 16);

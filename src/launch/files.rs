@@ -15,9 +15,8 @@ use crate::{
         head::{Attachment, Part, Upload},
         upkeep::Uploads as _,
     },
-    memory::Reservation,
-    problem::Problem,
-    profiles::lookup::StoreError,
+    memory::{OutOfMemory, Reservation},
+    problem::{Cause, Refused},
 };
 use futures_util::future::LocalBoxFuture;
 use std::collections::VecDeque;
@@ -68,7 +67,7 @@ struct Job<B: Bucket> {
 pub struct Ended<B: Bucket> {
     job: Job<B>,
     upload_id: Option<String>,
-    result: Result<Step<B>, StoreError>,
+    result: Result<Step<B>, Cause>,
 }
 
 /// What a step came to.
@@ -78,6 +77,30 @@ enum Step<B: Bucket> {
     /// Hashed, and it was the last: the attachment's SHA-256.
     HashedLast([u8; 32]),
     Uploaded(Part),
+}
+
+/// Why bytes of an attachment cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakeError {
+    /// There is no memory for them.
+    OutOfMemory(OutOfMemory),
+    /// The platform's digest cannot be created.
+    Digest(Cause),
+}
+
+impl From<OutOfMemory> for TakeError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
+impl From<TakeError> for Refused {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::OutOfMemory(error) => error.into(),
+            TakeError::Digest(cause) => cannot_store(cause),
+        }
+    }
 }
 
 impl<B: Bucket> Default for Files<B> {
@@ -122,7 +145,7 @@ impl<B: Bucket> Files<B> {
         arrived: &mut Arrived,
         bound: Option<usize>,
         memory: &mut Reservation,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), TakeError> {
         if self.failed {
             arrived.clear();
         }
@@ -161,9 +184,9 @@ impl<B: Bucket> Files<B> {
         last: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), TakeError> {
         if self.attachments.last().is_none_or(|staged| staged.ended) {
-            self.attachments.push(Staged::new(bucket.digest().ok_or_else(cannot_store)?));
+            self.attachments.push(Staged::new(bucket.digest().map_err(TakeError::Digest)?));
         }
         let part = self.parts.close(bucket, bound, memory);
         let attachment = self.attachments.len().saturating_sub(1);
@@ -202,7 +225,7 @@ impl<B: Bucket> Files<B> {
     }
 
     /// A step has ended. An error is the request's.
-    pub fn ended(&mut self, bucket: &B, ended: Ended<B>, memory: &mut Reservation) -> Result<(), StoreError> {
+    pub fn ended(&mut self, bucket: &B, ended: Ended<B>, memory: &mut Reservation) -> Result<(), Cause> {
         self.running = self.running.saturating_sub(1);
         let Ended { job, upload_id, result } = ended;
         let Some(staged) = self.attachments.get_mut(job.attachment) else { return Ok(()) };
@@ -308,17 +331,16 @@ async fn upload<B: Bucket>(bucket: &B, key: String, upload_id: String, job: Job<
     Ended { job, upload_id: Some(upload_id), result }
 }
 
-/// The bucket, or the platform's digest, failed.
-pub fn cannot_store() -> Problem {
-    Problem::Unavailable("attachments cannot be stored now: retry later".into())
+/// 503: the bucket, or the platform's digest, failed.
+pub fn cannot_store(cause: Cause) -> Refused {
+    Refused::unavailable("attachments cannot be stored now: retry later", cause)
 }
 
-/// Aborts uploads: their launch did not come about.
+/// Aborts uploads of a request that is not launched. The bucket's rule removes uploads that cannot be aborted.
 pub async fn abort<P: Ports>(ports: &P, uploads: impl Iterator<Item = (String, &str)>) {
     for (key, upload_id) in uploads {
-        if let Err(error) = ports.bucket().abort(&key, upload_id).await {
-            // The bucket's own rule for incomplete uploads removes it.
-            ports.tell(&format!("an upload was not aborted: {error}"));
+        if let Err(cause) = ports.bucket().abort(&key, upload_id).await {
+            ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
         }
     }
 }

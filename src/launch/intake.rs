@@ -5,7 +5,7 @@
 //! checked, and nothing of it kept.
 
 use super::{
-    blocks::Records,
+    blocks::{BLOCK_BYTES, FIRST_BYTES, Records},
     digest::BodyDigest,
     entry::{Arrived, Entry},
     items::{Items, Keying},
@@ -14,12 +14,17 @@ use super::{
 };
 use crate::{
     limits::Limits,
-    memory::Reservation,
-    problem::Problem,
+    memory::{OutOfMemory, Reservation},
+    problem::{Problem, Refused},
     profiles::key::IndexKey,
     wire::{Endpoint, Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 use std::rc::Rc;
+
+/// Lists of items that can grow at the same time.
+const LISTS: u64 = 6;
+/// Most bytes that lists keep for each byte of a body: an item of three bytes has two keys, under two index keys.
+const ENTRIES: u64 = 14;
 
 /// What the intake needs to know.
 #[derive(Debug, Clone)]
@@ -89,7 +94,8 @@ impl Intake {
             root: Root::default(),
             seen: Vec::new(),
             fault: None,
-            starved: false,
+            shortage: None,
+            incomplete: 0,
             keying: None,
             closed: false,
             items: Items::default(),
@@ -105,11 +111,11 @@ impl Intake {
     }
 
     /// Takes in the next chunk. An error is final: nothing that could still come would be answered instead.
-    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Refused> {
         self.fed = self.fed.saturating_add(chunk.len() as u64);
         self.digest.update(chunk);
         if self.fed > self.state.setup.limits.files {
-            return Err(Problem::BodyTooLarge);
+            return Err(Problem::BodyTooLarge.into());
         }
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -118,7 +124,7 @@ impl Intake {
             let counted = (self.fed - rest.len() as u64).saturating_sub(self.attachment_bytes());
             let allowed = (self.state.setup.limits.body + 1).saturating_sub(counted);
             if allowed == 0 {
-                return Err(Problem::BodyTooLarge);
+                return Err(Problem::BodyTooLarge.into());
             }
             let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
             let allowed = if allowed < rest.len() { allowed.max(self.data_ahead(rest)) } else { rest.len() };
@@ -139,7 +145,7 @@ impl Intake {
                 self.behind = self.behind.saturating_add(behind);
             }
         }
-        if self.body_bytes() > self.state.setup.limits.body { Err(Problem::BodyTooLarge) } else { Ok(()) }
+        if self.body_bytes() > self.state.setup.limits.body { Err(Problem::BodyTooLarge.into()) } else { Ok(()) }
     }
 
     fn frame(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
@@ -207,10 +213,10 @@ impl Intake {
     }
 
     /// What the answer to a malformed body is if `rest` more bytes are known to come.
-    pub fn broken_with_rest(&self, rest: u64) -> Option<Problem> {
+    pub fn broken_with_rest(&self, rest: u64) -> Option<Refused> {
         let rest = if self.is_in_attachment() { 0 } else { rest };
         let too_large = self.body_bytes().saturating_add(rest) > self.state.setup.limits.body;
-        if too_large { Some(Problem::BodyTooLarge) } else { self.state.fault.clone() }
+        if too_large { Some(Problem::BodyTooLarge.into()) } else { self.state.fault.clone() }
     }
 
     /// The fields of the root, as far as they have come.
@@ -236,13 +242,28 @@ impl Intake {
     }
 
     /// A fault that was found outside: no room, or a store that failed.
-    pub fn fail(&mut self, problem: Problem) {
-        self.state.fault(problem);
+    pub fn fail(&mut self, fault: impl Into<Refused>) {
+        self.state.fault(fault);
     }
 
     /// Whether memory could not be reserved: then a field may be missing although it came.
     pub fn is_short_of_memory(&self) -> bool {
-        self.state.starved
+        self.state.shortage.is_some()
+    }
+
+    /// Why memory could not be reserved, if it could not.
+    pub fn shortage(&self) -> Option<OutOfMemory> {
+        self.state.shortage
+    }
+
+    /// The most memory that `bytes` more of the body can take.
+    pub fn growth(&self, bytes: usize) -> u64 {
+        // Each list grows fourfold until its blocks have their full size.
+        let lists =
+            self.state.memory.bytes().saturating_mul(4).clamp(LISTS * FIRST_BYTES as u64, LISTS * BLOCK_BYTES as u64);
+        // An incomplete value grows by half, and is then copied.
+        let value = self.state.incomplete.saturating_mul(2).saturating_add(2 * bytes as u64);
+        lists.saturating_add(value).saturating_add(ENTRIES * bytes as u64)
     }
 
     /// The token is good: what is held no longer counts as an unverified caller's.
@@ -295,7 +316,7 @@ impl Intake {
     }
 
     /// The fault to answer, of those found so far.
-    pub fn fault(&self) -> Option<&Problem> {
+    pub fn fault(&self) -> Option<&Refused> {
         self.state.fault.as_ref()
     }
 
@@ -305,14 +326,14 @@ impl Intake {
     }
 
     /// The request, with what it holds.
-    pub fn into_request(self) -> Result<(Request, Reservation), Problem> {
+    pub fn into_request(self) -> Result<(Request, Reservation), Refused> {
         let State { root, fault, keying, items, memory, .. } = self.state;
-        if let Some(problem) = fault {
-            return Err(problem);
+        if let Some(fault) = fault {
+            return Err(fault);
         }
         match (root.trigger_id, keying) {
             (Some(trigger_id), Some(keying)) => Ok((Request { root, trigger_id, keying, items }, memory)),
-            _ => Err(Problem::Internal),
+            _ => Err(Refused::internal("a complete body without a campaign, or without a matching mode")),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
     memory::{OutOfMemory, Reservation},
     outcome::Outcome,
-    problem::Problem,
+    problem::{Problem, Refused},
     profiles::{
         key::{IndexKey, KeyHash},
         normal::is_normal,
@@ -37,21 +37,6 @@ pub struct Keying {
     pub matching: Matching,
     /// The root's `field_name`; empty where the mode needs none.
     pub field_name: String,
-}
-
-/// Why an item cannot be taken in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// No room.
-    OutOfMemory,
-    /// The request is refused for it.
-    Problem(Problem),
-}
-
-impl From<OutOfMemory> for Refused {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
 }
 
 /// The keyed items.
@@ -144,9 +129,8 @@ impl Items {
         };
         let custom_data = match &item.custom_data {
             ObjectText::Object(text) if text.len() > ITEM_DATA_LIMIT => {
-                return Err(Refused::Problem(Problem::BadField(format!(
-                    "data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes"
-                ))));
+                let what = format!("data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes");
+                return Err(Problem::BadField(what).into());
             }
             ObjectText::Object(text) => Some(text),
             ObjectText::Absent => None,
@@ -158,7 +142,7 @@ impl Items {
             keying.matching.keys(&item, &keying.field_name, secret)
         })?;
         if let Some(text) = custom_data {
-            let index = u32::try_from(index).map_err(|_| OutOfMemory)?;
+            let index = u32::try_from(index).map_err(|_| OutOfMemory::Entries)?;
             self.with_data.push(index, memory)?;
             self.data.push(text.as_bytes(), memory)?;
         }

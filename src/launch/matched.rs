@@ -8,16 +8,16 @@ use crate::{
     campaign::packed::Packer,
     memory::{OutOfMemory, Reservation},
     outcome::{Counts, Outcome},
-    problem::Problem,
+    problem::{Cause, Refused},
     profiles::{
         bucket::Found,
         key::{IndexKey, ProfileId},
         lookup::{self, LookupError, Search, Statistics},
-        manifest::{Manifest, Usable},
+        manifest::{Manifest, Unusable, Usable},
     },
 };
 use hashbrown::HashTable;
-use std::{borrow::Cow, hash::BuildHasher};
+use std::hash::BuildHasher;
 
 /// What the search found.
 #[derive(Debug, Default)]
@@ -55,44 +55,54 @@ pub async fn search<P: Ports>(
     items: &Items,
     keying: &Keying,
     memory: &mut Reservation,
-) -> Result<Matched, Problem> {
+) -> Result<Matched, Refused> {
     let Index { database, manifest, secrets } = index;
-    let unusable = |why: crate::profiles::manifest::Unusable| Problem::Unavailable(Cow::Owned(why.message(database)));
+    let unusable = |why: Unusable| Refused::unavailable(why.message(database), why.cause(database));
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
     let mut statistics = Statistics::default();
+    let mut failed: Option<(&str, Cause)> = None;
     for usable in manifest.generations(secrets).map_err(unusable)? {
         let before = memory.bytes();
         let found = in_generation(ports, database, usable, items, keying, memory, &mut statistics).await;
         match found {
             Ok(found) => {
-                let mut matched = settle(items, &found, memory).map_err(|_| Problem::no_memory())?;
+                let mut matched = settle(items, &found, memory)?;
+                if let Some((generation, cause)) = failed {
+                    ports.report(&format!("generation {generation} of the profile index could not be read"), &cause);
+                }
                 matched.statistics = statistics;
                 return Ok(matched);
             }
-            Err(Failed::OutOfMemory) => return Err(Problem::no_memory()),
-            // A bucket that cannot be read is never "not found": the whole launch goes to the one before.
+            Err(Failed::OutOfMemory(error)) => return Err(error.into()),
+            // A bucket that cannot be read is never "not found": the whole launch uses the generation before.
             Err(Failed::Lookup(error)) => {
-                ports.tell(&format!("profile index of database {database}, {}: {error}", usable.generation.name));
                 memory.shrink(memory.bytes().saturating_sub(before));
+                let name = usable.generation.name.as_str();
+                let cause = format!("database {database}, generation {name}: {error}");
+                failed = Some(match failed {
+                    None => (name, Cause(cause)),
+                    Some((first, earlier)) => (first, Cause(format!("{earlier}; {cause}"))),
+                });
             }
         }
     }
-    Err(unreadable(database))
+    let cause = failed.map_or_else(|| Cause::new("the manifest names no generation"), |(_, cause)| cause);
+    Err(unreadable(database, cause))
 }
 
-/// The index cannot be read now.
-pub fn unreadable(database: u64) -> Problem {
-    Problem::Unavailable(Cow::Owned(format!("profile index of database {database} cannot be read now: retry later")))
+/// 503: the index cannot be read now.
+pub fn unreadable(database: u64, cause: Cause) -> Refused {
+    Refused::unavailable(format!("profile index of database {database} cannot be read now: retry later"), cause)
 }
 
 enum Failed {
-    OutOfMemory,
+    OutOfMemory(OutOfMemory),
     Lookup(LookupError),
 }
 
 impl From<OutOfMemory> for Failed {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
     }
 }
 
@@ -189,7 +199,7 @@ fn settle(items: &Items, answers: &Answers, memory: &mut Reservation) -> Result<
             }
         }
         if let (Outcome::Matched, Some(place)) = (outcome, data) {
-            let recipient = u32::try_from(matched.counts.matched).map_err(|_| OutOfMemory)?;
+            let recipient = u32::try_from(matched.counts.matched).map_err(|_| OutOfMemory::Entries)?;
             memory.grow(8)?;
             matched.with_data.push((recipient, place));
         }

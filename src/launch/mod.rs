@@ -19,10 +19,12 @@ pub mod intake;
 pub mod items;
 pub mod matched;
 pub mod matching;
+pub mod pace;
 mod parts;
 pub mod ports;
 mod receive;
 pub mod reply;
+pub mod room;
 pub mod root;
 mod taken;
 pub mod verify;
@@ -39,13 +41,13 @@ use crate::{
         upkeep::Uploads as _,
     },
     memory::Reservation,
-    problem::Problem,
-    profiles::lookup::StoreError,
+    problem::{Cause, Problem, Refused},
     wire::{Endpoint, Format},
 };
 use intake::{Request, Setup};
 use matched::Matched;
-use ports::{Answer, Body, ObjectError, Ports};
+use pace::PacedBody;
+use ports::{Answer, Body, Clock, ObjectError, Ports};
 use receive::receive;
 use reply::{Launched, Timings};
 
@@ -70,7 +72,7 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Settled {
     /// The launch, or why there is none.
-    pub result: Result<Launched, Problem>,
+    pub result: Result<Launched, Refused>,
     /// The format of the reply, as far as it became known.
     pub format: Format,
     /// The request's id.
@@ -89,39 +91,45 @@ const COMMIT_DEADLINE_MS: u64 = 10_000;
 const COMMIT_PAUSE_MS: u64 = 50;
 
 /// Runs one launch.
-pub async fn launch<P: Ports, B: Body>(ports: &P, incoming: Incoming, body: &mut B, memory: Reservation) -> Settled {
-    let mut settled = Settled {
-        result: Err(Problem::Internal),
-        format: incoming.format,
-        request_id: incoming.request_id.clone(),
-        read: 0,
-        timings: Timings::default(),
-        pending: None,
-    };
+pub async fn launch<P: Ports, C: Clock, B: Body>(
+    ports: &P,
+    incoming: Incoming,
+    body: &mut PacedBody<'_, C, B>,
+    memory: Reservation,
+) -> Settled {
     let start = ports.now();
     let received = receive(ports, &incoming, body, memory).await;
-    settled.timings.parse = ports.now().saturating_sub(start);
-    settled.format = received.format.unwrap_or(settled.format);
-    settled.read = received.read;
-    settled.result = match received.admitted {
-        Err(problem) => Err(problem),
-        Ok(admitted) => {
-            if let Some(checksum) = &admitted.checksum {
-                settled.request_id.clear();
-                campaign::hex(checksum, &mut settled.request_id);
-            }
-            let endpoint = match incoming.setup.endpoint {
-                Endpoint::Batch => head::Endpoint::StartBatch,
-                Endpoint::Single => head::Endpoint::Start,
-            };
-            let mut launch = Launch { ports, endpoint, request_id: &settled.request_id, admitted };
-            let result = launch.run(&incoming, &mut settled.timings).await;
-            let memory;
-            (settled.pending, memory) = launch.end(&result).await;
-            result.and_then(|mut launched| launched.reserve(memory).map(|()| launched))
-        }
+    let mut settled = Settled {
+        result: Err(Refused::internal("the launch did not run")),
+        format: received.format.unwrap_or(incoming.format),
+        request_id: incoming.request_id.clone(),
+        read: received.read,
+        timings: Timings { parse: ports.now().saturating_sub(start), ..Timings::default() },
+        pending: None,
     };
+    match received.admitted {
+        Err(refused) => settled.result = Err(refused),
+        // Boxed, so that a request that waits for its body does not carry the state of what follows.
+        Ok(admitted) => Box::pin(run(ports, &incoming, *admitted, &mut settled)).await,
+    }
     settled
+}
+
+/// Runs an admitted request to its outcome.
+async fn run<P: Ports>(ports: &P, incoming: &Incoming, admitted: Admitted, settled: &mut Settled) {
+    if let Some(checksum) = &admitted.checksum {
+        settled.request_id.clear();
+        campaign::hex(checksum, &mut settled.request_id);
+    }
+    let endpoint = match incoming.setup.endpoint {
+        Endpoint::Batch => head::Endpoint::StartBatch,
+        Endpoint::Single => head::Endpoint::Start,
+    };
+    let mut launch = Launch { ports, endpoint, request_id: &settled.request_id, admitted };
+    let result = launch.run(incoming, &mut settled.timings).await;
+    let memory;
+    (settled.pending, memory) = launch.end(&result).await;
+    settled.result = result.and_then(|mut launched| launched.reserve(memory).map(|()| launched));
 }
 
 /// A request that nothing speaks against so far: a good token, a good body.
@@ -135,14 +143,14 @@ pub struct Admitted {
     checksum: Option<[u8; 32]>,
     /// The campaign's database as KV has it; `None`: KV does not know the campaign yet.
     database: Option<u64>,
-    /// The manifest of its index, which was read while the body came.
-    manifest: Option<Result<Option<String>, StoreError>>,
-    /// What the campaign's object said, if it was asked while the body came.
-    object: Option<Result<Option<Repeated>, Problem>>,
+    /// The manifest of its index, if it was read while the body arrived.
+    manifest: Option<Result<Option<String>, Cause>>,
+    /// The answer of the campaign's object, if it was asked while the body arrived. It may be out of date by now.
+    object: Option<Result<Option<Repeated>, Refused>>,
     /// The id under which attachments were stored, if it is this request's.
     launch_id: Option<LaunchId>,
     /// Uploaded, and not complete; or why they could not be uploaded.
-    attachments: Result<Vec<Attachment>, Problem>,
+    attachments: Result<Vec<Attachment>, Refused>,
 }
 
 /// A launch whose attachments are still to be completed: after the answer, and again by the object's alarm.
@@ -153,15 +161,17 @@ pub struct Pending {
     attachments: Vec<Attachment>,
 }
 
-/// Completes the attachments of a launch that is in the log. What fails is left to the object's alarm.
+/// Completes the uploads of a launch that is in the log. If one fails, the object's alarm repeats it.
 pub async fn complete<P: Ports>(ports: &P, pending: &Pending) {
+    let launch_id = pending.launch_id;
     for attachment in &pending.attachments {
-        if let Err(error) = ports.bucket().complete(&attachment.upload).await {
-            return ports.tell(&format!("an attachment of {} is left to the alarm: {error}", pending.launch_id));
+        if let Err(cause) = ports.bucket().complete(&attachment.upload).await {
+            return ports
+                .report("an attachment is left to the alarm", &cause.during(format_args!("launch {launch_id}")));
         }
     }
-    if let Err(ObjectError::Lost(why)) = ports.completed(pending.trigger_id, pending.launch_id).await {
-        ports.tell(&format!("completed {}: {why}", pending.launch_id));
+    if let Err(ObjectError::Lost(cause)) = ports.completed(pending.trigger_id, launch_id).await {
+        ports.report("the alarm completes attachments again", &cause.during(format_args!("launch {launch_id}")));
     }
 }
 
@@ -173,36 +183,56 @@ struct Launch<'p, P> {
 }
 
 impl<P: Ports> Launch<'_, P> {
-    async fn run(&mut self, incoming: &Incoming, timings: &mut Timings) -> Result<Launched, Problem> {
+    async fn run(&mut self, incoming: &Incoming, timings: &mut Timings) -> Result<Launched, Refused> {
         let trigger_id = self.admitted.request.trigger_id;
         let database = match self.admitted.database {
             Some(database) => database,
-            None => self.ports.defined_database(trigger_id).await.map_err(Problem::from)?,
+            None => self.ports.defined_database(trigger_id).await?,
         };
         if !self.admitted.token.allows_database(database) {
-            return Err(Problem::NotFound("trigger campaign"));
+            return Err(Problem::NotFound("trigger campaign").into());
         }
-        if let Some(asked) = self.admitted.object.take() {
-            if let Some(stored) = asked? {
+        let mut is_asked = false;
+        if let Some(early) = self.admitted.object.take() {
+            // A refusal may be out of date: the campaign may have been resumed, and the request launched by its first attempt.
+            let now = match early {
+                Err(refused) => {
+                    let cause = refused.cause.clone();
+                    let now = self.ask_again(refused).await;
+                    if let (Ok(_), Some(cause)) = (&now, &cause) {
+                        self.ports.report("the campaign's object was asked again", cause);
+                    }
+                    now
+                }
+                current => current,
+            };
+            if let Some(stored) = now? {
                 return self.repeated(stored);
             }
-            self.admitted.object = Some(Ok(None));
+            is_asked = true;
         }
         let start = self.ports.now();
         let matched = self.search(incoming, database).await;
         timings.r#match = self.ports.now().saturating_sub(start);
-        let unstored = self.admitted.attachments.as_ref().err().cloned();
-        if matched.is_err() || unstored.is_some() || self.admitted.request.root.dry_run {
-            // A repeat and a pause come before what was found here, and a dry run writes nothing that would tell.
-            if let Some(stored) = self.preflight().await? {
-                return self.repeated(stored);
+        let is_dry_run = self.admitted.request.root.dry_run;
+        let refused = matched.as_ref().err().or(self.admitted.attachments.as_ref().err()).cloned();
+        if refused.is_some() || (is_dry_run && !is_asked) {
+            // A repeat and a pause rank before what was found here, and nothing is written that would detect them.
+            let asked = match &refused {
+                Some(refused) if is_asked => self.ask_again(refused.clone()).await,
+                _ => self.preflight().await.map_err(Refused::from),
+            };
+            match asked {
+                Ok(Some(stored)) => return self.repeated(stored),
+                Ok(None) => {}
+                Err(refused) => return Err(refused),
             }
         }
-        let matched = matched?;
-        if let Some(problem) = unstored {
-            return Err(problem);
+        if let Some(refused) = refused {
+            return Err(refused);
         }
-        if self.admitted.request.root.dry_run {
+        let matched = matched?;
+        if is_dry_run {
             return Ok(Launched::new(None, matched, self.admitted.request.root.report));
         }
         let start = self.ports.now();
@@ -211,23 +241,32 @@ impl<P: Ports> Launch<'_, P> {
         launched
     }
 
-    /// Asks the campaign's object, unless that was done while the body came.
-    async fn preflight(&mut self) -> Result<Option<Repeated>, Problem> {
-        if self.admitted.object.is_some() {
-            return Ok(None);
-        }
+    /// Asks the campaign's object whether the request was launched before.
+    async fn preflight(&self) -> Result<Option<Repeated>, ObjectError> {
         let token_name = self.admitted.token.name.clone();
         let asked = Asked { token_name, request_id: self.request_id.to_owned() };
-        self.ports.preflight(self.admitted.request.trigger_id, &asked).await.map_err(Problem::from)
+        self.ports.preflight(self.admitted.request.trigger_id, &asked).await
     }
 
-    async fn search(&mut self, incoming: &Incoming, database: u64) -> Result<Matched, Problem> {
+    /// Asks the campaign's object again before a request is refused; without an answer, the refusal stands.
+    async fn ask_again(&self, refused: Refused) -> Result<Option<Repeated>, Refused> {
+        match self.preflight().await {
+            Ok(answer) => Ok(answer),
+            Err(ObjectError::Refused(current)) => Err(current),
+            Err(ObjectError::Lost(cause)) => {
+                self.ports.report("the campaign's object could not be asked again before a refusal", &cause);
+                Err(refused)
+            }
+        }
+    }
+
+    async fn search(&mut self, incoming: &Incoming, database: u64) -> Result<Matched, Refused> {
         let Admitted { request, memory, manifest, .. } = &mut self.admitted;
         let text = match manifest.take() {
             Some(read) => read,
             None => self.ports.manifest(database).await,
         };
-        let text = text.map_err(|_| matched::unreadable(database))?;
+        let text = text.map_err(|cause| matched::unreadable(database, cause))?;
         let index = matched::Index { database, manifest: text.as_deref(), secrets: &incoming.setup.secrets };
         let matched = matched::search(self.ports, index, &request.items, &request.keying, memory).await?;
         match matched.first_refused {
@@ -236,36 +275,47 @@ impl<P: Ports> Launch<'_, P> {
                 invalid: matched.counts.invalid,
                 first,
                 reason: outcome.reason().unwrap_or_default(),
-            }),
+            }
+            .into()),
             _ => Ok(matched),
         }
     }
 
-    async fn commit(&mut self, matched: Matched) -> Result<Launched, Problem> {
+    async fn commit(&mut self, matched: Matched) -> Result<Launched, Refused> {
         let new = || new_launch_id(self.ports, &self.admitted.token.name, self.request_id);
         let launch_id = self.admitted.launch_id.unwrap_or_else(new);
         let message = self.message(launch_id, &matched)?;
         let deadline = self.ports.now().saturating_add(COMMIT_DEADLINE_MS);
         let mut pause = COMMIT_PAUSE_MS;
-        let mut lost = false;
+        let mut lost: Option<Cause> = None;
         loop {
-            let why = match self.ports.commit(self.admitted.request.trigger_id, &message).await {
-                Ok(Answer::New(_)) => {
-                    let report = self.admitted.request.root.report;
-                    return Ok(Launched::new(Some(launch_id), matched, report));
+            let cause = match self.ports.commit(self.admitted.request.trigger_id, &message).await {
+                Ok(answer) => {
+                    if let Some(cause) = lost {
+                        self.ports.report("the answer to a commit was lost, and the commit repeated", &cause);
+                    }
+                    return match answer {
+                        Answer::New(_) => {
+                            Ok(Launched::new(Some(launch_id), matched, self.admitted.request.root.report))
+                        }
+                        Answer::Repeated(stored) => self.repeated(*stored),
+                    };
                 }
-                Ok(Answer::Repeated(stored)) => return self.repeated(*stored),
-                // An object without room does not look: it says nothing of the attempt whose answer was lost.
-                Err(ObjectError::Refused(Problem::Unavailable(why))) if lost => why.into_owned(),
-                Err(ObjectError::Refused(problem)) => return Err(problem),
-                // It may have been done: the same commit again tells.
-                Err(ObjectError::Lost(why)) => why,
+                // An object without room does not look: it knows nothing of the attempt whose answer was lost.
+                Err(ObjectError::Refused(refused))
+                    if lost.is_some() && matches!(refused.problem, Problem::Unavailable(_)) =>
+                {
+                    refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
+                }
+                Err(ObjectError::Refused(refused)) => return Err(refused),
+                // It may have been carried out: the same commit again finds out.
+                Err(ObjectError::Lost(cause)) => cause,
             };
-            lost = true;
-            self.ports.tell(&format!("commit of {launch_id}: {why}"));
+            let cause = cause.during(format_args!("commit of {launch_id}"));
             if self.ports.now() >= deadline {
-                return Err(Problem::OutcomeUnknown);
+                return Err(Refused::because(Problem::OutcomeUnknown, cause));
             }
+            lost = Some(cause);
             self.ports.sleep(pause).await;
             pause = pause.saturating_mul(2);
         }
@@ -273,7 +323,7 @@ impl<P: Ports> Launch<'_, P> {
 
     /// What becomes of the attachments: they wait for their completion if they are in the log, and are aborted where
     /// it is known that they are not. And the request's reservation.
-    async fn end(self, result: &Result<Launched, Problem>) -> (Option<Pending>, Reservation) {
+    async fn end(self, result: &Result<Launched, Refused>) -> (Option<Pending>, Reservation) {
         let Admitted { attachments, memory, request: Request { trigger_id, .. }, .. } = self.admitted;
         let attachments = attachments.unwrap_or_default();
         let pending = match result {
@@ -282,7 +332,7 @@ impl<P: Ports> Launch<'_, P> {
                 Some(Pending { trigger_id, launch_id: *launch_id, attachments })
             }
             // It may be in the log: the alarm completes what is, and the bucket's own rule removes what is not.
-            Err(Problem::OutcomeUnknown) => None,
+            Err(Refused { problem: Problem::OutcomeUnknown, .. }) => None,
             _ => {
                 let uploads = attachments.iter().map(|attachment| &attachment.upload);
                 let uploads = uploads.map(|upload| (upload.key.clone(), upload.upload_id.as_str()));
@@ -293,20 +343,20 @@ impl<P: Ports> Launch<'_, P> {
         (pending, memory)
     }
 
-    fn message(&mut self, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Problem> {
+    fn message(&mut self, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Refused> {
         let Admitted { request, memory, token, digest, attachments, .. } = &mut self.admitted;
         let Request { root, trigger_id, keying, items } = request;
         let mut item_data = Collector::default();
         let mut places = matched.with_data.iter().peekable();
         for (place, (_, text)) in (0_u32..).zip(items.custom_data()) {
             let Some((recipient, _)) = places.next_if(|(_, wanted)| *wanted == place) else { continue };
-            memory.grow(text.len() as u64 + ITEM_DATA_ENTRY).map_err(|_| Problem::no_memory())?;
-            let text = str::from_utf8(text).map_err(|_| Problem::Internal)?;
-            item_data.push(*recipient, text).map_err(|_| Problem::Internal)?;
+            memory.grow(text.len() as u64 + ITEM_DATA_ENTRY)?;
+            let text = str::from_utf8(text).map_err(broken)?;
+            item_data.push(*recipient, text).map_err(|_| broken("item data is not in order"))?;
         }
         let texts = [&root.content, &root.custom_data].into_iter().flatten().map(String::len).sum::<usize>();
         let size = matched.recipients.len() + matched.outcomes.len() + item_data.bytes() + texts;
-        memory.grow(size as u64).map_err(|_| Problem::no_memory())?;
+        memory.grow(size as u64)?;
         let head = Head {
             launch_id,
             trigger_id: *trigger_id,
@@ -328,17 +378,11 @@ impl<P: Ports> Launch<'_, P> {
             outcomes: &matched.outcomes,
             item_data: item_data.view(),
         };
-        commit.encode().map_err(|bad| self.broken(bad.0))
-    }
-
-    /// A fault of this software: the operator is told what, the caller that there is one.
-    fn broken(&self, what: &str) -> Problem {
-        self.ports.tell(&format!("commit message: {what}"));
-        Problem::Internal
+        commit.encode().map_err(|bad| broken(bad.0))
     }
 
     /// The answer to a request that was launched before: the same, if the body is the same.
-    fn repeated(&self, stored: Repeated) -> Result<Launched, Problem> {
+    fn repeated(&self, stored: Repeated) -> Result<Launched, Refused> {
         let of = stored.head();
         commands::same_body((of.endpoint, &of.body_digest), (self.endpoint, &self.admitted.digest))?;
         Ok(Launched::repeated(stored, self.admitted.request.root.report))
@@ -348,12 +392,17 @@ impl<P: Ports> Launch<'_, P> {
 /// Bytes that the index of items' data takes for each.
 const ITEM_DATA_ENTRY: u64 = campaign::items::ENTRY as u64;
 
-/// The fault of a question whose answer was lost: nothing was to be done, so nothing was launched.
-impl From<ObjectError> for Problem {
+/// 500: a commit message that cannot be built is a fault of this software.
+fn broken(cause: impl std::fmt::Display) -> Refused {
+    Refused::internal(format_args!("commit message: {cause}"))
+}
+
+/// The refusal of a command whose answer was lost and that writes nothing: nothing was launched.
+impl From<ObjectError> for Refused {
     fn from(error: ObjectError) -> Self {
         match error {
-            ObjectError::Refused(problem) => problem,
-            ObjectError::Lost(_) => Self::Unavailable("the campaign cannot be reached now: retry later".into()),
+            ObjectError::Refused(refused) => refused,
+            ObjectError::Lost(cause) => Self::unavailable("the campaign cannot be reached now: retry later", cause),
         }
     }
 }

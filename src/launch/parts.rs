@@ -1,7 +1,10 @@
 //! The memory of the parts of one request's attachments: two large parts, or more that are small, used again and again.
 
 use super::ports::Bucket;
-use crate::{limits::PART, memory::Reservation, problem::Problem};
+use crate::{
+    limits::PART,
+    memory::{OutOfMemory, Reservation},
+};
 
 /// Bytes of memory that a part begins with; it doubles.
 const FIRST: usize = 64 * 1024;
@@ -37,7 +40,7 @@ impl<B: Bucket> Parts<B> {
         goes_on: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
-    ) -> Result<usize, Problem> {
+    ) -> Result<usize, OutOfMemory> {
         let Some(mut part) = self.fitting(bucket, bytes.len(), goes_on, bound, memory)? else { return Ok(0) };
         let now = bytes.get(..bucket.room(&part) - bucket.len(&part)).unwrap_or(bytes);
         bucket.append(&mut part, now);
@@ -53,7 +56,7 @@ impl<B: Bucket> Parts<B> {
         goes_on: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
-    ) -> Result<Option<B::Part>, Problem> {
+    ) -> Result<Option<B::Part>, OutOfMemory> {
         let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
         if let Some(part) = self.filling.take_if(|_| len < room) {
             return Ok(Some(part));
@@ -74,7 +77,7 @@ impl<B: Bucket> Parts<B> {
                 if beyond(self, size) {
                     return Ok(None);
                 }
-                memory.grow(size as u64).map_err(|_| Problem::no_memory())?;
+                memory.grow_attachments(size as u64, room as u64)?;
                 self.room += size;
                 bucket.part(size)
             }
@@ -91,7 +94,7 @@ impl<B: Bucket> Parts<B> {
     pub fn close(&mut self, bucket: &B, bound: Option<usize>, memory: &mut Reservation) -> B::Part {
         let Some(part) = self.filling.take() else { return bucket.part(0) };
         let (len, room) = (bucket.len(&part), bucket.room(&part));
-        if bound.is_some() || len + FIRST > room || memory.grow(len as u64).is_err() {
+        if bound.is_some() || len + FIRST > room || memory.grow_attachments(len as u64, room as u64).is_err() {
             return part;
         }
         let mut fitting = bucket.part(len);
@@ -122,6 +125,6 @@ impl<B: Bucket> Parts<B> {
     fn release(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
         let room = bucket.room(&part);
         self.room = self.room.saturating_sub(room);
-        memory.shrink(room as u64);
+        memory.shrink_attachments(room as u64);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
     memory::Reservation,
     outcome::{Counts, Outcome},
-    problem::Problem,
+    problem::{Problem, Refused},
     profiles::lookup::Statistics,
     wire::Format,
 };
@@ -58,11 +58,11 @@ impl Launched {
     }
 
     /// Keeps the request's reservation, for as much as the reply holds.
-    pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Problem> {
+    pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Refused> {
         let reserved = memory.resize(self.held());
         // What was launched now is answered all the same: its recipients were a part of what was reserved.
         if self.repeated {
-            reserved.map_err(|_| Problem::no_memory())?;
+            reserved?;
         }
         self.memory = Some(memory);
         Ok(())

@@ -6,13 +6,13 @@ use super::{
     blocks::Records,
     entry::{Arrived, Entry},
     intake::Setup,
-    items::{Items, Keying, Refused},
+    items::{Items, Keying},
     root::{self, Root},
 };
 use crate::{
     limits::ATTACHMENTS_LIMIT,
-    memory::Reservation,
-    problem::Problem,
+    memory::{OutOfMemory, Reservation},
+    problem::{Problem, Refused},
     wire::{Endpoint, Field, Format, Item, NotAnItem, Piece, Sink, json, xml},
 };
 
@@ -24,9 +24,11 @@ pub struct State {
     pub memory: Reservation,
     pub root: Root,
     pub seen: Vec<Field>,
-    pub fault: Option<Problem>,
-    /// A framer was refused memory and dropped something: what is missing may have come.
-    pub starved: bool,
+    pub fault: Option<Refused>,
+    /// Set if a framer was refused memory and dropped something: a field that is missing may have arrived.
+    pub shortage: Option<OutOfMemory>,
+    /// Bytes that the framer holds of a value that is not complete.
+    pub incomplete: u64,
     pub keying: Option<Keying>,
     /// Nothing more is kept but what is needed to find the fault that is answered.
     pub closed: bool,
@@ -45,10 +47,11 @@ pub struct State {
 }
 
 impl State {
-    pub fn fault(&mut self, problem: Problem) {
+    pub fn fault(&mut self, fault: impl Into<Refused>) {
+        let fault = fault.into();
         self.fault = Some(match self.fault.take() {
-            Some(earlier) => earlier.first(problem),
-            None => problem,
+            Some(earlier) => earlier.first(fault),
+            None => fault,
         });
         self.close();
     }
@@ -95,8 +98,10 @@ impl State {
         if matches!(field, Field::Content | Field::CustomData) && self.closed {
             return;
         }
-        if matches!(field, Field::Content | Field::CustomData) && self.memory.grow(value.len() as u64).is_err() {
-            return self.fault(Problem::no_memory());
+        if matches!(field, Field::Content | Field::CustomData)
+            && let Err(error) = self.memory.grow(value.len() as u64)
+        {
+            return self.fault(error);
         }
         if let Err(what) = self.root.set(field, value, self.format, marked_array) {
             return self.bad(field, &what);
@@ -143,8 +148,8 @@ impl State {
         if self.keying.is_some() {
             return self.key_item(raw, plain);
         }
-        if self.held.push(raw, &mut self.memory).is_err() {
-            self.fault(Problem::no_memory());
+        if let Err(error) = self.held.push(raw, &mut self.memory) {
+            self.fault(error);
         }
     }
 
@@ -155,17 +160,15 @@ impl State {
             match self.items.push_plain(plain, keying, secrets, &mut self.memory) {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(_) => return self.fault(Problem::no_memory()),
+                Err(error) => return self.fault(error),
             }
         }
         let item = match self.format {
             Format::Json => json::item(raw),
             Format::Xml => xml::item(raw),
         };
-        match self.items.push(item, keying, secrets, &mut self.memory) {
-            Ok(()) => {}
-            Err(Refused::OutOfMemory) => self.fault(Problem::no_memory()),
-            Err(Refused::Problem(problem)) => self.fault(problem),
+        if let Err(fault) = self.items.push(item, keying, secrets, &mut self.memory) {
+            self.fault(fault);
         }
     }
 
@@ -221,14 +224,14 @@ impl State {
         }
         let item: Result<Item<'_>, NotAnItem> = Ok(item);
         let Some(keying) = &self.keying else { return };
-        if self.items.push(item, keying, &self.setup.secrets, &mut self.memory).is_err() {
-            self.fault(Problem::no_memory());
+        if let Err(fault) = self.items.push(item, keying, &self.setup.secrets, &mut self.memory) {
+            self.fault(fault);
         }
     }
 
     /// What can be said only at the end of a well-formed body: what is missing.
     pub fn finish(&mut self) {
-        if self.starved {
+        if self.shortage.is_some() {
             return;
         }
         self.resolve_keying(true);
@@ -279,16 +282,20 @@ impl Sink for State {
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {
-        let reserved = self.memory.grow(bytes as u64).is_ok();
-        if !reserved {
-            self.starved = true;
-            self.fault(Problem::no_memory());
+        let reserved = self.memory.grow(bytes as u64);
+        match reserved {
+            Ok(()) => self.incomplete = self.incomplete.saturating_add(bytes as u64),
+            Err(error) => {
+                self.shortage = Some(error);
+                self.fault(error);
+            }
         }
-        reserved
+        reserved.is_ok()
     }
 
     fn release(&mut self, bytes: usize) {
         self.memory.shrink(bytes as u64);
+        self.incomplete = self.incomplete.saturating_sub(bytes as u64);
     }
 
     fn field_limit(&self, field: Field) -> usize {

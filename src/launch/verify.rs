@@ -1,55 +1,67 @@
-//! Who asks: the token of a request, verified.
+//! Verifying the token of a request.
 
 use super::ports::Ports;
 use crate::{
     access::{Scope, TokenRecord, token_key},
     limits::TOKEN_LIMIT,
-    problem::Problem,
+    problem::{Problem, RateLimit, Refused},
 };
+use std::borrow::Cow;
 
-/// Where a token may stand in a launch.
+/// A launch without a token.
 pub const NO_TOKEN: &str = "no token: send Authorization: Bearer, the field token, or ?token=";
-/// Where one may stand in a request whose body holds none.
+/// A request without a token whose body has no field for one.
 const NO_TOKEN_IN_HEAD: &str = "no token: send Authorization: Bearer, or ?token=";
 const UNKNOWN_TOKEN: &str = "the token is not known";
-/// Of two tokens that differ neither is looked at.
+/// Two different tokens: neither is looked up.
 pub const TWO_TOKENS: &str = "two tokens that differ were sent";
-/// More was to be held for a caller than may be before its token has come.
-pub const TOKEN_NOT_FIRST: &str = "the body holds more than may be held for a caller not yet verified: send the token in \
-                               the Authorization header, or ahead of data and attach";
 
-/// Verifies the token of a request whose body holds none.
-pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Problem> {
+/// An unverified caller sent more attachment data than is held until its token arrives.
+pub fn token_not_first(limit: u64) -> Cow<'static, str> {
+    let what = format!("attachments before the token exceed {limit} bytes");
+    format!("{what}; send the token in the Authorization header, or before \"attach\"").into()
+}
+
+/// Where the token of a request was sent, which decides the rank of a 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// In `Authorization` or the query.
+    Head,
+    /// In the body.
+    Body,
+}
+
+/// Verifies the token of a request whose body has no field for one.
+pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Refused> {
     match tokens {
-        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, true).await),
-        [token] => verify(ports, token, scope, true).await,
-        _ => Err(refuse(ports, TWO_TOKENS, true).await),
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, Source::Head).await),
+        [token] => verify(ports, token, scope, Source::Head).await,
+        _ => Err(refuse(ports, TWO_TOKENS, Source::Head).await),
     }
 }
 
-/// Verifies a token: it is known, not revoked, within its rate limit, and has the scope.
-/// `early`: it came in a header or the query.
-pub async fn verify<P: Ports>(ports: &P, token: &str, scope: Scope, early: bool) -> Result<TokenRecord, Problem> {
+/// Returns the record of a token that is known, not revoked, within its rate limit, and has the scope.
+pub async fn verify<P: Ports>(ports: &P, token: &str, scope: Scope, source: Source) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
-        return Err(refuse(ports, UNKNOWN_TOKEN, early).await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
-    let unreadable = |_| Problem::Unavailable("tokens cannot be looked up now: retry later".into());
+    let unreadable = |cause| Refused::unavailable("tokens cannot be looked up now: retry later", cause);
     let record = ports.token(&token_key(token)).await.map_err(unreadable)?;
     let Some(record) = record.filter(|record| record.revoked.is_none()) else {
-        return Err(refuse(ports, UNKNOWN_TOKEN, early).await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     };
     if !ports.allow_token(&record.name).await {
-        return Err(Problem::TooManyRequests);
+        return Err(Problem::TooManyRequests(RateLimit::Token).into());
     }
-    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str())) }
+    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
 }
 
-/// The refusal of a caller without a good token: 401, or 429 once its address has had too many.
-/// `early`: nothing of the body was looked at for it.
-pub async fn refuse<P: Ports>(ports: &P, what: &'static str, early: bool) -> Problem {
-    match (ports.allow_address().await, early) {
-        (false, _) => Problem::TooManyRequests,
-        (true, true) => Problem::TokenRequired(what),
-        (true, false) => Problem::TokenRequiredInBody(what),
-    }
+/// The refusal of a caller without a valid token: 401, or 429 if its address has had too many.
+pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: Source) -> Refused {
+    let problem = match (ports.allow_address().await, source) {
+        (false, _) => Problem::TooManyRequests(RateLimit::Address),
+        (true, Source::Head) => Problem::TokenRequired(message),
+        (true, Source::Body) => Problem::TokenRequiredInBody(message.into()),
+    };
+    problem.into()
 }

@@ -5,17 +5,21 @@ use std::{fmt, future::Future, ops::AddAssign, rc::Rc};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{
+    BINDING,
     bucket::{Bucket, Corrupt, Found, Section},
     key::{Class, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
-use crate::limits::{BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT};
+use crate::{
+    limits::{BULK_KEYS, BULK_READS_AIM, BULK_READS_AT_ONCE, BYTES_IN_FLIGHT},
+    problem::Cause,
+};
 
 /// Where buckets are read from.
 pub trait BucketStore {
     /// Reads at most [`BULK_KEYS`] values at once. The values are in the order of the keys; `None`: the store
     /// does not hold that key (or not yet, at this place).
-    fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>>;
+    fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, Cause>>;
     /// Bytes of buckets that are kept for later searches ([`super::cache`]).
     fn room(&self) -> usize {
         0
@@ -28,40 +32,24 @@ pub trait BucketStore {
     fn keep(&self, _key: String, _bucket: String) {}
 }
 
-/// The store could not be read. The text is for the operator's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreError(pub String);
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Why a search came to no end. What it has answered so far is void.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupError {
-    /// A bucket is absent: the *whole* launch is to be searched again, in the generation before.
-    Missing,
-    /// A bucket is not what was written.
-    Corrupt,
+    /// The bucket under this key is absent: the *whole* launch is searched again, in the generation before.
+    Missing(String),
+    /// The bucket under this key is damaged.
+    Corrupt(String),
     /// The store failed.
-    Store(StoreError),
+    Store(Cause),
 }
 
 impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("a bucket is absent"),
-            Self::Corrupt => f.write_str("a bucket is damaged"),
-            Self::Store(error) => write!(f, "the store failed: {error}"),
+            Self::Missing(key) => write!(f, "KV {BINDING} {key}: not found"),
+            Self::Corrupt(key) => write!(f, "KV {BINDING} {key}: damaged"),
+            Self::Store(cause) => cause.fmt(f),
         }
-    }
-}
-
-impl From<Corrupt> for LookupError {
-    fn from(_: Corrupt) -> Self {
-        Self::Corrupt
     }
 }
 
@@ -127,7 +115,7 @@ pub async fn find<S: BucketStore>(
     for group in order.chunk_by(|a, b| a.bucket == b.bucket) {
         buckets += 1;
         match store.kept(&key(group)) {
-            Some(text) => answer_all(group, &text)?,
+            Some(text) => answer_all(group, &text).map_err(|Corrupt| LookupError::Corrupt(key(group)))?,
             None => absent.push(group),
         }
     }
@@ -146,11 +134,15 @@ pub async fn find<S: BucketStore>(
     while let Some((keys, groups, texts)) = reads.next().await {
         let texts = texts.map_err(LookupError::Store)?;
         if texts.len() != groups.len() {
-            return Err(LookupError::Missing);
+            let cause = format!("KV {BINDING}: {} values for {} keys", texts.len(), groups.len());
+            return Err(LookupError::Store(Cause(cause)));
         }
         for ((key, group), text) in keys.into_iter().zip(groups).zip(texts) {
-            let text = text.ok_or(LookupError::Missing)?;
-            answer_all(group, &text)?;
+            let Some(text) = text else { return Err(LookupError::Missing(key)) };
+            let answered = answer_all(group, &text);
+            if let Err(Corrupt) = answered {
+                return Err(LookupError::Corrupt(key));
+            }
             if keep {
                 store.keep(key, text);
             }

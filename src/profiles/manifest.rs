@@ -7,7 +7,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::key::{Class, IndexKey, NORMALISATION, hex};
+use super::{
+    BINDING,
+    key::{Class, IndexKey, NORMALISATION, hex},
+};
+use crate::problem::Cause;
 
 /// The version of the manifest and of the buckets that it names.
 pub const FORMAT: u32 = 1;
@@ -77,7 +81,7 @@ pub struct Usable<'a> {
 }
 
 /// Why a database's index cannot be searched: a 503, with [`Unusable::message`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
     /// There is no manifest.
     NoImport,
@@ -85,32 +89,37 @@ pub enum Unusable {
     OtherKey,
     /// It was made by another version of this software.
     OtherVersion,
-    /// The manifest cannot be read.
-    Damaged,
+    /// The manifest cannot be read: what is wrong with it.
+    Damaged(String),
 }
 
 impl Unusable {
     /// What callers and operators are told.
-    pub fn message(self, database: u64) -> String {
+    pub fn message(&self, database: u64) -> String {
         match self {
             Self::NoImport => format!("database {database} has no profile index: import profiles first"),
             Self::OtherKey => format!("profile index of database {database} was built with another key"),
             Self::OtherVersion => {
                 format!("profile index of database {database} was built by another version: import profiles again")
             }
-            Self::Damaged => format!("profile index of database {database} is damaged: import profiles again"),
+            Self::Damaged(_) => format!("profile index of database {database} is damaged: import profiles again"),
         }
+    }
+
+    /// The same for the operator's log: the record's key, and what is wrong with it.
+    pub fn cause(&self, database: u64) -> Cause {
+        Cause(format!("KV {BINDING} {}: {self}", manifest_key(database)))
     }
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoImport => "no profile index",
-            Self::OtherKey => "built with another key",
-            Self::OtherVersion => "built by another version",
-            Self::Damaged => "damaged",
-        })
+        match self {
+            Self::NoImport => f.write_str("not found"),
+            Self::OtherKey => f.write_str("the current generation was built with a key that is not configured"),
+            Self::OtherVersion => f.write_str("built by another version"),
+            Self::Damaged(what) => write!(f, "damaged: {what}"),
+        }
     }
 }
 
@@ -123,14 +132,15 @@ impl Manifest {
             format: u32,
         }
         let text = text.ok_or(Unusable::NoImport)?;
-        let version: Version = serde_json::from_str(text).map_err(|_| Unusable::Damaged)?;
+        let damaged = |error: serde_json::Error| Unusable::Damaged(error.to_string());
+        let version: Version = serde_json::from_str(text).map_err(damaged)?;
         if version.format != FORMAT {
             return Err(Unusable::OtherVersion);
         }
-        let manifest: Self = serde_json::from_str(text).map_err(|_| Unusable::Damaged)?;
+        let manifest: Self = serde_json::from_str(text).map_err(damaged)?;
         let sound = |generation: &Generation| generation.classes.iter().all(|class| class.buckets > 0);
         let all_sound = sound(&manifest.current) && manifest.previous.as_ref().is_none_or(sound);
-        if all_sound { Ok(manifest) } else { Err(Unusable::Damaged) }
+        if all_sound { Ok(manifest) } else { Err(Unusable::Damaged("a class has no buckets".to_owned())) }
     }
 
     /// The value in KV.
@@ -192,9 +202,14 @@ pub fn pending_prefix(database: u64) -> String {
     format!("pending:{database}:")
 }
 
-/// What the keys of all buckets of a generation begin with.
+/// The prefix of the keys of all buckets of a database; the generation's name follows.
+pub fn database_prefix(database: u64) -> String {
+    format!("bucket:{database}:")
+}
+
+/// The prefix of the keys of all buckets of a generation.
 pub fn generation_prefix(database: u64, generation: &str) -> String {
-    format!("bucket:{database}:{generation}:")
+    format!("{}{generation}:", database_prefix(database))
 }
 
 /// What the keys of all buckets of one class begin with; the bucket's number follows. A field's name stands in
@@ -290,11 +305,17 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_what_to_do() {
         assert_eq!(Manifest::parse(None), Err(Unusable::NoImport));
-        assert_eq!(Manifest::parse(Some("{}")), Err(Unusable::Damaged));
-        assert_eq!(Manifest::parse(Some(r#"{"format":1}"#)), Err(Unusable::Damaged));
+        let damaged = |text: &str| match Manifest::parse(Some(text)) {
+            Err(Unusable::Damaged(what)) => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(damaged("{}"), "missing field `format` at line 1 column 2");
+        assert_eq!(damaged(r#"{"format":1}"#), "missing field `current` at line 1 column 12");
         assert_eq!(Manifest::parse(Some(r#"{"format":2,"x":1}"#)), Err(Unusable::OtherVersion));
         let no_buckets = manifest().to_json().replace(r#""buckets":2"#, r#""buckets":0"#);
-        assert_eq!(Manifest::parse(Some(&no_buckets)), Err(Unusable::Damaged));
+        assert_eq!(damaged(&no_buckets), "a class has no buckets");
+        let cause = Manifest::parse(Some(&no_buckets)).unwrap_err().cause(3);
+        assert_eq!(cause.0, "KV PROFILES manifest:3: damaged: a class has no buckets");
         assert_eq!(Unusable::NoImport.message(3), "database 3 has no profile index: import profiles first");
         assert_eq!(Unusable::OtherKey.message(3), "profile index of database 3 was built with another key");
     }

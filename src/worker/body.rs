@@ -1,24 +1,22 @@
-//! A request's body: read into a view on the runtime's side, handed out in chunks of at most [`READ_BUFFER`] bytes of wasm
+//! A request's body: read into a view on the runtime's side, and passed on in chunks of at most [`READ_BUFFER`] bytes of wasm
 //! memory.
 
-use std::time::Duration;
+use std::cell::RefCell;
 
-use futures_util::future::{Either, select};
 use js_sys::Uint8Array;
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
-use worker::{Delay, Request};
+use worker::Request;
 
-use super::ports::now;
 use crate::{
-    launch::ports::{Body, BodyError},
-    limits::{BODY_TIMEOUT_MS, DRAIN_LIMIT, READ_BUFFER, READ_FIRST},
+    launch::ports::{Body, Disconnected},
+    limits::READ_BUFFER,
 };
 
 #[wasm_bindgen]
 extern "C" {
-    /// What a read of a stream comes to.
+    /// The result of a read of a stream.
     type ReadResult;
     #[wasm_bindgen(method, getter)]
     fn done(this: &ReadResult) -> bool;
@@ -29,125 +27,92 @@ extern "C" {
 /// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
 /// reader's small chunks cost.
 pub struct RequestBody {
-    /// `None`: there is no body, or it has ended.
+    /// `None` if there is no body, or it has ended.
     reader: Option<ReadableStreamByobReader>,
-    /// Memory on the runtime's side, handed to the reader and back with each read.
+    /// Memory on the runtime's side, passed to the reader and back with each read.
     view: Option<Uint8Array>,
-    /// A read that nobody has waited for to its end: a stream takes no second one beside it.
+    /// A read in progress. A stream takes no second one beside it.
     pending: Option<JsFuture>,
-    /// What was read and not yet handed out.
+    /// Bytes that were read and not passed on yet.
     rest: Option<Uint8Array>,
-    buffer: Buffer,
-    /// `Content-Length`.
-    length: Option<u64>,
-    read: u64,
-    /// When a read that gets no byte is given up. One timer serves many reads.
-    timer: Option<Delay>,
-    /// Milliseconds since 1970.
-    last_byte: u64,
 }
 
 impl RequestBody {
-    /// The body of `request`, whose `Content-Length` is `length`.
-    pub fn new(request: &Request, length: Option<u64>) -> Result<Self, JsValue> {
-        let reader = match request.inner().body() {
-            None => None,
-            Some(stream) => {
-                let options = ReadableStreamGetReaderOptions::new();
-                options.set_mode(ReadableStreamReaderMode::Byob);
-                let reader = stream.get_reader_with_options(&options);
-                Some(reader.unchecked_into::<ReadableStreamByobReader>())
-            }
-        };
-        let last_byte = now();
-        Ok(Self {
-            reader,
-            view: None,
-            pending: None,
-            rest: None,
-            buffer: Buffer::default(),
-            length,
-            read: 0,
-            timer: None,
-            last_byte,
-        })
+    /// The body of `request`.
+    pub fn new(request: &Request) -> Self {
+        let reader = request.inner().body().map(|stream| {
+            let options = ReadableStreamGetReaderOptions::new();
+            options.set_mode(ReadableStreamReaderMode::Byob);
+            stream.get_reader_with_options(&options).unchecked_into::<ReadableStreamByobReader>()
+        });
+        Self { reader, view: None, pending: None, rest: None }
     }
 
-    /// Reads what is left of the body if it is little, so that a simple client sees the answer that follows and no
-    /// broken connection.
-    pub async fn drain(&mut self) {
-        self.view = None;
-        let left = self.length.map(|length| length.saturating_sub(self.read));
-        if left.is_some_and(|left| left > DRAIN_LIMIT) {
-            return;
-        }
-        let mut drained = 0_u64;
-        while drained <= DRAIN_LIMIT {
-            match self.read(READ_FIRST).await {
-                Ok(Some(chunk)) => drained = drained.saturating_add(chunk.len() as u64),
-                Ok(None) | Err(_) => break,
-            }
-        }
+    fn end(&mut self) {
+        (self.reader, self.pending, self.view, self.rest) = (None, None, None, None);
     }
+}
 
-    /// What comes next of the body, put into the buffer: how many bytes, `None` at the end.
-    async fn fill(&mut self, at_once: usize) -> Result<Option<usize>, BodyError> {
-        let read = match self.rest.take() {
-            Some(rest) => rest,
-            None => match self.read_some(at_once).await? {
-                Some(read) => read,
-                None => return Ok(None),
-            },
-        };
-        let (bytes, length) = (read.length().min(count(READ_BUFFER)), read.length());
-        read.subarray(0, bytes).copy_to(self.buffer.room(bytes as usize));
-        if bytes < length {
-            self.rest = Some(read.subarray(bytes, length));
-        } else {
-            self.view = Some(Uint8Array::new(&read.buffer()));
-        }
-        Ok(Some(bytes as usize))
-    }
-
-    /// One read, of at least a byte; `None` at the end.
-    async fn read_some(&mut self, at_once: usize) -> Result<Option<Uint8Array>, BodyError> {
-        // The runtime hands out no more than was announced: at that length there is nothing to wait for.
-        let Some(reader) = self.reader.as_ref().filter(|_| self.length != Some(self.read)) else { return Ok(None) };
-        // How long nobody read does not count.
-        self.last_byte = now();
+impl Body for RequestBody {
+    async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
+        let Some(reader) = &self.reader else { return Ok(None) };
         let view = &mut self.view;
         let pending = self.pending.get_or_insert_with(|| {
             let fits = view.take().filter(|view| view.length() >= count(at_once));
             let view = fits.unwrap_or_else(|| Uint8Array::new_with_length(count(at_once)));
             JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()))
         });
-        let result = loop {
-            let timer = self.timer.get_or_insert_with(|| Delay::from(Duration::from_millis(BODY_TIMEOUT_MS)));
-            match select(&mut *pending, timer).await {
-                Either::Left((result, _)) => break result,
-                Either::Right(_) => {
-                    // The timer may have begun at an earlier read: what is left of the time since the last byte?
-                    let left = BODY_TIMEOUT_MS.saturating_sub(now().saturating_sub(self.last_byte));
-                    if left == 0 {
-                        return Err(BodyError::Timeout);
-                    }
-                    self.timer = Some(Delay::from(Duration::from_millis(left)));
-                }
-            }
-        };
+        let result = pending.await;
         self.pending = None;
-        let result = result.map_err(|_| BodyError::Aborted)?;
+        let Ok(result) = result else {
+            self.end();
+            return Err(Disconnected);
+        };
         let result: ReadResult = result.unchecked_into();
-        let Some(value) = result.value().filter(|_| !result.done()) else { return Ok(None) };
-        self.last_byte = now();
-        self.read = self.read.saturating_add(u64::from(value.length()));
-        Ok(Some(value))
+        match result.value().filter(|_| !result.done()) {
+            Some(value) => {
+                let bytes = value.length() as usize;
+                self.rest = Some(value);
+                Ok(Some(bytes))
+            }
+            None => {
+                self.end();
+                Ok(None)
+            }
+        }
+    }
+
+    fn chunk<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let read = self.rest.take()?;
+        let (bytes, length) = (read.length().min(count(READ_BUFFER)), read.length());
+        let part = read.subarray(0, bytes);
+        if bytes < length {
+            self.rest = Some(read.subarray(bytes, length));
+        } else {
+            self.view = Some(Uint8Array::new(&read.buffer()));
+        }
+        Some(BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut buffer) => take(buffer.fill(&part)),
+            // Taken while another chunk is: parsing never does that.
+            Err(_) => take(&part.to_vec()),
+        }))
+    }
+
+    fn discard(&mut self) {
+        if let Some(read) = self.rest.take() {
+            self.view = Some(Uint8Array::new(&read.buffer()));
+        }
     }
 }
 
-/// Wasm memory for a chunk, from the start of a page on. Views begin at one as well, and a copy from one page to another takes
-/// up to four times as long where it goes to a place a little further into its page than it comes from: the processor holds a
-/// load of what follows to be one of what was just stored.
+thread_local! {
+    /// The one buffer of the isolate: a chunk is parsed before anything else runs.
+    static BUFFER: RefCell<Buffer> = RefCell::default();
+}
+
+/// Wasm memory for a chunk, starting at a page. Views start at a page as well, and a copy from one page to another takes up to
+/// four times as long if it goes to a slightly higher offset in its page: the processor mistakes a load for one of the bytes
+/// just stored.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -158,34 +123,20 @@ struct Buffer {
 const PAGE: usize = 4096;
 
 impl Buffer {
-    /// Room for so many bytes, whatever stands there.
-    fn room(&mut self, length: usize) -> &mut [u8] {
+    /// Copies `part` and returns it.
+    fn fill(&mut self, part: &Uint8Array) -> &[u8] {
+        let length = part.length() as usize;
         if self.bytes.len() < self.start + length {
             self.bytes = vec![0; length + PAGE];
             self.start = self.bytes.as_ptr().align_offset(PAGE).min(PAGE);
         }
-        self.bytes.get_mut(self.start..self.start + length).unwrap_or_default()
-    }
-
-    /// The first bytes of it.
-    fn get(&self, length: usize) -> Option<&[u8]> {
-        self.bytes.get(self.start..self.start + length)
+        let room = self.bytes.get_mut(self.start..self.start + length).unwrap_or_default();
+        part.copy_to(room);
+        room
     }
 }
 
-/// A number of bytes, as the runtime counts: none here is larger than a view.
+/// A number of bytes as the runtime counts them: none here is larger than a view.
 fn count(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-impl Body for RequestBody {
-    async fn read(&mut self, at_once: usize) -> Result<Option<&[u8]>, BodyError> {
-        let filled = self.fill(at_once).await;
-        if !matches!(filled, Ok(Some(_))) {
-            // Nothing more is to be had: who drains the body is not to wait for it once more, and no memory is needed.
-            (self.reader, self.pending, self.view, self.timer) = (None, None, None, None);
-            self.buffer = Buffer::default();
-        }
-        Ok(filled?.and_then(|bytes| self.buffer.get(bytes)))
-    }
 }

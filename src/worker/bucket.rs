@@ -15,7 +15,7 @@ use worker::{
 use crate::{
     campaign::{head::Upload, upkeep::Uploads},
     launch::ports::Bucket,
-    profiles::lookup::StoreError,
+    problem::Cause,
 };
 
 #[wasm_bindgen]
@@ -67,12 +67,7 @@ impl Attachments {
 
     /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.
     /// `size` is what the whole is to have.
-    pub async fn read(
-        &self,
-        key: &str,
-        size: u64,
-        range: Option<Range<u64>>,
-    ) -> Result<Option<ReadableStream>, StoreError> {
+    pub async fn read(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<ReadableStream>, Cause> {
         let options = Object::new();
         if let Some(range) = range {
             let bytes = Object::new();
@@ -81,28 +76,29 @@ impl Attachments {
             set("offset", range.start)
                 .and_then(|_| set("length", range.end.saturating_sub(range.start)))
                 .and_then(|_| Reflect::set(&options, &"range".into(), &bytes))
-                .map_err(|error| failed(&error))?;
+                .map_err(|error| failed("get", &error))?;
         }
-        let object = self.0.get(key, &options).await.map_err(|error| failed(&error))?;
+        let object = self.0.get(key, &options).await.map_err(|error| failed("get", &error))?;
         if object.is_null() || object.is_undefined() {
             return Ok(None);
         }
         let stored = Reflect::get(&object, &"size".into()).ok().and_then(|size| size.as_f64());
         if stored != Some(size as f64) {
-            return Err(StoreError(format!("{stored:?} bytes in place of {size}")));
+            return Err(Cause(format!("{stored:?} bytes in place of {size}")));
         }
-        let body = Reflect::get(&object, &"body".into()).map_err(|error| failed(&error))?;
-        body.dyn_into().map(Some).map_err(|_| StoreError("the bucket sent no body".to_owned()))
+        let body = Reflect::get(&object, &"body".into()).map_err(|error| failed("get", &error))?;
+        body.dyn_into().map(Some).map_err(|_| Cause("the bucket sent no body".to_owned()))
     }
 }
 
-fn failed(error: &JsValue) -> StoreError {
-    StoreError(super::thrown(error).unwrap_or_else(|| "the bucket failed".to_owned()))
+fn failed(operation: &str, error: &JsValue) -> Cause {
+    let cause = Cause(super::thrown(error).unwrap_or_else(|| "no message".to_owned()));
+    cause.during(format_args!("R2 {} {operation}", super::bindings::ATTACHMENTS))
 }
 
-fn text(object: &JsValue, name: &str) -> Result<String, StoreError> {
+fn text(object: &JsValue, name: &str) -> Result<String, Cause> {
     let value = Reflect::get(object, &name.into()).ok().and_then(|value| value.as_string());
-    value.ok_or_else(|| StoreError(format!("the bucket named no {name}")))
+    value.ok_or_else(|| Cause(format!("the bucket named no {name}")))
 }
 
 impl PartBuffer {
@@ -145,59 +141,65 @@ impl Bucket for Attachments {
         part.len = 0;
     }
 
-    fn digest(&self) -> Option<Sha256> {
+    fn digest(&self) -> Result<Sha256, Cause> {
         let stream = DigestStream::new(DigestStreamAlgorithm::Sha256);
-        let writer = stream.raw().get_writer().ok()?;
-        Some(Sha256 { stream, writer })
+        let writer = stream.raw().get_writer().map_err(|error| failed("digest", &error))?;
+        Ok(Sha256 { stream, writer })
     }
 
-    async fn update(&self, digest: Sha256, part: &PartBuffer) -> Result<Sha256, StoreError> {
-        JsFuture::from(digest.writer.write_with_chunk(&part.used())).await.map_err(|error| failed(&error))?;
+    async fn update(&self, digest: Sha256, part: &PartBuffer) -> Result<Sha256, Cause> {
+        JsFuture::from(digest.writer.write_with_chunk(&part.used())).await.map_err(|error| failed("digest", &error))?;
         Ok(digest)
     }
 
-    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], StoreError> {
-        JsFuture::from(digest.writer.close()).await.map_err(|error| failed(&error))?;
-        let sum = digest.stream.digest().await.map_err(|error| StoreError(error.to_string()))?;
-        sum.to_vec().try_into().map_err(|_| StoreError("a digest of another length".to_owned()))
+    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], Cause> {
+        JsFuture::from(digest.writer.close()).await.map_err(|error| failed("digest", &error))?;
+        let sum = digest.stream.digest().await.map_err(|error| Cause(error.to_string()))?;
+        sum.to_vec().try_into().map_err(|_| Cause("a digest of another length".to_owned()))
     }
 
-    async fn begin(&self, key: &str) -> Result<String, StoreError> {
-        let upload = self.0.create_multipart_upload(key).await.map_err(|error| failed(&error))?;
+    async fn begin(&self, key: &str) -> Result<String, Cause> {
+        let upload =
+            self.0.create_multipart_upload(key).await.map_err(|error| failed("createMultipartUpload", &error))?;
         text(&upload, "uploadId")
     }
 
-    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &PartBuffer) -> Result<String, StoreError> {
-        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
-        let uploaded = upload.upload_part(number, &part.used()).await.map_err(|error| failed(&error))?;
+    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &PartBuffer) -> Result<String, Cause> {
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed("uploadPart", &error))?;
+        let uploaded = upload.upload_part(number, &part.used()).await.map_err(|error| failed("uploadPart", &error))?;
         text(&uploaded, "etag")
     }
 }
 
 impl Uploads for Attachments {
-    type Error = StoreError;
+    type Error = Cause;
 
-    async fn complete(&self, upload: &Upload) -> Result<(), StoreError> {
+    async fn complete(&self, upload: &Upload) -> Result<(), Cause> {
         let parts = Array::new();
         for part in &upload.parts {
             let object = Object::new();
             let number = Reflect::set(&object, &"partNumber".into(), &part.number.into());
-            number.and(Reflect::set(&object, &"etag".into(), &part.etag.as_str().into())).map_err(|e| failed(&e))?;
+            number
+                .and(Reflect::set(&object, &"etag".into(), &part.etag.as_str().into()))
+                .map_err(|e| failed("complete", &e))?;
             parts.push(&object);
         }
-        let resumed = self.0.resume_multipart_upload(&upload.key, &upload.upload_id).map_err(|error| failed(&error))?;
+        let resumed = self
+            .0
+            .resume_multipart_upload(&upload.key, &upload.upload_id)
+            .map_err(|error| failed("complete", &error))?;
         let Err(error) = resumed.complete(&parts).await else { return Ok(()) };
         // A second completion fails: was there a first?
-        let head = self.0.head(&upload.key).await.map_err(|error| failed(&error))?;
-        if head.is_null() || head.is_undefined() { Err(failed(&error)) } else { Ok(()) }
+        let head = self.0.head(&upload.key).await.map_err(|error| failed("complete", &error))?;
+        if head.is_null() || head.is_undefined() { Err(failed("complete", &error)) } else { Ok(()) }
     }
 
-    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
-        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed(&error))?;
-        upload.abort().await.map(drop).map_err(|error| failed(&error))
+    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), Cause> {
+        let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed("abort", &error))?;
+        upload.abort().await.map(drop).map_err(|error| failed("abort", &error))
     }
-    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<(), Cause> {
         let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        self.0.delete(&keys).await.map(drop).map_err(|error| failed(&error))
+        self.0.delete(&keys).await.map(drop).map_err(|error| failed("delete", &error))
     }
 }

@@ -6,7 +6,7 @@ use super::{bucket::Attachments, campaigns::Campaigns, entry::Head, respond};
 use crate::{
     campaign::{attachments::File, id::LaunchId},
     http::download::{self, Asked, Selection},
-    problem::Problem,
+    problem::{Cause, Refused},
 };
 
 /// Answers `GET` and `HEAD`.
@@ -16,8 +16,9 @@ pub async fn answer(
     campaigns: &Campaigns,
     head: &Head,
     (trigger_id, launch_id, number): (u64, LaunchId, usize),
-) -> Result<Response, Problem> {
-    let file = campaigns.attachment(trigger_id, launch_id, number).await?;
+    databases: &[u64],
+) -> Result<Response, Refused> {
+    let file = campaigns.attachment(trigger_id, launch_id, number, databases).await?;
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let is_head = request.method() == worker::Method::Head;
     // A range is of `GET` alone (RFC 9110, §14.2).
@@ -26,11 +27,7 @@ pub async fn answer(
     let asked =
         Asked { range: range.as_deref(), if_none_match: if_none_match.as_deref(), if_range: if_range.as_deref() };
     let selection = download::select(&file, &asked)?;
-    let failed = |error: worker::Error| {
-        worker::console_error!("download: {error}");
-        Problem::Internal
-    };
-    let builder = builder(&file, &selection, &head.request_id).map_err(failed)?;
+    let builder = builder(&file, &selection, &head.request_id).map_err(Refused::internal)?;
     if selection == Selection::NotModified || is_head {
         return Ok(builder.empty());
     }
@@ -38,19 +35,18 @@ pub async fn answer(
         Selection::Part(range) => Some(range.clone()),
         _ => None,
     };
-    let unavailable = || Problem::Unavailable("attachments cannot be read now: retry later".into());
-    let body = bucket.read(&file.key, file.size, range).await.map_err(|error| {
-        worker::console_error!("download of {}: {error}", file.key);
-        unavailable()
-    })?;
+    let unavailable = |cause: Cause| {
+        Refused::unavailable(
+            "attachments cannot be read now: retry later",
+            cause.during(format_args!("R2 key {}", file.key)),
+        )
+    };
+    let body = bucket.read(&file.key, file.size, range).await.map_err(unavailable)?;
     match body {
         Some(body) => Ok(builder.stream(body)),
         // Retention may have come in between: then the campaign says so now.
-        None => Err(match campaigns.attachment(trigger_id, launch_id, number).await {
-            Ok(_) => {
-                worker::console_error!("download: {} is not in the bucket", file.key);
-                unavailable()
-            }
+        None => Err(match campaigns.attachment(trigger_id, launch_id, number, databases).await {
+            Ok(_) => unavailable(Cause::new("not in the bucket")),
             Err(error) => error.into(),
         }),
     }

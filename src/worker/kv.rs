@@ -1,12 +1,21 @@
 //! The runtime's KV namespaces. The crate's own client makes maps of JSON values of what it reads, which costs more than
 //! the reading, and brings its decoder of them along.
 
+use std::{borrow::Cow, pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
 use js_sys::{Array, JSON, JsString, Map, Object, Reflect};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::Delay;
 
-use super::thrown;
-use crate::profiles::lookup::StoreError;
+use super::{ports::now, thrown};
+use crate::{
+    access::{CampaignRecord, DIGEST_SHOWN, TOKEN_PREFIX, campaign_key},
+    campaign::listing::{Copies, REPLY_WAIT},
+    limits::KV_CACHE_SECONDS,
+    problem::Cause,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -34,7 +43,10 @@ extern "C" {
 
 /// A namespace that is bound.
 #[derive(Debug, Clone)]
-pub struct Namespace(KvNamespace);
+pub struct Namespace {
+    kv: KvNamespace,
+    binding: &'static str,
+}
 
 /// Some of the keys of a namespace.
 pub struct Listed<T> {
@@ -46,47 +58,56 @@ pub struct Listed<T> {
 
 impl Namespace {
     /// The namespace bound under `name`.
-    pub fn bound(env: &worker::Env, name: &str) -> worker::Result<Self> {
-        super::bound(env, name).map(Self)
+    pub fn bound(env: &worker::Env, binding: &'static str) -> worker::Result<Self> {
+        Ok(Self { kv: super::bound(env, binding)?, binding })
+    }
+
+    /// The cause of a failed operation.
+    fn failed(&self, operation: &str, error: &JsValue) -> Cause {
+        let cause = Cause(thrown(error).unwrap_or_else(|| "no message".to_owned()));
+        cause.during(format_args!("KV {} {operation}", self.binding))
     }
 
     /// The text under a key, which a location may serve from its cache for so many seconds.
-    pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, StoreError> {
-        let value = self.0.get(&key.into(), &reading(cache_seconds)?).await.map_err(failed)?;
+    pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, Cause> {
+        let failed = |error: JsValue| self.failed(&format!("get {}", shown(key)), &error);
+        let value = self.kv.get(&key.into(), &reading(cache_seconds)).await.map_err(failed)?;
         Ok(value.dyn_ref::<JsString>().map(text))
     }
 
     /// The same, as JSON.
-    pub async fn json<T: DeserializeOwned>(&self, key: &str, cache_seconds: u64) -> Result<Option<T>, StoreError> {
+    pub async fn json<T: DeserializeOwned>(&self, key: &str, cache_seconds: u64) -> Result<Option<T>, Cause> {
         let text = self.text(key, cache_seconds).await?;
-        let bad = |error: serde_json::Error| StoreError(format!("{key}: {error}"));
+        let bad = |error: serde_json::Error| {
+            Cause::new(error).during(format_args!("KV {} {}: damaged", self.binding, shown(key)))
+        };
         text.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
     }
 
     /// The texts under at most 100 keys, in their order.
-    pub async fn texts(&self, keys: &[String], cache_seconds: u64) -> Result<Vec<Option<String>>, StoreError> {
+    pub async fn texts(&self, keys: &[String], cache_seconds: u64) -> Result<Vec<Option<String>>, Cause> {
         let asked: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
         let list: Array = asked.iter().collect();
-        let values = self.0.get(&list, &reading(cache_seconds)?).await.map_err(failed)?;
-        let values: Map = values.dyn_into().map_err(|_| StoreError("KV answered with no map".to_owned()))?;
+        let operation = format!("bulk get of {} keys", keys.len());
+        let failed = |error: JsValue| self.failed(&operation, &error);
+        let values = self.kv.get(&list, &reading(cache_seconds)).await.map_err(failed)?;
+        let values: Map = values.dyn_into().map_err(|_| failed("the answer is not a map".into()))?;
         Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
     }
 
     /// Writes a value, and with it metadata that [`Namespace::list`] reads.
-    pub async fn put(&self, key: &str, value: &str, metadata: &impl Serialize) -> Result<(), StoreError> {
-        let metadata = serde_json::to_string(metadata).map_err(|error| StoreError(error.to_string()))?;
-        let options = options(&[("metadata", JSON::parse(&metadata).map_err(failed)?)])?;
-        self.0.put(key, value, &options).await.map(drop).map_err(failed)
+    pub async fn put(&self, key: &str, value: &str, metadata: &impl Serialize) -> Result<(), Cause> {
+        let failed = |error: JsValue| self.failed(&format!("put {}", shown(key)), &error);
+        let metadata = serde_json::to_string(metadata).map_err(Cause::new)?;
+        let options = options(&[("metadata", JSON::parse(&metadata).map_err(failed)?)]);
+        self.kv.put(key, value, &options).await.map(drop).map_err(failed)
     }
 
     /// The metadata of the keys that begin with `prefix`, in their order, from `cursor` on.
-    pub async fn list<T: DeserializeOwned>(
-        &self,
-        prefix: &str,
-        cursor: Option<String>,
-    ) -> Result<Listed<T>, StoreError> {
+    pub async fn list<T: DeserializeOwned>(&self, prefix: &str, cursor: Option<String>) -> Result<Listed<T>, Cause> {
         let cursor = cursor.map_or(JsValue::UNDEFINED, JsValue::from);
-        let page = self.0.list(&options(&[("prefix", prefix.into()), ("cursor", cursor)])?).await.map_err(failed)?;
+        let failed = |error: JsValue| self.failed(&format!("list {prefix}"), &error);
+        let page = self.kv.list(&options(&[("prefix", prefix.into()), ("cursor", cursor)])).await.map_err(failed)?;
         let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).map_err(failed);
         let mut metadata = Vec::new();
         for key in Array::from(&field(&page, "keys")?).iter() {
@@ -95,6 +116,32 @@ impl Namespace {
         }
         let complete = field(&page, "list_complete")?.is_truthy();
         Ok(Listed { metadata, cursor: field(&page, "cursor")?.as_string().filter(|_| !complete) })
+    }
+}
+
+impl Copies for Namespace {
+    type Error = Cause;
+
+    async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
+        let late = || Err(Cause(format!("KV did not answer in {REPLY_WAIT} ms")));
+        within(REPLY_WAIT, self.json(&campaign_key(id), KV_CACHE_SECONDS)).await.unwrap_or_else(late)
+    }
+
+    async fn write(&self, record: &CampaignRecord) -> Result<(), Cause> {
+        let value = serde_json::to_string(record).map_err(|error| Cause(error.to_string()))?;
+        self.put(&campaign_key(record.id), &value, record).await
+    }
+
+    fn now(&self) -> u64 {
+        now()
+    }
+}
+
+/// The output of a future, or `None` if it takes longer than this many milliseconds; then the future is dropped.
+pub async fn within<F: Future>(milliseconds: u64, future: F) -> Option<F::Output> {
+    match select(pin!(future), pin!(Delay::from(Duration::from_millis(milliseconds)))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
     }
 }
 
@@ -111,19 +158,24 @@ fn text(value: &JsString) -> String {
     }
 }
 
-fn reading(cache_seconds: u64) -> Result<Object, StoreError> {
+fn reading(cache_seconds: u64) -> Object {
     // Far below 2^53.
     options(&[("type", "text".into()), ("cacheTtl", (cache_seconds as f64).into())])
 }
 
-fn options(fields: &[(&str, JsValue)]) -> Result<Object, StoreError> {
+fn options(fields: &[(&str, JsValue)]) -> Object {
     let options = Object::new();
     for (name, value) in fields {
-        Reflect::set(&options, &(*name).into(), value).map_err(failed)?;
+        // A new, plain object takes every field.
+        let _ = Reflect::set(&options, &(*name).into(), value);
     }
-    Ok(options)
+    options
 }
 
-fn failed(error: JsValue) -> StoreError {
-    StoreError(thrown(&error).unwrap_or_else(|| "KV failed".to_owned()))
+/// A key as it is logged: of a token's digest no more than the command line shows.
+fn shown(key: &str) -> Cow<'_, str> {
+    match key.strip_prefix(TOKEN_PREFIX) {
+        Some(digest) => Cow::Owned(format!("{TOKEN_PREFIX}{}…", digest.get(..DIGEST_SHOWN).unwrap_or(digest))),
+        None => Cow::Borrowed(key),
+    }
 }

@@ -19,8 +19,8 @@ use futures_channel::oneshot;
 use wasm_bindgen::JsCast;
 use worker::{Context, Env, Error, Request, Response, Result, event};
 
-/// Every request runs under `waitUntil`: where the caller goes away, the platform drops what waits for an answer
-/// without another turn, and what a request holds would never be given back. So it goes on to see its body end.
+/// Runs every request under `waitUntil`. If a caller disconnects, the platform can cancel a handler without dropping its
+/// future, and its reservations would never be returned; under `waitUntil` the handler sees its body end.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let context = Rc::new(context);
@@ -28,7 +28,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let within = Rc::clone(&context);
     context.wait_until(async move {
         // Nobody may be there any more to take it.
-        let _ = answer.send(entry::handle(request, &env, &within).await);
+        let _ = answer.send(Box::pin(entry::handle(request, env, within)).await);
     });
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
 }

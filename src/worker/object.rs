@@ -7,22 +7,26 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use futures_util::stream;
+use futures_channel::oneshot;
+use futures_util::{join, stream};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error,
-    durable_object, js_sys,
+    DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, Storage, durable_object,
+    js_sys,
 };
 
 use super::{
     bindings::{self, Config},
     bucket::Attachments,
+    kv::{Namespace, within},
+    log,
     ports::now,
 };
 use crate::{
     campaign::{
-        commands::{self, Command, Refusal},
+        commands::{self, Command, Definition, Envelope, Refusal},
         layout::MESSAGE_LIMIT,
+        listing::{self, CopyWrite, REPLY_WAIT},
         log::{Fault, Log, Outcome, Terms},
         reading::{Reading, Repeating},
         sql::{Bound, Broken, Row, Sql, Value},
@@ -30,6 +34,7 @@ use crate::{
     },
     limits::Limits,
     memory::Reservation,
+    problem::Cause,
 };
 
 /// An answer that is no longer than this is sent whole, in bytes; a longer one is streamed.
@@ -60,17 +65,17 @@ impl DurableObject for CampaignObject {
         match answer {
             Ok(response) => Ok(response),
             Err(Fault::Refused(refusal)) => Ok(Response::from_json(&refusal)?.with_status(commands::REFUSED)),
-            Err(Fault::Broken(broken)) => {
-                console_error!("campaign: {}", broken.0);
-                Ok(Response::empty()?.with_status(500))
-            }
+            // The Worker logs it with the request.
+            Err(Fault::Broken(broken)) => Ok(Response::ok(broken.0)?.with_status(commands::FAILED)),
         }
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        let faults = self.upkeep().await.map_err(|broken| worker::Error::RustError(broken.0))?;
-        for fault in faults {
-            console_error!("campaign: {fault}");
+        // A failure of one does not keep the other from running.
+        let (listed, faults) = join!(self.update_copy(), self.upkeep());
+        let faults = faults.and_then(|faults| listed.map(|()| faults));
+        for fault in faults.map_err(|broken| worker::Error::RustError(broken.0))? {
+            log::failure(None, "work of a campaign's alarm is repeated later", &Cause(fault));
         }
         self.set_alarm().await?;
         Response::empty()
@@ -80,21 +85,58 @@ impl DurableObject for CampaignObject {
 impl CampaignObject {
     async fn handle(&self, mut request: Request) -> Result<Response, Fault> {
         if request.path() == commands::COMMIT {
-            let mut memory = Reservation::new(&self.config()?.budget);
-            memory.verify();
+            let mut memory = Reservation::verified(&self.config()?.budget);
             let length = length(&request)?;
-            memory.grow(length).map_err(|_| Refusal::Busy)?;
+            memory.grow(length).map_err(|error| Refusal::Busy(error.to_string()))?;
             let message = request.bytes().await.map_err(Broken::new)?;
             self.start()?;
             return self.commit(&message);
         }
         let command = request.bytes().await.map_err(Broken::new)?;
-        let command: Command = serde_json::from_slice(&command).map_err(Broken::new)?;
+        let envelope: Envelope = serde_json::from_slice(&command).map_err(Broken::new)?;
         self.start()?;
-        if matches!(command, Command::Attachment(..)) {
-            upkeep::prepare(&self.log, &self.uploads()?, &command, now()).await?;
+        match &envelope.command {
+            Command::Define(definition) => return self.define(definition, &envelope.databases).await,
+            Command::Attachment(..) => upkeep::prepare(&self.log, &self.uploads()?, &envelope, now()).await?,
+            _ => {}
         }
-        self.respond(self.log.answer(&command, now())?)
+        self.respond(self.log.answer(&envelope, now())?)
+    }
+
+    async fn define(&self, definition: &Definition, databases: &[u64]) -> Result<Response, Fault> {
+        let copies = self.copies()?;
+        let (campaign, begun) = listing::define(&self.log, &copies, definition, databases).await?;
+        // The alarm is set in the same step as the definition is written: see `set_alarm`.
+        let (alarm, ()) = join!(self.set_alarm(), self.write_copy(copies, begun));
+        alarm.map_err(Broken::new)?;
+        self.respond(Reading::json(&campaign)?)
+    }
+
+    async fn update_copy(&self) -> Result<(), Broken> {
+        if let Some(begun) = self.log.begin_copy(now())? {
+            self.write_copy(self.copies()?, Some(begun)).await;
+        }
+        Ok(())
+    }
+
+    /// Writes KV's copy. The write goes on if it takes longer than a caller waits for it.
+    async fn write_copy(&self, copies: Namespace, begun: Option<CopyWrite>) {
+        let Some(begun) = begun else { return };
+        let (campaign, storage) = (Rc::clone(&self.log), self.state.storage());
+        let (done, written) = oneshot::channel();
+        self.state.wait_until(async move {
+            match listing::write(&campaign, &copies, begun).await {
+                Ok(None) => {}
+                Ok(Some(fault)) => log::failure(None, "the list of campaigns is updated later", &Cause(fault)),
+                Err(broken) => log::failure(None, "the list of campaigns is updated later", &Cause(broken.0)),
+            }
+            if let Err(error) = set_alarm(&storage, &campaign).await {
+                log::failure(None, "a campaign's alarm was not set", &Cause::new(error));
+            }
+            // The caller may have stopped waiting.
+            let _ = done.send(());
+        });
+        within(REPLY_WAIT, written).await;
     }
 
     async fn upkeep(&self) -> Result<Vec<String>, Broken> {
@@ -108,6 +150,10 @@ impl CampaignObject {
 
     fn uploads(&self) -> Result<Attachments, Broken> {
         Attachments::new(&self.env).map_err(Broken::new)
+    }
+
+    fn copies(&self) -> Result<Namespace, Broken> {
+        bindings::access(&self.env).map_err(Broken::new)
     }
 
     fn commit(&self, message: &[u8]) -> Result<Response, Fault> {
@@ -127,20 +173,11 @@ impl CampaignObject {
         Ok(())
     }
 
-    /// The call that sets the alarm is made without a wait after what was written: both are stored together.
     async fn set_alarm(&self) -> worker::Result<()> {
-        match self.log.take_alarm() {
-            Ok(Some(at)) => {
-                #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
-                let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
-                let set = self.state.storage().set_alarm(ScheduledTime::new(date)).await;
-                // When it comes is not known then: the next request begins anew.
-                self.started.set(self.started.get() && set.is_ok());
-                set
-            }
-            Ok(None) => Ok(()),
-            Err(broken) => Err(worker::Error::RustError(broken.0)),
-        }
+        let set = set_alarm(&self.state.storage(), &self.log).await;
+        // When it comes is not known then: the next request begins anew.
+        self.started.set(self.started.get() && set.is_ok());
+        set
     }
 
     fn respond(&self, mut reading: Reading) -> Result<Response, Fault> {
@@ -170,6 +207,20 @@ impl CampaignObject {
     }
 }
 
+/// Sets the alarm if it has to come at another time. The call is made without a wait after what was written: both are
+/// stored together.
+async fn set_alarm(storage: &Storage, log: &Log<ObjectSql>) -> worker::Result<()> {
+    match log.take_alarm() {
+        Ok(Some(at)) => {
+            #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
+            let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+            storage.set_alarm(ScheduledTime::new(date)).await
+        }
+        Ok(None) => Ok(()),
+        Err(broken) => Err(worker::Error::RustError(broken.0)),
+    }
+}
+
 /// An answer that is streamed. The reader asks for the next piece when it has room for it.
 struct Steps {
     first: Option<Vec<u8>>,
@@ -186,7 +237,7 @@ impl Steps {
         match self.reading.as_mut()?.step(&self.log) {
             Ok(piece) => piece.map(Ok),
             Err(broken) => {
-                console_error!("campaign: {}", broken.0);
+                log::failure(None, "an answer was cut off", &Cause(broken.0));
                 self.reading = None;
                 Some(Err(worker::Error::RustError("the launch cannot be read to its end".to_owned())))
             }

@@ -7,15 +7,14 @@ use worker::{Env, Request, Response, Result as WorkerResult};
 
 use super::{
     bindings::{self, Config},
-    body::RequestBody,
     campaigns::Campaigns,
     download,
-    entry::Head,
+    entry::{Body, Head},
     ports::RequestPorts,
     respond,
 };
 use crate::{
-    access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord, campaign_key},
+    access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord},
     campaign::{
         commands::{Campaign, Command, Page, parameter},
         definition,
@@ -24,12 +23,10 @@ use crate::{
         headers,
         route::{Log, Route},
     },
-    launch::{
-        ports::{Body, BodyError, Ports},
-        verify::verify_head,
-    },
-    limits::{KV_CACHE_SECONDS, READ_FIRST},
-    problem::Problem,
+    launch::{ports::Ports, verify::verify_head},
+    limits::READ_START,
+    memory::Reservation,
+    problem::{Cause, Problem, Refused},
 };
 
 /// Largest body of a definition, in bytes.
@@ -48,49 +45,43 @@ pub async fn answer(
     env: &Env,
     config: &Rc<Config>,
     head: &Head,
-    body: &mut RequestBody,
-) -> Result<Response, Problem> {
+    body: &mut Body<'_>,
+    mut memory: Reservation,
+) -> Result<Response, Refused> {
     if matches!(route, Route::Define(_)) {
         readable(request, head)?;
     }
-    let ports = RequestPorts::new(env, config, head.address.clone()).map_err(internal)?;
+    let ports = RequestPorts::new(env, config, head.address.as_deref(), &head.request_id).map_err(internal)?;
     let scope = if matches!(route, Route::Log(..)) { Scope::Read } else { Scope::Admin };
     let token = verify_head(&ports, &head.tokens, scope).await?;
+    memory.verify();
     if let Some(fault) = &head.request_id_fault {
-        return Err(fault.clone());
+        return Err(fault.clone().into());
     }
     let campaigns = Campaigns::new(env).map_err(internal)?;
     match route {
         Route::Campaigns => list(env, head, &token).await,
-        Route::Define(id) => define(env, &ports, &campaigns, head, body, id, &token).await,
-        Route::Campaign(id) => {
-            let campaign = campaigns.read(id).await?;
-            permit(&token, campaign.database)?;
-            campaign_response(&campaign, head)
-        }
+        Route::Define(id) => define(&campaigns, head, (body, &mut memory), id, &token).await,
+        Route::Campaign(id) => campaign_response(&campaigns.read(id, &token.databases).await?, head),
         Route::Log(id, log) => {
             // A bad parameter is told before what exists.
             let command = command(log, head)?;
-            let database = match ports.campaign_database(id).await.map_err(unreadable)? {
-                Some(database) => database,
-                None => campaigns.read(id).await?.database,
-            };
-            permit(&token, database)?;
             match (log, command) {
                 (Log::Attachment(launch_id, number), _) => {
-                    download::answer(request, ports.bucket(), &campaigns, head, (id, launch_id, number)).await
+                    let file = (id, launch_id, number);
+                    download::answer(request, ports.bucket(), &campaigns, head, file, &token.databases).await
                 }
-                (Log::Nothing(what), _) => Err(Problem::NotFound(what)),
-                (_, Some(command)) => read(&campaigns, head, id, &command).await,
-                (_, None) => Err(Problem::Internal),
+                (Log::Nothing(what), _) => {
+                    // Only a token that may read the campaign learns which part of the path names nothing.
+                    campaigns.read(id, &token.databases).await?;
+                    Err(Problem::NotFound(what).into())
+                }
+                (_, Some(command)) => read(&campaigns, head, id, command, &token).await,
+                (_, None) => Err(Refused::internal("a part of the log without a command")),
             }
         }
-        Route::Health | Route::Launch(_) => Err(Problem::Internal),
+        Route::Health | Route::Launch(_) => Err(Refused::internal("another route")),
     }
-}
-
-fn permit(token: &TokenRecord, database: u64) -> Result<(), Problem> {
-    if token.allows_database(database) { Ok(()) } else { Err(Problem::NotFound("trigger campaign")) }
 }
 
 /// What the campaign's object is asked; `None` where it is not the object that answers.
@@ -108,8 +99,14 @@ fn command(log: Log, head: &Head) -> Result<Option<Command>, Problem> {
     }))
 }
 
-async fn read(campaigns: &Campaigns, head: &Head, id: u64, command: &Command) -> Result<Response, Problem> {
-    let response = campaigns.relay(id, command).await?;
+async fn read(
+    campaigns: &Campaigns,
+    head: &Head,
+    id: u64,
+    command: Command,
+    token: &TokenRecord,
+) -> Result<Response, Refused> {
+    let response = campaigns.relay(id, command, &token.databases).await?;
     respond::stamp(response.headers(), &head.request_id).map_err(internal)?;
     Ok(response)
 }
@@ -125,49 +122,19 @@ fn readable(request: &Request, head: &Head) -> Result<(), Problem> {
 }
 
 async fn define(
-    env: &Env,
-    ports: &RequestPorts,
     campaigns: &Campaigns,
     head: &Head,
-    body: &mut RequestBody,
+    (body, memory): (&mut Body<'_>, &mut Reservation),
     id: u64,
     token: &TokenRecord,
-) -> Result<Response, Problem> {
-    let text = read_small(body).await?;
+) -> Result<Response, Refused> {
+    let text = read_small(body, memory).await?;
     let definition = definition::read(id, &text)?;
-    // A token of some databases may neither define campaigns of others nor change theirs.
-    match ports.campaign_database(id).await.map_err(unreadable)? {
-        Some(database) => permit(token, database)?,
-        None if token.databases.is_empty() => {}
-        None => match (campaigns.read(id).await.map_err(Problem::from), definition.database) {
-            (Ok(campaign), _) => permit(token, campaign.database)?,
-            (Err(Problem::NotFound(_)), Some(database)) => permit(token, database)?,
-            (Err(Problem::NotFound(_)), None) => {}
-            (Err(problem), _) => return Err(problem),
-        },
-    }
-    let campaign = campaigns.define(definition).await?;
-    remember(env, &campaign).await?;
-    campaign_response(&campaign, head)
+    campaign_response(&campaigns.define(definition, &token.databases).await?, head)
 }
 
-/// Writes KV's copy, unless it says the same. The object has the definition already: a failure is told, and the
-/// same `PUT` again puts it right.
-async fn remember(env: &Env, campaign: &Campaign) -> Result<(), Problem> {
-    let record = CampaignRecord { id: campaign.id, name: campaign.name.clone(), database: campaign.database };
-    let key = campaign_key(campaign.id);
-    let access = bindings::access(env).map_err(internal)?;
-    if access.json::<CampaignRecord>(&key, KV_CACHE_SECONDS).await.ok().flatten().as_ref() == Some(&record) {
-        return Ok(());
-    }
-    let text = serde_json::to_string(&record).map_err(|_| Problem::Internal)?;
-    access.put(&key, &text, &record).await.map_err(|_| {
-        Problem::Unavailable("the campaign is defined, but not listed yet: send the same PUT again".into())
-    })
-}
-
-fn campaign_response(campaign: &Campaign, head: &Head) -> Result<Response, Problem> {
-    let body = serde_json::to_string(campaign).map_err(|_| Problem::Internal)?;
+fn campaign_response(campaign: &Campaign, head: &Head) -> Result<Response, Refused> {
+    let body = serde_json::to_string(campaign).map_err(Refused::internal)?;
     respond::json(body, &head.request_id).map_err(internal)
 }
 
@@ -179,7 +146,7 @@ struct Listing {
 }
 
 /// `GET …/triggers`: from KV's copies, so that a campaign may be missing for the minute that KV takes.
-async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, Problem> {
+async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, Refused> {
     let after = head.parameter("after").map(|text| parameter("after", text, 0..=(1 << 53) - 1)).transpose()?;
     let limit = head.parameter("limit").map(|text| parameter("limit", text, 1..=1000)).transpose()?.unwrap_or(100);
     let access = bindings::access(env).map_err(internal)?;
@@ -203,28 +170,26 @@ async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, P
     };
     let next = found.last().map(|record| record.id).filter(|_| more);
     let listing = Listing { campaigns: found, next };
-    let body = serde_json::to_string(&listing).map_err(|_| Problem::Internal)?;
+    let body = serde_json::to_string(&listing).map_err(Refused::internal)?;
     respond::json(body, &head.request_id).map_err(internal)
 }
 
-async fn read_small(body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
+async fn read_small(body: &mut Body<'_>, memory: &mut Reservation) -> Result<Vec<u8>, Refused> {
     let mut text = Vec::new();
-    loop {
-        match body.read(READ_FIRST).await {
-            Ok(Some(chunk)) if text.len() + chunk.len() <= DEFINITION_LIMIT => text.extend_from_slice(chunk),
-            Ok(Some(_)) => return Err(Problem::BodyTooLarge),
-            Ok(None) => return Ok(text),
-            Err(BodyError::Timeout) => return Err(Problem::Timeout),
-            Err(BodyError::Aborted) => return Err(Problem::Malformed("the body ends early".into())),
+    while let Some(bytes) = body.read(READ_START).await? {
+        memory.grow(bytes as u64)?;
+        body.chunk(|bytes| text.extend_from_slice(bytes));
+        if text.len() > DEFINITION_LIMIT {
+            return Err(Problem::BodyTooLarge.into());
         }
     }
+    Ok(text)
 }
 
-fn unreadable(_: crate::profiles::lookup::StoreError) -> Problem {
-    Problem::Unavailable("the campaign cannot be looked up now: retry later".into())
+fn unreadable(cause: Cause) -> Refused {
+    Refused::unavailable("the campaign cannot be looked up now: retry later", cause)
 }
 
-fn internal(error: worker::Error) -> Problem {
-    worker::console_error!("internal: {error}");
-    Problem::Internal
+fn internal(error: worker::Error) -> Refused {
+    Refused::internal(error)
 }

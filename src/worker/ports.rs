@@ -7,19 +7,18 @@ use worker::{Delay, Env, RateLimiter};
 use super::{
     bindings::{self, Config},
     bucket::Attachments,
-    campaigns::Campaigns,
+    campaigns::{self, Campaigns},
     kv::Namespace,
+    log,
 };
 use crate::{
     access::{CampaignRecord, TokenRecord, campaign_key},
     campaign::{commands::Request, id::LaunchId, message::Repeated},
-    launch::ports::{Answer, ObjectError, Ports},
+    launch::ports::{Answer, Clock, ObjectError, Ports},
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
-    profiles::{
-        lookup::{BucketStore, StoreError},
-        manifest::manifest_key,
-    },
+    problem::Cause,
+    profiles::{lookup::BucketStore, manifest::manifest_key},
 };
 
 /// What one request asks.
@@ -31,6 +30,7 @@ pub struct RequestPorts {
     /// `None`: rate limiting is off.
     limits: Option<(RateLimiter, RateLimiter)>,
     address: String,
+    request_id: String,
     config: Rc<Config>,
     /// Room for stored launches that came back; given back when the request ends.
     stored: RefCell<Vec<Reservation>>,
@@ -38,7 +38,7 @@ pub struct RequestPorts {
 
 impl RequestPorts {
     /// The ports of a request from `address` (`CF-Connecting-IP`).
-    pub fn new(env: &Env, config: &Rc<Config>, address: Option<String>) -> worker::Result<Self> {
+    pub fn new(env: &Env, config: &Rc<Config>, address: Option<&str>, request_id: &str) -> worker::Result<Self> {
         let limits = config.rate_limiting.then(|| Ok((bindings::token_limit(env)?, bindings::address_limit(env)?)));
         Ok(Self {
             profiles: bindings::profiles(env)?,
@@ -46,25 +46,37 @@ impl RequestPorts {
             campaigns: Campaigns::new(env)?,
             attachments: Attachments::new(env)?,
             limits: limits.transpose().map_err(|error: worker::Error| error)?,
-            address: crate::http::headers::client_network(address.as_deref().unwrap_or_default()),
+            address: crate::http::headers::client_network(address.unwrap_or_default()),
+            request_id: request_id.to_owned(),
             config: Rc::clone(config),
             stored: RefCell::default(),
         })
     }
 
     fn reservation(&self) -> Reservation {
-        let mut memory = Reservation::new(&self.config.budget);
-        memory.verify();
-        memory
+        Reservation::verified(&self.config.budget)
     }
 
     fn keep(&self, memory: Reservation) {
         self.stored.borrow_mut().push(memory);
     }
+
+    /// Whether a limiter lets the request through. One that fails lets all requests through: it protects the service, and must
+    /// not stop it.
+    async fn allow(&self, limiter: Option<&RateLimiter>, key: &str) -> bool {
+        let Some(limiter) = limiter else { return true };
+        match limiter.limit(key.to_owned()).await {
+            Ok(outcome) => outcome.success,
+            Err(error) => {
+                self.report("a rate limiter failed; the request was let through", &Cause::new(error));
+                true
+            }
+        }
+    }
 }
 
 impl BucketStore for RequestPorts {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
         self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
@@ -92,19 +104,19 @@ impl Ports for RequestPorts {
         self.campaigns.completed(trigger_id, launch_id).await
     }
 
-    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
+    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {
         self.access.json(key, KV_CACHE_SECONDS).await
     }
 
     async fn allow_token(&self, name: &str) -> bool {
-        allow(self.limits.as_ref().map(|(token, _)| token), name).await
+        self.allow(self.limits.as_ref().map(|(token, _)| token), name).await
     }
 
     async fn allow_address(&self) -> bool {
-        allow(self.limits.as_ref().map(|(_, address)| address), &self.address).await
+        self.allow(self.limits.as_ref().map(|(_, address)| address), &self.address).await
     }
 
-    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
+    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {
         let known = self.config.databases.borrow().get(&trigger_id).copied();
         if known.is_some() {
             return Ok(known);
@@ -117,12 +129,12 @@ impl Ports for RequestPorts {
         Ok(database)
     }
 
-    async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
+    async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {
         self.profiles.text(&manifest_key(database), KV_CACHE_SECONDS).await
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
-        self.campaigns.read(trigger_id).await.map(|campaign| campaign.database)
+        self.campaigns.read(trigger_id, campaigns::ALL).await.map(|campaign| campaign.database)
     }
 
     async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
@@ -139,16 +151,8 @@ impl Ports for RequestPorts {
         answer
     }
 
-    fn tell(&self, fault: &str) {
-        worker::console_error!("{fault}");
-    }
-
-    fn now(&self) -> u64 {
-        now()
-    }
-
-    async fn sleep(&self, milliseconds: u64) {
-        Delay::from(Duration::from_millis(milliseconds)).await;
+    fn report(&self, failure: &str, cause: &Cause) {
+        log::failure(Some(&self.request_id), failure, cause);
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -156,11 +160,27 @@ impl Ports for RequestPorts {
     }
 }
 
-/// A limiter that cannot be asked lets requests through: it protects, and is not to take the service down.
-async fn allow(limiter: Option<&RateLimiter>, key: &str) -> bool {
-    match limiter {
-        None => true,
-        Some(limiter) => limiter.limit(key.to_owned()).await.map_or(true, |outcome| outcome.success),
+/// The runtime's clock and timers.
+#[derive(Debug, Clone, Copy)]
+pub struct RuntimeClock;
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        Delay::from(Duration::from_millis(milliseconds)).await;
+    }
+}
+
+impl Clock for RequestPorts {
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        RuntimeClock.sleep(milliseconds).await;
     }
 }
 

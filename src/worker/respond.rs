@@ -20,7 +20,7 @@ pub fn launch(settled: Settled) -> Result<Response> {
     let Settled { result, format, request_id, timings, .. } = settled;
     match result {
         Ok(launched) => launched_response(launched, format, &request_id, timings),
-        Err(problem) => refusal(&problem, &request_id, format),
+        Err(refused) => refusal(&refused.problem, &request_id, format),
     }
 }
 

@@ -76,7 +76,7 @@ describe('load', () => {
     expect(new Set(stored)).toEqual(new Set(replies.map(({ headers }) => headers.get('Launch-ID'))));
   });
 
-  it('many requests of 10 MiB at once: some may have to come again, none dies, and the memory is given back', async () => {
+  it('many requests of 10 MiB at once are each answered, at least one of them with 200, and return their memory', async () => {
     await define(worker, 702, { name: 'large', database: 1, active: true });
     // All of it is to be held until the end, where it is said how to read it.
     const custom_data = { pad: 'x'.repeat(60_000) };
@@ -99,8 +99,9 @@ describe('load', () => {
       const launched = replies.filter(({ status }) => status === 200);
       const others = replies.filter(({ status }) => status !== 200);
       expect(others.every((reply) => reply.status === 503 && isBusy(reply))).toBe(true);
+      // Of requests that run at once at least one completes.
+      expect(launched.length).toBeGreaterThan(0);
       for (const reply of launched) expect(counts(reply)).toEqual([170, 0, 0, 0]);
-      // How many find room together is chance, and may be none; one after the other each does.
       for (let again = 0; again < 2; again++) expect((await send()).status).toBe(200);
     }
     const { launches, recipients } = await read(worker, `${TRIGGERS}/702`);

@@ -2,7 +2,7 @@
 // and its files are in a temporary folder.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,27 +20,59 @@ export type Pair = [string, string];
 
 const execute = promisify(execFile);
 
-/** A place where the operator works, as they would in a checkout. */
+/** How a command ended, and what it printed. */
+export interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A checkout of the operator's own. */
 export class Operator {
   private constructor(
-    private readonly folder: string,
+    /** The checkout. */
+    readonly folder: string,
     private readonly program: string,
   ) {}
 
-  /** @param key what `PROFILE_INDEX_KEY` is to be */
+  /** @param key the value of `PROFILE_INDEX_KEY` */
   static async start(key: string): Promise<Operator> {
+    const operator = await Operator.startWithoutState(key);
+    await mkdir(operator.state, { recursive: true });
+    return operator;
+  }
+
+  /** A checkout in which `npm run dev` has never run. */
+  static async startWithoutState(key: string): Promise<Operator> {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
     await Promise.all(LINKED.map((name) => symlink(path.join(ROOT, name), path.join(folder, name))));
     await writeFile(path.join(folder, '.dev.vars'), `PROFILE_INDEX_KEY=${key}\n`, { mode: 0o600 });
     return new Operator(folder, await commandLine());
   }
 
-  /** `npm run admin -- …`: what it printed. */
+  /** The folder of the local state. */
+  get state(): string {
+    return path.join(this.folder, '.wrangler', 'state');
+  }
+
+  /** Runs `npm run admin -- …`, which must succeed, and returns its standard output. */
   async admin(...args: string[]): Promise<string> {
-    // Without cargo in between, which would say that the checkout is where its manifest is.
-    const env = { ...process.env, CARGO_MANIFEST_DIR: this.folder };
-    const { stdout } = await execute(this.program, args, { cwd: this.folder, env, maxBuffer: MAX_OUTPUT });
+    const { code, stdout, stderr } = await this.run(args);
+    if (code !== 0) throw new Error(`admin ${args.join(' ')} failed with exit code ${code}: ${stderr}`);
     return stdout;
+  }
+
+  /** Runs `npm run admin -- …`. */
+  async run(args: string[], variables: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    // Cargo is not used to run the program: it would set CARGO_MANIFEST_DIR to the real checkout.
+    const env = { ...process.env, CARGO_MANIFEST_DIR: this.folder, ...variables };
+    const options = { cwd: this.folder, env, maxBuffer: MAX_OUTPUT };
+    return new Promise((resolve, reject) => {
+      const child = execFile(this.program, args, options, (error, stdout, stderr) => {
+        if (error && child.exitCode === null) reject(error);
+        else resolve({ code: child.exitCode ?? 0, stdout, stderr });
+      });
+    });
   }
 
   /** `profiles import` of CSV or NDJSON. */
@@ -65,6 +97,11 @@ export class Operator {
     }
   }
 
+  /** Writes values to a namespace. */
+  async write(namespace: 'PROFILES' | 'ACCESS', pairs: Pair[]): Promise<void> {
+    await this.ask([{ op: 'put', namespace, pairs }]);
+  }
+
   /** Removes the folder. */
   async stop(): Promise<void> {
     await rm(this.folder, { recursive: true });
@@ -72,18 +109,17 @@ export class Operator {
 
   /** Asks the command line's own helper, `scripts/kv.mjs`. */
   private async ask(requests: object[]): Promise<string[][]> {
-    const state = path.join(this.folder, '.wrangler', 'state');
     const options = { cwd: this.folder, maxBuffer: MAX_OUTPUT };
-    const answered = execute(process.execPath, ['scripts/kv.mjs', state], options);
+    const answered = execute(process.execPath, ['scripts/kv.mjs', this.state], options);
     answered.child.stdin?.end(requests.map((request) => `${JSON.stringify(request)}\n`).join(''));
     const { stdout } = await answered;
     return stdout
       .trimEnd()
       .split('\n')
       .map((line) => {
-        const answer = JSON.parse(line) as { ok?: string[]; error?: string };
-        if (!answer.ok) throw new Error(answer.error);
-        return answer.ok;
+        const answer = JSON.parse(line) as { ok?: string[] | null; error?: string };
+        if (answer.ok === undefined) throw new Error(answer.error);
+        return answer.ok ?? [];
       });
   }
 }

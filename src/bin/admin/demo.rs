@@ -1,6 +1,6 @@
 //! The demo data: the specification's own examples run as they are printed, on a database of some size.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use indicatif::ProgressBar;
 use trigger_launch::{
@@ -14,6 +14,8 @@ use trigger_launch::{
 
 use crate::{
     Failure, Outcome,
+    output::Warn,
+    place::LockFile,
     profiles::{RUN, Target, write},
     store::{Kv, Namespace},
     tokens::json,
@@ -30,9 +32,9 @@ const EXAMPLES: &str = r#"{"profile_id":"6606e08f10bcdd88297057a7","email":"exam
 {"profile_id":"66101437dc4594c2934da6da","email":"example2@example.com","custom:Custom_ID":["002","YY"]}
 "#;
 
-/// Loads it if the state is empty, and says in one line what it did. The token is written last: while it is absent,
-/// the data is not whole.
-pub fn load(kv: &mut dyn Kv, key: IndexKey, state: &Path, now: u64) -> Outcome<&'static str> {
+/// Loads the data if the state is empty, and returns a line that says what was done. The token is written last: without
+/// it, the data is incomplete.
+pub fn load(kv: &mut dyn Kv, key: IndexKey, lock: &LockFile, now: u64, warn: Warn<'_>) -> Outcome<&'static str> {
     let manifest = kv.get_one(Namespace::Profiles, manifest_key(DATABASE))?;
     let ours = match Manifest::parse(manifest.as_deref()) {
         Ok(manifest) => manifest.current.name.starts_with(GENERATION),
@@ -42,14 +44,14 @@ pub fn load(kv: &mut dyn Kv, key: IndexKey, state: &Path, now: u64) -> Outcome<&
         return Ok("the state is not empty: no demo data loaded");
     }
     if !ours {
-        let target = Target::new(DATABASE, &key, GENERATION, state, now)?;
+        let target = Target::new(DATABASE, &key, GENERATION, lock, now)?;
         let mut importer = Importer::new(key, RUN);
         let mut refused = None;
         importer.read(data().as_bytes(), |row| refused = Some(row))?;
         if let Some(row) = refused {
             return Err(Failure(format!("demo data, line {}: {}", row.line, row.reason)));
         }
-        write(kv, &target, importer, &ProgressBar::hidden())?;
+        write(kv, &target, importer, &ProgressBar::hidden(), warn)?;
     }
     let scopes = vec![Scope::Launch, Scope::Read, Scope::Admin];
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
@@ -118,6 +120,11 @@ mod tests {
         IndexKey::new(&"k".repeat(32)).unwrap()
     }
 
+    fn load(kv: &mut Fake, now: u64) -> Outcome<&'static str> {
+        let state = tempfile::tempdir().unwrap();
+        super::load(kv, key(), &LockFile::in_folder(state.path()), now, &mut |warning| panic!("{warning}"))
+    }
+
     fn look_up(kv: &Fake, class: Class, field: &str, value: &str) -> Found {
         let manifest = Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap();
         let hash = key().hash(class, field, value);
@@ -128,9 +135,8 @@ mod tests {
 
     #[test]
     fn the_specifications_examples_find_their_profiles() {
-        let state = tempfile::tempdir().unwrap();
         let mut kv = Fake::default();
-        assert_eq!(load(&mut kv, key(), state.path(), 5).unwrap(), "demo data loaded");
+        assert_eq!(load(&mut kv, 5).unwrap(), "demo data loaded");
         for (id, email, values) in [
             ("6606e08f10bcdd88297057a7", "example1@example.com", ["003", "AA"]),
             ("66101437dc4594c2934da6da", "example2@example.com", ["002", "YY"]),
@@ -141,21 +147,20 @@ mod tests {
         }
         let token: TokenRecord = serde_json::from_str(&kv.access[&token_key(DEMO_TOKEN)]).unwrap();
         assert_eq!(token.scopes, [Scope::Launch, Scope::Read, Scope::Admin]);
-        assert_eq!(load(&mut kv, key(), state.path(), 6).unwrap(), "the state is not empty: no demo data loaded");
+        assert_eq!(load(&mut kv, 6).unwrap(), "the state is not empty: no demo data loaded");
     }
 
     #[test]
     fn a_load_that_died_is_completed_and_an_operators_import_left_alone() {
-        let state = tempfile::tempdir().unwrap();
         let mut kv = Fake::default();
-        load(&mut kv, key(), state.path(), 5).unwrap();
+        load(&mut kv, 5).unwrap();
         let manifest = kv.profiles["manifest:1"].clone();
         kv.access.clear();
-        assert_eq!(load(&mut kv, key(), state.path(), 6).unwrap(), "demo data loaded");
+        assert_eq!(load(&mut kv, 6).unwrap(), "demo data loaded");
         assert_eq!((kv.access.len(), &kv.profiles["manifest:1"]), (1, &manifest));
         kv.access.clear();
         kv.profiles.insert("manifest:1".into(), manifest.replace("\"name\":\"demo", "\"name\":\"abcd"));
-        load(&mut kv, key(), state.path(), 7).unwrap();
+        load(&mut kv, 7).unwrap();
         assert!(kv.access.is_empty());
     }
 

@@ -1,4 +1,4 @@
-//! The key of the profile index: deployed it comes from the environment alone, locally from `.dev.vars`.
+//! The key of the profile index: for the deployed account it comes from the environment, locally from `.dev.vars`.
 
 use std::{
     fs,
@@ -8,30 +8,36 @@ use std::{
 
 use trigger_launch::profiles::key::IndexKey;
 
-use crate::{Failure, Outcome, profiles::lock, random};
+use crate::{
+    Failure, Outcome,
+    place::{LockFile, Place},
+    random,
+};
 
-/// Where `wrangler dev` takes local secrets from; git ignores it.
+/// The file from which `wrangler dev` takes local secrets; git ignores it.
 pub const FILE: &str = ".dev.vars";
 const NAME: &str = "PROFILE_INDEX_KEY";
 
-/// The key to make indexes with.
-pub fn index_key(remote: bool, file: &Path, state: &Path) -> Outcome<IndexKey> {
-    let secret = if remote {
-        std::env::var(NAME).map_err(|_| Failure(format!("set {NAME} to the deployed key in the environment")))?
-    } else {
-        local(file, state)?
+/// The key that indexes are built with. `file` contains the local one.
+pub fn index_key(place: &Place, file: &Path) -> Outcome<IndexKey> {
+    let (secret, source) = match place {
+        Place::Deployed { .. } => {
+            let secret = std::env::var(NAME);
+            let secret = secret.map_err(|_| Failure(format!("set {NAME} in the environment to the deployed key")))?;
+            (secret, "the environment".to_owned())
+        }
+        Place::Local(_) => (local(file, &place.lock_file())?, file.display().to_string()),
     };
-    let place = if remote { "in the environment".to_owned() } else { format!("in {}", file.display()) };
-    IndexKey::new(&secret).map_err(|error| Failure(format!("{NAME} {place}: {error}")))
+    IndexKey::new(&secret).map_err(|error| Failure(format!("{NAME} in {source}: {error}")))
 }
 
-/// The key in the file; where there is none, a random one is made. Two first runs agree on one key.
-fn local(file: &Path, state: &Path) -> Outcome<String> {
+/// The key in the file. If there is none, a random one is created; two simultaneous first runs get the same key.
+fn local(file: &Path, lock: &LockFile) -> Outcome<String> {
     let failure = |error: std::io::Error| Failure(format!("{}: {error}", file.display()));
-    let _lock = lock(state)?;
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+    let _lock = lock.acquire()?;
+    let (text, exists) = match fs::read_to_string(file) {
+        Ok(text) => (text, true),
+        Err(error) if error.kind() == ErrorKind::NotFound => (String::new(), false),
         Err(error) => return Err(failure(error)),
     };
     if let Some(secret) = find(&text) {
@@ -40,16 +46,16 @@ fn local(file: &Path, state: &Path) -> Outcome<String> {
     let secret = base64_simd::URL_SAFE_NO_PAD.encode_to_string(random::<32>()?);
     let line_end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made with mode 0600 and put in place whole.
+    // Created with mode 0600 and moved into place.
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
     writeln!(new, "{text}{line_end}{NAME}={secret}").map_err(failure)?;
-    if text.is_empty() {
+    if !exists {
         match new.persist_noclobber(file) {
             Ok(_) => {}
-            // Somebody else has just made it: theirs is the key.
+            // Another process has just created the file: its key counts.
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
                 let text = fs::read_to_string(file).map_err(failure)?;
-                let none = || Failure(format!("{}: no {NAME}", file.display()));
+                let none = || Failure(format!("{} contains no {NAME}; run the command again", file.display()));
                 return find(&text).map(str::to_owned).ok_or_else(none);
             }
             Err(error) => return Err(failure(error.error)),
@@ -77,9 +83,10 @@ mod tests {
     fn the_key_is_made_once_and_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
-        let first = local(&file, folder.path()).unwrap();
+        let lock = LockFile::in_folder(folder.path());
+        let first = local(&file, &lock).unwrap();
         assert_eq!(first.len(), 43);
-        assert_eq!(local(&file, folder.path()).unwrap(), first);
+        assert_eq!(local(&file, &lock).unwrap(), first);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -92,8 +99,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         fs::write(&file, "OTHER=1").unwrap();
-        let secret = local(&file, folder.path()).unwrap();
+        let secret = local(&file, &LockFile::in_folder(folder.path())).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), format!("OTHER=1\nPROFILE_INDEX_KEY={secret}\n"));
+    }
+
+    #[test]
+    fn adds_a_key_to_an_empty_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        fs::write(&file, "").unwrap();
+        let secret = local(&file, &LockFile::in_folder(folder.path())).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("PROFILE_INDEX_KEY={secret}\n"));
     }
 
     #[test]

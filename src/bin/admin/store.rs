@@ -1,5 +1,5 @@
-//! The way to KV: everything goes through wrangler. The local state is reached by one helper process
-//! (`scripts/kv.mjs`), the deployed one by `wrangler kv …`.
+//! Access to KV, always through wrangler: one helper process (`scripts/kv.mjs`) for the local state, `wrangler kv …` for the
+//! deployed account.
 
 #[cfg(test)]
 pub mod fake;
@@ -8,13 +8,16 @@ mod local;
 mod tests;
 mod wrangler;
 
-use std::{env, process::Command};
+use std::{env, io, process::Command};
 
 pub use local::Local;
-use trigger_launch::{access, profiles};
+use trigger_launch::{access, escape, profiles};
 pub use wrangler::Wrangler;
 
-use crate::{Outcome, root};
+use crate::{Failure, Outcome, root};
+
+/// The longest message of another program that is printed, in characters.
+const MESSAGE_LIMIT: usize = 400;
 
 /// A key and its value.
 pub type Pair = (String, String);
@@ -37,17 +40,17 @@ impl Namespace {
     }
 }
 
-/// What a command needs of KV.
+/// The operations on KV that commands need.
 pub trait Kv {
     /// The values of the keys, in their order.
     fn get(&mut self, namespace: Namespace, keys: &[String]) -> Outcome<Vec<Option<String>>>;
     /// Writes the pairs; after a failure some of them may have been written.
     fn put(&mut self, namespace: Namespace, pairs: &[Pair]) -> Outcome;
-    /// Deletes the keys, those also that are not there.
+    /// Deletes the keys; keys that do not exist are ignored.
     fn delete(&mut self, namespace: Namespace, keys: &[String]) -> Outcome;
     /// All keys that begin with `prefix`.
     fn list(&mut self, namespace: Namespace, prefix: &str) -> Outcome<Vec<String>>;
-    /// How many pairs, and how many bytes of values, are best written at once.
+    /// The number of pairs, and of bytes of values, that are best written at once.
     fn batch(&self) -> (usize, usize);
 
     /// One value.
@@ -56,7 +59,7 @@ pub trait Kv {
     }
 }
 
-/// A program of the checkout's own packages, which want another Node.js than the machine's.
+/// A program of the checkout's npm packages, which contain the Node.js version that they need.
 fn command(program: &str) -> Command {
     let own = root().join("node_modules/.bin");
     let path = env::var_os("PATH").unwrap_or_default();
@@ -71,16 +74,22 @@ fn command(program: &str) -> Command {
     command
 }
 
-/// The line that says what went wrong.
+/// The failure of a program that does not start.
+fn not_started(program: &str, error: &io::Error) -> Failure {
+    Failure(format!("cannot start {program} in {}: {error}; run `npm ci` in the checkout", root().display()))
+}
+
+/// The line of a program's output that names the error.
 fn error_line(text: &str) -> String {
     let text = &without_colours(text);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let marked = lines().find_map(|line| line.split_once("[ERROR]").map(|(_, line)| line.trim()));
     let thrown = || lines().find(|line| line.contains("Error: "));
-    marked.or_else(thrown).or_else(|| lines().next_back()).unwrap_or("it ended without a word").to_owned()
+    let line = marked.or_else(thrown).or_else(|| lines().next_back()).unwrap_or("it printed no error message");
+    escape::shortened(line, MESSAGE_LIMIT).to_string()
 }
 
-/// wrangler colours its errors whatever the environment says.
+/// Removes colours, which wrangler prints even if the environment turns them off.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -91,6 +100,6 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+fn first_line(text: &str) -> String {
+    escape::shortened(text.lines().next().unwrap_or_default(), MESSAGE_LIMIT).to_string()
 }

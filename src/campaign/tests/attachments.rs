@@ -5,7 +5,7 @@ use futures_util::join;
 use super::{
     NOON, Sample,
     bucket::Bucket,
-    database::{DAY, Database, committed, defined, read},
+    database::{DAY, Database, committed, defined, read, unlimited},
     faults::{When, run},
 };
 use crate::campaign::{
@@ -37,7 +37,7 @@ fn alarm(log: &Log<Database>, bucket: &Bucket, now: u64) -> Vec<String> {
 /// Asks for a file as the object does, and reads it as the Worker does.
 fn fetch(log: &Log<Database>, bucket: &Bucket, of: &Sample, number: usize, now: u64) -> Result<Vec<u8>, Fault> {
     let command = Command::Attachment(of.launch_id(), number);
-    run(upkeep::prepare(log, bucket, &command, now))?;
+    run(upkeep::prepare(log, bucket, &unlimited(&command), now))?;
     let file: File = serde_json::from_str(&read(log, &command, now)?).unwrap();
     let bytes = bucket.get(&file.key).expect("what the log names can be read");
     assert_eq!(bytes.len() as u64, file.size);
@@ -227,7 +227,8 @@ fn a_reader_is_told_when_the_bucket_is_down_and_reads_when_it_is_not() {
         let sample = launch(&bucket, "a", 1);
         commit(&log, &sample, NOON);
         bucket.faults.plan("complete", 1, when);
-        assert_eq!(fetch(&log, &bucket, &sample, 0, NOON), Err(Fault::Refused(Refusal::BucketDown)));
+        let cause = format!("attachment 0 of {} was not completed: the bucket is down", sample.launch_id());
+        assert_eq!(fetch(&log, &bucket, &sample, 0, NOON), Err(Fault::Refused(Refusal::BucketDown(cause))));
         assert_eq!(fetch(&log, &bucket, &sample, 0, NOON), Ok(vec![0; 5]));
     }
 }
@@ -237,7 +238,7 @@ fn worker_reader_and_alarm_may_complete_at_once() {
     let (log, bucket) = (defined(), Bucket::default());
     let sample = launch(&bucket, "a", 2);
     commit(&log, &sample, NOON);
-    let command = Command::Attachment(sample.launch_id(), 0);
+    let command = unlimited(&Command::Attachment(sample.launch_id(), 0));
     let worker = async {
         for attachment in &sample.attachments {
             upkeep::Uploads::complete(&bucket, &attachment.upload).await.unwrap();

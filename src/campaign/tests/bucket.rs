@@ -14,7 +14,7 @@ use crate::{
         upkeep::Uploads,
     },
     limits::PART,
-    profiles::lookup::StoreError,
+    problem::Cause,
 };
 
 #[derive(Debug, Default)]
@@ -44,8 +44,8 @@ struct Begun {
     parts: BTreeMap<u16, (String, Vec<u8>)>,
 }
 
-fn failed(what: &str) -> StoreError {
-    StoreError(what.to_owned())
+fn failed(what: &str) -> Cause {
+    Cause(what.to_owned())
 }
 
 impl Bucket {
@@ -81,7 +81,7 @@ impl Bucket {
         id
     }
 
-    pub fn put(&self, key: &str, upload_id: &str, number: u16, bytes: &[u8]) -> Result<String, StoreError> {
+    pub fn put(&self, key: &str, upload_id: &str, number: u16, bytes: &[u8]) -> Result<String, Cause> {
         let mut uploads = self.uploads.borrow_mut();
         let upload = uploads.get_mut(upload_id).filter(|upload| upload.key == key);
         let upload = upload.ok_or_else(|| failed("10024: no such upload"))?;
@@ -107,13 +107,7 @@ impl Bucket {
         }
     }
 
-    pub async fn upload_part(
-        &self,
-        key: &str,
-        upload_id: &str,
-        number: u16,
-        bytes: &[u8],
-    ) -> Result<String, StoreError> {
+    pub async fn upload_part(&self, key: &str, upload_id: &str, number: u16, bytes: &[u8]) -> Result<String, Cause> {
         self.under_way.set(self.under_way.get() + 1);
         self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
         for _ in 0..3 {
@@ -123,7 +117,7 @@ impl Bucket {
         self.faults.run("upload", failed("the network is gone"), || self.put(key, upload_id, number, bytes))
     }
 
-    fn finish(&self, upload: &Upload) -> Result<(), StoreError> {
+    fn finish(&self, upload: &Upload) -> Result<(), Cause> {
         let mut uploads = self.uploads.borrow_mut();
         let begun = uploads.get(&upload.upload_id).filter(|begun| begun.key == upload.key);
         // The platform refuses a second completion; the adapter then looks whether there was a first.
@@ -147,14 +141,14 @@ impl Bucket {
 }
 
 impl Uploads for Bucket {
-    type Error = StoreError;
+    type Error = Cause;
 
-    async fn complete(&self, upload: &Upload) -> Result<(), StoreError> {
+    async fn complete(&self, upload: &Upload) -> Result<(), Cause> {
         pause().await;
         self.faults.run("complete", failed("the bucket is down"), || self.finish(upload))
     }
 
-    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
+    async fn abort(&self, key: &str, upload_id: &str) -> Result<(), Cause> {
         pause().await;
         self.faults.run("abort", failed("the bucket is down"), || {
             let mut uploads = self.uploads.borrow_mut();
@@ -163,7 +157,7 @@ impl Uploads for Bucket {
         })
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+    async fn delete(&self, keys: &[String]) -> Result<(), Cause> {
         assert!(!keys.is_empty() && keys.len() <= crate::campaign::retention::STEP_FILES);
         pause().await;
         self.faults.run("delete", failed("the bucket is down"), || {

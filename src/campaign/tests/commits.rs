@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     campaign::{
-        commands::{Command, Committed, Definition, Refusal, Request, Thing},
+        commands::{Command, Committed, Definition, NAME_LIMIT, Refusal, Request, Thing},
         log::{Fault, Log, Outcome, Terms},
         message::Repeated,
         reading::{Reading, Repeating},
@@ -59,22 +59,28 @@ fn the_first_definition_needs_everything_and_later_ones_keep_what_they_leave_out
             "database" => partial.database = None,
             _ => partial.active = None,
         }
-        let Refusal::BadField(what) = refused(log.define(&partial)) else { panic!() };
+        let Refusal::BadField(what) = refused(log.define(&partial, &[], NOON)) else { panic!() };
         assert!(what.starts_with(missing), "{what}");
     }
     assert_eq!(log.sql.schema(), Vec::<String>::new(), "what is refused keeps no storage");
-    log.define(&definition()).unwrap();
+    log.define(&definition(), &[], NOON).unwrap();
     let renamed = Definition { id: 85, name: Some("Bye".to_owned()), ..Definition::default() };
-    let campaign = log.define(&renamed).unwrap();
+    let campaign = log.define(&renamed, &[], NOON).unwrap();
     assert_eq!((campaign.name.as_str(), campaign.database, campaign.active), ("Bye", 1, true));
     assert_eq!(log.read().unwrap(), campaign);
     let moved = Definition { id: 85, database: Some(2), active: Some(false), ..Definition::default() };
-    assert_eq!(refused(log.define(&moved)), Refusal::DatabaseFixed);
+    assert_eq!(refused(log.define(&moved, &[], NOON)), Refusal::DatabaseFixed);
     assert!(log.read().unwrap().active, "nothing of what is refused is done");
-    for bad in [Some(String::new()), Some("x".repeat(1025))] {
-        assert!(matches!(refused(log.define(&Definition { name: bad, ..definition() })), Refusal::BadField(_)));
+    for bad in [Some(String::new()), Some("x".repeat(NAME_LIMIT + 1))] {
+        assert!(matches!(
+            refused(log.define(&Definition { name: bad, ..definition() }, &[], NOON)),
+            Refusal::BadField(_)
+        ));
     }
-    assert!(matches!(refused(log.define(&Definition { database: Some(0), ..definition() })), Refusal::BadField(_)));
+    assert!(matches!(
+        refused(log.define(&Definition { database: Some(0), ..definition() }, &[], NOON)),
+        Refusal::BadField(_)
+    ));
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn a_commit_that_is_repeated_is_the_same_launch() {
     // However short request ids are kept.
     let terms = Terms::from(&Limits { deduplication_seconds: 0, ..Limits::default() });
     let log = Log::new(Database::new(), terms);
-    log.define(&definition()).unwrap();
+    log.define(&definition(), &[], NOON).unwrap();
     let first = log.commit(&message, NOON);
     assert_eq!(log.commit(&message, NOON + 60_000), first);
     let again = Sample { random: 2, ..Sample::new("a") };
@@ -207,7 +213,7 @@ fn a_pause_holds_at_once_and_is_decided_after_a_repetition() {
     log.sql.ballast.set(1 << 40);
     assert_eq!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::NotActive, "before a full log");
     activate(&log, true);
-    assert_eq!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::LogFull);
+    assert!(matches!(refused(log.commit(&Sample::new("b").message(), NOON)), Refusal::LogFull { .. }));
     log.sql.ballast.set(0);
     assert_eq!(committed(log.commit(&Sample::new("b").message(), NOON)), 2);
 }
@@ -219,7 +225,8 @@ fn a_log_that_is_full_by_a_byte_refuses_before_it_writes() {
     let room = log.sql.size() + message.len() as u64;
     log.sql.ballast.set((1 << 30) - room + 1);
     let before = log.sql.dump();
-    assert_eq!(refused(log.commit(&message, NOON)), Refusal::LogFull);
+    let (size, limit) = ((1 << 30) - message.len() as u64 + 1, 1 << 30);
+    assert_eq!(refused(log.commit(&message, NOON)), Refusal::LogFull { size, limit });
     assert_eq!(log.sql.dump(), before);
     log.sql.ballast.set((1 << 30) - room);
     assert_eq!(committed(log.commit(&message, NOON)), 1);
@@ -234,7 +241,7 @@ fn a_launch_of_another_campaign_is_not_taken() {
         commit.encode().unwrap()
     });
     assert!(matches!(log.commit(&message, NOON), Err(Fault::Broken(_))));
-    assert!(matches!(log.define(&Definition { id: 86, ..definition() }), Err(Fault::Broken(_))));
+    assert!(matches!(log.define(&Definition { id: 86, ..definition() }, &[], NOON), Err(Fault::Broken(_))));
 }
 
 /// Whichever statement of a commit fails: the log is as it was, and the same commit succeeds afterwards.

@@ -8,7 +8,8 @@ use std::{
 use rusqlite::{Connection, params_from_iter, types};
 
 use crate::campaign::{
-    commands::{Campaign, Command, Definition},
+    commands::{Campaign, Command, Definition, Envelope},
+    listing::INTERVAL,
     log::{Fault, Log, Outcome, Terms},
     reading::Reading,
     sql::{Bound, Broken, Row, Sql, Value},
@@ -139,16 +140,25 @@ pub fn definition() -> Definition {
     Definition { id: 85, name: Some("Welcome".to_owned()), database: Some(1), active: Some(true) }
 }
 
-/// The log of an active campaign.
+/// The log of an active campaign, of which KV has a copy.
 pub fn defined() -> Log<Database> {
     let log = empty();
-    let campaign: Campaign = log.define(&definition()).unwrap();
+    let campaign: Campaign = log.define(&definition(), &[], super::NOON).unwrap();
     assert_eq!((campaign.launches, campaign.recipients), (0, 0));
+    let begun = log.begin_copy(super::NOON).unwrap().unwrap();
+    log.end_copy(&begun, true, super::NOON).unwrap();
+    assert_eq!(log.begin_copy(super::NOON + INTERVAL), Ok(None));
+    assert_eq!(log.take_alarm(), Ok(None));
     log
 }
 
 pub fn activate(log: &Log<Database>, active: bool) {
-    log.define(&Definition { id: 85, active: Some(active), ..Definition::default() }).unwrap();
+    log.define(&Definition { id: 85, active: Some(active), ..Definition::default() }, &[], super::NOON).unwrap();
+}
+
+/// A command of a token that is not limited to some databases.
+pub fn unlimited(command: &Command) -> Envelope {
+    Envelope { databases: Vec::new(), command: command.clone() }
 }
 
 /// The sequence of a launch that was committed.
@@ -161,7 +171,7 @@ pub fn committed(outcome: Result<Outcome, Fault>) -> u64 {
 
 /// All pieces of an answer.
 pub fn read<S: Sql>(log: &Log<S>, command: &Command, now: u64) -> Result<String, Fault> {
-    let bytes = bytes(log, log.answer(command, now)?)?;
+    let bytes = bytes(log, log.answer(&unlimited(command), now)?)?;
     Ok(String::from_utf8(bytes).unwrap())
 }
 

@@ -5,8 +5,12 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     future::poll_fn,
-    pin::pin,
-    task::{Context, Poll, Waker},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 /// When an operation fails.
@@ -116,14 +120,75 @@ pub async fn pause() {
     .await;
 }
 
-/// Polls until it is done. What waits for ever is a failure.
+thread_local! {
+    /// Timers that have not fired, by the time at which they are due, and in the order in which they were started.
+    static TIMERS: RefCell<BTreeMap<(u64, u64), Waker>> = const { RefCell::new(BTreeMap::new()) };
+    static STARTED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A timer that is due at a time of a test's own clock. It fires when nothing else can run.
+pub struct Timer {
+    key: (u64, u64),
+    started: bool,
+}
+
+impl Timer {
+    pub fn new(due: u64) -> Self {
+        STARTED.set(STARTED.get() + 1);
+        Self { key: (due, STARTED.get()), started: false }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        TIMERS.with_borrow_mut(|timers| {
+            if self.started && !timers.contains_key(&self.key) {
+                return Poll::Ready(());
+            }
+            self.started = true;
+            timers.insert(self.key, context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        TIMERS.with_borrow_mut(|timers| timers.remove(&self.key));
+    }
+}
+
+/// Fires the next timer, if there is one.
+pub fn fire_timer() -> bool {
+    let next = TIMERS.with_borrow_mut(BTreeMap::pop_first);
+    next.map(|(_, waker)| waker.wake()).is_some()
+}
+
+/// Whether a future was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Polls a future until it completes. When it waits for timers alone, the next one fires.
 pub fn run<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..1_000_000 {
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    for _ in 0..10_000_000 {
+        woken.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+        if !woken.0.load(Ordering::Relaxed) && !fire_timer() {
+            panic!("it waits for ever");
+        }
     }
-    panic!("it waits for ever");
+    panic!("it does not end");
 }

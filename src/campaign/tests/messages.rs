@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{NOON, Sample, hex};
 use crate::{
     campaign::{
-        commands::{self, Command, Definition, Page, Refusal, Request, Thing},
+        commands::{self, Command, Definition, Envelope, Page, Refusal, Request, Thing},
         head::{Attachment, Endpoint, Head, Part, Upload},
         id::{LaunchId, RequestKey},
         items::{Collector, ItemData, NotInOrder},
@@ -13,7 +13,7 @@ use crate::{
         time::rfc3339,
     },
     outcome::{Counts, Outcome},
-    problem::Problem,
+    problem::{Problem, Refused},
 };
 
 fn full() -> Sample {
@@ -263,6 +263,12 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
     for (command, json) in commands {
         assert_eq!(serde_json::to_string(&command).unwrap(), json);
         assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
+        let envelope = Envelope { databases: vec![1, 2], command };
+        let json = format!(r#"{{"databases":[1,2],"command":{json}}}"#);
+        assert_eq!(serde_json::to_string(&envelope).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Envelope>(&json).unwrap(), envelope);
+        let without = json.replace(r#""databases":[1,2],"#, "");
+        assert!(serde_json::from_str::<Envelope>(&without).is_err(), "a missing list does not mean all databases");
     }
     let refusals = [
         (Refusal::NotFound(Thing::Campaign), r#"{"not_found":"campaign"}"#, Problem::NotFound("trigger campaign")),
@@ -278,17 +284,19 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         (Refusal::Expired { first: None }, r#"{"expired":{"first":null}}"#, Problem::Expired { first: None }),
         (Refusal::DatabaseFixed, r#""database_fixed""#, Problem::DatabaseFixed),
         (Refusal::NotActive, r#""not_active""#, Problem::NotActive),
-        (Refusal::LogFull, r#""log_full""#, Problem::LogFull),
-        (Refusal::Busy, r#""busy""#, Problem::no_memory()),
+        (Refusal::LogFull { size: 7, limit: 5 }, r#"{"log_full":{"size":7,"limit":5}}"#, Problem::LogFull),
+        (Refusal::Busy("full".to_owned()), r#"{"busy":"full"}"#, Problem::no_memory()),
         (
-            Refusal::BucketDown,
-            r#""bucket_down""#,
+            Refusal::BucketDown("R2 is down".to_owned()),
+            r#"{"bucket_down":"R2 is down"}"#,
             Problem::Unavailable("attachments cannot be read now: retry later".into()),
         ),
     ];
     for (refusal, json, problem) in refusals {
         assert_eq!(serde_json::to_string(&refusal).unwrap(), json);
         assert_eq!(serde_json::from_str::<Refusal>(json).unwrap(), refusal);
+        let has_cause = matches!(refusal, Refusal::BucketDown(_) | Refusal::Busy(_) | Refusal::LogFull { .. });
+        assert_eq!(Refused::from(refusal.clone()).cause.is_some(), has_cause);
         assert_eq!(Problem::from(refusal), problem);
     }
 }

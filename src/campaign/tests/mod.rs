@@ -1,10 +1,12 @@
 //! The campaign's tests: the log runs on a real SQLite.
 
+mod access;
 mod attachments;
 pub mod bucket;
 mod commits;
 pub mod database;
 pub mod faults;
+mod listing;
 mod messages;
 mod model;
 mod reads;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{
     NOON, Sample,
     bucket::Bucket,
-    database::{DAY, activate, committed, defined},
+    database::{DAY, activate, committed, defined, unlimited},
     faults::{When, run},
 };
 use crate::campaign::{
@@ -138,7 +138,7 @@ proptest! {
             prop_assert!(model.last_at >= time);
             time = model.last_at;
             // While anything is held, an alarm is due that will remove it.
-            let due = log.sql.dump().contains("due");
+            let due = log.sql.dump().contains("due 'retention'");
             prop_assert_eq!(due, !model.held.is_empty());
         }
     }
@@ -161,7 +161,7 @@ fn no_statement_scans_the_log() {
     files.attachments = vec![bucket.stage("k/0", "policy.pdf", b"bytes")];
     committed(log.commit(&files.message(), NOON));
     let command = Command::Attachment(files.launch_id(), 0);
-    run(upkeep::prepare(&log, &bucket, &command, NOON)).unwrap();
+    run(upkeep::prepare(&log, &bucket, &unlimited(&command), NOON)).unwrap();
     bucket.faults.plan("complete", 1, When::Before);
     for later in [GRACE, 2 * GRACE] {
         run(upkeep::alarm(&log, &bucket, NOON + later)).unwrap();

@@ -1,6 +1,6 @@
 use super::{
     NOON, Sample,
-    database::{Database, bytes, committed, defined, json, read},
+    database::{Database, bytes, committed, defined, json, read, unlimited},
 };
 use crate::{
     campaign::{
@@ -115,7 +115,7 @@ fn a_page_does_not_show_what_is_committed_while_it_is_read() {
     for number in 0..20 {
         commit(&log, &Sample { content: Some("1".repeat(60_000)), ..Sample::new(&format!("request-{number}")) });
     }
-    let mut reading = log.answer(&launches(None, 1000), NOON).unwrap();
+    let mut reading = log.answer(&unlimited(&launches(None, 1000)), NOON).unwrap();
     let first = reading.step(&log).unwrap().unwrap();
     commit(&log, &Sample::new("late"));
     let text = String::from_utf8([first, bytes(&log, reading).unwrap()].concat()).unwrap();
@@ -135,7 +135,8 @@ fn an_answer_that_cannot_be_completed_is_an_error() {
         Command::Recipients(large.launch_id(), Page { after: None, limit: 50_000 }),
         launches(None, 100),
     ];
-    let mut readings: Vec<Reading> = commands.iter().map(|command| log.answer(command, NOON).unwrap()).collect();
+    let mut readings: Vec<Reading> =
+        commands.iter().map(|command| log.answer(&unlimited(command), NOON).unwrap()).collect();
     let stored = log.find(large.launch_id()).unwrap();
     readings.push(Reading::Repeated(Box::new(crate::campaign::reading::Repeating::new(stored))));
     for reading in readings.iter_mut().take(2) {
@@ -206,7 +207,7 @@ fn large_data_of_items_is_read_a_little_at_a_time() {
     let text = |index: u32| format!("\"{}\"", char::from(b'a' + (index % 26) as u8).to_string().repeat(60_000));
     sample.items = (0..300).map(|index| (index, text(index))).collect();
     commit(&log, &sample);
-    let mut reading = log.answer(&Command::RecipientsStream(sample.launch_id()), NOON).unwrap();
+    let mut reading = log.answer(&unlimited(&Command::RecipientsStream(sample.launch_id())), NOON).unwrap();
     let mut lines = String::new();
     while let Some(piece) = reading.step(&log).unwrap() {
         assert!(piece.len() < 512 * 1024, "{} bytes at once", piece.len());

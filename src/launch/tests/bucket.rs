@@ -9,7 +9,7 @@ use crate::{
     },
     launch::ports,
     limits::PART,
-    profiles::lookup::StoreError,
+    problem::Cause,
 };
 
 use std::rc::Rc;
@@ -59,27 +59,27 @@ impl ports::Bucket for Bucket {
         part.bytes.clear();
     }
 
-    fn digest(&self) -> Option<Sha256> {
-        self.faults.next("digest").is_none().then(Sha256::new)
+    fn digest(&self) -> Result<Sha256, Cause> {
+        self.faults.run("digest", Cause("no digest".to_owned()), || Ok(Sha256::new()))
     }
 
-    async fn update(&self, mut digest: Sha256, part: &Filling) -> Result<Sha256, StoreError> {
+    async fn update(&self, mut digest: Sha256, part: &Filling) -> Result<Sha256, Cause> {
         pause().await;
         digest.update(&part.bytes);
-        self.faults.run("update", StoreError("no digest".to_owned()), || Ok(digest))
+        self.faults.run("update", Cause("no digest".to_owned()), || Ok(digest))
     }
 
-    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], StoreError> {
+    async fn finish(&self, digest: Sha256) -> Result<[u8; 32], Cause> {
         pause().await;
         Ok(digest.finalize().into())
     }
 
-    async fn begin(&self, key: &str) -> Result<String, StoreError> {
+    async fn begin(&self, key: &str) -> Result<String, Cause> {
         pause().await;
-        self.faults.run("begin", StoreError("the bucket is down".to_owned()), || Ok(self.create(key)))
+        self.faults.run("begin", Cause("the bucket is down".to_owned()), || Ok(self.create(key)))
     }
 
-    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &Filling) -> Result<String, StoreError> {
+    async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &Filling) -> Result<String, Cause> {
         self.upload_part(key, upload_id, number, &part.bytes).await
     }
 }

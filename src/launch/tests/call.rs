@@ -8,7 +8,8 @@ use crate::{
     launch::{
         self, Incoming, Settled,
         intake::Setup,
-        ports::{Body, BodyError, Ports as _},
+        pace::PacedBody,
+        ports::{Body, Disconnected, Ports as _},
         reply::Writer,
     },
     limits::READ_BUFFER,
@@ -33,7 +34,16 @@ pub struct Call {
     /// Bytes that come at once.
     pub chunk: usize,
     /// After how many bytes the body breaks off, and how.
-    pub ends: Option<(usize, BodyError)>,
+    pub ends: Option<(usize, End)>,
+}
+
+/// How a body breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The caller disconnects.
+    Disconnects,
+    /// The caller sends nothing more.
+    Stalls,
 }
 
 impl Call {
@@ -72,6 +82,11 @@ impl World {
 
     /// Sends a request: to be waited for together with others.
     pub async fn launch(&self, call: Call) -> Settled {
+        self.launch_with(call, Reservation::new(&self.budget, self.now())).await
+    }
+
+    /// The same, with a reservation of the request's.
+    pub async fn launch_with(&self, call: Call, memory: Reservation) -> Settled {
         let mut id = [0; 8];
         self.random(&mut id);
         let setup = Setup {
@@ -89,8 +104,9 @@ impl World {
             request_id: call.request_id.unwrap_or_else(|| format!("{:016x}", u64::from_le_bytes(id))),
             fault: None,
         };
-        let mut body = Chunks { world: self, body: &call.body, at: 0, chunk: call.chunk, ends: call.ends };
-        launch::launch(self, incoming, &mut body, Reservation::new(&self.budget)).await
+        let mut body = Chunks { world: self, body: &call.body, at: 0, read: 0, chunk: call.chunk, ends: call.ends };
+        let mut body = PacedBody::new(self, &mut body, memory.watch(), call.length);
+        launch::launch(self, incoming, &mut body, memory).await
     }
 
     /// The same, with what is done behind its answer.
@@ -109,27 +125,45 @@ pub fn reply(settled: Settled, format: Format) -> String {
     String::from_utf8(std::iter::from_fn(|| writer.piece()).flatten().collect()).unwrap()
 }
 
-/// A body that comes in chunks.
-struct Chunks<'a> {
-    world: &'a World,
-    body: &'a [u8],
-    at: usize,
-    chunk: usize,
-    ends: Option<(usize, BodyError)>,
+/// A body that arrives in chunks.
+pub struct Chunks<'a> {
+    pub world: &'a World,
+    pub body: &'a [u8],
+    /// Bytes that were read.
+    pub at: usize,
+    /// Bytes of the last read that were not taken.
+    pub read: usize,
+    pub chunk: usize,
+    pub ends: Option<(usize, End)>,
 }
 
 impl Body for Chunks<'_> {
-    async fn read(&mut self, at_once: usize) -> Result<Option<&[u8]>, BodyError> {
+    async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
         self.world.pause().await;
         if self.world.faults.next("body").is_some() {
-            return Err(BodyError::Aborted);
+            return Err(Disconnected);
         }
         let end = self.ends.map_or(self.body.len(), |(at, _)| at.min(self.body.len()));
         if self.at == end {
-            return self.ends.map_or(Ok(None), |(_, error)| Err(error));
+            return match self.ends {
+                None => Ok(None),
+                Some((_, End::Disconnects)) => Err(Disconnected),
+                Some((_, End::Stalls)) => std::future::pending().await,
+            };
         }
-        let from = self.at;
-        self.at = end.min(from + self.chunk.min(at_once).min(READ_BUFFER));
-        Ok(Some(&self.body[from..self.at]))
+        self.read = (end - self.at).min(self.chunk).min(at_once);
+        self.at += self.read;
+        Ok(Some(self.read))
+    }
+
+    fn chunk<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let bytes = self.read.min(READ_BUFFER);
+        let start = self.at - self.read;
+        self.read -= bytes;
+        (bytes > 0).then(|| take(&self.body[start..start + bytes]))
+    }
+
+    fn discard(&mut self) {
+        self.read = 0;
     }
 }

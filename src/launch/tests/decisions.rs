@@ -7,8 +7,7 @@ use super::{
 use crate::{
     access::Scope,
     campaign::commands::Request,
-    launch::{Settled, gate::held_by_reading},
-    limits::READ_FIRST,
+    launch::Settled,
     problem::Problem,
     wire::{Endpoint, Format},
 };
@@ -26,7 +25,7 @@ fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
 }
 
 fn problem(settled: Settled) -> Problem {
-    settled.result.unwrap_err()
+    settled.result.unwrap_err().problem
 }
 
 /// The profile that each item stands for, by a report; `data` are the items.
@@ -108,7 +107,7 @@ fn every_matching_mode() {
     ] {
         assert_eq!(outcomes(&world, mode, data), expected, "{mode} {data}");
     }
-    assert_eq!(world.budget.held(), 0);
+    assert_eq!(world.budget.reserved(), 0);
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn of_two_faults_the_contract_says_which() {
     ] {
         let settled = world.send(call);
         assert_eq!(settled.result.map_or_else(|problem| problem.status(), |_| 200), expected, "{what}");
-        assert_eq!(world.budget.held(), 0, "{what}");
+        assert_eq!(world.budget.reserved(), 0, "{what}");
     }
 }
 
@@ -181,7 +180,7 @@ fn a_pause_and_strict_come_after_a_repeat() {
     world.advance(120_000);
     let again = launch(&strict).result.unwrap();
     assert_eq!((again.repeated, again.launch_id), (true, first.launch_id));
-    assert_eq!(launch(&body(r#""data":[{"email":"a@b.c"}]"#)).result.unwrap_err(), Problem::RequestIdReused);
+    assert_eq!(launch(&body(r#""data":[{"email":"a@b.c"}]"#)).result.unwrap_err().problem, Problem::RequestIdReused);
     let paused = world.send(Call { request_id: Some("order-2".into()), ..Call::bare(strict) });
     assert_eq!(problem(paused), Problem::NotActive, "a pause comes before strict");
 }
@@ -279,12 +278,12 @@ fn a_campaign_that_kv_does_not_know_yet_is_asked_of_its_object() {
 #[test]
 fn what_cannot_be_reserved_is_refused_and_given_back() {
     let mut world = World::new();
-    let room = (300 << 10) + held_by_reading(READ_FIRST);
+    let room = 300 << 10;
     world.budget = crate::memory::Budget::new(room, room);
     let items = vec![r#"{"email":"example1@example.com"}"#; 40_000].join(",");
     let refused = problem(post(&world, body(&format!(r#""matching":"email","data":[{items}]"#))));
     assert_eq!((refused.status(), refused.retry_after()), (503, Some(5)));
-    assert_eq!(world.budget.held(), 0);
+    assert_eq!(world.budget.reserved(), 0);
     let small = post(&world, body(r#""data":[{"email":"example1@example.com"}]"#));
     assert!(small.result.is_ok(), "{:?}", small.result);
 }
@@ -301,8 +300,7 @@ fn what_cannot_be_held_is_not_called_missing() {
         let mut launched = 0;
         for memory in (0..300).step_by(2).chain([1 << 20]) {
             let mut world = World::new();
-            let room = memory + held_by_reading(READ_FIRST);
-            world.budget = crate::memory::Budget::new(room, room);
+            world.budget = crate::memory::Budget::new(memory, memory);
             match world.send(Call { chunk: 5, ..Call::bare(body.as_str()) }).result {
                 Ok(_) => launched += 1,
                 Err(problem) => assert_eq!(problem.status(), 503, "{memory} bytes: {problem:?}"),

@@ -1,21 +1,13 @@
 //! What is answered where there is no memory.
 
-use futures_util::join;
-
 use super::{
     call::Call,
     world::{TOKEN, World},
 };
-use crate::{
-    campaign::tests::faults::run,
-    launch::{Settled, gate::held_by_reading, reply::Writer},
-    limits::{Limits, READ_FIRST},
-    wire::Format,
-};
+use crate::{launch::reply::Writer, limits::Limits, wire::Format};
 
-/// With that much memory beside what reading takes.
+/// The status with that much memory.
 fn status(body: &str, memory: u64) -> u16 {
-    let memory = memory + held_by_reading(READ_FIRST);
     let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
     world.send(Call { chunk: 5, ..Call::bare(body) }).result.unwrap_err().status()
 }
@@ -36,29 +28,6 @@ fn a_bad_field_is_told_to_a_caller_with_a_good_token_alone() {
     }
 }
 
-/// Reading takes memory before a byte has come, so that connections that send nothing fill no isolate.
-#[test]
-fn what_reading_takes_is_reserved_for_each_caller() {
-    let one = held_by_reading(READ_FIRST);
-    let unverified = 3 * one + 500;
-    let world = World::with_limits(Limits { unverified, ..Limits::default() });
-    world.slow.set(("token", 500));
-    // The token is known before items come, which take memory of their own.
-    let meanwhile = "x".repeat(2000);
-    let body = format!(r#"{{"token":"{TOKEN}","x":"{meanwhile}","trigger_id":8,"data":[{{"email":"a@b.c"}}]}}"#);
-    let status = |settled: Settled| settled.result.map_or_else(|problem| problem.status(), |_| 200);
-    let statuses = run(async {
-        let send = || async { status(world.launch(Call { chunk: 1, ..Call::bare(body.as_str()) }).await) };
-        join!(send(), send(), send(), send())
-    });
-    assert_eq!(statuses, (200, 200, 200, 503));
-    assert_eq!(world.budget.held(), 0);
-    // A small body whose length is known takes little.
-    let call = Call { length: Some(body.len() as u64), chunk: 1, ..Call::bare(body.as_str()) };
-    let world = World::with_limits(Limits { unverified: 10_000, ..Limits::default() });
-    assert_eq!(status(world.send(call)), 200);
-}
-
 /// A caller may read an answer slowly: what it holds is reserved until then.
 #[test]
 fn a_reply_is_reserved_until_it_is_written() {
@@ -69,17 +38,17 @@ fn a_reply_is_reserved_until_it_is_written() {
     for repeated in [false, true] {
         let launched = world.send(call()).result.unwrap();
         assert_eq!(launched.repeated, repeated);
-        let held = world.budget.held();
+        let held = world.budget.reserved();
         assert!((10_000..100_000).contains(&held), "{held} bytes of recipients and outcomes");
         let mut writer = Writer::new(launched, Format::Json);
         // The caller may have gone before the first piece is asked for.
         writer.wait();
-        assert_eq!(world.budget.held(), 0);
+        assert_eq!(world.budget.reserved(), 0);
         while writer.piece().is_some() {
-            assert!(world.budget.held() > held / 2, "{} of {held} bytes", world.budget.held());
+            assert!(world.budget.reserved() > held / 2, "{} of {held} bytes", world.budget.reserved());
         }
         drop(writer);
-        assert_eq!(world.budget.held(), 0);
+        assert_eq!(world.budget.reserved(), 0);
     }
 }
 
@@ -91,7 +60,6 @@ fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
     let body = format!("<xml><token>{TOKEN}</token><attach><name>a</name><data>{file}</data></attach></xml>");
     let statuses: Vec<u16> = (0..40)
         .map(|memory| {
-            let memory = memory + held_by_reading(READ_FIRST);
             let limits = Limits { body: 100_000, memory, unverified: memory, ..Limits::default() };
             World::with_limits(limits)
                 .send(Call { chunk: 5000, ..Call::bare(body.as_str()) })

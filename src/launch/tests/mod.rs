@@ -2,6 +2,7 @@
 
 mod bucket;
 mod call;
+mod causes;
 mod completion;
 mod decisions;
 mod holding;
@@ -10,7 +11,9 @@ mod operator;
 mod ports;
 mod properties;
 mod reading;
+mod room;
 mod simulation;
 mod staging;
+mod stale;
 mod vectors;
 mod world;

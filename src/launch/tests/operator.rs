@@ -2,8 +2,8 @@
 
 use super::world::World;
 use crate::{
-    access::{CampaignRecord, Scope, TokenRecord, campaign_key, token_key},
-    campaign::commands::Definition,
+    access::{Scope, TokenRecord, token_key},
+    campaign::{commands::Definition, listing, tests::faults::run},
     profiles::{
         import::Importer,
         key::NORMALISATION,
@@ -27,15 +27,21 @@ impl World {
     /// Defines an active campaign, and lets KV know.
     pub fn define(&self, id: u64, database: u64) {
         let name = format!("campaign {id}");
-        let definition = Definition { id, name: Some(name.clone()), database: Some(database), active: Some(true) };
-        self.object(id).define(&definition).unwrap();
-        let record = CampaignRecord { id, name, database };
-        self.kv.borrow_mut().insert(campaign_key(id), serde_json::to_string(&record).unwrap());
+        let definition = Definition { id, name: Some(name), database: Some(database), active: Some(true) };
+        self.put(&definition);
     }
 
     /// Pauses a campaign.
     pub fn pause_campaign(&self, id: u64) {
-        self.object(id).define(&Definition { id, active: Some(false), ..Definition::default() }).unwrap();
+        self.put(&Definition { id, active: Some(false), ..Definition::default() });
+    }
+
+    /// Defines or changes a campaign, as its object does for a `PUT`.
+    fn put(&self, definition: &Definition) {
+        let log = self.object(definition.id);
+        let (_, begun) = run(listing::define(&log, self, definition, &[])).unwrap();
+        self.set_alarm(definition.id, &log);
+        self.write_copy(&log, begun);
     }
 
     /// Imports profiles, as the operator's command line does: buckets first, the manifest last.

@@ -6,34 +6,33 @@ use crate::{
     campaign::{
         commands::{Refusal, Request},
         id::LaunchId,
+        listing::Copies,
         log::{Fault, Outcome},
         message::Repeated,
         reading::{Reading, Repeating},
         sql::Broken,
         stored::Stored,
-        tests::{bucket::Bucket, database::bytes},
+        tests::{bucket::Bucket, database::bytes, faults::Timer},
     },
-    launch::ports::{Answer, ObjectError, Ports},
+    launch::ports::{Answer, Clock, ObjectError, Ports},
     limits::BULK_KEYS,
-    profiles::{
-        lookup::{BucketStore, StoreError},
-        manifest::manifest_key,
-    },
+    problem::Cause,
+    profiles::{lookup::BucketStore, manifest::manifest_key},
 };
 
 impl World {
     /// Reads KV.
-    async fn get<T>(&self, operation: &'static str, read: impl FnOnce() -> T) -> Result<T, StoreError> {
+    async fn get<T>(&self, operation: &'static str, read: impl FnOnce() -> T) -> Result<T, Cause> {
         self.pause().await;
         let (slow, pauses) = self.slow.get();
         for _ in 0..if slow == operation { pauses } else { 0 } {
             self.pause().await;
         }
-        self.faults.run(operation, StoreError("KV is down".to_owned()), || Ok(read()))
+        self.faults.run(operation, Cause("KV is down".to_owned()), || Ok(read()))
     }
 
     /// Reads a record of KV.
-    async fn record<T>(&self, operation: &'static str, key: &str) -> Result<Option<T>, StoreError>
+    async fn record<T>(&self, operation: &'static str, key: &str) -> Result<Option<T>, Cause>
     where
         T: serde::de::DeserializeOwned,
     {
@@ -49,14 +48,14 @@ impl World {
         then: impl FnOnce(&ObjectLog) -> Result<T, Fault>,
     ) -> Result<T, ObjectError> {
         self.pause().await;
-        let lost = ObjectError::Lost("the connection is gone".to_owned());
+        let lost = ObjectError::Lost(Cause::new("the connection is gone"));
         let answer = self.faults.run(operation, lost, || {
             let log = self.object(id);
             let answer = then(&log);
             self.set_alarm(id, &log);
             answer.map_err(|fault| match fault {
                 Fault::Refused(refusal) => ObjectError::Refused(Refusal::into(refusal)),
-                Fault::Broken(broken) => ObjectError::Lost(broken.0),
+                Fault::Broken(broken) => ObjectError::Lost(Cause(broken.0)),
             })
         });
         self.pause().await;
@@ -70,10 +69,44 @@ fn repeated(log: &ObjectLog, stored: Stored) -> Result<Repeated, Fault> {
     Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
 }
 
+impl Copies for World {
+    type Error = Cause;
+
+    async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
+        self.record("campaign", &campaign_key(id)).await
+    }
+
+    async fn write(&self, record: &CampaignRecord) -> Result<(), Cause> {
+        self.pause().await;
+        self.faults.run("copy", Cause("KV is down".to_owned()), || {
+            let value = serde_json::to_string(record).unwrap();
+            self.kv.borrow_mut().insert(campaign_key(record.id), value);
+            Ok(())
+        })
+    }
+
+    fn now(&self) -> u64 {
+        self.now()
+    }
+}
+
 impl BucketStore for World {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
         assert!(keys.len() <= BULK_KEYS);
         self.get("buckets", || keys.iter().map(|key| self.at_edge(key)).collect()).await
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> u64 {
+        self.now()
+    }
+
+    /// The clock moves when nothing else can run.
+    async fn sleep(&self, milliseconds: u64) {
+        let end = self.now() + milliseconds;
+        Timer::new(end).await;
+        self.advance(end.saturating_sub(self.now()));
     }
 }
 
@@ -84,7 +117,7 @@ impl Ports for World {
         &self.bucket
     }
 
-    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, StoreError> {
+    async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {
         self.record("token", key).await
     }
 
@@ -96,12 +129,12 @@ impl Ports for World {
         true
     }
 
-    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, StoreError> {
+    async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {
         let record = self.record::<CampaignRecord>("campaign", &campaign_key(trigger_id)).await?;
         Ok(record.map(|record| record.database))
     }
 
-    async fn manifest(&self, database: u64) -> Result<Option<String>, StoreError> {
+    async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {
         self.get("manifest", || self.at_edge(&manifest_key(database))).await
     }
 
@@ -116,7 +149,7 @@ impl Ports for World {
 
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
         if self.faults.next("busy").is_some() {
-            return Err(ObjectError::Refused(Refusal::Busy.into()));
+            return Err(ObjectError::Refused(Refusal::Busy("the object is full".to_owned()).into()));
         }
         let ask = |log: &ObjectLog| match log.commit(message, self.now())? {
             Outcome::Committed(committed) => Ok(Answer::New(committed)),
@@ -125,21 +158,12 @@ impl Ports for World {
         self.call("commit", trigger_id, ask).await
     }
 
-    fn tell(&self, fault: &str) {
-        self.told.borrow_mut().push(fault.to_owned());
+    fn report(&self, failure: &str, cause: &Cause) {
+        self.reported.borrow_mut().push((failure.to_owned(), cause.clone()));
     }
 
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
         self.call("completed", trigger_id, |log| log.completed(launch_id)).await
-    }
-
-    fn now(&self) -> u64 {
-        self.now()
-    }
-
-    async fn sleep(&self, milliseconds: u64) {
-        self.pause().await;
-        self.advance(milliseconds);
     }
 
     fn random(&self, bytes: &mut [u8]) {

@@ -155,7 +155,7 @@ fn take_in(body: &str, format: Format, chunk: usize) -> Request {
         checksum: false,
     };
     let budget = Budget::new(1 << 30, 1 << 30);
-    let mut intake = Intake::new(setup, Reservation::new(&budget));
+    let mut intake = Intake::new(setup, Reservation::new(&budget, 0));
     for chunk in body.as_bytes().chunks(chunk) {
         intake.feed(chunk).unwrap();
     }

@@ -8,7 +8,11 @@ use crate::campaign::{
     commands::{Command, Page},
     id::LaunchId,
     log::Fault,
-    tests::{database::read, faults::run, hex},
+    tests::{
+        database::{read, unlimited},
+        faults::run,
+        hex,
+    },
     upkeep,
 };
 
@@ -16,7 +20,7 @@ impl World {
     /// What a campaign's object answers.
     pub fn ask(&self, id: u64, command: &Command) -> Result<String, Fault> {
         let log = self.object(id);
-        run(upkeep::prepare(&log, &self.bucket, command, self.now()))?;
+        run(upkeep::prepare(&log, &self.bucket, &unlimited(command), self.now()))?;
         read(&log, command, self.now())
     }
 

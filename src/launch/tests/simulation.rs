@@ -11,7 +11,7 @@ use crate::{
     campaign::{
         attachments::GRACE,
         id::LaunchId,
-        tests::faults::{Dice, When},
+        tests::faults::{Dice, When, fire_timer},
     },
     launch::Settled,
     problem::Problem,
@@ -86,12 +86,15 @@ fn schedule(world: &World, callers: &mut [Caller]) {
         if world.dice.below(400) == 0 {
             world.advance(world.dice.below(2 * GRACE));
         }
+        if world.dice.below(400) == 0 {
+            fire_timer();
+        }
         let attempt = running.get_mut(&number).unwrap();
         let Poll::Ready(settled) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { continue };
         running.remove(&number);
-        match settled.result {
+        match settled.result.map_err(|refused| refused.problem) {
             Ok(launched) => callers[number].acknowledged = launched.launch_id,
-            Err(Problem::Unavailable(_) | Problem::OutcomeUnknown | Problem::Malformed(_)) => {}
+            Err(Problem::Unavailable(_) | Problem::OutcomeUnknown | Problem::Malformed(_) | Problem::Timeout(_)) => {}
             Err(other) => panic!("an answer that nothing calls for: {other:?}"),
         }
     }
@@ -116,7 +119,7 @@ fn check(world: &World, callers: &[Caller]) {
             assert_eq!(world.recipients(launch), one.expected, "with all its recipients");
         }
     }
-    assert_eq!(world.budget.held(), 0, "memory is given back");
+    assert_eq!(world.budget.reserved(), 0, "memory is given back");
     // What can be read belongs to a launch that is in the log.
     let files = |launch: &serde_json::Value| launch["attachments"].as_array().unwrap().len();
     let files: BTreeSet<_> = launches

@@ -3,7 +3,7 @@
 use futures_util::join;
 
 use super::{
-    call::Call,
+    call::{Call, End},
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         attachments::GRACE,
         tests::faults::{Dice, When, run},
     },
-    launch::{Settled, ports::BodyError, reply::Launched},
+    launch::{Settled, reply::Launched},
     limits::{Limits, MIB, PART, READ_BUFFER},
     problem::Problem,
 };
@@ -44,7 +44,7 @@ pub(super) fn launched(settled: Settled) -> Launched {
 
 pub(super) fn problem(settled: Settled) -> Problem {
     assert!(settled.pending.is_none(), "nothing is to be completed");
-    settled.result.expect_err("it is refused")
+    settled.result.expect_err("it is refused").problem
 }
 
 /// Nothing can be read, and nothing is held or kept.
@@ -55,7 +55,7 @@ fn nothing_is_left(world: &World, what: &str) {
 }
 
 pub(super) fn nothing_is_held(world: &World, what: &str) {
-    assert_eq!((world.budget.held(), world.bucket.held.now.get()), (0, 0), "{what}");
+    assert_eq!((world.budget.reserved(), world.bucket.held.now.get()), (0, 0), "{what}");
 }
 
 /// A world with other limits.
@@ -79,7 +79,7 @@ fn files_of_every_length_are_stored_as_they_came() {
         }
         assert_eq!(world.bucket.incomplete(), 0);
         nothing_is_held(&world, "lengths");
-        assert_eq!(*world.told.borrow(), Vec::<String>::new());
+        assert_eq!(*world.reported.borrow(), []);
     }
 }
 
@@ -125,7 +125,7 @@ fn the_order_of_the_fields_does_not_matter() {
 fn nothing_is_stored_for_a_caller_who_is_not_verified() {
     let file = bytes(3 * MIB as usize, 4);
     let body = format!("{{{},\"token\":\"TOKEN\",{REST}}}", attach(&[&file]));
-    let told = "send the token in the Authorization header, or ahead of data and attach";
+    let told = "send the token in the Authorization header, or before \"attach\"";
 
     let world = world_of(|limits| limits.body = 2 * MIB);
     let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", TOKEN)) };
@@ -221,7 +221,7 @@ fn a_launch_that_does_not_come_about_leaves_nothing() {
 #[test]
 fn a_body_that_breaks_off_inside_a_file_leaves_nothing() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + PART / 2, 7)]));
-    for (error, status) in [(BodyError::Aborted, 400), (BodyError::Timeout, 408)] {
+    for (error, status) in [(End::Disconnects, 400), (End::Stalls, 408)] {
         for at in [20, PART, 2 * PART] {
             let world = World::new();
             let call = Call { ends: Some((at, error)), ..Call::new(body.clone()) };
@@ -256,7 +256,7 @@ fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
     world.bucket.faults.always("abort", When::Before);
     assert_eq!(problem(world.send(Call::new(body))).status(), 503);
     assert!(world.bucket.keys().is_empty() && world.bucket.incomplete() > 0, "left to the bucket's own rule");
-    assert!(world.told.borrow().iter().any(|line| line.starts_with("an upload was not aborted")));
+    assert!(world.reported.borrow().iter().any(|(failure, _)| failure.starts_with("an upload was not aborted")));
     nothing_is_held(&world, "abort failed");
 }
 

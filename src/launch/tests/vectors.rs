@@ -25,7 +25,7 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
         let call = Call { endpoint, format: Some(format), request_id, chunk, ..Call::bare(body) };
         let settled = world.send_and_complete(call);
         let text = match &settled.result {
-            Err(problem) => replies::problem(problem, "vector", reply_format),
+            Err(problem) => replies::problem(&problem.problem, "vector", reply_format),
             Ok(launched) => {
                 let id = launched.launch_id.map_or_else(|| "no launch".to_owned(), |id| id.to_string());
                 reply(settled, reply_format).replace(&id, "LAUNCH")

@@ -3,7 +3,8 @@
 //! [`World::delays`], [`World::dice`], and the bucket's own).
 //!
 //! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
-//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit); and those of the bucket.
+//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit), `copy` (the object's writes
+//! to KV); and those of the bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,6 +15,7 @@ use std::{
 use crate::{
     access::Scope,
     campaign::{
+        listing::{self, CopyWrite},
         log::{Log, Terms},
         sql::{Bound, Broken, Row, Sql},
         tests::{
@@ -26,6 +28,7 @@ use crate::{
     },
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
+    problem::Cause,
     profiles::key::IndexKey,
 };
 
@@ -70,8 +73,8 @@ pub struct World {
     pub slow: Cell<(&'static str, u32)>,
     /// The randomness of ids and delays.
     pub dice: Dice,
-    /// What the operator was told.
-    pub told: RefCell<Vec<String>>,
+    /// The failures that were reported, with their causes.
+    pub reported: RefCell<Vec<(String, Cause)>>,
 }
 
 impl<T: Sql> Sql for Rc<T> {
@@ -111,7 +114,7 @@ impl World {
             delays: Cell::new(0),
             slow: Cell::new(("", 0)),
             dice: Dice::new(1),
-            told: RefCell::default(),
+            reported: RefCell::default(),
         };
         world.grant(TOKEN, "crm", &[Scope::Launch], &[]);
         world.define(CAMPAIGN, 1);
@@ -133,8 +136,10 @@ impl World {
             self.alarms.borrow_mut().remove(&id);
             self.now.set(self.now().max(at));
             let log = self.object(id);
+            self.write_copy(&log, log.begin_copy(self.now()).unwrap());
             let faults = run(upkeep::alarm(&log, &self.bucket, self.now())).unwrap();
-            self.told.borrow_mut().extend(faults);
+            let faults = faults.into_iter().map(|fault| ("alarm".to_owned(), Cause(fault)));
+            self.reported.borrow_mut().extend(faults);
             self.set_alarm(id, &log);
         }
         self.now.set(end);
@@ -176,6 +181,13 @@ impl World {
         log.start(self.now()).unwrap();
         self.set_alarm(id, &log);
         self.objects.borrow_mut().insert(id, log);
+    }
+
+    pub(super) fn write_copy(&self, log: &ObjectLog, begun: Option<CopyWrite>) {
+        if let Some(begun) = begun {
+            let fault = run(listing::write(log, self, begun)).unwrap();
+            self.reported.borrow_mut().extend(fault.map(|fault| ("listing".to_owned(), Cause(fault))));
+        }
     }
 
     pub(super) fn set_alarm(&self, id: u64, log: &ObjectLog) {

@@ -9,7 +9,10 @@ use super::{
     ImportError, Importer, Refused, Rows,
     row::{Checked, Column, Row},
 };
-use crate::limits::{FIELDS_LIMIT, ROW_LIMIT};
+use crate::{
+    escape::short,
+    limits::{FIELDS_LIMIT, ROW_LIMIT},
+};
 
 /// Separates the values of a cell.
 const SEPARATOR: char = ';';
@@ -58,7 +61,7 @@ fn columns(importer: &mut Importer, header: &[&str]) -> Result<Vec<Column>, Impo
     for name in header {
         let name = name.trim_matches(|char: char| char.is_whitespace() || char == BYTE_ORDER_MARK);
         if columns.iter().any(|column| column.name == name) {
-            return Err(ImportError(format!("the header has the column {name:.80} twice")));
+            return Err(ImportError(format!("the header has the column {} twice", short(name))));
         }
         let column = Column::new(importer, name)?;
         columns.push(column.map_err(|reason| ImportError(format!("the header: {reason}")))?);

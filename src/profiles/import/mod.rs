@@ -40,7 +40,7 @@ impl fmt::Display for ImportError {
 
 impl From<io::Error> for ImportError {
     fn from(error: io::Error) -> Self {
-        Self(format!("cannot read or write: {error}"))
+        Self(format!("cannot be read: {error}"))
     }
 }
 

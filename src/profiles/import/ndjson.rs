@@ -18,7 +18,7 @@ use super::{
     ImportError, Importer, Refused, Rows,
     row::{Checked, Column, Reason, Row},
 };
-use crate::{limits::ROW_LIMIT, profiles::key::Class};
+use crate::{escape::short, limits::ROW_LIMIT, profiles::key::Class};
 
 /// `before`: the line ends of the file that have been read already.
 pub fn read(
@@ -124,7 +124,7 @@ fn scalar(importer: &Importer, column: &Column, value: &RawValue, row: &mut Row)
 }
 
 fn wrong_type(column: &Column) -> Reason {
-    let name = &column.name;
+    let name = short(&column.name);
     match &column.keys {
         None => "profile_id: not a string".into(),
         Some(keys) if matches!(keys.class, Class::Custom | Class::CustomSub) => {

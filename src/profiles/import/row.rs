@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{ImportError, Importer};
 use crate::{
+    escape::short,
     limits::KEY_LIMIT,
     profiles::{
         bucket::Section,
@@ -51,11 +52,12 @@ impl Column {
             "push_sub" => (Class::Push, Section::Subscriptions, ""),
             _ => match name.split_once(':') {
                 Some((_, field)) if field.is_empty() || field.len() > KEY_LIMIT => {
-                    return Ok(Err(format!("{name:.80}: the field's name has to have 1 to {KEY_LIMIT} bytes").into()));
+                    let name = short(name);
+                    return Ok(Err(format!("{name}: the name of the field must have 1 to {KEY_LIMIT} bytes").into()));
                 }
                 Some(("custom", field)) => (Class::Custom, Section::Profiles, field),
                 Some(("custom_sub", field)) => (Class::CustomSub, Section::Subscriptions, field),
-                _ => return Ok(Err(format!("unknown column \"{name:.80}\"; there are {KNOWN}").into())),
+                _ => return Ok(Err(format!("unknown column \"{}\"; known columns: {KNOWN}", short(name)).into())),
             },
         };
         let keys = Keys { class, field_name: field.into(), field: importer.field(class, field)?, section };
@@ -73,7 +75,7 @@ pub struct Row {
 impl Row {
     /// Takes one value of a column. Empty ones are skipped, also those of which normalisation leaves nothing.
     pub fn value(&mut self, importer: &Importer, column: &Column, value: &str) -> Checked {
-        let name = &column.name;
+        let name = short(&column.name);
         let Some(keys) = &column.keys else {
             let id = ProfileId::parse(value).ok_or("profile_id: not 24 hexadecimal digits")?;
             return match self.profile.replace(id) {

@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     fs::File,
-    io::{BufReader, BufWriter, ErrorKind, Read, Seek, Write},
+    io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write},
     vec,
 };
 
@@ -81,21 +81,27 @@ impl Sorter {
 
     pub fn add(&mut self, record: Record) -> Result<(), ImportError> {
         if self.run.len() == self.limit {
-            self.sort();
-            let mut file = BufWriter::new(tempfile::tempfile()?);
-            for record in self.run.drain(..) {
-                file.write_all(&record.high.to_be_bytes())?;
-                file.write_all(&record.low.to_be_bytes())?;
-            }
-            let mut file = file.into_inner().map_err(|error| error.into_error())?;
-            file.rewind()?;
-            self.spilled.push(file);
+            self.spill().map_err(temporary)?;
         }
         if self.run.capacity() == 0 {
             // All at once: growing by doubling would hold half as much again.
             self.run.reserve_exact(self.limit);
         }
         self.run.push(record);
+        Ok(())
+    }
+
+    /// Moves the run to a temporary file.
+    fn spill(&mut self) -> io::Result<()> {
+        self.sort();
+        let mut file = BufWriter::new(tempfile::tempfile()?);
+        for record in self.run.drain(..) {
+            file.write_all(&record.high.to_be_bytes())?;
+            file.write_all(&record.low.to_be_bytes())?;
+        }
+        let mut file = file.into_inner().map_err(|error| error.into_error())?;
+        file.rewind()?;
+        self.spilled.push(file);
         Ok(())
     }
 
@@ -167,7 +173,13 @@ impl Run {
             }
             // Runs are written whole: the end is between two records.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(temporary(error)),
         }
     }
+}
+
+/// An error of a temporary file.
+fn temporary(error: io::Error) -> ImportError {
+    let folder = std::env::temp_dir();
+    ImportError(format!("temporary files in {}: {error}; set TMPDIR to a folder with free space", folder.display()))
 }

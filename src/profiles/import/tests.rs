@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, ROW_LIMIT},
+    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, KEY_LIMIT, ROW_LIMIT},
     profiles::bucket::{Found, find},
 };
 
@@ -202,7 +202,7 @@ fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
             (9, "custom:n: not a string, an integer, or an array of them"),
             (10, "profile_id: not a string"),
             (11, "profile_id: given twice"),
-            (12, &format!("unknown column \"name\"; there are {}", row::KNOWN)),
+            (12, &format!("unknown column \"name\"; known columns: {}", row::KNOWN)),
             (13, "email: not a string or an array of strings"),
             (14, "longer than 1048576 bytes"),
         ]
@@ -258,7 +258,7 @@ fn a_quote_that_is_not_closed_costs_one_row_and_no_memory() {
 #[test]
 fn a_header_that_is_not_understood_is_refused_before_any_row() {
     let refused = |header: &str| try_import(format!("{header}\n").as_bytes(), 9).err().map(|error| error.0);
-    let unknown = format!("the header: unknown column \"name\"; there are {}", row::KNOWN);
+    let unknown = format!("the header: unknown column \"name\"; known columns: {}", row::KNOWN);
     assert_eq!(refused("profile_id,name").as_deref(), Some(unknown.as_str()));
     assert_eq!(refused("email").as_deref(), Some("the header lacks the column profile_id"));
     assert_eq!(refused("profile_id,email,email").as_deref(), Some("the header has the column email twice"));
@@ -268,6 +268,42 @@ fn a_header_that_is_not_understood_is_refused_before_any_row() {
     assert!(refused(&format!("profile_id,{}", vec!["custom:a"; 2_000].join(","))).is_some());
     let many: Vec<String> = (0..=FIELDS_LIMIT).map(|i| format!("custom:{i}")).collect();
     assert!(refused(&format!("profile_id,{}", many.join(","))).unwrap().contains("more than 1000 custom fields"));
+}
+
+/// Names and values that a terminal would act on.
+#[test]
+fn escapes_names_of_the_file_in_every_message() {
+    const HOSTILE: &str = "x\u{1b}[2J\u{9b}1m\u{7}\r\n\t\u{202e}\u{200b}\u{2028}";
+    let i = id(1);
+    let long = "v".repeat(KEY_LIMIT + 1);
+    let name = |name: &str| serde_json::to_string(name).unwrap();
+    let custom = format!("custom:{HOSTILE}");
+    let files = [
+        format!("profile_id,\"{HOSTILE}\"\n"),
+        format!("profile_id,\"{custom}\",\"{custom}\"\n"),
+        format!("profile_id,\"{custom}{long}\"\n"),
+        format!("profile_id,\"{custom}\"\n{i},{long}\n"),
+        format!("profile_id,push_sub\n{i},\"{HOSTILE}\"\n"),
+        format!("profile_id,email\n\"{HOSTILE}\",\n"),
+        format!("{{{}:1}}", name(HOSTILE)),
+        format!("{{{}:1}}", name(&format!("{custom}{long}"))),
+        format!("{{\"profile_id\":\"{i}\",{}:{{}}}}", name(&custom)),
+        format!("{{\"profile_id\":\"{i}\",{}:[[]]}}", name(&custom)),
+        format!("{{\"profile_id\":\"{i}\",{}:\"{long}\"}}", name(&custom)),
+        format!("{{\"profile_id\":{}}}", name(HOSTILE)),
+        format!("{{{HOSTILE}"),
+    ];
+    for file in files {
+        let text = match try_import(file.as_bytes(), 9) {
+            Err(error) => error.0,
+            Ok((_, _, rows, refused)) => {
+                assert_eq!((rows.taken, refused.is_empty()), (0, false), "{file:?}");
+                refused.into_iter().map(|row| row.reason).collect()
+            }
+        };
+        assert_eq!(crate::escape::whole(&text).to_string(), text, "{file:?}");
+        assert!(text.len() < 300, "{text}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ struct Store {
 }
 
 impl BucketStore for Store {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
         assert!(!keys.is_empty() && keys.len() <= BULK_KEYS);
         self.reads.set(self.reads.get() + 1);
         self.under_way.set(self.under_way.get() + 1);
@@ -50,7 +50,7 @@ impl BucketStore for Store {
             assert!(self.seen.borrow_mut().insert(key.clone()), "{key} is read once");
         }
         if let Some(text) = self.fails {
-            return Err(StoreError(text.into()));
+            return Err(Cause(text.into()));
         }
         let mut values: Vec<_> = keys.iter().map(|key| self.buckets.get(key).cloned()).collect();
         if self.short {
@@ -194,7 +194,7 @@ fn a_damaged_bucket_is_not_kept() {
     let mut store = Store { cache: Some(RefCell::new(BucketCache::new(KEPT))), ..store(0..10, 1) };
     let bucket = store.buckets["bucket:1:g:email:0"].clone();
     store.buckets.insert("bucket:1:g:email:0".into(), bucket.clone() + "-");
-    assert_eq!(look_up(&store, &generation, &[1]).unwrap_err(), LookupError::Corrupt);
+    assert!(matches!(look_up(&store, &generation, &[1]).unwrap_err(), LookupError::Corrupt(_)));
     store.buckets.insert("bucket:1:g:email:0".into(), bucket);
     store.seen.borrow_mut().clear();
     assert_eq!(look_up(&store, &generation, &[1]).unwrap().1.keys, 1);
@@ -232,16 +232,17 @@ fn what_cannot_be_read_is_never_not_found() {
     for number in [0, 99, 100, 249] {
         let mut store = whole();
         store.buckets.remove(&format!("bucket:1:g:email:{number}"));
-        assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Missing);
+        assert!(matches!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Missing(_)));
         let mut store = whole();
         store.buckets.get_mut(&format!("bucket:1:g:email:{number}")).unwrap().push('-');
-        assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Corrupt);
+        assert!(matches!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Corrupt(_)));
     }
     let store = Store { fails: Some("KV GET failed: 500"), ..whole() };
-    let expected = LookupError::Store(StoreError("KV GET failed: 500".into()));
+    let expected = LookupError::Store(Cause("KV GET failed: 500".into()));
     assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), expected);
     let store = Store { short: true, ..whole() };
-    assert_eq!(look_up(&store, &generation, &wanted).unwrap_err(), LookupError::Missing);
+    let LookupError::Store(cause) = look_up(&store, &generation, &wanted).unwrap_err() else { panic!() };
+    assert!(cause.0.starts_with("KV PROFILES: "), "{cause}");
 }
 
 #[test]

@@ -11,13 +11,24 @@ fn key() -> IndexKey {
     IndexKey::new(&"k".repeat(32)).unwrap()
 }
 
+/// Imports without any warning.
 fn import(kv: &mut Fake, name: &str, now: u64) -> Outcome<Built> {
+    let (built, warnings) = import_warned(kv, name, now);
+    assert_eq!(warnings, [""; 0]);
+    built
+}
+
+fn import_warned(kv: &mut Fake, name: &str, now: u64) -> (Outcome<Built>, Vec<String>) {
     let state = tempfile::tempdir().unwrap();
+    let lock = LockFile::in_folder(state.path());
+    let mut warnings = Vec::new();
     let mut importer = Importer::new(key(), 100);
     let file: String = (0..5_600).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
     importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
-    let target = Target { database: 1, check: key().check().into(), name: name.into(), now, state: state.path() };
-    write(kv, &target, importer, &ProgressBar::hidden())
+    let target = Target { database: 1, check: key().check().into(), name: name.into(), now, lock: &lock };
+    let warn = &mut |warning: &str| warnings.push(warning.to_owned());
+    let built = write(kv, &target, importer, &ProgressBar::hidden(), warn);
+    (built, warnings)
 }
 
 fn manifest(kv: &Fake) -> Manifest {
@@ -98,7 +109,10 @@ fn of_two_imports_at_once_the_second_to_finish_is_undone() {
         Ok(())
     }));
     let Failure(text) = import(&mut kv, "c", 3).unwrap_err();
-    assert_eq!(text, "another import of database 1 has finished meanwhile; this one is undone");
+    assert_eq!(
+        text,
+        "another import of database 1 has finished meanwhile; this one is undone: run it again if its file is newer"
+    );
     assert_eq!(manifest(&kv).current.name, "b");
     assert_eq!(held(&kv), (names(&["a", "b"]), vec![]));
 }
@@ -131,9 +145,57 @@ fn a_marker_of_what_is_in_use_is_removed_alone() {
 }
 
 #[test]
-fn a_damaged_manifest_is_replaced() {
+fn reports_a_manifest_that_cannot_be_read_and_replaces_it() {
+    for (value, reason) in
+        [("{", "damaged"), ("", "damaged"), ("\u{1b}[2J", "damaged"), ("{\"format\":9}", "built by another version")]
+    {
+        let mut kv = Fake::default();
+        kv.profiles.insert("manifest:1".into(), value.into());
+        let (built, warnings) = import_warned(&mut kv, "a", 1);
+        built.unwrap();
+        assert_eq!(warnings, [format!("manifest:1 is {reason}; this import replaces it")]);
+        assert_eq!((manifest(&kv).current.name.as_str(), manifest(&kv).previous), ("a", None));
+        import(&mut kv, "b", 2).unwrap();
+    }
+}
+
+#[test]
+fn removes_the_generations_of_a_damaged_manifest_after_a_day() {
     let mut kv = Fake::default();
-    kv.profiles.insert("manifest:1".into(), "{".into());
     import(&mut kv, "a", 1).unwrap();
-    assert_eq!((manifest(&kv).current.name.as_str(), manifest(&kv).previous), ("a", None));
+    import(&mut kv, "b", 2).unwrap();
+    kv.profiles.insert("bucket:10:a:email:0".into(), "of another database".into());
+    kv.profiles.insert("manifest:1".into(), "{".into());
+    import_warned(&mut kv, "c", 3).0.unwrap();
+    assert_eq!(manifest(&kv).previous, None);
+    import(&mut kv, "d", DAY + 2).unwrap();
+    assert_eq!(held(&kv), (names(&["a", "b", "c", "d"]), names(&["a", "b"])), "launches may still use them");
+    import(&mut kv, "e", DAY + 3).unwrap();
+    assert_eq!(held(&kv), (names(&["a", "c", "d", "e"]), vec![]), "the remaining a is of database 10");
+    assert!(kv.profiles.contains_key("bucket:10:a:email:0"));
+}
+
+#[test]
+fn reports_a_damaged_marker_and_removes_its_generation_after_a_day() {
+    for value in ["{\"name\":\"dead\"}", "\u{1b}[2J"] {
+        let mut kv = Fake::default();
+        import(&mut kv, "a", 1).unwrap();
+        // A readable marker, but of another generation.
+        let other = serde_json::to_string(&manifest(&kv).current).unwrap();
+        for (name, value) in [("dead", value), ("other", &other)] {
+            kv.profiles.insert(format!("pending:1:{name}"), value.into());
+            kv.profiles.insert(format!("bucket:1:{name}:email:0"), String::new());
+            kv.profiles.insert(format!("pending:2:{name}"), "{".into());
+        }
+        let (built, warnings) = import_warned(&mut kv, "b", DAY);
+        built.unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("pending:1:dead is damaged"), "{warnings:?}");
+        assert!(warnings[1].starts_with("pending:1:other is damaged"), "{warnings:?}");
+        import(&mut kv, "c", 2 * DAY - 1).unwrap();
+        assert_eq!(held(&kv).0, names(&["a", "b", "c", "dead", "other"]));
+        import(&mut kv, "d", 2 * DAY).unwrap();
+        assert_eq!(held(&kv).0, names(&["a", "b", "c", "d"]));
+        assert_eq!(kv.profiles["pending:2:dead"], "{", "another database");
+    }
 }

@@ -6,7 +6,7 @@ use super::{Kv, Namespace, Pair};
 use crate::Outcome;
 
 /// Called before each write, with the keys.
-pub type OnWrite = Box<dyn FnMut(&mut BTreeMap<String, String>, &[String]) -> Outcome>;
+pub type OnWrite = Box<dyn FnMut(&mut BTreeMap<String, String>, &[String]) -> Outcome + Send>;
 
 /// KV in memory.
 #[derive(Default)]

@@ -1,19 +1,20 @@
-//! The local state, by one helper process.
+//! The local state, accessed through one helper process.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Kv, Namespace, Pair, command, error_line, first_line};
+use super::{Kv, Namespace, Pair, command, error_line, first_line, not_started};
 use crate::{Failure, Outcome};
 
 /// The local state.
 pub struct Local {
+    state: PathBuf,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -32,11 +33,11 @@ impl Local {
         let mut command = command("node");
         command.arg("scripts/kv.mjs").arg(state);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Failure(format!("cannot start node: {error}")))?;
+        let mut child = command.spawn().map_err(|error| not_started("node", &error))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Failure::new("cannot talk to node"));
+            return Err(Failure::new("node has no standard input and output"));
         };
-        Ok(Self { child, input: Some(input), output: BufReader::new(output) })
+        Ok(Self { state: state.to_owned(), child, input: Some(input), output: BufReader::new(output) })
     }
 
     fn ask<T: DeserializeOwned>(&mut self, request: &impl Serialize) -> Outcome<T> {
@@ -50,19 +51,23 @@ impl Local {
         }
         match serde_json::from_str(&answer) {
             Ok(Answer::Ok(value)) => Ok(value),
-            Ok(Answer::Error(text)) => Err(Failure(format!("the local state: {}", first_line(&text)))),
-            Err(error) => Err(Failure(format!("the local state: not understood: {error}"))),
+            Ok(Answer::Error(text)) => Err(self.failure(&first_line(&text))),
+            Err(error) => Err(self.failure(&format!("unexpected answer of scripts/kv.mjs: {error}"))),
         }
     }
 
-    /// Why there is no answer: what the helper said last.
+    fn failure(&self, reason: &str) -> Failure {
+        Failure(format!("the local state in {}: {reason}", self.state.display()))
+    }
+
+    /// The failure of a helper that does not answer: its last message.
     fn died(&mut self) -> Failure {
         self.input = None;
         let mut text = String::new();
         if let Some(stderr) = &mut self.child.stderr {
             let _ = stderr.read_to_string(&mut text);
         }
-        Failure(format!("the local state: {}", error_line(&text)))
+        self.failure(&error_line(&text))
     }
 
     fn each<T>(&mut self, all: &[T], size: usize, mut ask: impl FnMut(&mut Self, &[T]) -> Outcome) -> Outcome {
@@ -104,7 +109,7 @@ impl Kv for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // The end of its input ends the helper, which then closes the state.
+        // At the end of its input the helper closes the state and ends.
         self.input = None;
         let _ = self.child.wait();
     }

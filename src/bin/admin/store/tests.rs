@@ -1,4 +1,4 @@
-//! The boundary itself.
+//! Access to KV.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,10 @@ fn what_wrangler_says_becomes_one_line() {
         error_line("node:internal\n throw\nError: Cannot find module 'x'\n  at y"),
         "Error: Cannot find module 'x'"
     );
-    assert_eq!(error_line(""), "it ended without a word");
+    assert_eq!(error_line(""), "it printed no error message");
+    assert_eq!(error_line("Error: \u{9b}2J\u{202e}x\ry"), "Error: \\u{9b}2J\\u{202e}x\\ry");
+    assert_eq!(error_line(&"x".repeat(500)), format!("{}…", "x".repeat(400)));
+    assert_eq!(first_line("a\u{7}\nb"), "a\\u{7}");
 }
 
 fn round_trip(kv: &mut dyn Kv) {

@@ -1,4 +1,4 @@
-//! The deployed account, by `wrangler kv`.
+//! The deployed account, accessed with `wrangler kv`.
 
 use std::{collections::HashMap, process::Stdio};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use trigger_launch::limits::BULK_KEYS;
 
-use super::{Kv, Namespace, Pair, command, error_line, first_line};
+use super::{Kv, Namespace, Pair, command, error_line, first_line, not_started};
 use crate::{Failure, Outcome};
 
 /// `wrangler kv`.
@@ -22,7 +22,8 @@ impl Wrangler {
     }
 
     pub(super) fn new(target: Vec<String>) -> Outcome<Self> {
-        let files = tempfile::tempdir().map_err(|error| Failure(format!("no temporary folder: {error}")))?;
+        let files =
+            tempfile::tempdir().map_err(|error| Failure(format!("no temporary folder can be created: {error}")))?;
         Ok(Self { target, files })
     }
 
@@ -31,7 +32,7 @@ impl Wrangler {
         let mut command = command("wrangler");
         command.arg("kv").args(arguments).args(["--binding", namespace.binding()]).args(&self.target);
         let output = command.stdin(Stdio::null()).output();
-        let output = output.map_err(|error| Failure(format!("cannot start wrangler: {error}")))?;
+        let output = output.map_err(|error| not_started("wrangler", &error))?;
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if output.status.success() {
             return Ok(stdout.into_owned());
@@ -39,7 +40,7 @@ impl Wrangler {
         Err(Failure(format!("wrangler kv: {}", error_line(&format!("{stdout}\n{stderr}")))))
     }
 
-    /// Runs it on a file of JSON.
+    /// Runs `wrangler kv` on a JSON file.
     fn run_on<T: Serialize>(&self, namespace: Namespace, arguments: &[&str], content: &T) -> Outcome<String> {
         let path = self.files.path().join("batch.json");
         let content = serde_json::to_vec(content).map_err(|error| Failure(error.to_string()))?;
@@ -49,7 +50,7 @@ impl Wrangler {
     }
 }
 
-/// What `wrangler kv bulk get` prints of a value: local and deployed state differ.
+/// A value as `wrangler kv bulk get` prints it: local and deployed state differ.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Value {
@@ -100,9 +101,9 @@ impl Kv for Wrangler {
     }
 }
 
-/// The JSON in what wrangler printed, behind whatever it said before.
+/// The JSON that wrangler printed, possibly after other text.
 pub(super) fn json_in<T: DeserializeOwned>(printed: &str, first: char) -> Outcome<T> {
     let from = printed.find(first).and_then(|at| printed.get(at..));
     from.and_then(|json| serde_json::from_str(json.trim()).ok())
-        .ok_or_else(|| Failure(format!("wrangler kv: not understood: {}", first_line(printed))))
+        .ok_or_else(|| Failure(format!("wrangler kv: unexpected output: {}", first_line(printed))))
 }

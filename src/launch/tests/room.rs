@@ -1,0 +1,137 @@
+//! Many callers at once, most of whom only occupy memory.
+
+use futures_util::{future::join_all, join};
+
+use super::{
+    call::{Call, End},
+    staging::{attach, bytes, nothing_is_held, world_of},
+    world::{TOKEN, World},
+};
+use crate::{
+    campaign::tests::faults::run,
+    launch::{Settled, room},
+    limits::{BASE_COST, KIB, MIB},
+    memory::Reservation,
+};
+
+fn status(settled: &Settled) -> u16 {
+    settled.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
+}
+
+/// A request as the Worker runs it: its base cost is reserved first.
+async fn request(world: &World, call: Call) -> u16 {
+    let mut base = Reservation::new(&world.budget, world.now());
+    match room::reserve(&mut base, BASE_COST, world).await {
+        Ok(()) => status(&world.launch_with(call, base.sibling()).await),
+        Err(refused) => refused.status(),
+    }
+}
+
+/// Sends the beginning of a body, and nothing more.
+fn stalled() -> Call {
+    Call { tokens: Vec::new(), length: Some(1000), ends: Some((1, End::Stalls)), ..Call::bare("{".repeat(1000)) }
+}
+
+fn good(token_first: bool) -> Call {
+    let (rest, token) =
+        (r#""trigger_id":8,"data":[{"email":"example1@example.com"}]"#, format!(r#""token":"{TOKEN}""#));
+    Call::bare(if token_first { format!("{{{token},{rest}}}") } else { format!("{{{rest},{token}}}") })
+}
+
+#[test]
+fn callers_with_a_valid_token_are_served_beside_any_number_of_slow_ones() {
+    let world = world_of(|limits| limits.unverified = 512 * KIB);
+    let (slow, good) = run(async {
+        let slow = join_all((0..200).map(|_| request(&world, stalled())));
+        let good = async {
+            let mut statuses = Vec::new();
+            for round in 0..12 {
+                // The share is used up by now.
+                crate::launch::ports::Clock::sleep(&world, 900).await;
+                let head = Call::new(r#"{"trigger_id":8,"data":[{"email":"example1@example.com"}]}"#);
+                let call = [head, good(true), good(false)][round % 3].clone();
+                statuses.push(request(&world, call).await);
+            }
+            statuses
+        };
+        join!(slow, good)
+    });
+    assert_eq!(good, [200; 12]);
+    assert!(slow.iter().all(|status| [408, 503].contains(status)), "{slow:?}");
+    assert!(slow.contains(&408) && slow.contains(&503), "{slow:?}");
+    nothing_is_held(&world, "slow callers");
+}
+
+#[test]
+fn a_newcomer_waits_for_room_and_then_gets_503() {
+    let world = world_of(|limits| limits.unverified = 2 * BASE_COST);
+    let began = world.now();
+    // Smaller than what the newcomer wants, and not older than two seconds before it gives up.
+    let mut others: Vec<Reservation> = (0..4).map(|_| Reservation::new(&world.budget, began + 500)).collect();
+    others.iter_mut().for_each(|other| other.grow(BASE_COST / 2).unwrap());
+    assert_eq!(run(request(&world, good(true))), 503);
+    assert!((2000..2600).contains(&(world.now() - began)), "{} ms", world.now() - began);
+    drop(others);
+    assert_eq!(run(request(&world, good(true))), 200);
+    nothing_is_held(&world, "a newcomer");
+}
+
+#[test]
+fn a_request_that_grows_evicts_slow_ones() {
+    let world = world_of(|limits| limits.unverified = MIB);
+    let items: Vec<String> = (0..4000).map(|n| format!(r#"{{"email":"nobody{n}@example.com"}}"#)).collect();
+    let body = format!(r#"{{"trigger_id":8,"data":[{}],"token":"{TOKEN}"}}"#, items.join(","));
+    let file = bytes(300_000, 5);
+    let files = format!(r#"{{{},"trigger_id":8,"data":[{{"email":"a@b.c"}}],"token":"{TOKEN}"}}"#, attach(&[&file]));
+    for body in [body, files] {
+        let (slow, good) = run(async {
+            let slow = join_all((0..128).map(|_| request(&world, stalled())));
+            let good = async {
+                crate::launch::ports::Clock::sleep(&world, 3000).await;
+                request(&world, Call::bare(body)).await
+            };
+            join!(slow, good)
+        });
+        assert_eq!(good, 200);
+        assert!(slow.contains(&503), "{slow:?}");
+        nothing_is_held(&world, "a request that grows");
+    }
+}
+
+#[test]
+fn attachments_before_the_token_leave_room_for_others() {
+    let world = world_of(|limits| (limits.unverified, limits.body) = (4 * MIB, 2 * MIB));
+    let file = bytes(MIB as usize + 500_000, 6);
+    let body = format!("{{{},\"z\":1", attach(&[&file]));
+    let ends = Some((body.len(), End::Stalls));
+    let (held, small) = run(async {
+        let held = join_all((0..3).map(|_| request(&world, Call { ends, ..Call::bare(body.as_str()) })));
+        let small = async {
+            crate::launch::ports::Clock::sleep(&world, 500).await;
+            request(&world, good(false)).await
+        };
+        join!(held, small)
+    });
+    assert_eq!(small, 200);
+    assert!(held.iter().all(|status| *status != 200), "{held:?}");
+    nothing_is_held(&world, "attachments");
+}
+
+/// Each alone fits, all together do not.
+#[test]
+fn of_many_large_requests_at_once_at_least_one_completes() {
+    let world = world_of(|limits| limits.unverified = 2 * MIB);
+    let custom_data = format!(r#"{{"pad":"{}"}}"#, "x".repeat(60_000));
+    let items = vec![format!(r#"{{"email":"example1@example.com","custom_data":{custom_data}}}"#); 12].join(",");
+    // All of it is held until `matching` arrives.
+    let body = format!(r#"{{"data":[{items}],"matching":"email_profile","trigger_id":8,"token":"{TOKEN}"}}"#);
+    for _ in 0..3 {
+        let began = world.now();
+        let statuses =
+            run(join_all((0..13).map(|_| request(&world, Call { chunk: 20_000, ..Call::bare(body.as_str()) }))));
+        assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        assert!(world.now() - began < 30_000, "{} ms", world.now() - began);
+        assert_eq!(run(request(&world, Call::bare(body.as_str()))), 200, "each alone fits");
+        nothing_is_held(&world, "large requests");
+    }
+}
