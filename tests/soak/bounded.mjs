@@ -1,18 +1,26 @@
 // Children that are ended if they take too long.
 
-import { ended } from '../../scripts/run.mjs';
+import { ended, Failure } from '../../scripts/run.mjs';
 
 /** A child that ignores SIGTERM for this long is killed. */
 const GRACE_MS = 10_000;
 
+/** Set by the signals that end all children: nothing is started after them. */
+let interrupted = false;
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(signal, () => (interrupted = true));
+}
+
 /**
- * Waits for a child, and ends it after `ms` milliseconds. Returns its exit code.
+ * Waits for a child, and ends it after `ms` milliseconds. Returns its exit code. Fails if this process is interrupted.
  * @param {import('../../scripts/run.mjs').ChildProcess} child @param {number} ms
  */
 export async function endedWithin(child, ms) {
   const timers = [setTimeout(() => child.kill('SIGTERM'), ms), setTimeout(() => child.kill('SIGKILL'), ms + GRACE_MS)];
   try {
-    return await ended(child);
+    const code = await ended(child);
+    if (interrupted) throw new Failure('interrupted');
+    return code;
   } finally {
     timers.forEach(clearTimeout);
   }
