@@ -239,7 +239,7 @@ describe('limits', () => {
     // Refused by its head, or by its first bytes.
     for (const [headers, status] of [
       [bearer(TOKEN.unknown), 401],
-      [{ 'Content-Type': 'text/plain' }, 415],
+      [{ 'Content-Type': 'text/html' }, 415],
     ] as const) {
       const text = sized(1_000_000);
       const request = `${Object.entries({ ...bearer(), 'Content-Type': 'application/json', ...headers }).reduce(
