@@ -51,7 +51,7 @@ interface Fault {
 const FAULTS: Record<string, Fault> = {
   path: { status: 404, path: '/api/v1.1/campaigns/trigger/start_batch', debug: 'no such path' },
   method: { status: 405, method: 'PUT', debug: 'allowed here: POST' },
-  'media type': { status: 415, headers: { 'Content-Type': 'text/plain' } },
+  'media type': { status: 415, headers: { 'Content-Type': 'text/html' } },
   'token of the head': { status: 401, headers: bearer(TOKEN.unknown), debug: 'the token is not known' },
   'too large': {
     status: 413,
@@ -272,7 +272,7 @@ describe('access', () => {
     it('the length of the head before a token of the head, and after the media type', async () => {
       const reply = await stream(worker, ['{'], { length: 104_857_601, headers: bearer(TOKEN.unknown) });
       expect(reply.status).toBe(413);
-      const typed = await stream(worker, ['{'], { length: 104_857_601, headers: { 'Content-Type': 'text/plain' } });
+      const typed = await stream(worker, ['{'], { length: 104_857_601, headers: { 'Content-Type': 'text/html' } });
       expect(typed.status).toBe(415);
     });
   });

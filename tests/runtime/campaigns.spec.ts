@@ -68,7 +68,7 @@ describe('campaigns', () => {
     ['{"name":"a\\u0000b","database":1,"active":true}', 'name: '],
     ['{"name":5,"database":1,"active":true}', 'name: '],
     ['{"database":1,"active":true}', 'name: '],
-    ['{"name":"x","database":"1","active":true}', 'database: '],
+    ['{"name":"x","database":"one","active":true}', 'database: '],
     ['{"name":"x","database":0,"active":true}', 'database: '],
     ['{"name":"x","database":-1,"active":true}', 'database: '],
     ['{"name":"x","database":9007199254740992,"active":true}', 'database: '],

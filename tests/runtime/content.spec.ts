@@ -46,10 +46,17 @@ describe('content and custom_data', () => {
     expect(JSON.parse(stored).content).toEqual({ a: [1, 2] });
   });
 
-  it.each(['[]', '"text"', '1', 'true', '""', '[{}]'])('in JSON are objects, not %s', async (value) => {
+  it.each([
+    ['[]', 'array'],
+    ['"text"', 'string'],
+    ['1', 'number'],
+    ['true', 'boolean'],
+    ['""', 'string'],
+    ['[{}]', 'array'],
+  ])('in JSON are objects, not %s', async (value, type) => {
     for (const field of ['content', 'custom_data']) {
       const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},${DATA}}`);
-      expect([reply.status, debug(reply)]).toEqual([400, `${field}: must be an object`]);
+      expect([reply.status, debug(reply)]).toEqual([400, `${field}: must be an object, not a JSON ${type}`]);
     }
   });
 

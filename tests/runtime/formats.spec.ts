@@ -163,7 +163,7 @@ describe('formats', () => {
     });
 
     it.each([
-      [{ 'Content-Type': 'text/plain' }, json],
+      [{ 'Content-Type': 'text/html' }, json],
       [{ 'Content-Type': 'multipart/form-data; boundary=x' }, json],
       [{ 'Content-Type': 'application/json; charset=iso-8859-1' }, json],
       [{ 'Content-Type': 'application/xml; charset=utf-16' }, xml],
@@ -235,7 +235,7 @@ describe('formats', () => {
       expect((await launch(worker, late)).text).toMatch(/^<xml><error>400</);
       expect((await launch(worker, '{"data":[}', accept)).text).toMatch(/^<xml><error>400</);
       expect((await launch(worker, late, bearer(TOKEN.unknown))).text).toMatch(/401/);
-      const wrongType = await launch(worker, late, { ...accept, 'Content-Type': 'text/plain' });
+      const wrongType = await launch(worker, late, { ...accept, 'Content-Type': 'text/html' });
       expect(wrongType.text).toMatch(/^<xml><error>415</);
       const wrongMethod = await worker.request(BATCH, { headers: { Accept: 'application/xml' } });
       expect(await wrongMethod.text()).toMatch(/^<xml><error>405</);

@@ -62,7 +62,7 @@ describe('where METRICS is bound', () => {
   });
 
   it.each([
-    ['POST', BATCH, { 'Content-Type': 'text/plain' }, ['start_batch', '415', 'json', 'Unsupported media type']],
+    ['POST', BATCH, { 'Content-Type': 'text/html' }, ['start_batch', '415', 'json', 'Unsupported media type']],
     ['GET', `${TRIGGERS}/8`, {}, ['campaign', '200', 'json', 'answered']],
     ['GET', `${TRIGGERS}/8/launches?limit=0`, {}, ['launches', '400', 'json', 'Invalid request']],
     ['GET', `/${TOKEN.all}`, {}, ['nowhere', '404', 'json', 'Not found']],

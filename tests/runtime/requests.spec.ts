@@ -40,7 +40,7 @@ describe('request ids', () => {
       ['both, where they are the same', { 'Request-ID': 'r3', 'Idempotency-Key': 'r3', 'X-Request-ID': 'z' }, 'r3'],
       ['X-Request-ID where both are absent', { 'X-Request-ID': 'r4' }, 'r4'],
       ['Request-ID before X-Request-ID', { 'Request-ID': 'r5', 'X-Request-ID': 'other' }, 'r5'],
-      ['255 visible characters', { 'Request-ID': '~!"#'.padEnd(255, 'x') }, '~!"#'.padEnd(255, 'x')],
+      ['256 visible characters', { 'Request-ID': '~!"#'.padEnd(256, 'x') }, '~!"#'.padEnd(256, 'x')],
     ])('from %s', async (_, headers, id) => {
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
       expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, id]);
@@ -49,7 +49,7 @@ describe('request ids', () => {
 
     it.each([
       ['two that differ', { 'Request-ID': 'a', 'Idempotency-Key': 'b' }],
-      ['256 characters', { 'Request-ID': 'x'.repeat(256) }],
+      ['257 characters', { 'Request-ID': 'x'.repeat(257) }],
       ['a space', { 'Idempotency-Key': 'a b' }],
       ['another alphabet', { 'Request-ID': '\u00e9' }],
       ['nothing', { 'Request-ID': '' }],
