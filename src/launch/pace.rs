@@ -158,7 +158,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
             return;
         }
         let (deadline, end) = (self.clock.now().saturating_add(DRAIN_MS), self.received.saturating_add(limit));
-        let mut view = View::default();
+        let mut view = View { largest_unverified: READ_BUFFER, ..View::default() };
         while self.received <= end && self.clock.now() < deadline && !self.watch.is_evicted() {
             let at_once = view.grow(self.received, &self.watch, self.length, memory, 0);
             match self.read(at_once).await {
@@ -189,10 +189,18 @@ fn check(watch: &Watch, received: u64, reading_ms: u64, waited: u64) -> Result<u
 }
 
 /// How much of a body is read at once. It grows with the bytes received; what it takes beyond the base cost is reserved.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct View {
     bytes: usize,
     reserved: u64,
+    /// Largest read for a caller who is not verified, in bytes.
+    largest_unverified: usize,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { bytes: 0, reserved: 0, largest_unverified: READ_UNVERIFIED }
+    }
 }
 
 impl View {
@@ -205,7 +213,7 @@ impl View {
         memory: &mut Reservation,
         buffers: usize,
     ) -> usize {
-        let most = if watch.is_verified() { READ_VIEW } else { READ_UNVERIFIED };
+        let most = if watch.is_verified() { READ_VIEW } else { self.largest_unverified };
         let grown = usize::try_from(received.saturating_mul(4)).unwrap_or(most).clamp(READ_START, most);
         let rest = length.map(|length| usize::try_from(length.saturating_sub(received)).unwrap_or(usize::MAX));
         let wanted = rest.map_or(grown, |rest| grown.min(rest.max(READ_START)));

@@ -85,7 +85,9 @@ describe('load', () => {
     expect(body.length).toBeGreaterThan(10_000_000);
     const isBusy = (reply: Reply) => {
       expect(reply.headers.get('Retry-After')).toBe('5');
-      expect(debug(reply)).toMatch(/^too many (large requests at once: retry later|requests wait with a token that is)/);
+      expect(debug(reply)).toMatch(
+        /^too many (large requests at once: retry later|requests wait with a token that is)/,
+      );
       return true;
     };
     // The second time the token is not known before the end, where less may be held.

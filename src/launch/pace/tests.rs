@@ -208,7 +208,7 @@ fn drains_the_rest_of_a_refused_body_within_one_view() {
         for verified in [false, true] {
             let (discarded, _, reserved) = drain(verified, length, 10 * MIB, vec![Step::Send(1, rest as usize)], true);
             assert_eq!(discarded, rest);
-            let view = if verified { READ_VIEW } else { READ_UNVERIFIED } as u64;
+            let view = if verified { READ_VIEW } else { READ_BUFFER } as u64;
             assert!((BASE_COST..=BASE_COST + view).contains(&reserved), "{reserved} bytes");
         }
     }
