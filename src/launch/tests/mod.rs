@@ -3,6 +3,7 @@
 mod bucket;
 mod call;
 mod completion;
+mod counting;
 mod decisions;
 mod holding;
 mod lenient;
