@@ -179,14 +179,17 @@ impl Intake {
         framed.saturating_add(self.behind)
     }
 
-    /// How many bytes there are up to the first that can end the data of the attachment under way: all but that one are of it.
+    /// The number of bytes up to the first one that can end the data of the current attachment. All before it are data.
     fn data_ahead(&self, bytes: &[u8]) -> usize {
         let end = match &self.framer {
-            _ if !self.is_in_attachment() => return 0,
-            Framer::Xml(_) => b'<',
-            _ => b'"',
+            // After a fault in the data, all bytes count as data.
+            _ if self.broken && self.is_in_attachment() => return bytes.len(),
+            Framer::Xml(framer) => framer.attachment_data_ends(),
+            Framer::Json(framer) => framer.is_in_attachment().then_some([b'"'; 2]),
+            Framer::Undecided(_) => None,
         };
-        memchr::memchr(end, bytes).map_or(bytes.len(), |at| at + 1)
+        let Some([one, other]) = end else { return 0 };
+        memchr::memchr2(one, other, bytes).map_or(bytes.len(), |at| at + 1)
     }
 
     /// Whether what comes next, or came last before a fault, is data of an attachment.

@@ -160,7 +160,7 @@ pub enum Piece<'a> {
     FieldTooLong { field: Field },
     /// JSON `data` or `attach` begins, with a value that is an array. Never in XML.
     Array { field: Field },
-    /// JSON `data` or `attach` is `null` (absence).
+    /// JSON `data` or `attach` is `null`, or a field of the root in XML is nil: it is absent.
     Null { field: Field },
     /// JSON `data` or `attach` is something else.
     NotAnArray { field: Field, received: Received },

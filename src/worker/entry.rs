@@ -70,7 +70,7 @@ impl Head {
             request_id: id.unwrap_or_else(new_request_id),
             request_id_fault,
             format: format.unwrap_or_else(|| headers::accepted_format(header("Accept").ok().flatten().as_deref())),
-            length: header("Content-Length")?.and_then(|length| length.parse().ok()),
+            length: headers::content_length(header("Content-Length")?.as_deref()),
             tokens: headers::tokens(header("Authorization")?.as_deref(), in_query),
             query,
             address: header("CF-Connecting-IP")?,

@@ -4,6 +4,7 @@ mod bucket;
 mod call;
 mod causes;
 mod completion;
+mod counting;
 mod decisions;
 mod holding;
 mod lenient;

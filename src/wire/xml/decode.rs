@@ -32,7 +32,7 @@ pub fn text_as_is(raw: &[u8]) -> Scalar<'_> {
 /// Reads the text that markup without elements stands for. If the text has to be decoded, and is longer than `limit` bytes, it
 /// is cut after more than that: no more memory is used than a text within the limit needs.
 fn string(raw: &str, limit: usize) -> Option<Cow<'_, str>> {
-    if memchr::memchr3(b'<', b'&', b'\r', raw.as_bytes()).is_none() {
+    if is_plain(raw) {
         return Some(Cow::Borrowed(raw));
     }
     // The longest character has four bytes.
@@ -43,6 +43,11 @@ fn string(raw: &str, limit: usize) -> Option<Cow<'_, str>> {
         text.push_str(part.get(..part.floor_char_boundary(room)).unwrap_or_default());
     })?;
     Some(Cow::Owned(text))
+}
+
+/// Whether markup is the text that it stands for.
+pub fn is_plain(raw: &str) -> bool {
+    memchr::memchr3(b'<', b'&', b'\r', raw.as_bytes()).is_none()
 }
 
 /// Passes the text that markup without elements stands for to `out`, piece by piece. `None` if there are elements, or an
@@ -90,14 +95,17 @@ pub fn character(reference: &BytesRef<'_>) -> Option<char> {
     }
 }
 
-/// Whether character data, references included, is white space. `None` if it has an unknown reference.
+/// Whether character data is white space, references included. `None` if it has an unknown reference among white space.
 pub fn is_blank(raw: &str) -> Option<bool> {
-    if !raw.bytes().all(is_white) && raw.contains('&') {
-        let mut blank = true;
-        characters(raw, |part| blank &= part.bytes().all(is_white))?;
-        return Some(blank);
+    match raw.bytes().find(|byte| !is_white(*byte)) {
+        None => Some(true),
+        Some(b'&') => {
+            let mut blank = true;
+            characters(raw, |part| blank &= part.bytes().all(is_white))?;
+            Some(blank)
+        }
+        Some(_) => Some(false),
     }
-    Some(raw.bytes().all(is_white))
 }
 
 /// Reads the fields of an item from the inner markup of its element. Text of the item's own makes it no item.

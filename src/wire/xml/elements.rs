@@ -1,6 +1,6 @@
 //! Finds the elements in markup that the framer has checked. It borrows from the markup and allocates nothing.
 //!
-//! Of markup that is not well-formed it may take anything for an element, but it never panics.
+//! It may misread markup that is not well-formed, but it never panics.
 
 use memchr::{memchr, memchr3};
 
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
                 self.take(ended(rest, "<!--", "--")?, 0)?;
             } else if markup.starts_with("![CDATA[") {
                 let section = self.take(ended(rest, "<![CDATA[", "]]")?, "<![CDATA[".len())?;
-                return Ok(section.strip_suffix("]]>").map(Part::CData));
+                return Ok(Some(Part::CData(section.strip_suffix("]]>").ok_or(Broken)?)));
             } else if markup.starts_with('?') {
                 self.take(ended(rest, "<?", "?")?, 0)?;
             } else if markup.starts_with('!') {
@@ -88,7 +88,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Goes on by `length` bytes, and returns them without the first `prefix` of them.
+    /// Reads `length` bytes, and returns them without the first `prefix` bytes.
     fn take(&mut self, length: usize, prefix: usize) -> Result<&'a str, Broken> {
         let (begin, end) = (self.at + prefix, self.at + length);
         self.at = end;

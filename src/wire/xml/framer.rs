@@ -47,16 +47,23 @@ impl XmlFramer {
         self.settle(result, sink)
     }
 
-    /// How many bytes of attachments' `data` have been fed, as sent: character data, references (once they are
-    /// complete) and white space between the tags of `data`. Tags, comments and the delimiters of CDATA are not
-    /// among them. These bytes do not count against `BODY_LIMIT`.
+    /// How many bytes of attachments' `data` have been fed, as sent: character data, references and white space between
+    /// the tags of `data`. Tags, comments and the delimiters of CDATA are not among them. These bytes do not count against
+    /// `BODY_LIMIT`. After an error: those before the byte that is wrong.
     pub fn attachment_bytes(&self) -> u64 {
-        self.outline.attachment_bytes()
+        let in_data = self.failed.is_none() && self.outline.is_in_data(self.lexer.level());
+        let pending = if in_data { self.lexer.pending_text(self.fed) } else { 0 };
+        self.outline.attachment_bytes().saturating_add(pending)
     }
 
     /// Whether it is inside the `data` of an attachment, or was when it found a fault.
     pub fn is_in_attachment(&self) -> bool {
         self.outline.is_in_attachment()
+    }
+
+    /// The bytes that may end the data of an attachment, if the next byte is data unless it is one of them.
+    pub fn attachment_data_ends(&self) -> Option<[u8; 2]> {
+        if self.outline.is_in_data(self.lexer.level()) { self.lexer.text_ends() } else { None }
     }
 
     fn frame<S: Sink>(&mut self, input: &mut Input<'_>, sink: &mut S) -> Result<(), FrameError> {

@@ -130,6 +130,25 @@ impl Lexer {
         self.state == State::Text && !self.utf8.is_open() && self.brackets == 0
     }
 
+    /// The bytes that may end the text at hand, or the reference in it. `None`: no text is at hand.
+    pub fn text_ends(&self) -> Option<[u8; 2]> {
+        match self.state {
+            State::Text => Some([b'<', b'&']),
+            State::CData(0) => Some([b']'; 2]),
+            State::Reference(_) => Some([b';'; 2]),
+            _ => None,
+        }
+    }
+
+    /// Bytes before the offset `at` that are read, and text as far as is known, but not handed on yet.
+    pub fn pending_text(&self, at: u64) -> u64 {
+        match self.state {
+            State::Reference(_) => at.saturating_sub(self.begin),
+            State::CData(brackets) => u64::from(brackets),
+            _ => 0,
+        }
+    }
+
     fn forget_closed(&mut self) {
         if self.state == State::Closed {
             self.names.truncate(self.starts.pop().unwrap_or(0));

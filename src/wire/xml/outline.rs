@@ -77,6 +77,11 @@ impl Outline {
         matches!(self.place, Place::AttachData { .. })
     }
 
+    /// Whether text at that level is the data of an attachment.
+    pub fn is_in_data(&self, level: usize) -> bool {
+        level == 3 && self.is_in_attachment()
+    }
+
     /// Whether attachment data that is handed on may be next.
     pub fn takes_data(&self, level: usize) -> bool {
         level == 3 && self.place == Place::AttachData { right: true, first: true }

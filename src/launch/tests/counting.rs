@@ -1,0 +1,46 @@
+//! Which bytes count against `BODY_LIMIT`: the same ones wherever chunks end.
+
+use crate::{
+    launch::intake::{Intake, Setup},
+    limits::Limits,
+    memory::{Budget, Reservation},
+    problem::Problem,
+    profiles::key::IndexKey,
+    wire::Endpoint,
+};
+
+/// Takes a body in, in two chunks, within a limit.
+fn take_in(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
+    let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
+    let limits = Limits { body: limit, ..Limits::default() };
+    let setup = Setup { endpoint: Endpoint::Batch, body: None, limits, secrets, checksum: false };
+    let mut intake = Intake::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
+    let (head, tail) = body.split_at(cut);
+    [head, tail].into_iter().try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
+    intake.finish(Some(body.len() as u64));
+    intake.into_request().map(|_| ()).map_err(|refused| refused.problem)
+}
+
+#[test]
+fn a_fault_in_an_attachment_is_reported_alike_in_all_chunks_within_any_limit() {
+    for body in [
+        "<xml><attach><data>QUJDRA==</dat\u{e9}><name>a</name></attach><token>t</token><data/></xml>",
+        "<xml><attach><data>QUJD<!-- QUJD <> -- QUJD --></data></attach></xml>",
+        "<xml><attach><data>QUJD<![CDATA[QUJD<>]]><b c='<'/>QUJD</data></attach></xml>",
+        "<xml><attach><data>QU]]JD<![CDATA[QU]]JD]]]>QUJD\u{1}</data></attach></xml>",
+        "<xml><attach><data><![CDATA[QU]]\u{1}</data></attach></xml>",
+        "<xml><attach><data>QUJD&amp;QUJD&x;QUJD</data></attach></xml>",
+        "<xml><attach><name>a</name><data>QUJD&#00000000065;===&#65</data></attach><trigger_id>8</trigger_id></xml>",
+        "<xml><attach><data>QUJD</data></attach><trigger_id>8</trigger_id><data/></xml>",
+        r#"{"attach":[{"data":"QUJD\"QUJD\x","name":"a"}]}"#,
+        r#"{"attach":[{"data":"QUJD\u0041","name":"a"}],"trigger_id":8,"data":[{}]}"#,
+    ] {
+        let body = body.as_bytes();
+        for limit in 1..body.len() as u64 + 1 {
+            let whole = take_in(body, limit, 0);
+            for cut in 1..body.len() {
+                assert_eq!(take_in(body, limit, cut), whole, "{} within {limit}, cut at {cut}", body.escape_ascii());
+            }
+        }
+    }
+}
