@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
+use web_sys::{ReadableStream, ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
 use worker::Request;
 
 use crate::{
@@ -27,7 +27,10 @@ extern "C" {
 /// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
 /// reader's small chunks cost.
 pub struct RequestBody {
-    /// `None` if there is no body, or it has ended.
+    /// Before the first read: an empty body is never read, and a locked stream that nobody reads is an error of the local
+    /// runtime's.
+    stream: Option<ReadableStream>,
+    /// From the first read to the end of the body.
     reader: Option<ReadableStreamByobReader>,
     /// Memory on the runtime's side, passed to the reader and back with each read.
     view: Option<Uint8Array>,
@@ -40,12 +43,16 @@ pub struct RequestBody {
 impl RequestBody {
     /// The body of `request`.
     pub fn new(request: &Request) -> Self {
-        let reader = request.inner().body().map(|stream| {
+        Self { stream: request.inner().body(), reader: None, view: None, pending: None, rest: None }
+    }
+
+    /// Locks the stream at the first read.
+    fn lock(&mut self) {
+        if let Some(stream) = self.stream.take() {
             let options = ReadableStreamGetReaderOptions::new();
             options.set_mode(ReadableStreamReaderMode::Byob);
-            stream.get_reader_with_options(&options).unchecked_into::<ReadableStreamByobReader>()
-        });
-        Self { reader, view: None, pending: None, rest: None }
+            self.reader = Some(stream.get_reader_with_options(&options).unchecked_into());
+        }
     }
 
     fn end(&mut self) {
@@ -55,6 +62,7 @@ impl RequestBody {
 
 impl Body for RequestBody {
     async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
+        self.lock();
         let Some(reader) = &self.reader else { return Ok(None) };
         let view = &mut self.view;
         let pending = self.pending.get_or_insert_with(|| {
