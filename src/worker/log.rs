@@ -72,7 +72,7 @@ pub fn request(env: &Env, told: Told<'_>, settled: &Settled, reserved: u64) {
 }
 
 /// Writes a data point. Its index is the route, so that sampling keeps rare ones. Queries name blobs and doubles by their place
-/// (docs/operating.md): new ones go to the end.
+/// (docs/reference/log.md): new ones go to the end.
 fn point(env: &Env, request_id: &str, blobs: [&str; 4], doubles: &[u64]) {
     let Some(dataset) = bindings::metrics(env) else { return };
     let point = AnalyticsEngineDataPointBuilder::new()
