@@ -32,7 +32,6 @@
     clippy::cast_sign_loss,
     clippy::cast_possible_wrap
 )]
-#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(
@@ -49,6 +48,7 @@ pub mod access;
 pub mod campaign;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod escape;
+pub mod fields;
 pub mod http;
 pub mod launch;
 pub mod limits;
@@ -57,6 +57,7 @@ pub mod outcome;
 pub mod problem;
 pub mod profiles;
 pub mod telemetry;
+pub mod text;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -65,8 +65,8 @@ fn routed(method: &str, path: &str) {
     let launches = |id: u64| format!("{triggers}/{id}/launches");
     let rebuilt = match found {
         Route::Health => "/healthz".to_owned(),
-        Route::Launch(Endpoint::Batch) => format!("{triggers}/start_batch"),
-        Route::Launch(Endpoint::Single) => format!("{triggers}/start"),
+        Route::Launch(Endpoint::StartBatch) => format!("{triggers}/start_batch"),
+        Route::Launch(Endpoint::Start) => format!("{triggers}/start"),
         Route::Campaigns => triggers.to_owned(),
         Route::Define(id) | Route::Campaign(id) => format!("{triggers}/{id}"),
         Route::Log(id, Log::Launches) => launches(id),

@@ -22,7 +22,7 @@ use trigger_launch::{
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let chunks = cut(data);
         let format = format_of(data);
         let whole = take_in(endpoint, Some(format), Limits::default(), &[data]);

@@ -117,7 +117,7 @@ impl<'a> Root<'a> {
         let matching = self.matching.unwrap_or(Matching::Email);
         let custom = matches!(matching, Matching::Custom | Matching::CustomSub);
         let field_name = if custom { self.field_name.filter(|name| !name.is_empty())? } else { String::new() };
-        let items = if endpoint == Endpoint::Single { vec![Ok(self.single)] } else { self.items };
+        let items = if endpoint == Endpoint::Start { vec![Ok(self.single)] } else { self.items };
         if items.is_empty() {
             return None;
         }

@@ -16,7 +16,7 @@ use trigger_launch::{
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let outcome = frame::<xml::XmlFramer>(endpoint, data);
         outcome.got.iter().for_each(decoded);
         let Ok(body) = std::str::from_utf8(data) else {

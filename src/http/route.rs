@@ -47,8 +47,8 @@ impl Route {
     pub fn name(self) -> &'static str {
         match self {
             Self::Health => "healthz",
-            Self::Launch(Endpoint::Batch) => "start_batch",
-            Self::Launch(Endpoint::Single) => "start",
+            Self::Launch(Endpoint::StartBatch) => "start_batch",
+            Self::Launch(Endpoint::Start) => "start",
             Self::Campaigns => "campaigns",
             Self::Define(_) => "define",
             Self::Campaign(_) => "campaign",
@@ -84,8 +84,8 @@ pub fn route(method: &str, path: &str) -> Result<Route, Problem> {
     let parts: Vec<_> = parts.take(6).collect();
     match parts.as_slice() {
         [] => allowed("GET, HEAD", Route::Campaigns),
-        ["start_batch"] => allowed("POST", Route::Launch(Endpoint::Batch)),
-        ["start"] => allowed("POST", Route::Launch(Endpoint::Single)),
+        ["start_batch"] => allowed("POST", Route::Launch(Endpoint::StartBatch)),
+        ["start"] => allowed("POST", Route::Launch(Endpoint::Start)),
         [id] => {
             let id = trigger_id(id)?;
             allowed("GET, HEAD, PUT", if method == "PUT" { Route::Define(id) } else { Route::Campaign(id) })
@@ -193,9 +193,9 @@ mod tests {
         let base = TRIGGERS;
         let found = [
             ("GET", "/healthz".to_owned(), Route::Health),
-            ("POST", format!("{base}/start_batch"), Route::Launch(Endpoint::Batch)),
-            ("POST", format!("{base}/start_batch/"), Route::Launch(Endpoint::Batch)),
-            ("POST", format!("{base}/start"), Route::Launch(Endpoint::Single)),
+            ("POST", format!("{base}/start_batch"), Route::Launch(Endpoint::StartBatch)),
+            ("POST", format!("{base}/start_batch/"), Route::Launch(Endpoint::StartBatch)),
+            ("POST", format!("{base}/start"), Route::Launch(Endpoint::Start)),
             ("GET", base.to_owned(), Route::Campaigns),
             ("GET", format!("{base}/"), Route::Campaigns),
             ("PUT", format!("{base}/8"), Route::Define(8)),

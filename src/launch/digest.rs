@@ -67,7 +67,7 @@ mod tests {
                 let mut digest = BodyDigest::new(true);
                 bytes.chunks(chunk).for_each(|chunk| digest.update(chunk));
                 let mut hex = String::new();
-                crate::campaign::hex(&digest.finish(), &mut hex);
+                crate::text::push_hex(&digest.finish(), &mut hex);
                 assert_eq!(hex, expected, "in chunks of {chunk}");
                 assert_eq!(digest.id(), Some(blake3::hash(bytes).into()));
             }

@@ -34,7 +34,7 @@ use crate::{
     campaign::{
         self,
         commands::{self, Request as Asked},
-        head::{self, Attachment, Head},
+        head::{Attachment, Head},
         id::{LaunchId, RequestKey},
         items::Collector,
         message::{Commit, Repeated},
@@ -119,13 +119,9 @@ pub async fn launch<P: Ports, C: Clock, B: Body>(
 async fn run<P: Ports>(ports: &P, incoming: &Incoming, admitted: Admitted, settled: &mut Settled) {
     if let Some(checksum) = &admitted.checksum {
         settled.request_id.clear();
-        campaign::hex(checksum, &mut settled.request_id);
+        crate::text::push_hex(checksum, &mut settled.request_id);
     }
-    let endpoint = match incoming.setup.endpoint {
-        Endpoint::Batch => head::Endpoint::StartBatch,
-        Endpoint::Single => head::Endpoint::Start,
-    };
-    let mut launch = Launch { ports, endpoint, request_id: &settled.request_id, admitted };
+    let mut launch = Launch { ports, endpoint: incoming.setup.endpoint, request_id: &settled.request_id, admitted };
     let result = launch.run(incoming, &mut settled.timings).await;
     let memory;
     (settled.pending, memory) = launch.end(&result).await;
@@ -177,7 +173,7 @@ pub async fn complete<P: Ports>(ports: &P, pending: &Pending) {
 
 struct Launch<'p, P> {
     ports: &'p P,
-    endpoint: head::Endpoint,
+    endpoint: Endpoint,
     request_id: &'p str,
     admitted: Admitted,
 }

@@ -234,7 +234,7 @@ impl Writer {
                 piece.push(',');
             }
             piece.push_str(before);
-            crate::campaign::hex(id, piece);
+            crate::text::push_hex(id, piece);
             piece.push_str(after);
         }
         if self.format == Format::Json {

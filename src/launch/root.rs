@@ -4,16 +4,17 @@ use super::matching::Matching;
 use crate::{
     limits::{Limits, SCALAR_LIMIT},
     memory::{OutOfMemory, Reservation},
+    text::SAFE_INTEGER_MAX,
     wire::{
         Field, Format, ObjectText, Received, Scalar, json,
-        scalar::{self, INTEGER_MAX, MustBe},
+        scalar::{self, MustBe},
         xml,
     },
 };
 use std::borrow::Cow;
 
 /// The largest `trigger_id`.
-pub const TRIGGER_ID_MAX: u64 = INTEGER_MAX;
+pub const TRIGGER_ID_MAX: u64 = SAFE_INTEGER_MAX;
 
 /// What the root says, as far as it has been read.
 #[derive(Debug, Default)]

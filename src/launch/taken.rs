@@ -242,10 +242,10 @@ impl State {
             self.bad(Field::TriggerId, "is required");
         }
         match self.setup.endpoint {
-            Endpoint::Batch if self.item_count == 0 => self.bad(Field::Data, "must hold at least one item"),
-            Endpoint::Batch => {}
-            Endpoint::Single if self.closed => {}
-            Endpoint::Single => self.single_item(),
+            Endpoint::StartBatch if self.item_count == 0 => self.bad(Field::Data, "must hold at least one item"),
+            Endpoint::StartBatch => {}
+            Endpoint::Start if self.closed => {}
+            Endpoint::Start => self.single_item(),
         }
     }
 }

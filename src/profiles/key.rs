@@ -7,6 +7,8 @@ use std::{fmt, hash::Hasher as _};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
+use crate::text::{hex, hex_digits, parse_hex};
+
 /// The version of the text that is hashed: it is part of the hash. A change of it changes [`NORMALISATION`] too.
 const HASH_VERSION: u8 = 2;
 /// The version of what becomes of keys, normalisation ([`super::normal`]) and hash: an index made with another one cannot be used.
@@ -68,16 +70,7 @@ pub struct ProfileId(pub [u8; 12]);
 impl ProfileId {
     /// Reads 24 hexadecimal digits, of either case.
     pub fn parse(text: &str) -> Option<Self> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != 12 || !rest.is_empty() {
-            return None;
-        }
-        let mut id = [0; 12];
-        for (byte, pair) in id.iter_mut().zip(pairs) {
-            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-            *byte = u8::try_from(high? << 4 | low?).ok()?;
-        }
-        Some(Self(id))
+        parse_hex(text.as_bytes()).map(Self)
     }
 
     /// The 24 digits, in ASCII.
@@ -85,7 +78,7 @@ impl ProfileId {
         let mut hex = [0; 24];
         let (pairs, _) = hex.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+            *pair = hex_digits(byte);
         }
         hex
     }
@@ -209,11 +202,6 @@ fn begin(mut sip: SipHasher24, class: Class, field: &str) -> SipHasher24 {
 fn first_half(bytes: [u8; 32]) -> [u8; 16] {
     let (halves, _) = bytes.as_chunks::<16>();
     halves.first().copied().unwrap_or_default()
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BINDING,
-    key::{Class, IndexKey, NORMALISATION, hex},
+    key::{Class, IndexKey, NORMALISATION},
 };
 use crate::problem::Cause;
 
@@ -221,7 +221,7 @@ pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str)
     }
     let digest = blake3::hash(field.as_bytes());
     let (halves, _) = digest.as_bytes().as_chunks::<16>();
-    let field = halves.first().map(|half| hex(half)).unwrap_or_default();
+    let field = halves.first().map(|half| crate::text::hex(half)).unwrap_or_default();
     format!("{generation}{class}:{field}:")
 }
 

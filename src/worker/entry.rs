@@ -89,7 +89,7 @@ fn new_request_id() -> String {
     let mut bytes = [0; 16];
     random(&mut bytes);
     let mut id = String::with_capacity(32);
-    crate::campaign::hex(&bytes, &mut id);
+    crate::text::push_hex(&bytes, &mut id);
     id
 }
 

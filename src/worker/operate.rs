@@ -27,6 +27,7 @@ use crate::{
     limits::READ_START,
     memory::Reservation,
     problem::{Cause, Problem, Refused},
+    text::SAFE_INTEGER_MAX,
 };
 
 /// Largest body of a definition, in bytes.
@@ -147,7 +148,7 @@ struct Listing {
 
 /// `GET …/triggers`: from KV's copies, so that a campaign may be missing for the minute that KV takes.
 async fn list(env: &Env, head: &Head, token: &TokenRecord) -> Result<Response, Refused> {
-    let after = head.parameter("after").map(|text| parameter("after", text, 0..=(1 << 53) - 1)).transpose()?;
+    let after = head.parameter("after").map(|text| parameter("after", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
     let limit = head.parameter("limit").map(|text| parameter("limit", text, 1..=1000)).transpose()?.unwrap_or(100);
     let access = bindings::access(env).map_err(internal)?;
     let mut found: Vec<CampaignRecord> = Vec::new();

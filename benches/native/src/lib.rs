@@ -83,7 +83,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 fn frame_json(body: &[u8]) -> usize {
-    let mut framer = json::JsonFramer::new(Endpoint::Batch);
+    let mut framer = json::JsonFramer::new(Endpoint::StartBatch);
     let mut count = Count::default();
     let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
     assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());
@@ -91,7 +91,7 @@ fn frame_json(body: &[u8]) -> usize {
 }
 
 fn frame_xml(body: &[u8]) -> usize {
-    let mut framer = xml::XmlFramer::new(Endpoint::Batch);
+    let mut framer = xml::XmlFramer::new(Endpoint::StartBatch);
     let mut count = Count::default();
     let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
     assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());

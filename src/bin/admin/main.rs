@@ -14,7 +14,7 @@ use std::{fmt, path::PathBuf, process::ExitCode, time::SystemTime};
 
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use place::Place;
-use trigger_launch::access::Scope;
+use trigger_launch::{access::Scope, text::SAFE_INTEGER_MAX};
 
 /// The exit code for arguments that are not understood.
 const INVALID_ARGUMENTS: u8 = 2;
@@ -231,7 +231,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 /// Database ids are what a JSON number holds exactly.
 fn database_id() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=(1 << 53) - 1)
+    clap::value_parser!(u64).range(1..=SAFE_INTEGER_MAX)
 }
 
 #[cfg(test)]

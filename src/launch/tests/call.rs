@@ -56,7 +56,7 @@ impl Call {
     /// Nothing is in its head.
     pub fn bare(body: impl Into<Vec<u8>>) -> Self {
         Self {
-            endpoint: Endpoint::Batch,
+            endpoint: Endpoint::StartBatch,
             format: None,
             length: None,
             tokens: Vec::new(),

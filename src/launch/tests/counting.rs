@@ -13,7 +13,7 @@ use crate::{
 fn take_in(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
     let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
     let limits = Limits { body: limit, ..Limits::default() };
-    let setup = Setup { endpoint: Endpoint::Batch, body: None, limits, secrets, checksum: false };
+    let setup = Setup { endpoint: Endpoint::StartBatch, body: None, limits, secrets, checksum: false };
     let mut intake = Intake::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
     let (head, tail) = body.split_at(cut);
     [head, tail].into_iter().try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;

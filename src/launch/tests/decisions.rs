@@ -313,7 +313,7 @@ fn what_cannot_be_held_is_not_called_missing() {
 #[test]
 fn the_single_launch_is_the_same_for_one_profile() {
     let world = World::new();
-    let launch = |body: &str| world.send(Call { endpoint: Endpoint::Single, ..Call::bare(body) });
+    let launch = |body: &str| world.send(Call { endpoint: Endpoint::Start, ..Call::bare(body) });
     for (fields, matched) in [
         (r#""email":"example1@example.com","content":{"a":1}"#, 1),
         (r#""matching":"custom","field_name":"Custom_ID","field_value":42"#, 1),

@@ -76,18 +76,18 @@ fn with_required<'f>(
     (id, data, email): (&'f str, &'f str, &'f str),
 ) -> Vec<(&'f str, &'f str)> {
     let required = match endpoint {
-        Endpoint::Batch => [("trigger_id", id), ("data", data)],
-        Endpoint::Single => [("id", id), ("email", email)],
+        Endpoint::StartBatch => [("trigger_id", id), ("data", data)],
+        Endpoint::Start => [("id", id), ("email", email)],
     };
     let missing = required.into_iter().filter(|(name, _)| fields.iter().all(|(given, _)| given != name));
     fields.iter().copied().chain(missing).collect()
 }
 
-const BOTH: [Endpoint; 2] = [Endpoint::Batch, Endpoint::Single];
+const BOTH: [Endpoint; 2] = [Endpoint::StartBatch, Endpoint::Start];
 const FLAGS: [&str; 4] = ["skip_triggers", "report", "strict", "dry_run"];
 
 fn id_of(endpoint: Endpoint) -> &'static str {
-    if endpoint == Endpoint::Batch { "trigger_id" } else { "id" }
+    if endpoint == Endpoint::StartBatch { "trigger_id" } else { "id" }
 }
 
 #[track_caller]
@@ -134,7 +134,7 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("[]", ", not a JSON array"),
             ("{}", ", not a JSON object"),
         ] {
-            let said = message(Endpoint::Batch, &json(Endpoint::Batch, &[(flag, value)]));
+            let said = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
             assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
         }
         for (value, received) in [
@@ -146,7 +146,7 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("@array='true'>true</x>", ", not an XML element with array='true'"),
         ] {
             let value = value.replace("</x>", &format!("</{flag}>"));
-            let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(flag, &value)]));
+            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
             assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
         }
     }
@@ -194,9 +194,9 @@ fn reads_a_field_value_exactly() {
     let custom = [("matching", r#""custom""#), ("field_name", r#""f""#)];
     for (value, wrong) in [("8", false), (r#""8""#, false), (r#""8.0""#, false), ("8.0", true), ("8e0", true)] {
         let item = format!(r#"[{{"field_value":{value}}}]"#);
-        let batch = json(Endpoint::Batch, &[custom[0], custom[1], ("data", &item)]);
-        let single = json(Endpoint::Single, &[custom[0], custom[1], ("field_value", value)]);
-        for (endpoint, body) in [(Endpoint::Batch, batch), (Endpoint::Single, single)] {
+        let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
+        let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
+        for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
             let known: Vec<_> = take_in(endpoint, &body).unwrap().items.known().collect();
             let expected =
                 if wrong { Known::Invalid(Outcome::WrongType) } else { Known::Keys { first: true, second: false } };
@@ -280,7 +280,7 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 fn takes_a_nil_item_for_an_empty_one() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::Batch, &xml(Endpoint::Batch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.known().collect::<Vec<_>>()
     };
     let empty = Known::Invalid(Outcome::MissingField);
     let good = Known::Keys { first: true, second: false };
@@ -297,7 +297,7 @@ fn takes_a_nil_item_for_an_empty_one() {
     // Keyed when `matching` has come, after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
-    let request = take_in(Endpoint::Batch, body).unwrap();
+    let request = take_in(Endpoint::StartBatch, body).unwrap();
     assert_eq!(request.items.known().collect::<Vec<_>>(), [empty]);
 }
 
@@ -321,7 +321,11 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
             let fields = [("matching", matching), ("field_name", "f"), ("data", &data)];
-            take_in(Endpoint::Batch, &xml(Endpoint::Batch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
+                .unwrap()
+                .items
+                .known()
+                .collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
@@ -337,13 +341,13 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Single, &body).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::Start, &body).unwrap().items.known().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email>{custom_data}");
-        let request = take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)])).unwrap();
+        let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
         (request.items.known().next(), text)
     };
@@ -365,11 +369,11 @@ fn ignores_nil_inside_content_and_custom_data() {
         assert_eq!(request.root.custom_data.as_deref(), Some(expected));
     }
     let data = format!("<email>a@b.c</email><custom_data>{inner}</custom_data>");
-    let request = take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)])).unwrap();
+    let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
     assert_eq!(request.items.custom_data().map(|(_, text)| text.to_vec()).collect::<Vec<_>>(), [expected.as_bytes()]);
     // The root is no field.
     let body = "<xml xsi:nil='true'><trigger_id>8</trigger_id><data><email>a@b.c</email></data></xml>";
-    assert_eq!(take_in(Endpoint::Batch, body).unwrap().trigger_id, 8);
+    assert_eq!(take_in(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
 }
 
 #[test]
@@ -392,7 +396,7 @@ fn takes_what_is_nil_of_an_attachment_for_absent() {
 
 #[test]
 fn rejects_a_value_of_a_wrong_type_with_the_type() {
-    let batch = |name: &str, value: &str| message(Endpoint::Batch, &json(Endpoint::Batch, &[(name, value)]));
+    let batch = |name: &str, value: &str| message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(name, value)]));
     for field in ["content", "custom_data"] {
         for (value, received) in
             [("[]", "a JSON array"), (r#""x""#, "a JSON string"), ("1", "a JSON number"), ("false", "a JSON boolean")]
@@ -405,7 +409,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             ("<a/>&#120;", "text"),
             ("@array='true'/>", "an XML element with array='true'"),
         ] {
-            let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(field, value)]));
+            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
             assert_eq!(said, format!("{field}: must be an object, not {received}"));
         }
     }
@@ -419,7 +423,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ] {
             assert_eq!(batch(field, value), format!("{field}: must be a string, not {received}"));
         }
-        let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(field, "<a/>")]));
+        let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
         assert_eq!(said, format!("{field}: must be a string, not XML elements"));
     }
     assert_eq!(batch("format", r#""yaml""#), "format: must be json or xml");
@@ -461,7 +465,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             "attach[0].data: must be a string, not an XML element with array='true'",
         ),
     ] {
-        assert_eq!(message(Endpoint::Batch, &xml(Endpoint::Batch, &[("attach", entry)])), said);
+        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), said);
     }
 }
 
@@ -484,7 +488,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
             assert_eq!(message(endpoint, body), said);
         }
     }
-    let problem = take_in(Endpoint::Batch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
+    let problem = take_in(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
     assert_eq!(
         (problem.status(), problem.debug("").as_ref()),
         (415, "XML declaration: unsupported encoding \"UTF-16\"; send UTF-8")
@@ -494,7 +498,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
 /// A key that is too long to be one takes no more memory than the longest key.
 #[test]
 fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::Batch, body).unwrap().items.known().collect::<Vec<_>>();
+    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.known().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
@@ -504,22 +508,22 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
             let custom = [("matching", "\"custom\""), ("field_name", "\"f\""), ("data", &data)];
-            assert_eq!(known(&json(Endpoint::Batch, &custom)), [expected], "{length} of {json_unit}");
+            assert_eq!(known(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
             let data = format!("<field_value>{}</field_value>", long(xml_unit, length));
             let custom = [("matching", "custom"), ("field_name", "f"), ("data", &data)];
-            assert_eq!(known(&xml(Endpoint::Batch, &custom)), [expected], "{length} of {xml_unit}");
+            assert_eq!(known(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
         }
     }
     // Half of a surrogate pair, after any length, is of a wrong type.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::Batch, &[("data", &data)])), [Known::Invalid(Outcome::WrongType)]);
+    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [Known::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
 fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
-        take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)]))
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
     let kept = |request: Result<Request, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.

@@ -148,7 +148,7 @@ fn secret() -> IndexKey {
 
 fn take_in(body: &str, format: Format, chunk: usize) -> Request {
     let setup = Setup {
-        endpoint: Endpoint::Batch,
+        endpoint: Endpoint::StartBatch,
         body: Some(format),
         limits: Limits::default(),
         secrets: [secret()].into(),
