@@ -5,13 +5,13 @@
 //! of a file.
 
 use trigger_launch::{
-    campaign::attachments::File,
-    http::{
+    api::{
         download::{Asked, Selection, headers, select},
         headers::{accepted_format, asks_for, body_format, client_network, content_length, request_id, tokens},
-        route::{Log, Route, is_json_alone, route},
+        routes::{Log, Route, is_json_alone, route},
         target::split,
     },
+    campaign::attachments::File,
     limits::REQUEST_ID_LIMIT,
     problem::Problem,
     wire::{Endpoint, Format},

@@ -4,8 +4,8 @@ use worker::{Headers, Request, Response, ResponseBuilder, Result as WorkerResult
 
 use super::{bucket::Attachments, campaigns::Campaigns, entry::Head, respond};
 use crate::{
+    api::download::{self, Asked, Selection},
     campaign::{attachments::File, id::LaunchId},
-    http::download::{self, Asked, Selection},
     problem::{Cause, Refused},
 };
 

@@ -13,12 +13,12 @@ use super::{
     respond,
 };
 use crate::{
-    campaign::commands,
-    http::{
+    api::{
         headers,
-        route::{Route, is_json_alone, route},
+        routes::{Route, is_json_alone, route},
         target,
     },
+    campaign::commands,
     launch::{self, Incoming, Settled, intake::Setup, pace::PacedBody, room},
     limits::{BASE_COST, DRAIN_RATE_LIMITED, Limits},
     memory::{Budget, Reservation},

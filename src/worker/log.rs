@@ -15,7 +15,7 @@ use crate::{
 /// What is known of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'a> {
-    /// [`Route::name`](crate::http::route::Route::name), or [`NOWHERE`].
+    /// [`Route::name`](crate::api::routes::Route::name), or [`NOWHERE`].
     pub route: &'static str,
     /// The request's id.
     pub request_id: &'a str,

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     access::{CAMPAIGN_PREFIX, CampaignRecord, Scope, TokenRecord},
+    api::{
+        headers,
+        routes::{Log, Route},
+    },
     campaign::{
         commands::{Campaign, Command, Page, parameter},
         definition,
-    },
-    http::{
-        headers,
-        route::{Log, Route},
     },
     launch::{ports::Ports, verify::verify_head},
     limits::READ_START,

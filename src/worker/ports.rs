@@ -46,7 +46,7 @@ impl RequestPorts {
             campaigns: Campaigns::new(env)?,
             attachments: Attachments::new(env)?,
             limits: limits.transpose().map_err(|error: worker::Error| error)?,
-            address: crate::http::headers::client_network(address.unwrap_or_default()),
+            address: crate::api::headers::client_network(address.unwrap_or_default()),
             request_id: request_id.to_owned(),
             config: Rc::clone(config),
             stored: RefCell::default(),

@@ -2,5 +2,5 @@
 
 pub mod download;
 pub mod headers;
-pub mod route;
+pub mod routes;
 pub mod target;
