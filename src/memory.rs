@@ -10,7 +10,6 @@ use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
     collections::{BTreeMap, VecDeque},
-    fmt,
     rc::{Rc, Weak},
 };
 
@@ -61,20 +60,11 @@ struct Ask {
 }
 
 /// Memory could not be reserved. The caller gets 503; the text is the cause for the operator's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
-    /// A limit is reached.
-    Limit {
-        /// The limit's name.
-        name: &'static str,
-        /// The limit in bytes.
-        limit: u64,
-        /// Bytes reserved against it.
-        reserved: u64,
-        /// Bytes requested.
-        requested: u64,
-    },
-    /// A list has more entries than its index can count.
+    #[error("{name}: {requested} bytes requested, {reserved} of {limit} bytes reserved")]
+    Limit { name: &'static str, limit: u64, reserved: u64, requested: u64 },
+    #[error("a list has more than 4,294,967,295 entries")]
     Entries,
 }
 
@@ -84,17 +74,6 @@ impl OutOfMemory {
         match self {
             Self::Limit { name, requested, .. } if *name != ATTACHMENTS_SHARE => Some(*requested),
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for OutOfMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limit { name, limit, reserved, requested } => {
-                write!(f, "{name}: {requested} bytes requested, {reserved} of {limit} bytes reserved")
-            }
-            Self::Entries => f.write_str("a list has more than 4,294,967,295 entries"),
         }
     }
 }

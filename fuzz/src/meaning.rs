@@ -7,11 +7,12 @@ use super::{
 };
 use serde_json::value::RawValue;
 use trigger_launch::{
-    launch::{items::Known, matching::Matching, root::TRIGGER_ID_MAX},
+    launch::{matching::Matching, receive::items::Known},
     limits::{ATTACHMENT_NAME_LIMIT, SCALAR_LIMIT},
     outcome::Outcome,
     problem::Problem,
     profiles::key::KeyHash,
+    text::SAFE_INTEGER_MAX,
     wire::{Endpoint, Field, Format, Item, NotAnItem, ObjectText, Scalar},
 };
 
@@ -169,7 +170,7 @@ fn trigger_id(raw: &str) -> Option<Option<u64>> {
         _ => return None,
     };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (1..=TRIGGER_ID_MAX).contains(number))?;
+    let number = text.parse().ok().filter(|number| digits && (1..=SAFE_INTEGER_MAX).contains(number))?;
     Some(Some(number))
 }
 

@@ -103,6 +103,16 @@ pub enum ObjectError {
     Lost(Cause),
 }
 
+/// 503: the answer to a command that writes nothing was lost. Nothing was launched.
+impl From<ObjectError> for Refused {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Refused(refused) => refused,
+            ObjectError::Lost(cause) => Self::unavailable("the campaign cannot be reached now: retry later", cause),
+        }
+    }
+}
+
 /// A body as it arrives.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Body {

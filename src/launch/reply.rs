@@ -1,6 +1,6 @@
 //! What a launch is answered with: written piece by piece, so that a reply to 300,000 items is never held whole.
 
-use super::matched::Matched;
+use super::search::Matched;
 use crate::{
     campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
     memory::Reservation,

@@ -2,8 +2,8 @@
 
 use crate::{
     launch::{
-        intake::{Intake, Request, Setup},
-        items::Known,
+        receive::{body::BodyParser, items::Known},
+        request::{BodySettings, LaunchRequest},
     },
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT, Limits, SCALAR_LIMIT},
     memory::{Budget, Reservation},
@@ -15,20 +15,20 @@ use crate::{
 
 /// Takes a body in whose format its first byte decides, in chunks of several sizes.
 #[track_caller]
-fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
+fn take_in(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
-        let setup = Setup { endpoint, body: None, limits: Limits::default(), secrets, checksum: false };
-        let mut intake = Intake::new(setup, Reservation::new(&budget, 0));
+        let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
+        let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
         body.as_bytes().chunks(size).try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
         intake.finish(Some(body.len() as u64));
-        intake.into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
+        intake.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
     };
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |taken: &Result<Request, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
+            let shown = |taken: &Result<LaunchRequest, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
             assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
         }
     }
@@ -37,8 +37,8 @@ fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
 }
 
 /// What was taken in.
-fn summary(request: &Request) -> String {
-    let Request { root, trigger_id, keying, items } = request;
+fn summary(request: &LaunchRequest) -> String {
+    let LaunchRequest { root, trigger_id, keying, items } = request;
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
@@ -525,7 +525,7 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
         take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
-    let kept = |request: Result<Request, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
+    let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);

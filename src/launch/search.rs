@@ -1,8 +1,8 @@
 //! From keys to recipients: the search of all items in one generation of the index.
 
 use super::{
-    items::{Items, Keying, Known},
     ports::Ports,
+    receive::items::{Items, Keying, Known},
 };
 use crate::{
     campaign::packed::Packer,

@@ -1,73 +1,74 @@
-//! The memory of the parts of one request's attachments: two large parts, or more that are small, used again and again.
+//! The memory of attachment parts: two large buffers, or several small ones, which are reused.
 
-use super::ports::Bucket;
 use crate::{
+    launch::ports::Bucket,
     limits::PART,
     memory::{OutOfMemory, Reservation},
 };
 
-/// Bytes of memory that a part begins with; it doubles.
+/// Size of a part's first buffer, in bytes. It doubles.
 const FIRST: usize = 64 * 1024;
 
-/// The part that fills, and what memory there is.
-pub struct Parts<B: Bucket> {
-    filling: Option<B::Part>,
-    /// The memory of a part that was uploaded, for the next one.
+pub struct PartBuffers<B: Bucket> {
+    /// The part that receives data.
+    current: Option<B::Part>,
+    /// The buffer of an uploaded part, for reuse.
     spare: Option<B::Part>,
-    /// Bytes of memory of all parts; so many are reserved.
-    room: usize,
+    /// Total size of all buffers, which is reserved, in bytes.
+    total: usize,
 }
 
-impl<B: Bucket> Default for Parts<B> {
+impl<B: Bucket> Default for PartBuffers<B> {
     fn default() -> Self {
-        Self { filling: None, spare: None, room: 0 }
+        Self { current: None, spare: None, total: 0 }
     }
 }
 
-impl<B: Bucket> Parts<B> {
-    /// Whether the part that fills can take no more, however much memory there is.
+impl<B: Bucket> PartBuffers<B> {
+    /// Whether the current part has its full size.
     pub fn is_full(&self, bucket: &B) -> bool {
-        self.filling.as_ref().is_some_and(|part| bucket.len(part) == PART)
+        self.current.as_ref().is_some_and(|part| bucket.len(part) == PART)
     }
 
-    /// Adds to the part that fills what there is memory for, or may be: within `bound` bytes of memory for all parts, if there is
-    /// a bound. How many bytes those are; not zero if nothing but the part that fills is held and `bound` is two parts.
-    /// `goes_on`: it is not its attachment's first.
+    /// Adds bytes to the current part as far as memory allows, and returns how many. `bound` limits the memory of all parts.
+    /// Returns zero only if other parts are held, provided that `bound` allows two whole parts. `is_first` says that the part
+    /// is the first of its attachment.
     pub fn append(
         &mut self,
         bucket: &B,
         bytes: &[u8],
-        goes_on: bool,
+        is_first: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<usize, OutOfMemory> {
-        let Some(mut part) = self.fitting(bucket, bytes.len(), goes_on, bound, memory)? else { return Ok(0) };
+        let Some(mut part) = self.part_with_room(bucket, bytes.len(), is_first, bound, memory)? else { return Ok(0) };
         let now = bytes.get(..bucket.room(&part) - bucket.len(&part)).unwrap_or(bytes);
         bucket.append(&mut part, now);
-        self.filling = Some(part);
+        self.current = Some(part);
         Ok(now.len())
     }
 
-    /// The part that fills, if it has room; else a larger one with what it holds.
-    fn fitting(
+    /// Returns the current part if it has room, and otherwise a larger part with the same content. Returns `None` if `bound` is
+    /// reached.
+    fn part_with_room(
         &mut self,
         bucket: &B,
         more: usize,
-        goes_on: bool,
+        is_first: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<Option<B::Part>, OutOfMemory> {
-        let (len, room) = self.filling.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
-        if let Some(part) = self.filling.take_if(|_| len < room) {
+        let (len, room) = self.current.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
+        if let Some(part) = self.current.take_if(|_| len < room) {
             return Ok(Some(part));
         }
         let wanted = len.saturating_add(more).min(PART);
         let mut larger = match self.spare.take_if(|spare| wanted <= bucket.room(spare)) {
             Some(spare) => spare,
             None => {
-                // An attachment that had a whole part likely has another.
-                let beyond = |parts: &Self, size: usize| bound.is_some_and(|bound| parts.room + size > bound);
-                let whole = goes_on && bound.is_some() && !beyond(self, PART);
+                // An attachment with one whole part probably has another.
+                let beyond = |buffers: &Self, size: usize| bound.is_some_and(|bound| buffers.total + size > bound);
+                let whole = !is_first && bound.is_some() && !beyond(self, PART);
                 let size = if whole { PART } else { wanted.max(2 * room).clamp(FIRST, PART) };
                 if beyond(self, size)
                     && let Some(spare) = self.spare.take()
@@ -78,33 +79,33 @@ impl<B: Bucket> Parts<B> {
                     return Ok(None);
                 }
                 memory.grow_attachments(size as u64, room as u64)?;
-                self.room += size;
+                self.total += size;
                 bucket.part(size)
             }
         };
-        if let Some(part) = self.filling.take() {
+        if let Some(part) = self.current.take() {
             bucket.copy(&part, &mut larger);
             self.release(bucket, part, memory);
         }
         Ok(Some(larger))
     }
 
-    /// The part that fills is complete: an empty one if nothing was added. Where parts wait (`bound` is none: nobody knows for
-    /// how long) they take no more memory than they need.
+    /// Returns the current part (an empty one if no bytes were added). Without a `bound` the part waits for an unknown time for
+    /// its caller's token, so it is moved to a buffer of its exact size.
     pub fn close(&mut self, bucket: &B, bound: Option<usize>, memory: &mut Reservation) -> B::Part {
-        let Some(part) = self.filling.take() else { return bucket.part(0) };
+        let Some(part) = self.current.take() else { return bucket.part(0) };
         let (len, room) = (bucket.len(&part), bucket.room(&part));
         if bound.is_some() || len + FIRST > room || memory.grow_attachments(len as u64, room as u64).is_err() {
             return part;
         }
         let mut fitting = bucket.part(len);
-        self.room += len;
+        self.total += len;
         bucket.copy(&part, &mut fitting);
         self.release(bucket, part, memory);
         fitting
     }
 
-    /// A part that was closed is no longer needed. Its memory is kept if there is none larger.
+    /// Takes back the buffer of a closed part, and keeps the largest spare buffer.
     pub fn give_back(&mut self, bucket: &B, mut part: B::Part, memory: &mut Reservation) {
         bucket.clear(&mut part);
         let spare = self.spare.as_ref().map_or(0, |spare| bucket.room(spare));
@@ -112,9 +113,9 @@ impl<B: Bucket> Parts<B> {
         smaller.into_iter().for_each(|part| self.release(bucket, part, memory));
     }
 
-    /// Gives back all memory but that of parts that were closed.
+    /// Returns all memory except that of closed parts.
     pub fn stop(&mut self, bucket: &B, memory: &mut Reservation) {
-        if let Some(part) = self.filling.take() {
+        if let Some(part) = self.current.take() {
             self.give_back(bucket, part, memory);
         }
         if let Some(part) = self.spare.take() {
@@ -124,7 +125,7 @@ impl<B: Bucket> Parts<B> {
 
     fn release(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
         let room = bucket.room(&part);
-        self.room = self.room.saturating_sub(room);
+        self.total = self.total.saturating_sub(room);
         memory.shrink_attachments(room as u64);
     }
 }

@@ -1,10 +1,8 @@
 //! The items of one launch: a 16-byte hash of each key as soon as the item has been read.
 
-use super::{
-    blocks::{Blocks, Records},
-    matching::{ItemKeys, Matching, Search},
-};
+use super::blocks::{Blocks, Records};
 use crate::{
+    launch::matching::{ItemKeys, Matching, Search},
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
     memory::{OutOfMemory, Reservation},
     outcome::Outcome,

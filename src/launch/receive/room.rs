@@ -1,7 +1,8 @@
 //! Waiting for memory: when the share of unverified callers is used up, others are evicted, and a request waits for their room.
 
-use super::{pace::evicted, ports::Clock};
+use super::pace::evicted;
 use crate::{
+    launch::ports::Clock,
     limits::{ROOM_POLL_MS, ROOM_WAIT_MS},
     memory::{OutOfMemory, Queued, Reservation},
     problem::Refused,

@@ -8,8 +8,8 @@ use std::pin::pin;
 
 use futures_util::future::{Either, LocalBoxFuture, select};
 
-use super::ports::{Body, Clock};
 use crate::{
+    launch::ports::{Body, Clock},
     limits::{
         BODY_TIMEOUT_MS, DRAIN_MS, RATE_GRACE_SECONDS, RATE_MIN, READ_BUFFER, READ_START, READ_UNVERIFIED, READ_VIEW,
         WATCH_MS,

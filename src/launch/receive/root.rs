@@ -1,7 +1,7 @@
 //! The fields of a body's root, decoded: JSON and XML into the same types.
 
-use super::matching::Matching;
 use crate::{
+    launch::matching::Matching,
     limits::{Limits, SCALAR_LIMIT},
     memory::{OutOfMemory, Reservation},
     text::SAFE_INTEGER_MAX,
@@ -12,9 +12,6 @@ use crate::{
     },
 };
 use std::borrow::Cow;
-
-/// The largest `trigger_id`.
-pub const TRIGGER_ID_MAX: u64 = SAFE_INTEGER_MAX;
 
 /// What the root says, as far as it has been read.
 #[derive(Debug, Default)]
@@ -111,7 +108,7 @@ impl Root {
                 self.format = text()?.map(known).transpose()?;
             }
             Field::TriggerId => {
-                self.trigger_id = scalar::integer(value, 1..=TRIGGER_ID_MAX)?;
+                self.trigger_id = scalar::integer(value, 1..=SAFE_INTEGER_MAX)?;
             }
             Field::Matching => {
                 let known = |text| Matching::from_name(text).ok_or_else(unknown_mode);
