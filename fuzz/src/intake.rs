@@ -12,7 +12,7 @@ use trigger_launch::{
         receive::{
             attachments::{AttachmentEvent, DecodedAttachments},
             body::BodyParser,
-            items::Known,
+            items::ItemState,
         },
         request::{BodySettings, LaunchRequest},
     },
@@ -76,7 +76,7 @@ pub struct Taken {
     pub content: Option<String>,
     pub custom_data: Option<String>,
     /// Of each item what is known, and the hashes of its keys.
-    pub items: Vec<(Known, Vec<KeyHash>)>,
+    pub items: Vec<(ItemState, Vec<KeyHash>)>,
     /// The items with a `custom_data` of their own.
     pub items_data: Vec<(u32, String)>,
     pub files: Vec<File>,

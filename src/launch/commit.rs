@@ -5,7 +5,7 @@ use super::{
     ports::{Answer, ObjectError, Ports},
     reply::Launched,
     request::{Admitted, LaunchRequest, new_launch_id},
-    search::Matched,
+    search::SearchResult,
 };
 use crate::{
     campaign::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Commits the launch, and repeats the message while answers are lost. The object stores a launch ID once.
-pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: Matched) -> Result<Launched, Refused> {
+pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: SearchResult) -> Result<Launched, Refused> {
     let launch_id = match admitted.launch_id {
         Some(id) => id,
         None => new_launch_id(ports, &admitted.token.name, &admitted.request_id),
@@ -60,7 +60,7 @@ pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: Match
 }
 
 /// Encodes the commit message, after reserving memory for it.
-fn encode(admitted: &mut Admitted, launch_id: LaunchId, matched: &Matched) -> Result<Vec<u8>, Refused> {
+fn encode(admitted: &mut Admitted, launch_id: LaunchId, matched: &SearchResult) -> Result<Vec<u8>, Refused> {
     let Admitted { request, memory, token, digest, attachments, request_id, endpoint, .. } = admitted;
     let LaunchRequest { root, trigger_id, keying, items } = request;
     let mut item_data = Collector::default();

@@ -32,7 +32,7 @@ pub enum Matching {
 
 /// One search of a mode: a class of keys, and the sections of its buckets in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Search {
+pub struct SearchStep {
     /// The class of keys.
     pub class: Class,
     /// The sections, in order; the first that holds the key decides.
@@ -43,16 +43,16 @@ const PROFILES: &[Section] = &[Section::Profiles];
 const SUBSCRIPTIONS: &[Section] = &[Section::Subscriptions];
 const BOTH: &[Section] = &[Section::Profiles, Section::Subscriptions];
 
-const EMAIL: Search = Search { class: Class::Email, sections: BOTH };
-const EMAIL_PROFILE: Search = Search { class: Class::Email, sections: PROFILES };
-const EMAIL_SUB: Search = Search { class: Class::Email, sections: SUBSCRIPTIONS };
-const PHONE: Search = Search { class: Class::Phone, sections: BOTH };
-const PHONE_PROFILE: Search = Search { class: Class::Phone, sections: PROFILES };
-const PHONE_SUB: Search = Search { class: Class::Phone, sections: SUBSCRIPTIONS };
-const PROFILE_ID: Search = Search { class: Class::ProfileId, sections: PROFILES };
-const PUSH_SUB: Search = Search { class: Class::Push, sections: SUBSCRIPTIONS };
-const CUSTOM: Search = Search { class: Class::Custom, sections: PROFILES };
-const CUSTOM_SUB: Search = Search { class: Class::CustomSub, sections: SUBSCRIPTIONS };
+const EMAIL: SearchStep = SearchStep { class: Class::Email, sections: BOTH };
+const EMAIL_PROFILE: SearchStep = SearchStep { class: Class::Email, sections: PROFILES };
+const EMAIL_SUB: SearchStep = SearchStep { class: Class::Email, sections: SUBSCRIPTIONS };
+const PHONE: SearchStep = SearchStep { class: Class::Phone, sections: BOTH };
+const PHONE_PROFILE: SearchStep = SearchStep { class: Class::Phone, sections: PROFILES };
+const PHONE_SUB: SearchStep = SearchStep { class: Class::Phone, sections: SUBSCRIPTIONS };
+const PROFILE_ID: SearchStep = SearchStep { class: Class::ProfileId, sections: PROFILES };
+const PUSH_SUB: SearchStep = SearchStep { class: Class::Push, sections: SUBSCRIPTIONS };
+const CUSTOM: SearchStep = SearchStep { class: Class::Custom, sections: PROFILES };
+const CUSTOM_SUB: SearchStep = SearchStep { class: Class::CustomSub, sections: SUBSCRIPTIONS };
 
 /// The hashes of one item's keys, for the mode's first and second search.
 pub type ItemKeys = [Option<KeyHash>; 2];
@@ -84,7 +84,7 @@ impl Matching {
     }
 
     /// Its searches, in order: an item that the first does not find goes on to the second.
-    pub fn searches(self) -> &'static [Search] {
+    pub fn searches(self) -> &'static [SearchStep] {
         match self {
             Self::Email => &[EMAIL],
             Self::EmailProfile => &[EMAIL_PROFILE],

@@ -1,6 +1,6 @@
 //! What a launch is answered with: written piece by piece, so that a reply to 300,000 items is never held whole.
 
-use super::search::Matched;
+use super::search::SearchResult;
 use crate::{
     campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
     memory::Reservation,
@@ -39,13 +39,13 @@ pub struct Launched {
 /// Where recipients and outcomes are.
 #[derive(Debug)]
 enum Source {
-    New(Matched),
+    New(SearchResult),
     Stored(Box<Repeated>),
 }
 
 impl Launched {
     /// A launch just made, or a dry run.
-    pub fn new(launch_id: Option<LaunchId>, mut matched: Matched, report: bool) -> Self {
+    pub fn new(launch_id: Option<LaunchId>, mut matched: SearchResult, report: bool) -> Self {
         matched.with_data = Vec::new();
         Self { launch_id, counts: matched.counts, repeated: false, report, source: Source::New(matched), memory: None }
     }

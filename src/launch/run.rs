@@ -7,7 +7,7 @@ use super::{
     ports::Ports,
     reply::{Launched, Timings},
     request::{Admitted, PendingUploads},
-    search::{Index, Matched, search, unreadable},
+    search::{ProfileIndex, SearchResult, cannot_read_index, search},
 };
 use crate::{
     campaign::message::Repeated,
@@ -99,23 +99,23 @@ async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result
 }
 
 /// Searches the profiles of all items. With `strict`, an unmatched or invalid item is a refusal.
-async fn search_profiles<P: Ports>(ports: &P, admitted: &mut Admitted, database: u64) -> Result<Matched, Refused> {
+async fn search_profiles<P: Ports>(ports: &P, admitted: &mut Admitted, database: u64) -> Result<SearchResult, Refused> {
     let manifest = match admitted.manifest.take() {
         Some(manifest) => manifest,
         None => ports.manifest(database).await,
     };
-    let manifest = manifest.map_err(|cause| unreadable(database, cause))?;
-    let index = Index { database, manifest: manifest.as_deref(), secrets: &admitted.secrets };
+    let manifest = manifest.map_err(|cause| cannot_read_index(database, cause))?;
+    let index = ProfileIndex { database, manifest: manifest.as_deref(), secrets: &admitted.secrets };
     let request = &admitted.request;
-    let matched = search(ports, index, &request.items, &request.keying, &mut admitted.memory).await?;
-    match matched.first_refused {
+    let result = search(ports, index, &request.items, &request.keying, &mut admitted.memory).await?;
+    match result.first_refused {
         Some((first, outcome)) if request.root.strict => Err(Problem::Strict {
-            unmatched: matched.counts.unmatched,
-            invalid: matched.counts.invalid,
+            unmatched: result.counts.unmatched,
+            invalid: result.counts.invalid,
             first,
             reason: outcome.reason().unwrap_or_default(),
         }
         .into()),
-        _ => Ok(matched),
+        _ => Ok(result),
     }
 }

@@ -105,12 +105,12 @@ struct RecordBlock {
 
 /// One block of records, taken out of [`Records`].
 #[derive(Debug)]
-pub struct Taken {
+pub struct RecordBatch {
     block: RecordBlock,
     ends: Vec<u32>,
 }
 
-impl Taken {
+impl RecordBatch {
     /// Its records, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
@@ -167,7 +167,7 @@ impl Records {
 
     /// Takes the records out block by block, in order, so that what is made of them need not fit beside all of them.
     /// Each block is to be cleared; the memory of the list itself is given back here.
-    pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = Taken> + use<> {
+    pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = RecordBatch> + use<> {
         let Self { blocks, ends } = self;
         memory.shrink(ends.reserved as u64);
         let mut next = 0;
@@ -177,7 +177,7 @@ impl Records {
                 in_block.push(end);
                 next += 1;
             }
-            Taken { block, ends: in_block }
+            RecordBatch { block, ends: in_block }
         })
     }
 

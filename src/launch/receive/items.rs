@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Records};
 use crate::{
-    launch::matching::{ItemKeys, Matching, Search},
+    launch::matching::{ItemKeys, Matching, SearchStep},
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
     memory::{OutOfMemory, Reservation},
     outcome::Outcome,
@@ -16,7 +16,7 @@ use crate::{
 
 /// What is known of an item before the index has been asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum ItemState {
     /// It is invalid.
     Invalid(Outcome),
     /// It has a key for the mode's first search, and for the second.
@@ -47,7 +47,7 @@ fn too_long(index: usize) -> Refused {
 /// or two index keys that the deployment has (two while a key is being rotated).
 #[derive(Debug, Default)]
 pub struct Items {
-    known: Blocks<Known>,
+    known: Blocks<ItemState>,
     hashes: Blocks<KeyHash>,
     /// Hashes of one item.
     stride: usize,
@@ -80,7 +80,7 @@ impl Items {
     }
 
     /// What is known of each, in order.
-    pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
+    pub fn known(&self) -> impl Iterator<Item = ItemState> + '_ {
         self.known.iter()
     }
 
@@ -105,7 +105,7 @@ impl Items {
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
         let Some(field) = keying.matching.only_field() else { return Ok(false) };
-        let [Search { class, .. }] = keying.matching.searches() else { return Ok(false) };
+        let [SearchStep { class, .. }] = keying.matching.searches() else { return Ok(false) };
         if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
             return Ok(false);
         }
@@ -113,7 +113,7 @@ impl Items {
         for secret in secrets {
             self.hashes.push(secret.hash_bytes(*class, &keying.field_name, value), memory)?;
         }
-        self.known.push(Known::Keys { first: true, second: false }, memory)?;
+        self.known.push(ItemState::Keys { first: true, second: false }, memory)?;
         Ok(true)
     }
 
@@ -158,16 +158,16 @@ impl Items {
     ) -> Result<(), OutOfMemory> {
         self.searches = matching.searches().len();
         self.stride = secrets.len() * self.searches;
-        let mut known = Known::Invalid(Outcome::Malformed);
+        let mut known = ItemState::Invalid(Outcome::Malformed);
         for secret in secrets {
             let keys = match keys(secret) {
                 Ok(keys) => {
                     let [first, second] = &keys;
-                    known = Known::Keys { first: first.is_some(), second: second.is_some() };
+                    known = ItemState::Keys { first: first.is_some(), second: second.is_some() };
                     keys
                 }
                 Err(reason) => {
-                    known = Known::Invalid(reason);
+                    known = ItemState::Invalid(reason);
                     [None, None]
                 }
             };

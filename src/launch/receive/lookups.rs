@@ -12,7 +12,7 @@ use crate::{
     launch::{
         ports::{Bucket, Ports},
         request::RequestHead,
-        verify::{Source, TWO_TOKENS, refuse, verify},
+        verify::{TWO_TOKENS, TokenSource, refuse, verify},
     },
     limits::PREFLIGHT_FROM,
     problem::{Cause, Refused},
@@ -79,11 +79,11 @@ impl Lookups {
     pub fn start_before_body<'p, P: Ports>(&mut self, ports: &'p P, head: &RequestHead, tasks: &Tasks<'p, P::Bucket>) {
         match head.tokens.as_slice() {
             [] => {}
-            [token] => self.look_up_token(token.clone(), Source::Head, ports, tasks),
+            [token] => self.look_up_token(token.clone(), TokenSource::Head, ports, tasks),
             [first, ..] => {
                 self.token = Lookup::Pending;
                 self.presented = Some(first.clone());
-                push(tasks, async move { Completed::Token(Err(refuse(ports, TWO_TOKENS, Source::Head).await)) });
+                push(tasks, async move { Completed::Token(Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await)) });
             }
         }
     }
@@ -98,10 +98,10 @@ impl Lookups {
     ) {
         let root = body.root();
         match (&self.presented, &root.token) {
-            (None, Some(token)) => self.look_up_token(token.clone(), Source::Body, ports, tasks),
+            (None, Some(token)) => self.look_up_token(token.clone(), TokenSource::Body, ports, tasks),
             (Some(presented), Some(token)) if presented != token && !self.is_contradicted => {
                 self.is_contradicted = true;
-                push(tasks, async move { Completed::Token(Err(refuse(ports, TWO_TOKENS, Source::Body).await)) });
+                push(tasks, async move { Completed::Token(Err(refuse(ports, TWO_TOKENS, TokenSource::Body).await)) });
             }
             _ => {}
         }
@@ -128,7 +128,7 @@ impl Lookups {
     fn look_up_token<'p, P: Ports>(
         &mut self,
         token: String,
-        source: Source,
+        source: TokenSource,
         ports: &'p P,
         tasks: &Tasks<'p, P::Bucket>,
     ) {

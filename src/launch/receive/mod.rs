@@ -42,7 +42,7 @@ use futures_util::{
 use super::{
     ports::{Body, Clock, Ports},
     request::{RequestHead, new_launch_id},
-    verify::{NO_TOKEN, Source, refuse, token_not_first},
+    verify::{NO_TOKEN, TokenSource, refuse, token_not_first},
 };
 use crate::{
     access::TokenRecord,
@@ -54,8 +54,8 @@ use crate::{
 use attachments::DecodedAttachments;
 use body::{BodyParser, ParsedBody};
 use lookups::{Completed, Lookup, Lookups, Tasks};
-use pace::{PacedBody, View};
-use room::Waiting;
+use pace::{PacedBody, ReadWindow};
+use room::RoomWait;
 use uploads::{AttachmentUploads, TakeError, UploadedAttachments, cannot_store};
 
 /// Everything that was received, whether it is valid or not.
@@ -114,7 +114,7 @@ struct Receiver<'p, P: Ports> {
     launch_id: Option<LaunchId>,
     /// An empty buffer, for reuse.
     spare: DecodedAttachments,
-    view: View,
+    view: ReadWindow,
 }
 
 impl<'p, P: Ports> Receiver<'p, P> {
@@ -128,7 +128,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
             tasks: Tasks::new(),
             launch_id: None,
             spare: DecodedAttachments::default(),
-            view: View::default(),
+            view: ReadWindow::default(),
         };
         receiver.lookups.start_before_body(ports, head, &receiver.tasks);
         receiver
@@ -253,7 +253,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     /// Waits until `bytes` are reserved as a credit, and records completed tasks meanwhile.
     async fn wait_for_room(&mut self, bytes: u64, error: OutOfMemory) -> Result<(), Refused> {
         let ports = self.ports;
-        let waiting = Waiting::start(self.body.memory(), bytes, error, ports.now());
+        let waiting = RoomWait::start(self.body.memory(), bytes, error, ports.now());
         loop {
             if let Some(outcome) = waiting.outcome(self.body.memory(), ports.now()) {
                 return outcome;
@@ -342,7 +342,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     /// The body is complete: waits for the lookups and uploads that are in progress.
     async fn finish_tasks(&mut self) -> Result<(), Refused> {
         if !self.lookups.has_token() && self.body.shortage().is_none() {
-            let refused = refuse(self.ports, NO_TOKEN, Source::Body).await;
+            let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).await;
             self.lookups.record_token(Err(refused));
             return Ok(());
         }

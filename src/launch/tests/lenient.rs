@@ -2,7 +2,7 @@
 
 use crate::{
     launch::{
-        receive::{body::BodyParser, items::Known},
+        receive::{body::BodyParser, items::ItemState},
         request::{BodySettings, LaunchRequest},
     },
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT, Limits, SCALAR_LIMIT},
@@ -198,8 +198,11 @@ fn reads_a_field_value_exactly() {
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
             let known: Vec<_> = take_in(endpoint, &body).unwrap().items.known().collect();
-            let expected =
-                if wrong { Known::Invalid(Outcome::WrongType) } else { Known::Keys { first: true, second: false } };
+            let expected = if wrong {
+                ItemState::Invalid(Outcome::WrongType)
+            } else {
+                ItemState::Keys { first: true, second: false }
+            };
             assert_eq!(known, [expected], "{body}");
         }
     }
@@ -282,8 +285,8 @@ fn takes_a_nil_item_for_an_empty_one() {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
         take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.known().collect::<Vec<_>>()
     };
-    let empty = Known::Invalid(Outcome::MissingField);
-    let good = Known::Keys { first: true, second: false };
+    let empty = ItemState::Invalid(Outcome::MissingField);
+    let good = ItemState::Keys { first: true, second: false };
     for nil in [
         "@xsi:nil='true'/>",
         "@xsi:nil='1'></data>",
@@ -316,7 +319,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         "subscription_id" => "<provider>p</provider>",
         _ => "",
     };
-    let missing = Known::Invalid(Outcome::MissingField);
+    let missing = ItemState::Invalid(Outcome::MissingField);
     for (matching, name, value) in FIELDS {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
@@ -329,13 +332,13 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
-        assert_eq!(batch(&given), [Known::Keys { first: true, second: false }], "{given}");
+        assert_eq!(batch(&given), [ItemState::Keys { first: true, second: false }], "{given}");
         assert_eq!(batch(&nil), [missing], "{nil}");
         assert_eq!(batch(&format!("<{name} a='1' xsi:nil=\"1\" array='true'/>")), [missing], "{name}");
         assert_eq!(batch(&given.replacen('>', " xsi:nil='false'>", 1)), batch(&given), "{name}");
         // Given twice, as an item's field in XML.
         for twice in [format!("{nil}{given}"), format!("{given}{nil}"), format!("{nil}{nil}")] {
-            assert_eq!(batch(&twice), [Known::Invalid(Outcome::WrongType)], "{twice}");
+            assert_eq!(batch(&twice), [ItemState::Invalid(Outcome::WrongType)], "{twice}");
         }
         // The single launch has the item's fields at its root.
         let single = |fields: &str| {
@@ -351,10 +354,10 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
         (request.items.known().next(), text)
     };
-    let good = Some(Known::Keys { first: true, second: false });
+    let good = Some(ItemState::Keys { first: true, second: false });
     assert_eq!(data("<custom_data xsi:nil='true'><a/></custom_data>"), (good, vec![]));
     assert_eq!(data("<custom_data xsi:nil='true'>text</custom_data>"), (good, vec![]));
-    let wrong = Some(Known::Invalid(Outcome::WrongType));
+    let wrong = Some(ItemState::Invalid(Outcome::WrongType));
     assert_eq!(data("<custom_data xsi:nil='1'/><custom_data><a/></custom_data>").0, wrong);
     assert_eq!(data("<custom_data><a/></custom_data><custom_data xsi:nil='1'/>").0, wrong);
 }
@@ -502,8 +505,8 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
-            KEY_LIMIT => Known::Keys { first: true, second: false },
-            _ => Known::Invalid(Outcome::TooLong),
+            KEY_LIMIT => ItemState::Keys { first: true, second: false },
+            _ => ItemState::Invalid(Outcome::TooLong),
         };
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
@@ -516,7 +519,7 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
     }
     // Half of a surrogate pair, after any length, is of a wrong type.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [Known::Invalid(Outcome::WrongType)]);
+    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
@@ -547,5 +550,5 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
     }
     // Text beside elements is of a wrong type, however long the rest is.
     let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.known().collect();
-    assert_eq!(known, [Known::Invalid(Outcome::WrongType)]);
+    assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
 }

@@ -5,7 +5,7 @@ use crate::{
         matching::Matching,
         receive::{
             body::BodyParser,
-            items::{Keying, Known},
+            items::{ItemState, Keying},
         },
         request::{BodySettings, LaunchRequest},
     },
@@ -169,9 +169,9 @@ fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
 /// The keys of an item as they were taken in.
 fn taken(request: &LaunchRequest) -> Vec<String> {
     let searches = request.keying.matching.searches().len();
-    let item = |(at, known): (u32, Known)| match known {
-        Known::Invalid(reason) => format!("{reason:?}"),
-        Known::Keys { first, second } => {
+    let item = |(at, known): (u32, ItemState)| match known {
+        ItemState::Invalid(reason) => format!("{reason:?}"),
+        ItemState::Keys { first, second } => {
             let key = |there: bool, search: usize| there.then(|| request.items.hash(at, 0, search));
             format!("{:?} {:?}", key(first, 0), if searches > 1 { key(second, 1) } else { None })
         }
