@@ -154,7 +154,7 @@ fn taken(request: LaunchRequest, files: Vec<File>) -> Taken {
         flags: [root.skip_triggers, root.report, root.strict, root.dry_run],
         content: root.content,
         custom_data: root.custom_data,
-        items: (0..).zip(items.known()).map(|(item, known)| (known, hashes(item))).collect(),
+        items: (0..).zip(items.states()).map(|(item, known)| (known, hashes(item))).collect(),
         items_data: items
             .custom_data()
             .map(|(item, text)| (item, String::from_utf8(text.to_vec()).expect("UTF-8")))

@@ -146,7 +146,7 @@ fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &st
     let keys = |secret| match item {
         Err(NotAnItem) => Err(Outcome::Malformed),
         Ok(item) if matches!(item.custom_data, ObjectText::WrongType(_)) => Err(Outcome::WrongType),
-        Ok(item) => matching.keys(item, field_name, secret),
+        Ok(item) => matching.hash_keys(item, field_name, secret),
     };
     let searches = matching.searches().len();
     let (mut known, mut hashes) = (ItemState::Invalid(Outcome::Malformed), Vec::new());

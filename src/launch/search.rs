@@ -123,10 +123,10 @@ async fn search_generation<P: Ports>(
         ItemState::Keys { .. } => Outcome::NotFound,
     };
     let mut found =
-        FoundProfiles { outcomes: items.known().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
+        FoundProfiles { outcomes: items.states().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
     for (number, search) in keying.matching.searches().iter().enumerate() {
         let wanted: Vec<u32> = (0..)
-            .zip(items.known())
+            .zip(items.states())
             .zip(&found.outcomes)
             .filter(|((_, known), outcome)| has_key(*known, number) && **outcome == Outcome::NotFound)
             .map(|((item, _), _)| item)

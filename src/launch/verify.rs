@@ -1,4 +1,4 @@
-//! Verifying the token of a request.
+//! Verifies the token of a request.
 
 use super::ports::Ports;
 use crate::{
@@ -13,16 +13,15 @@ pub const NO_TOKEN: &str = "no token: send Authorization: Bearer, the field toke
 /// A request without a token whose body has no field for one.
 const NO_TOKEN_IN_HEAD: &str = "no token: send Authorization: Bearer, or ?token=";
 const UNKNOWN_TOKEN: &str = "the token is not known";
-/// Two different tokens: neither is looked up.
 pub const TWO_TOKENS: &str = "two tokens that differ were sent";
 
-/// An unverified caller sent more attachment data than is held until its token arrives.
+/// The message for an unverified caller whose attachments exceed the limit before the token has arrived.
 pub fn token_not_first(limit: u64) -> Cow<'static, str> {
     let what = format!("attachments before the token exceed {limit} bytes");
     format!("{what}; send the token in the Authorization header, or before \"attach\"").into()
 }
 
-/// Where the token of a request was sent, which decides the rank of a 401.
+/// Where a token was sent. It decides the rank of a 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenSource {
     /// In `Authorization` or the query.
@@ -61,7 +60,7 @@ pub async fn verify<P: Ports>(
     if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
 }
 
-/// The refusal of a caller without a valid token: 401, or 429 if its address has had too many.
+/// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has had too many.
 pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: TokenSource) -> Refused {
     let problem = match (ports.allow_address().await, source) {
         (false, _) => Problem::TooManyRequests(RateLimit::Address),

@@ -42,7 +42,7 @@ impl<B: Bucket> PartBuffers<B> {
         memory: &mut Reservation,
     ) -> Result<usize, OutOfMemory> {
         let Some(mut part) = self.part_with_room(bucket, bytes.len(), is_first, bound, memory)? else { return Ok(0) };
-        let now = bytes.get(..bucket.room(&part) - bucket.len(&part)).unwrap_or(bytes);
+        let now = bytes.get(..bucket.capacity(&part) - bucket.len(&part)).unwrap_or(bytes);
         bucket.append(&mut part, now);
         self.current = Some(part);
         Ok(now.len())
@@ -58,12 +58,12 @@ impl<B: Bucket> PartBuffers<B> {
         bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<Option<B::Part>, OutOfMemory> {
-        let (len, room) = self.current.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.room(part)));
+        let (len, room) = self.current.as_ref().map_or((0, 0), |part| (bucket.len(part), bucket.capacity(part)));
         if let Some(part) = self.current.take_if(|_| len < room) {
             return Ok(Some(part));
         }
         let wanted = len.saturating_add(more).min(PART);
-        let mut larger = match self.spare.take_if(|spare| wanted <= bucket.room(spare)) {
+        let mut larger = match self.spare.take_if(|spare| wanted <= bucket.capacity(spare)) {
             Some(spare) => spare,
             None => {
                 // An attachment with one whole part probably has another.
@@ -94,7 +94,7 @@ impl<B: Bucket> PartBuffers<B> {
     /// its caller's token, so it is moved to a buffer of its exact size.
     pub fn close(&mut self, bucket: &B, bound: Option<usize>, memory: &mut Reservation) -> B::Part {
         let Some(part) = self.current.take() else { return bucket.part(0) };
-        let (len, room) = (bucket.len(&part), bucket.room(&part));
+        let (len, room) = (bucket.len(&part), bucket.capacity(&part));
         if bound.is_some() || len + FIRST > room || memory.grow_attachments(len as u64, room as u64).is_err() {
             return part;
         }
@@ -108,8 +108,8 @@ impl<B: Bucket> PartBuffers<B> {
     /// Takes back the buffer of a closed part, and keeps the largest spare buffer.
     pub fn give_back(&mut self, bucket: &B, mut part: B::Part, memory: &mut Reservation) {
         bucket.clear(&mut part);
-        let spare = self.spare.as_ref().map_or(0, |spare| bucket.room(spare));
-        let smaller = if bucket.room(&part) > spare { self.spare.replace(part) } else { Some(part) };
+        let spare = self.spare.as_ref().map_or(0, |spare| bucket.capacity(spare));
+        let smaller = if bucket.capacity(&part) > spare { self.spare.replace(part) } else { Some(part) };
         smaller.into_iter().for_each(|part| self.release(bucket, part, memory));
     }
 
@@ -124,7 +124,7 @@ impl<B: Bucket> PartBuffers<B> {
     }
 
     fn release(&mut self, bucket: &B, part: B::Part, memory: &mut Reservation) {
-        let room = bucket.room(&part);
+        let room = bucket.capacity(&part);
         self.total = self.total.saturating_sub(room);
         memory.shrink_attachments(room as u64);
     }

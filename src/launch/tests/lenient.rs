@@ -42,7 +42,7 @@ fn summary(request: &LaunchRequest) -> String {
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
-    let known: Vec<_> = items.known().collect();
+    let known: Vec<_> = items.states().collect();
     let hashes: Vec<_> = (0..).take(items.len()).map(|item| items.hash(item, 0, 0)).collect();
     format!(
         "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {known:?} {data:?} {hashes:?}",
@@ -197,7 +197,7 @@ fn reads_a_field_value_exactly() {
         let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
-            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.known().collect();
+            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.states().collect();
             let expected = if wrong {
                 ItemState::Invalid(Outcome::WrongType)
             } else {
@@ -283,7 +283,7 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 fn takes_a_nil_item_for_an_empty_one() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
     let empty = ItemState::Invalid(Outcome::MissingField);
     let good = ItemState::Keys { first: true, second: false };
@@ -301,7 +301,7 @@ fn takes_a_nil_item_for_an_empty_one() {
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
     let request = take_in(Endpoint::StartBatch, body).unwrap();
-    assert_eq!(request.items.known().collect::<Vec<_>>(), [empty]);
+    assert_eq!(request.items.states().collect::<Vec<_>>(), [empty]);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
             take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
                 .unwrap()
                 .items
-                .known()
+                .states()
                 .collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
@@ -344,7 +344,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Start, &body).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
@@ -352,7 +352,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let data = format!("<email>a@b.c</email>{custom_data}");
         let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
-        (request.items.known().next(), text)
+        (request.items.states().next(), text)
     };
     let good = Some(ItemState::Keys { first: true, second: false });
     assert_eq!(data("<custom_data xsi:nil='true'><a/></custom_data>"), (good, vec![]));
@@ -501,7 +501,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
 /// A key that is too long to be one takes no more memory than the longest key.
 #[test]
 fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.known().collect::<Vec<_>>();
+    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
@@ -549,6 +549,6 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
     // Text beside elements is of a wrong type, however long the rest is.
-    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.known().collect();
+    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
     assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
 }

@@ -136,7 +136,7 @@ impl Meant {
                 subscription_id: value(item, "subscription_id"),
                 ..Item::default()
             };
-            match matching.keys(&item, &self.field_name, secret) {
+            match matching.hash_keys(&item, &self.field_name, secret) {
                 Ok([first, second]) => format!("{first:?} {second:?}"),
                 Err(reason) => format!("{reason:?}"),
             }
@@ -176,7 +176,7 @@ fn taken(request: &LaunchRequest) -> Vec<String> {
             format!("{:?} {:?}", key(first, 0), if searches > 1 { key(second, 1) } else { None })
         }
     };
-    (0..).zip(request.items.known()).map(item).collect()
+    (0..).zip(request.items.states()).map(item).collect()
 }
 
 proptest! {
