@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::{
-    launch::{Settled, reply::Launched},
+    launch::{LaunchOutcome, reply::Launched},
     outcome::Counts,
     problem::{Cause, Refused},
     profiles::lookup::Statistics,
@@ -97,16 +97,16 @@ impl<'a> RequestLine<'a> {
     }
 
     /// The line of a launch request.
-    pub fn of_launch(settled: &'a Settled, total_ms: u64, memory: Memory) -> Self {
-        let launched = settled.result.as_ref().ok();
-        let refused = settled.result.as_ref().err();
+    pub fn of_launch(launch: &'a LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+        let launched = launch.result.as_ref().ok();
+        let refused = launch.result.as_ref().err();
         let status = refused.map_or(200, |refused| refused.problem.status());
         let count = |of: fn(&Launched) -> u64| launched.map(of);
         Self {
-            bytes: Some(settled.read),
-            parse_ms: Some(settled.timings.parse),
-            match_ms: Some(settled.timings.r#match),
-            commit_ms: Some(settled.timings.commit),
+            bytes: Some(launch.read),
+            parse_ms: Some(launch.timings.parse),
+            match_ms: Some(launch.timings.r#match),
+            commit_ms: Some(launch.timings.commit),
             wasm_bytes: Some(memory.linear),
             reserved_bytes: Some(memory.reserved),
             launch_id: launched.and_then(|launched| launched.launch_id).map(|id| id.to_string()),
@@ -117,7 +117,7 @@ impl<'a> RequestLine<'a> {
             duplicates: count(|launched| launched.counts.duplicates),
             kv_reads: count(|launched| launched.lookups().reads as u64),
             kv_keys: count(|launched| launched.lookups().keys as u64),
-            ..Self::new(&settled.request_id, status, refused, total_ms)
+            ..Self::new(&launch.request_id, status, refused, total_ms)
         }
     }
 
@@ -168,22 +168,22 @@ impl DataPoint {
     }
 
     /// The data point of a launch request.
-    pub fn of_launch(route: &'static str, settled: &Settled, total_ms: u64, memory: Memory) -> Self {
-        let (status, outcome) = match &settled.result {
+    pub fn of_launch(route: &'static str, launch: &LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+        let (status, outcome) = match &launch.result {
             Ok(launched) if launched.launch_id.is_none() => (200, "dry run"),
             Ok(launched) if launched.repeated => (200, "repeated"),
             Ok(_) => (200, "launched"),
             Err(refused) => (refused.status(), refused.problem.text()),
         };
-        let launched = settled.result.as_ref().ok();
+        let launched = launch.result.as_ref().ok();
         let counts = launched.map_or_else(Counts::default, |launched| launched.counts);
         let lookups = launched.map_or_else(Statistics::default, Launched::lookups);
         let doubles = vec![
             total_ms,
-            settled.read,
-            settled.timings.parse,
-            settled.timings.r#match,
-            settled.timings.commit,
+            launch.read,
+            launch.timings.parse,
+            launch.timings.r#match,
+            launch.timings.commit,
             counts.matched,
             counts.unmatched,
             counts.invalid,
@@ -192,7 +192,7 @@ impl DataPoint {
             lookups.keys as u64,
             memory.linear,
         ];
-        Self { route, status: status.to_string(), format: settled.format.name(), outcome, doubles }
+        Self { route, status: status.to_string(), format: launch.format.name(), outcome, doubles }
     }
 
     /// The sampling key. With the route as the key, sampling keeps data points of rare routes.

@@ -8,8 +8,8 @@ use crate::{
         definition,
     },
     launch::{
-        pace::PacedBody,
         ports::{Body, Clock},
+        receive::pace::PacedBody,
     },
     limits::{DEFINITION_LIMIT, READ_START},
     memory::Reservation,

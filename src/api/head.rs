@@ -3,7 +3,7 @@
 use super::{headers, settings::Settings};
 use crate::{
     fields::Endpoint,
-    launch::{Incoming, intake::Setup},
+    launch::{BodySettings, RequestHead},
     limits::DEFINITION_LIMIT,
     problem::{Cause, Problem, Refused},
     text::push_hex,
@@ -100,7 +100,7 @@ impl<'a> HttpHead<'a> {
     }
 
     /// Returns what a launch needs from the head, or refuses the request before its body is read.
-    pub fn launch_request(&self, endpoint: Endpoint, settings: &Settings) -> Result<Incoming, Refused> {
+    pub fn launch_head(&self, endpoint: Endpoint, settings: &Settings) -> Result<RequestHead, Refused> {
         let content_type = self.header("Content-Type");
         let body = headers::body_format(content_type.as_deref(), self.header("Content-Encoding").as_deref())?;
         self.check_length(settings.limits.files)?;
@@ -110,13 +110,13 @@ impl<'a> HttpHead<'a> {
         }
         let format_is_invalid = self.parameter("format").is_some_and(|name| Format::from_name(name).is_none());
         let bad_format = || format_is_invalid.then(|| Problem::BadField("format: must be json or xml".into()));
-        Ok(Incoming {
-            setup: Setup {
+        Ok(RequestHead {
+            settings: BodySettings {
                 endpoint,
-                body,
+                format: body,
                 limits: settings.limits,
                 secrets: Rc::clone(&settings.secrets),
-                checksum: settings.checksum && !self.has_request_id,
+                digest_is_id: settings.checksum && !self.has_request_id,
             },
             length: self.length,
             tokens: self.tokens.clone(),

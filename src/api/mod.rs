@@ -23,7 +23,12 @@ pub mod settings;
 use crate::{
     access::Scope,
     fields::Endpoint,
-    launch::{self, Settled, pace::PacedBody, ports::Body, room, verify::verify_head},
+    launch::{
+        self, LaunchOutcome,
+        ports::Body,
+        receive::{pace::PacedBody, room},
+        verify::verify_head,
+    },
     limits::{BASE_COST, DRAIN_RATE_LIMITED, Limits},
     memory::Reservation,
     problem::{Cause, Problem, RateLimit, Refused},
@@ -41,7 +46,7 @@ pub type Stream<R> = <<R as Runtime>::Ports as ApiPorts>::Stream;
 /// A request that was served, without its reply.
 enum ServedRequest<S> {
     /// A launch, or a refusal after the body began to be read.
-    Launch(Box<Settled>),
+    Launch(Box<LaunchOutcome>),
     /// Any other request, or a refusal before the body was read.
     Other(Result<Reply<S>, Refused>),
 }
@@ -75,11 +80,11 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
     };
     let total_ms = runtime.now().saturating_sub(started_at);
     match served {
-        ServedRequest::Launch(settled) => {
+        ServedRequest::Launch(outcome) => {
             let memory = Memory { linear: runtime.linear_memory(), reserved: settings.budget.reserved() };
-            runtime.log(&RequestLine::of_launch(&settled, total_ms, memory).to_json());
-            runtime.measure(&settled.request_id, &DataPoint::of_launch(name, &settled, total_ms, memory));
-            let Settled { result, format, request_id, timings, .. } = *settled;
+            runtime.log(&RequestLine::of_launch(&outcome, total_ms, memory).to_json());
+            runtime.measure(&outcome.request_id, &DataPoint::of_launch(name, &outcome, total_ms, memory));
+            let LaunchOutcome { result, format, request_id, timings, .. } = *outcome;
             match result {
                 Ok(launched) => Reply::launched(launched, format, &request_id, timings),
                 Err(refused) => Reply::refused(&refused.problem, &request_id, format),
@@ -98,7 +103,7 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
 impl<S> ServedRequest<S> {
     fn refusal(&self) -> Option<&Refused> {
         match self {
-            Self::Launch(settled) => settled.result.as_ref().err(),
+            Self::Launch(outcome) => outcome.result.as_ref().err(),
             Self::Other(result) => result.as_ref().err(),
         }
     }
@@ -148,19 +153,19 @@ async fn launch<R: Runtime, B: Body>(
     body: &mut PacedBody<'_, R, B>,
     memory: Reservation,
 ) -> ServedRequest<Stream<R>> {
-    let request = match head.launch_request(endpoint, settings) {
-        Ok(request) => request,
+    let launch_head = match head.launch_head(endpoint, settings) {
+        Ok(launch_head) => launch_head,
         Err(refused) => return ServedRequest::Other(Err(refused)),
     };
     let ports = match runtime.ports(head) {
         Ok(ports) => ports,
         Err(cause) => return ServedRequest::Other(Err(Refused::internal(cause))),
     };
-    let mut settled = launch::launch(&*ports, request, body, memory).await;
-    if let Some(pending) = settled.pending.take() {
-        runtime.after_reply(Box::pin(async move { launch::complete(&*ports, &pending).await }));
+    let mut outcome = launch::launch(&*ports, launch_head, body, memory).await;
+    if let Some(uploads) = outcome.uploads.take() {
+        runtime.after_reply(Box::pin(async move { launch::complete_uploads(&*ports, &uploads).await }));
     }
-    ServedRequest::Launch(Box::new(settled))
+    ServedRequest::Launch(Box::new(outcome))
 }
 
 async fn operate<R: Runtime, B: Body>(

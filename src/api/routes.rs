@@ -1,7 +1,7 @@
 //! The routes of the API, in one table. Matching, `405 Allow`, required scopes, reply formats, and names in metrics are derived
 //! from [`ROUTES`].
 
-use crate::{access::Scope, campaign::id::LaunchId, fields::Endpoint, launch::root::TRIGGER_ID_MAX, problem::Problem};
+use crate::{access::Scope, campaign::id::LaunchId, fields::Endpoint, problem::Problem, text::SAFE_INTEGER_MAX};
 
 /// All routes.
 pub static ROUTES: [RouteSpec; 11] = [
@@ -292,7 +292,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn parse_trigger_id(segment: &str) -> Option<u64> {
-    let id = parse_decimal(segment).filter(|id| (1..=TRIGGER_ID_MAX).contains(id))?;
+    let id = parse_decimal(segment).filter(|id| (1..=SAFE_INTEGER_MAX).contains(id))?;
     (!segment.starts_with('0')).then_some(id)
 }
 
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn reads_the_largest_trigger_id_and_a_launch_id_in_either_case() {
         let largest = format!("{CAMPAIGNS}/9007199254740991");
-        assert_eq!(found("GET", &largest), Ok(Route::Operate(Operation::ReadCampaign(TRIGGER_ID_MAX))));
+        assert_eq!(found("GET", &largest), Ok(Route::Operate(Operation::ReadCampaign(SAFE_INTEGER_MAX))));
         let upper = format!("{CAMPAIGNS}/8/launches/{}", ID.to_ascii_uppercase());
         let launch_id = LaunchId::parse(ID).unwrap();
         assert_eq!(found("GET", &upper), Ok(Route::Operate(Operation::ReadLog(8, LogResource::Launch(launch_id)))));
