@@ -284,6 +284,9 @@ fn each_route_refuses_a_request_without_a_token_or_with_an_unknown_one() {
     }
 }
 
+/// Method, path, headers, expected status.
+type HeadRow<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16);
+
 #[test]
 fn refuses_in_the_documented_order_what_the_head_alone_shows() {
     let deployment = Deployment::new();
@@ -293,7 +296,7 @@ fn refuses_in_the_documented_order_what_the_head_alone_shows() {
     let bad_id = ("Request-ID", "not visible ASCII: é");
     let batch = "/api/v1.1/campaigns/triggers/start_batch";
     let definition = "/api/v1.1/campaigns/triggers/8";
-    let rows: [(&str, &str, &[(&str, &str)], u16); 12] = [
+    let rows: [HeadRow<'_>; 12] = [
         ("POST", "/nowhere", &[bad_type, too_long, bad_token, bad_id], 404),
         ("GET", batch, &[bad_type, too_long, bad_token, bad_id], 405),
         ("POST", batch, &[bad_type, too_long, bad_token, bad_id], 415),
