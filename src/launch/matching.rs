@@ -4,7 +4,7 @@ use crate::{
     limits::KEY_LIMIT,
     outcome::Outcome,
     profiles::{
-        bucket::Section,
+        bucket::BucketSection,
         key::{Class, IndexKey, KeyHash},
         normal::normalise,
     },
@@ -36,12 +36,12 @@ pub struct Search {
     /// The class of keys.
     pub class: Class,
     /// The sections, in order; the first that holds the key decides.
-    pub sections: &'static [Section],
+    pub sections: &'static [BucketSection],
 }
 
-const PROFILES: &[Section] = &[Section::Profiles];
-const SUBSCRIPTIONS: &[Section] = &[Section::Subscriptions];
-const BOTH: &[Section] = &[Section::Profiles, Section::Subscriptions];
+const PROFILES: &[BucketSection] = &[BucketSection::Profiles];
+const SUBSCRIPTIONS: &[BucketSection] = &[BucketSection::Subscriptions];
+const BOTH: &[BucketSection] = &[BucketSection::Profiles, BucketSection::Subscriptions];
 
 const EMAIL: Search = Search { class: Class::Email, sections: BOTH };
 const EMAIL_PROFILE: Search = Search { class: Class::Email, sections: PROFILES };
