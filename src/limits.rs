@@ -53,6 +53,10 @@ pub const ROOM_POLL_MS: u64 = 250;
 pub const EVICTION_PAUSE_MS: u64 = 20;
 /// An unverified request older than this is evicted if it is the slowest, in milliseconds.
 pub const EVICTABLE_AFTER_MS: u64 = 2_000;
+/// How long a commit is repeated while its answers are lost, in milliseconds.
+pub const COMMIT_DEADLINE_MS: u64 = 10_000;
+/// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
+pub const COMMIT_PAUSE_MS: u64 = 50;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
 /// Size of the first read of a body, in bytes. It grows with the bytes received.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    launch::{Settled, reply::Launched},
+    launch::{LaunchOutcome, reply::Launched},
     problem::{Cause, Refused},
 };
 
@@ -66,7 +66,7 @@ impl<'a> RequestLine<'a> {
     }
 
     /// The line of a launch request.
-    pub fn of_launch(settled: &'a Settled, total_ms: u64, memory: Memory) -> Self {
+    pub fn of_launch(settled: &'a LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
         let launched = settled.result.as_ref().ok();
         let refused = settled.result.as_ref().err();
         let status = refused.map_or(200, |refused| refused.problem.status());

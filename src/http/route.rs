@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{campaign::id::LaunchId, launch::root::TRIGGER_ID_MAX, problem::Problem, wire::Endpoint};
+use crate::{campaign::id::LaunchId, problem::Problem, text::SAFE_INTEGER_MAX, wire::Endpoint};
 
 /// What all paths but `/healthz` begin with.
 const TRIGGERS: &str = "/api/v1.1/campaigns/triggers";
@@ -119,7 +119,7 @@ fn normalized(path: &str) -> Cow<'_, str> {
 
 fn trigger_id(text: &str) -> Result<u64, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    let id = text.parse().ok().filter(|id| digits && (1..=TRIGGER_ID_MAX).contains(id));
+    let id = text.parse().ok().filter(|id| digits && (1..=SAFE_INTEGER_MAX).contains(id));
     id.ok_or(Problem::NoSuchPath)
 }
 
@@ -199,7 +199,7 @@ mod tests {
             ("GET", base.to_owned(), Route::Campaigns),
             ("GET", format!("{base}/"), Route::Campaigns),
             ("PUT", format!("{base}/8"), Route::Define(8)),
-            ("GET", format!("{base}/9007199254740991"), Route::Campaign(TRIGGER_ID_MAX)),
+            ("GET", format!("{base}/9007199254740991"), Route::Campaign(SAFE_INTEGER_MAX)),
             ("GET", format!("{base}/8/launches"), Route::Log(8, Log::Launches)),
             ("GET", format!("{base}/8/launches/{id}"), Route::Log(8, Log::Launch(launch))),
             ("GET", format!("{base}/8/launches/{id}/recipients"), Route::Log(8, Log::Recipients(launch))),

@@ -19,7 +19,10 @@ use crate::{
         route::{Route, is_json_alone, route},
         target,
     },
-    launch::{self, Incoming, Settled, intake::Setup, pace::PacedBody, room},
+    launch::{
+        self, BodySettings, LaunchOutcome, RequestHead,
+        receive::{pace::PacedBody, room},
+    },
     limits::{BASE_COST, DRAIN_RATE_LIMITED, Limits},
     memory::{Budget, Reservation},
     problem::{Cause, Problem, RateLimit, Refused},
@@ -96,7 +99,7 @@ fn new_request_id() -> String {
 /// The answer to a request, before it is written.
 enum Answer {
     /// A launch, made or refused.
-    Launch(Box<Settled>),
+    Launch(Box<LaunchOutcome>),
     /// Any other request, or one that was refused before its body was read.
     Other(std::result::Result<Response, Refused>),
 }
@@ -207,7 +210,7 @@ async fn launch(
     context: &Context,
     config: &Rc<Config>,
     head: &Head,
-    incoming: Incoming,
+    incoming: RequestHead,
     body: &mut Body<'_>,
     base: &Reservation,
 ) -> Answer {
@@ -216,8 +219,8 @@ async fn launch(
         Err(error) => return Answer::Other(Err(Refused::internal(error))),
     };
     let mut settled = launch::launch(&*ports, incoming, body, base.sibling()).await;
-    if let Some(pending) = settled.pending.take() {
-        context.wait_until(async move { launch::complete(&*ports, &pending).await });
+    if let Some(pending) = settled.uploads.take() {
+        context.wait_until(async move { launch::complete_uploads(&*ports, &pending).await });
     }
     Answer::Launch(Box::new(settled))
 }
@@ -228,7 +231,7 @@ fn incoming(
     config: &Rc<Config>,
     head: &Head,
     endpoint: Endpoint,
-) -> std::result::Result<Incoming, Refused> {
+) -> std::result::Result<RequestHead, Refused> {
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let body = headers::body_format(header("Content-Type").as_deref(), header("Content-Encoding").as_deref())?;
     if head.length.is_some_and(|length| length > config.limits.files) {
@@ -239,11 +242,17 @@ fn incoming(
         return Err(Refused::unavailable(message, Cause::new("the secret PROFILE_INDEX_KEY is not set")));
     }
     let checksum = config.checksum && !head.request_id_given;
-    let setup = Setup { endpoint, body, limits: config.limits, secrets: Rc::clone(&config.secrets), checksum };
+    let settings = BodySettings {
+        endpoint,
+        format: body,
+        limits: config.limits,
+        secrets: Rc::clone(&config.secrets),
+        digest_is_id: checksum,
+    };
     let bad_format = head.parameter("format").filter(|name| Format::from_name(name).is_none());
     let bad_format = bad_format.map(|_| Problem::BadField("format: must be json or xml".into()));
-    Ok(Incoming {
-        setup,
+    Ok(RequestHead {
+        settings,
         length: head.length,
         tokens: head.tokens.clone(),
         format: head.format,

@@ -4,7 +4,7 @@ use worker::{AnalyticsEngineDataPointBuilder, Env, console_error, console_log};
 
 use super::bindings;
 use crate::{
-    launch::{Settled, reply::Launched},
+    launch::{LaunchOutcome, reply::Launched},
     outcome::Counts,
     problem::{Cause, Problem, Refused},
     profiles::lookup::Statistics,
@@ -40,7 +40,7 @@ pub fn other(env: &Env, told: Told<'_>, status: u16, refused: Option<&Refused>, 
 }
 
 /// Logs a launch request. `reserved` is what all requests of the isolate have reserved, in bytes.
-pub fn request(env: &Env, told: Told<'_>, settled: &Settled, reserved: u64) {
+pub fn request(env: &Env, told: Told<'_>, settled: &LaunchOutcome, reserved: u64) {
     let Told { route, total, .. } = told;
     let timings = settled.timings;
     let memory = Memory { linear: linear_memory(), reserved };

@@ -5,7 +5,7 @@ use worker::{Headers, Response, ResponseBuilder, Result};
 
 use crate::{
     launch::{
-        Settled,
+        LaunchOutcome,
         reply::{self, Launched, Timings, Writer},
     },
     problem::Problem,
@@ -16,8 +16,8 @@ use crate::{
 const RATE_LIMIT_POLICY: &str = "\"token\";q=1000;w=10, \"address\";q=100;w=10";
 
 /// The answer to a launch.
-pub fn launch(settled: Settled) -> Result<Response> {
-    let Settled { result, format, request_id, timings, .. } = settled;
+pub fn launch(settled: LaunchOutcome) -> Result<Response> {
+    let LaunchOutcome { result, format, request_id, timings, .. } = settled;
     match result {
         Ok(launched) => launched_response(launched, format, &request_id, timings),
         Err(refused) => refusal(&refused.problem, &request_id, format),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     access::Scope,
     campaign::commands::Request,
-    launch::Settled,
+    launch::LaunchOutcome,
     problem::Problem,
     wire::{Endpoint, Format},
 };
@@ -20,11 +20,11 @@ fn body(fields: &str) -> String {
 }
 
 /// Sends a body with nothing in the head.
-fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
+fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
 
-fn problem(settled: Settled) -> Problem {
+fn problem(settled: LaunchOutcome) -> Problem {
     settled.result.unwrap_err().problem
 }
 

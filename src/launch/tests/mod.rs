@@ -1,5 +1,6 @@
 //! Launches from the body to the log, in a [`world`] of their own.
 
+mod admission;
 mod bucket;
 mod call;
 mod causes;

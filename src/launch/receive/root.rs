@@ -1,7 +1,7 @@
-//! The fields of a body's root, decoded: JSON and XML into the same types.
+//! The root fields of a body, decoded from JSON or XML.
 
-use super::matching::Matching;
 use crate::{
+    launch::matching::Matching,
     limits::{Limits, SCALAR_LIMIT},
     memory::{OutOfMemory, Reservation},
     text::SAFE_INTEGER_MAX,
@@ -13,37 +13,27 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// The largest `trigger_id`.
-pub const TRIGGER_ID_MAX: u64 = SAFE_INTEGER_MAX;
-
-/// What the root says, as far as it has been read.
+/// The root fields that have arrived.
 #[derive(Debug, Default)]
 pub struct Root {
-    /// `token`.
     pub token: Option<String>,
-    /// `format`, of the reply.
+    /// The format of the reply.
     pub format: Option<Format>,
-    /// `trigger_id`, or `id` of a single launch.
+    /// `trigger_id` of `start_batch`, or `id` of `start`.
     pub trigger_id: Option<u64>,
-    /// `matching`.
     pub matching: Option<Matching>,
-    /// `field_name`.
     pub field_name: Option<String>,
-    /// `skip_triggers`.
     pub skip_triggers: bool,
-    /// `content`, as JSON text.
+    /// JSON text.
     pub content: Option<String>,
-    /// `custom_data`, as JSON text.
+    /// JSON text.
     pub custom_data: Option<String>,
-    /// `report`.
     pub report: bool,
-    /// `strict`.
     pub strict: bool,
-    /// `dry_run`.
     pub dry_run: bool,
 }
 
-/// The longest value of a root field, in bytes as sent.
+/// Returns the longest value of a root field, in bytes as sent.
 pub fn limit(field: Field, limits: &Limits) -> usize {
     match field {
         Field::Content | Field::CustomData => usize::try_from(limits.content).unwrap_or(usize::MAX),
@@ -52,12 +42,13 @@ pub fn limit(field: Field, limits: &Limits) -> usize {
 }
 
 /// Why a field cannot be set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
-    /// The value is wrong: what it must be.
+    /// The value is invalid. The text says what is expected.
+    #[error("{0}")]
     MustBe(MustBe),
-    /// No room to keep or convert it.
-    OutOfMemory(OutOfMemory),
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
 }
 
 impl From<MustBe> for SetError {
@@ -66,15 +57,8 @@ impl From<MustBe> for SetError {
     }
 }
 
-impl From<OutOfMemory> for SetError {
-    fn from(error: OutOfMemory) -> Self {
-        Self::OutOfMemory(error)
-    }
-}
-
 impl Root {
-    /// Decodes and keeps a field's value: JSON text, or XML markup. What `content` and `custom_data` take stays reserved in
-    /// `memory`.
+    /// Decodes a value (JSON text or XML markup) and sets its field. The memory of `content` and `custom_data` stays reserved.
     pub fn set(
         &mut self,
         field: Field,
@@ -111,7 +95,7 @@ impl Root {
                 self.format = text()?.map(known).transpose()?;
             }
             Field::TriggerId => {
-                self.trigger_id = scalar::integer(value, 1..=TRIGGER_ID_MAX)?;
+                self.trigger_id = scalar::integer(value, 1..=SAFE_INTEGER_MAX)?;
             }
             Field::Matching => {
                 let known = |text| Matching::from_name(text).ok_or_else(unknown_mode);
@@ -122,14 +106,14 @@ impl Root {
             Field::Report => self.report = boolean()?.unwrap_or(false),
             Field::Strict => self.strict = boolean()?.unwrap_or(false),
             Field::DryRun => self.dry_run = boolean()?.unwrap_or(false),
-            // The rest is not the root's: `data`, `attach`, and the item of a single launch.
+            // Handled elsewhere: `data`, `attach`, and the item fields of `start`.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// Decodes an object, and reserves what is kept of it.
+/// Decodes an object and reserves its memory.
 fn object(
     value: &[u8],
     body: Format,
@@ -153,7 +137,7 @@ fn object(
             memory.shrink((reserved - text.capacity()) as u64);
             Ok(Some(text))
         }
-        // Without a limit nothing is too long.
+        // Unreachable: no limit is given.
         ObjectText::TooLong => Err(OutOfMemory::Entries.into()),
         ObjectText::WrongType(received) => Err(scalar::must_be("an object", Some(received)).into()),
     }

@@ -8,8 +8,8 @@ use std::pin::pin;
 
 use futures_util::future::{Either, LocalBoxFuture, select};
 
-use super::ports::{Body, Clock};
 use crate::{
+    launch::ports::{Body, Clock},
     limits::{
         BODY_TIMEOUT_MS, DRAIN_MS, RATE_GRACE_SECONDS, RATE_MIN, READ_BUFFER, READ_START, READ_UNVERIFIED, READ_VIEW,
         WATCH_MS,
@@ -158,7 +158,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
             return;
         }
         let (deadline, end) = (self.clock.now().saturating_add(DRAIN_MS), self.received.saturating_add(limit));
-        let mut view = View { largest_unverified: READ_BUFFER, ..View::default() };
+        let mut view = ReadWindow { largest_unverified: READ_BUFFER, ..ReadWindow::default() };
         while self.received <= end && self.clock.now() < deadline && !self.watch.is_evicted() {
             let at_once = view.grow(self.received, &self.watch, self.length, memory, 0);
             match self.read(at_once).await {
@@ -190,20 +190,20 @@ fn check(watch: &Watch, received: u64, reading_ms: u64, waited: u64) -> Result<u
 
 /// How much of a body is read at once. It grows with the bytes received; what it takes beyond the base cost is reserved.
 #[derive(Debug)]
-pub struct View {
+pub struct ReadWindow {
     bytes: usize,
     reserved: u64,
     /// Largest read for a caller who is not verified, in bytes.
     largest_unverified: usize,
 }
 
-impl Default for View {
+impl Default for ReadWindow {
     fn default() -> Self {
         Self { bytes: 0, reserved: 0, largest_unverified: READ_UNVERIFIED }
     }
 }
 
-impl View {
+impl ReadWindow {
     /// The size of the next read. `buffers` is how many copies of what is parsed at once are held beside it.
     pub fn grow(
         &mut self,

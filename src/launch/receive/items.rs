@@ -1,10 +1,8 @@
-//! The items of one launch: a 16-byte hash of each key as soon as the item has been read.
+//! The items of one launch. Each key is hashed to 16 bytes as soon as its item has arrived.
 
-use super::{
-    blocks::{Blocks, Records},
-    matching::{ItemKeys, Matching, Search},
-};
+use super::blocks::{Blocks, Records};
 use crate::{
+    launch::matching::{ItemKeys, Matching, SearchStep},
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT},
     memory::{OutOfMemory, Reservation},
     outcome::Outcome,
@@ -16,26 +14,22 @@ use crate::{
     wire::{Item, NotAnItem, ObjectText},
 };
 
-/// What is known of an item before the index has been asked.
+/// The state of an item before its keys are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It is invalid.
+pub enum ItemState {
     Invalid(Outcome),
-    /// It has a key for the mode's first search, and for the second.
+    /// Whether the item has a key for the first and for the second search of the matching mode.
     Keys {
-        /// For the first.
         first: bool,
-        /// For the second.
         second: bool,
     },
 }
 
-/// How the items are keyed: known as soon as `matching` and `field_name` are.
+/// How the keys of items are hashed.
 #[derive(Debug, Clone)]
 pub struct Keying {
-    /// The matching mode.
     pub matching: Matching,
-    /// The root's `field_name`; empty where the mode needs none.
+    /// The root field `field_name`; empty if the mode does not need it.
     pub field_name: String,
 }
 
@@ -43,19 +37,19 @@ fn too_long(index: usize) -> Refused {
     Problem::BadField(format!("data[{index}].custom_data: longer than {ITEM_DATA_LIMIT} bytes")).into()
 }
 
-/// The keyed items.
+/// The items with hashed keys.
 ///
-/// For each item there are `secrets × searches` hashes: as many as the mode has searches, for each of the one
-/// or two index keys that the deployment has (two while a key is being rotated).
+/// Each item has `secrets × searches` hashes: one for each search of the matching mode, under each of the deployment's index
+/// keys (two during a key rotation).
 #[derive(Debug, Default)]
 pub struct Items {
-    known: Blocks<Known>,
+    states: Blocks<ItemState>,
     hashes: Blocks<KeyHash>,
-    /// Hashes of one item.
+    /// Number of hashes of one item.
     stride: usize,
-    /// The mode's searches.
+    /// Number of searches of the matching mode.
     searches: usize,
-    /// The items with a `custom_data` of their own, in order, and these.
+    /// Indices of the items with their own `custom_data`, in order.
     with_data: Blocks<u32>,
     data: Records,
 }
@@ -63,42 +57,39 @@ pub struct Items {
 const NO_HASH: KeyHash = KeyHash([0; 16]);
 
 impl Items {
-    /// How many there are.
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.states.len()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.states.is_empty()
     }
 
-    /// Drops them and gives their memory back.
+    /// Drops all items and returns their memory.
     pub fn clear(&mut self, memory: &mut Reservation) {
-        self.known.clear(memory);
+        self.states.clear(memory);
         self.hashes.clear(memory);
         self.with_data.clear(memory);
         self.data.clear(memory);
     }
 
-    /// What is known of each, in order.
-    pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
-        self.known.iter()
+    pub fn states(&self) -> impl Iterator<Item = ItemState> + '_ {
+        self.states.iter()
     }
 
-    /// The hash of the item's key for one search, under one of the deployment's index keys.
+    /// The hash of an item's key for one search, under one of the deployment's index keys.
     pub fn hash(&self, item: u32, secret: usize, search: usize) -> KeyHash {
         let at = item as usize * self.stride + secret * self.searches + search;
         self.hashes.get(at).unwrap_or(NO_HASH)
     }
 
-    /// The items with a `custom_data` of their own, in order.
+    /// The items with their own `custom_data`: index and JSON text, in order.
     pub fn custom_data(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.with_data.iter().zip(self.data.iter())
     }
 
-    /// Takes in an item whose only member is the mode's own field, with a value that needs no normalisation: the common
-    /// shape, without a decoder. `false` where it is not that shape.
+    /// Adds an item whose only member is the mode's key field, with a value that is normalised already: the common case, which
+    /// needs no decoder. Returns `false` if the item is not of that form.
     pub fn push_plain(
         &mut self,
         (name, value): (&[u8], &[u8]),
@@ -107,7 +98,7 @@ impl Items {
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
         let Some(field) = keying.matching.only_field() else { return Ok(false) };
-        let [Search { class, .. }] = keying.matching.searches() else { return Ok(false) };
+        let [SearchStep { class, .. }] = keying.matching.searches() else { return Ok(false) };
         if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
             return Ok(false);
         }
@@ -115,11 +106,11 @@ impl Items {
         for secret in secrets {
             self.hashes.push(secret.hash_bytes(*class, &keying.field_name, value), memory)?;
         }
-        self.known.push(Known::Keys { first: true, second: false }, memory)?;
+        self.states.push(ItemState::Keys { first: true, second: false }, memory)?;
         Ok(true)
     }
 
-    /// Takes in a decoded item. `index` is its place in `data`, for messages.
+    /// Adds a decoded item.
     pub fn push(
         &mut self,
         item: Result<Item<'_>, NotAnItem>,
@@ -141,7 +132,7 @@ impl Items {
             }
         };
         self.push_keys(keying.matching, secrets, memory, |secret| {
-            keying.matching.keys(&item, &keying.field_name, secret)
+            keying.matching.hash_keys(&item, &keying.field_name, secret)
         })?;
         if let Some(text) = custom_data {
             let index = u32::try_from(index).map_err(|_| OutOfMemory::Entries)?;
@@ -160,16 +151,16 @@ impl Items {
     ) -> Result<(), OutOfMemory> {
         self.searches = matching.searches().len();
         self.stride = secrets.len() * self.searches;
-        let mut known = Known::Invalid(Outcome::Malformed);
+        let mut state = ItemState::Invalid(Outcome::Malformed);
         for secret in secrets {
             let keys = match keys(secret) {
                 Ok(keys) => {
                     let [first, second] = &keys;
-                    known = Known::Keys { first: first.is_some(), second: second.is_some() };
+                    state = ItemState::Keys { first: first.is_some(), second: second.is_some() };
                     keys
                 }
                 Err(reason) => {
-                    known = Known::Invalid(reason);
+                    state = ItemState::Invalid(reason);
                     [None, None]
                 }
             };
@@ -177,6 +168,6 @@ impl Items {
                 self.hashes.push(key.unwrap_or(NO_HASH), memory)?;
             }
         }
-        self.known.push(known, memory)
+        self.states.push(state, memory)
     }
 }

@@ -1,14 +1,13 @@
-//! The digest of a body as sent: by it a request that comes again is known to be the same.
+//! The digest of a body as sent. It decides whether a repeated request is the same request.
 
 use xxhash_rust::xxh3::Xxh3;
 
-/// A digest under way.
+/// Digests a body chunk by chunk.
 ///
-/// Two requests under one id are compared by XXH3 (128 bits) and their length. Of all that is done with a body full of
-/// attachments, digesting it was once the most expensive, and this takes an eighth of the time that BLAKE3 takes in
-/// WebAssembly. It withstands accidents and not a caller who looks for two bodies alike; that caller would choose both,
-/// and the id, and get one launch where two were sent. Where the digest *is* the id, nobody chooses an id: then it is
-/// BLAKE3, so that no text that others wrote into a body can make it pass for an earlier one.
+/// Two requests with the same ID are compared by XXH3 (128 bits) and length. In WebAssembly, XXH3 takes an eighth of the time
+/// of BLAKE3, which matters for bodies with large attachments. XXH3 does not resist a caller who searches for a collision, but
+/// such a caller chooses both bodies and the ID, and only loses a launch. If the digest itself is the ID, it is BLAKE3: then a
+/// third party who contributes text to a body must not be able to make it equal to an earlier one.
 #[derive(Clone)]
 pub struct BodyDigest {
     same: Xxh3,
@@ -17,12 +16,11 @@ pub struct BodyDigest {
 }
 
 impl BodyDigest {
-    /// The digest of a body of which nothing has come. `is_id`: it is to be the request's id as well.
+    /// `is_id`: the digest becomes the request's ID.
     pub fn new(is_id: bool) -> Self {
         Self { same: Xxh3::new(), length: 0, id: is_id.then(Box::default) }
     }
 
-    /// Takes in what follows.
     pub fn update(&mut self, bytes: &[u8]) {
         self.same.update(bytes);
         self.length = self.length.saturating_add(bytes.len() as u64);
@@ -31,14 +29,14 @@ impl BodyDigest {
         }
     }
 
-    /// What a request that comes again is held against: 16 bytes of hash, 8 of length, 8 zeros.
+    /// The digest for comparing requests: 16 bytes of hash, 8 bytes of length, 8 zeros.
     pub fn finish(&self) -> [u8; 32] {
         let hash = self.same.digest128().to_le_bytes();
         let mut parts = hash.into_iter().chain(self.length.to_le_bytes());
         std::array::from_fn(|_| parts.next().unwrap_or_default())
     }
 
-    /// The id, if it is to be one.
+    /// The digest that is the request's ID.
     pub fn id(&self) -> Option<[u8; 32]> {
         self.id.as_ref().map(|id| id.finalize().into())
     }
@@ -54,9 +52,9 @@ impl std::fmt::Debug for BodyDigest {
 mod tests {
     use super::*;
 
-    /// The same on every machine and in every version: digests are kept for a day. (As XXH3's own library has them.)
+    /// Digests are stored for a day, so they must not change. The values are those of the reference implementation.
     #[test]
-    fn vectors() {
+    fn digests_are_pinned() {
         let bytes: Vec<u8> = (0..5000_u32).map(|at| (at % 251) as u8).collect();
         for (length, expected) in [
             (100, "1ec03ef0a50bb229f36695fd16ef95da64000000000000000000000000000000"),

@@ -1,8 +1,8 @@
-//! From keys to recipients: the search of all items in one generation of the index.
+//! Step 3a: searches the profiles of all items in one generation of the profile index.
 
 use super::{
-    items::{Items, Keying, Known},
     ports::Ports,
+    receive::items::{ItemState, Items, Keying},
 };
 use crate::{
     campaign::packed::Packer,
@@ -19,63 +19,61 @@ use crate::{
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// What the search found.
+/// The recipients of a launch, and the outcome of each item.
 #[derive(Debug, Default)]
-pub struct Matched {
-    /// The recipients' profile ids, 12 bytes each, in the order of `data`, each profile once.
+pub struct SearchResult {
+    /// The recipients' profile IDs, 12 bytes each, in the order of `data`. Each profile appears once.
     pub recipients: Vec<u8>,
-    /// What became of each item, packed.
+    /// The outcome of each item, packed ([`Packer`]).
     pub outcomes: Vec<u8>,
-    /// The counts of it.
     pub counts: Counts,
-    /// The first item that is unmatched or invalid, and why.
+    /// Index and outcome of the first item that is unmatched or invalid.
     pub first_refused: Option<(u64, Outcome)>,
-    /// For each item with a `custom_data` of its own that became a recipient: the recipient's number, and the
-    /// item's place among those with one.
+    /// For each recipient whose item has its own `custom_data`: the recipient's number, and the number of the `custom_data`
+    /// among all of the request.
     pub with_data: Vec<(u32, u32)>,
-    /// What it took.
     pub statistics: Statistics,
 }
 
-/// The index of a database's profiles.
+/// The profile index of a database.
 #[derive(Debug, Clone, Copy)]
-pub struct Index<'a> {
-    /// The database.
+pub struct ProfileIndex<'a> {
     pub database: u64,
-    /// What stands in its manifest; `None`: there is none.
+    /// The text of the manifest, if KV has one.
     pub manifest: Option<&'a str>,
-    /// The index keys that the deployment has.
+    /// The deployment's index keys.
     pub secrets: &'a [IndexKey],
 }
 
-/// Searches all items, in the current generation or, where a bucket of it is absent, in the one before.
+/// Searches all items in the current generation. If a bucket of it cannot be read, all items are searched in the generation
+/// before: a launch never mixes generations.
 pub async fn search<P: Ports>(
     ports: &P,
-    index: Index<'_>,
+    index: ProfileIndex<'_>,
     items: &Items,
     keying: &Keying,
     memory: &mut Reservation,
-) -> Result<Matched, Refused> {
-    let Index { database, manifest, secrets } = index;
+) -> Result<SearchResult, Refused> {
+    let ProfileIndex { database, manifest, secrets } = index;
     let unusable = |why: IndexError| Refused::unavailable(why.message(database), why.cause(database));
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
     let mut statistics = Statistics::default();
     let mut failed: Option<(&str, Cause)> = None;
     for usable in manifest.generations(secrets).map_err(unusable)? {
         let before = memory.bytes();
-        let found = in_generation(ports, database, usable, items, keying, memory, &mut statistics).await;
+        let found = search_generation(ports, database, usable, items, keying, memory, &mut statistics).await;
         match found {
             Ok(found) => {
-                let mut matched = settle(items, &found, memory)?;
+                let mut result = collect_recipients(items, &found, memory)?;
                 if let Some((generation, cause)) = failed {
                     ports.report(&format!("generation {generation} of the profile index could not be read"), &cause);
                 }
-                matched.statistics = statistics;
-                return Ok(matched);
+                result.statistics = statistics;
+                return Ok(result);
             }
-            Err(Failed::OutOfMemory(error)) => return Err(error.into()),
-            // A bucket that cannot be read is never "not found": the whole launch uses the generation before.
-            Err(Failed::Lookup(error)) => {
+            Err(SearchError::OutOfMemory(error)) => return Err(error.into()),
+            // A bucket that cannot be read never means "not found".
+            Err(SearchError::Lookup(error)) => {
                 memory.shrink(memory.bytes().saturating_sub(before));
                 let name = usable.generation.name.as_str();
                 let cause = format!("database {database}, generation {name}: {error}");
@@ -87,32 +85,29 @@ pub async fn search<P: Ports>(
         }
     }
     let cause = failed.map_or_else(|| Cause::new("the manifest names no generation"), |(_, cause)| cause);
-    Err(unreadable(database, cause))
+    Err(cannot_read_index(database, cause))
 }
 
-/// 503: the index cannot be read now.
-pub fn unreadable(database: u64, cause: Cause) -> Refused {
+/// 503: KV failed.
+pub fn cannot_read_index(database: u64, cause: Cause) -> Refused {
     Refused::unavailable(format!("profile index of database {database} cannot be read now: retry later"), cause)
 }
 
-enum Failed {
-    OutOfMemory(OutOfMemory),
+#[derive(Debug, thiserror::Error)]
+enum SearchError {
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+    #[error("{0}")]
     Lookup(LookupError),
 }
 
-impl From<OutOfMemory> for Failed {
-    fn from(error: OutOfMemory) -> Self {
-        Self::OutOfMemory(error)
-    }
-}
-
-/// What the index says of each item; one number of an [`Outcome`] and one profile id an item.
-struct Answers {
+/// One outcome and one profile ID for each item. The ID is valid if the outcome is [`Outcome::Matched`].
+struct FoundProfiles {
     outcomes: Vec<Outcome>,
     ids: Vec<ProfileId>,
 }
 
-async fn in_generation<P: Ports>(
+async fn search_generation<P: Ports>(
     ports: &P,
     database: u64,
     usable: UsableGeneration<'_>,
@@ -120,19 +115,19 @@ async fn in_generation<P: Ports>(
     keying: &Keying,
     memory: &mut Reservation,
     statistics: &mut Statistics,
-) -> Result<Answers, Failed> {
+) -> Result<FoundProfiles, SearchError> {
     const EACH: usize = size_of::<Outcome>() + size_of::<ProfileId>() + size_of::<u32>();
     memory.grow((items.len() * EACH) as u64)?;
     let invalid = |known| match known {
-        Known::Invalid(reason) => reason,
-        Known::Keys { .. } => Outcome::NotFound,
+        ItemState::Invalid(reason) => reason,
+        ItemState::Keys { .. } => Outcome::NotFound,
     };
-    let mut answers =
-        Answers { outcomes: items.known().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
+    let mut found =
+        FoundProfiles { outcomes: items.states().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
     for (number, search) in keying.matching.searches().iter().enumerate() {
         let wanted: Vec<u32> = (0..)
-            .zip(items.known())
-            .zip(&answers.outcomes)
+            .zip(items.states())
+            .zip(&found.outcomes)
             .filter(|((_, known), outcome)| has_key(*known, number) && **outcome == Outcome::NotFound)
             .map(|((item, _), _)| item)
             .collect();
@@ -146,45 +141,49 @@ async fn in_generation<P: Ports>(
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
         let hash = |item| items.hash(item, usable.key_position, number);
-        let answer = |item: u32, found| {
-            let (outcome, id) = match found {
+        let record = |item: u32, entry| {
+            let (outcome, id) = match entry {
                 KeyMatch::Profile(id) => (Outcome::Matched, id),
                 KeyMatch::Ambiguous => (Outcome::Ambiguous, ProfileId([0; 12])),
                 KeyMatch::None => return,
             };
             let at = item as usize;
-            if let (Some(slot), Some(place)) = (answers.outcomes.get_mut(at), answers.ids.get_mut(at)) {
+            if let (Some(slot), Some(place)) = (found.outcomes.get_mut(at), found.ids.get_mut(at)) {
                 (*slot, *place) = (outcome, id);
             }
         };
-        *statistics += lookup::find(ports, search, &wanted, hash, answer).await.map_err(Failed::Lookup)?;
+        *statistics += lookup::find(ports, search, &wanted, hash, record).await.map_err(SearchError::Lookup)?;
         memory.shrink(working);
     }
-    Ok(answers)
+    Ok(found)
 }
 
-fn has_key(known: Known, search: usize) -> bool {
+fn has_key(known: ItemState, search: usize) -> bool {
     match known {
-        Known::Invalid(_) => false,
-        Known::Keys { first, second } => match search {
+        ItemState::Invalid(_) => false,
+        ItemState::Keys { first, second } => match search {
             0 => first,
             _ => second,
         },
     }
 }
 
-/// Puts each profile once, counts, and packs.
-fn settle(items: &Items, answers: &Answers, memory: &mut Reservation) -> Result<Matched, OutOfMemory> {
-    let matches = answers.outcomes.iter().filter(|outcome| **outcome == Outcome::Matched).count();
-    // The table holds a number and a tag for each profile, at most eight sevenths doubled; the recipients 12 bytes.
+/// Lists each matched profile once, counts the outcomes, and packs them.
+fn collect_recipients(
+    items: &Items,
+    found: &FoundProfiles,
+    memory: &mut Reservation,
+) -> Result<SearchResult, OutOfMemory> {
+    let matches = found.outcomes.iter().filter(|outcome| **outcome == Outcome::Matched).count();
+    // Per profile: 12 bytes in `recipients`, and at most 12 bytes in the hash table (a number and a tag, at a load of 7/16).
     memory.grow((matches * (12 + 12)) as u64)?;
-    let mut matched = Matched { recipients: Vec::with_capacity(matches * 12), ..Matched::default() };
+    let mut result = SearchResult { recipients: Vec::with_capacity(matches * 12), ..SearchResult::default() };
     let mut seen: HashTable<u32> = HashTable::with_capacity(matches);
     let hasher = hashbrown::DefaultHashBuilder::default();
     let mut outcomes = Packer::default();
     let mut with_data = items.custom_data().map(|(item, _)| item).zip(0_u32..).peekable();
-    let id_of = |item: u32| answers.ids.get(item as usize);
-    for (item, (outcome, id)) in (0_u32..).zip(answers.outcomes.iter().zip(&answers.ids)) {
+    let id_of = |item: u32| found.ids.get(item as usize);
+    for (item, (outcome, id)) in (0_u32..).zip(found.outcomes.iter().zip(&found.ids)) {
         let data = with_data.next_if(|(with, _)| *with == item).map(|(_, place)| place);
         let mut outcome = *outcome;
         if outcome == Outcome::Matched {
@@ -194,21 +193,21 @@ fn settle(items: &Items, answers: &Answers, memory: &mut Reservation) -> Result<
                 hashbrown::hash_table::Entry::Occupied(_) => outcome = Outcome::Duplicate,
                 hashbrown::hash_table::Entry::Vacant(place) => {
                     place.insert(item);
-                    matched.recipients.extend_from_slice(&id.0);
+                    result.recipients.extend_from_slice(&id.0);
                 }
             }
         }
         if let (Outcome::Matched, Some(place)) = (outcome, data) {
-            let recipient = u32::try_from(matched.counts.matched).map_err(|_| OutOfMemory::Entries)?;
+            let recipient = u32::try_from(result.counts.matched).map_err(|_| OutOfMemory::Entries)?;
             memory.grow(8)?;
-            matched.with_data.push((recipient, place));
+            result.with_data.push((recipient, place));
         }
-        if outcome.reason().is_some() && matched.first_refused.is_none() {
-            matched.first_refused = Some((u64::from(item), outcome));
+        if outcome.reason().is_some() && result.first_refused.is_none() {
+            result.first_refused = Some((u64::from(item), outcome));
         }
-        matched.counts.add(outcome);
+        result.counts.add(outcome);
         outcomes.push(outcome);
     }
-    matched.outcomes = outcomes.finish();
-    Ok(matched)
+    result.outcomes = outcomes.finish();
+    Ok(result)
 }

@@ -1,13 +1,13 @@
-//! Growing without copying: lists and bytes in blocks of a fixed size.
+//! Lists and byte records that grow in blocks, without copying.
 //!
-//! A `Vec` that doubles holds three times its size for a moment, and wasm memory never shrinks. Each block is
-//! asked for before it is made, so that a request's memory is reserved before it is used.
+//! A `Vec` that doubles occupies three times its size while it is copied, and wasm memory never shrinks. Each block is reserved
+//! before it is allocated.
 
 use crate::memory::{OutOfMemory, Reservation};
 
-/// Bytes of one block.
+/// Size of a block, in bytes.
 pub const BLOCK_BYTES: usize = 64 * 1024;
-/// Bytes of the first block at first; it grows fourfold until it is a whole block. Most launches are small.
+/// Initial size of the first block, in bytes. It grows fourfold up to a whole block, because most launches are small.
 pub const FIRST_BYTES: usize = 256;
 
 /// A list of `T` in blocks.
@@ -32,7 +32,7 @@ impl<T: Copy> Blocks<T> {
         per_block
     };
 
-    /// Adds one, after reserving a block for it where that is needed.
+    /// Adds a value, after reserving a block for it if necessary.
     pub fn push(&mut self, value: T, memory: &mut Reservation) -> Result<(), OutOfMemory> {
         if self.reserved / size_of::<T>() <= self.len {
             self.add_room(memory)?;
@@ -44,7 +44,7 @@ impl<T: Copy> Blocks<T> {
         Ok(())
     }
 
-    /// Extends the first block, or adds another.
+    /// Extends the first block, or adds a block.
     fn add_room(&mut self, memory: &mut Reservation) -> Result<(), OutOfMemory> {
         let block = Self::PER_BLOCK * size_of::<T>();
         let (kept, size) = match self.blocks.len() {
@@ -62,38 +62,34 @@ impl<T: Copy> Blocks<T> {
         Ok(())
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The one at `index`.
     pub fn get(&self, index: usize) -> Option<T> {
         self.blocks.get(index / Self::PER_BLOCK)?.get(index % Self::PER_BLOCK).copied()
     }
 
-    /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         self.blocks.iter().flatten().copied()
     }
 
-    /// Drops them and gives their memory back.
+    /// Drops all values and returns their memory.
     pub fn clear(&mut self, memory: &mut Reservation) {
         memory.shrink(self.reserved as u64);
         *self = Self::default();
     }
 }
 
-/// Records of bytes, one behind the other, each whole in one block.
+/// Byte strings, each stored within one block.
 #[derive(Debug, Default)]
 pub struct Records {
     blocks: Vec<RecordBlock>,
-    /// Of each record the number of its block, from 1, and where it ends in it.
+    /// For each record, the number of its block (from 1) and its end within the block.
     ends: Blocks<(u32, u32)>,
 }
 
@@ -103,15 +99,14 @@ struct RecordBlock {
     reserved: u64,
 }
 
-/// One block of records, taken out of [`Records`].
+/// A block of records that was removed from [`Records`].
 #[derive(Debug)]
-pub struct Taken {
+pub struct RecordBatch {
     block: RecordBlock,
     ends: Vec<u32>,
 }
 
-impl Taken {
-    /// Its records, in order.
+impl RecordBatch {
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
@@ -120,14 +115,13 @@ impl Taken {
         })
     }
 
-    /// Drops it and gives its memory back.
+    /// Drops the block and returns its memory.
     pub fn clear(self, memory: &mut Reservation) {
         memory.shrink(self.block.reserved);
     }
 }
 
 impl Records {
-    /// Adds a record.
     pub fn push(&mut self, record: &[u8], memory: &mut Reservation) -> Result<(), OutOfMemory> {
         let fits =
             self.blocks.last().is_some_and(|RecordBlock { bytes, .. }| bytes.capacity() - bytes.len() >= record.len());
@@ -144,17 +138,14 @@ impl Records {
         self.ends.push((block_number, end), memory)
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut last = (0, 0);
         self.ends.iter().map(move |(block, end)| {
@@ -165,9 +156,9 @@ impl Records {
         })
     }
 
-    /// Takes the records out block by block, in order, so that what is made of them need not fit beside all of them.
-    /// Each block is to be cleared; the memory of the list itself is given back here.
-    pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = Taken> + use<> {
+    /// Returns the records block by block, in order, so that they can be converted without holding all of them twice. The
+    /// caller clears each block; the memory of the list itself is returned here.
+    pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = RecordBatch> + use<> {
         let Self { blocks, ends } = self;
         memory.shrink(ends.reserved as u64);
         let mut next = 0;
@@ -177,11 +168,11 @@ impl Records {
                 in_block.push(end);
                 next += 1;
             }
-            Taken { block, ends: in_block }
+            RecordBatch { block, ends: in_block }
         })
     }
 
-    /// Drops them and gives their memory back.
+    /// Drops all values and returns their memory.
     pub fn clear(&mut self, memory: &mut Reservation) {
         memory.shrink(self.blocks.iter().map(|block| block.reserved).sum());
         self.ends.clear(memory);

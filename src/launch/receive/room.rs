@@ -1,7 +1,8 @@
-//! Waiting for memory: when the share of unverified callers is used up, others are evicted, and a request waits for their room.
+//! RoomWait for memory: when the share of unverified callers is used up, others are evicted, and a request waits for their room.
 
-use super::{pace::evicted, ports::Clock};
+use super::pace::evicted;
 use crate::{
+    launch::ports::Clock,
     limits::{ROOM_POLL_MS, ROOM_WAIT_MS},
     memory::{OutOfMemory, Queued, Reservation},
     problem::Refused,
@@ -9,13 +10,13 @@ use crate::{
 
 /// A request that waits for room.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct RoomWait {
     deadline: u64,
     /// Why there was no room at once.
     error: OutOfMemory,
 }
 
-impl Waiting {
+impl RoomWait {
     /// Queues for `bytes`.
     pub fn start(memory: &mut Reservation, bytes: u64, error: OutOfMemory, now: u64) -> Self {
         memory.enqueue(bytes, now);
@@ -46,7 +47,7 @@ pub async fn reserve(memory: &mut Reservation, bytes: u64, clock: &impl Clock) -
         Some(Err(error)) => error,
         None => memory.shortage(bytes),
     };
-    let waiting = Waiting::start(memory, bytes, error, clock.now());
+    let waiting = RoomWait::start(memory, bytes, error, clock.now());
     loop {
         if let Some(outcome) = waiting.outcome(memory, clock.now()) {
             outcome?;

@@ -273,7 +273,7 @@ fn an_evicted_request_drains_nothing_more() {
 fn a_view_grows_with_the_bytes_received_and_not_with_the_length() {
     let budget = budget();
     let mut memory = Reservation::new(&budget, 0);
-    let (mut view, watch) = (View::default(), memory.watch());
+    let (mut view, watch) = (ReadWindow::default(), memory.watch());
     let mut grow = |received, length, memory: &mut Reservation| view.grow(received, &watch, length, memory, 2);
     assert_eq!(grow(0, Some(100 * MIB), &mut memory), READ_START);
     assert_eq!(memory.bytes(), 0, "the first view is part of the base cost");
