@@ -11,7 +11,7 @@ pub enum Problem {
     /// No such path.
     NoSuchPath,
     /// The path exists, but not for this method. Holds the value of `Allow`.
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(String),
     /// The body's type, charset or coding is not one that is read. Says which, and what would be.
     UnsupportedMediaType(String),
     /// `Content-Length` is above the limit of the whole body: found before a byte is read.
@@ -296,7 +296,7 @@ mod tests {
         let strict = Problem::Strict { unmatched: 1, invalid: 2, first: 3, reason: "not_found" };
         vec![
             (Problem::NoSuchPath, 404, 404, "Not found"),
-            (Problem::MethodNotAllowed("POST"), 405, 405, "Method not allowed"),
+            (Problem::MethodNotAllowed("POST".into()), 405, 405, "Method not allowed"),
             (Problem::UnsupportedMediaType("type <&>".into()), 415, 415, "Unsupported media type"),
             (Problem::LengthTooLarge, 413, 400, "Invalid request"),
             (Problem::TooManyRequests(RateLimit::Token), 429, 429, "Too many requests"),

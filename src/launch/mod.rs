@@ -73,4 +73,4 @@ pub async fn launch<P: Ports, C: Clock, B: Body>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,7 @@
 
 mod admission;
 mod bucket;
-mod call;
+pub mod call;
 mod causes;
 mod completion;
 mod counting;
@@ -19,4 +19,4 @@ mod simulation;
 mod staging;
 mod stale;
 mod vectors;
-mod world;
+pub mod world;

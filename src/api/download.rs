@@ -4,11 +4,67 @@
 
 use std::{fmt::Write, ops::Range};
 
-use crate::{campaign::attachments::File, problem::Problem};
+use super::{
+    head::HttpHead,
+    ports::ApiPorts,
+    reply::{Reply, ReplyBody},
+};
+use crate::{
+    access::TokenRecord,
+    campaign::{attachments::File, commands::Command, id::LaunchId},
+    launch::ports::ObjectError,
+    problem::{Cause, Problem, Refused},
+};
+
+/// Answers `GET` and `HEAD` of an attachment.
+pub async fn answer<P: ApiPorts>(
+    ports: &P,
+    head: &HttpHead<'_>,
+    trigger_id: u64,
+    (launch_id, number): (LaunchId, usize),
+    token: &TokenRecord,
+) -> Result<Reply<P::Stream>, Refused> {
+    let command = Command::Attachment(launch_id, number);
+    let file = ports.command(trigger_id, command.clone(), &token.databases).await?;
+    let file: File = serde_json::from_slice(&file)
+        .map_err(|error| Refused::from(ObjectError::Lost(Cause::new(error).during("a file of a launch"))))?;
+    // `Range` is defined for `GET` only (RFC 9110, §14.2).
+    let range = head.header("Range").filter(|_| !head.is_head_request());
+    let (if_none_match, if_range) = (head.header("If-None-Match"), head.header("If-Range"));
+    let conditions =
+        Conditions { range: range.as_deref(), if_none_match: if_none_match.as_deref(), if_range: if_range.as_deref() };
+    let selection = select(&file, &conditions)?;
+    let mut reply = Reply::new(selection.status(), &head.request_id);
+    for (name, value) in headers(&file, &selection) {
+        reply.set(name, value);
+    }
+    if selection == Selection::NotModified || head.is_head_request() {
+        return Ok(reply);
+    }
+    let range = match selection {
+        Selection::Part(range) => Some(range),
+        Selection::NotModified | Selection::Whole => None,
+    };
+    let unavailable = |cause: Cause| {
+        let message = "attachments cannot be read now: retry later";
+        Refused::unavailable(message, cause.during(format_args!("R2 key {}", file.key)))
+    };
+    match ports.file(&file.key, file.size, range).await.map_err(unavailable)? {
+        Some(body) => {
+            reply.body = ReplyBody::Stream(body);
+            Ok(reply)
+        }
+        None => {
+            // Retention may have removed the launch after the first command. If so, the object now refuses with the reason.
+            ports.command(trigger_id, command, &token.databases).await?;
+            Err(unavailable(Cause::new("not in the bucket")))
+        }
+    }
+}
 
 /// The headers that say which bytes are asked for, as they came.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct Conditions<'a> {
     /// `Range`.
     pub range: Option<&'a str>,
     /// `If-None-Match`.
@@ -40,14 +96,14 @@ impl Selection {
 }
 
 /// Which bytes of a file are answered. A range behind its end is [`Problem::RangeNotSatisfiable`].
-pub fn select(file: &File, asked: &Asked<'_>) -> Result<Selection, Problem> {
+pub fn select(file: &File, conditions: &Conditions<'_>) -> Result<Selection, Problem> {
     let tag = entity_tag(file);
-    if asked.if_none_match.is_some_and(|tags| any_matches(tags, &tag)) {
+    if conditions.if_none_match.is_some_and(|tags| any_matches(tags, &tag)) {
         return Ok(Selection::NotModified);
     }
     // `If-Range` compares strongly; a date never matches, as no `Last-Modified` is sent.
-    let same = asked.if_range.is_none_or(|known| known.trim() == tag);
-    match asked.range.filter(|_| same).and_then(|range| parse(range, file.size)) {
+    let same = conditions.if_range.is_none_or(|known| known.trim() == tag);
+    match conditions.range.filter(|_| same).and_then(|range| parse(range, file.size)) {
         None => Ok(Selection::Whole),
         Some(range) if range.is_empty() => Err(Problem::RangeNotSatisfiable(file.size)),
         Some(range) => Ok(Selection::Part(range)),
@@ -165,7 +221,7 @@ mod tests {
     }
 
     fn range(text: &str, size: u64) -> Result<Selection, Problem> {
-        select(&file(size), &Asked { range: Some(text), ..Asked::default() })
+        select(&file(size), &Conditions { range: Some(text), ..Conditions::default() })
     }
 
     #[test]
@@ -225,7 +281,10 @@ mod tests {
     fn a_tag_that_is_known_is_not_sent_again() {
         let tag = entity_tag(&file(1));
         let asked = |tags: &str| {
-            select(&file(10), &Asked { if_none_match: Some(tags), range: Some("bytes=99-"), ..Asked::default() })
+            select(
+                &file(10),
+                &Conditions { if_none_match: Some(tags), range: Some("bytes=99-"), ..Conditions::default() },
+            )
         };
         for tags in [tag.clone(), format!("\"x\", {tag}"), format!("W/{tag}"), format!("{tag},"), " * ".to_owned()] {
             assert_eq!(asked(&tags), Ok(Selection::NotModified), "{tags}");
@@ -239,7 +298,7 @@ mod tests {
     fn a_range_counts_only_if_the_file_is_still_that_one() {
         let tag = entity_tag(&file(1));
         let asked = |known: &str| {
-            select(&file(10), &Asked { if_range: Some(known), range: Some("bytes=1-"), ..Asked::default() })
+            select(&file(10), &Conditions { if_range: Some(known), range: Some("bytes=1-"), ..Conditions::default() })
         };
         assert_eq!(asked(&tag), Ok(Selection::Part(1..10)));
         for known in ["\"x\"", &format!("W/{tag}"), "Mon, 23 Nov 2026 18:00:00 GMT", "", "*"] {
