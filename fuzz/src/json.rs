@@ -12,7 +12,7 @@ use trigger_launch::{
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let outcome = frame::<json::JsonFramer>(endpoint, data);
         match std::str::from_utf8(data) {
             Ok(body) => {

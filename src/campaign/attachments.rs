@@ -87,7 +87,7 @@ impl<S: Sql> Log<S> {
         let stored = self.find_held(launch_id, now)?;
         let attachment = stored.head.attachments.get(number).ok_or(Refusal::NotFound(Thing::Attachment))?;
         let mut sha256 = String::with_capacity(64);
-        super::hex(&attachment.sha256, &mut sha256);
+        crate::text::push_hex(&attachment.sha256, &mut sha256);
         Ok(File {
             name: attachment.name.clone(),
             content_type: attachment.content_type.clone(),

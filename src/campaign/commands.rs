@@ -15,10 +15,11 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{head::Endpoint, id::LaunchId};
+use super::id::LaunchId;
 use crate::{
+    fields::Endpoint,
     problem::{Cause, Problem, Refused},
-    wire::scalar::INTEGER_MAX,
+    text::SAFE_INTEGER_MAX,
 };
 
 /// Path of a commit.
@@ -150,7 +151,7 @@ impl Page {
         limits: RangeInclusive<u64>,
         default: u64,
     ) -> Result<Self, Problem> {
-        let after = after.map(|text| parameter("after", text, 0..=INTEGER_MAX)).transpose()?;
+        let after = after.map(|text| parameter("after", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
         let limit = limit.map(|text| parameter("limit", text, limits)).transpose()?;
         Ok(Self { after, limit: limit.unwrap_or(default) })
     }

@@ -11,12 +11,8 @@ use serde_json::value::RawValue;
 use super::commands::{Definition, NAME_LIMIT, Refusal};
 use crate::{
     problem::Problem,
-    wire::{
-        Received,
-        foreign::Foreign,
-        json,
-        scalar::{self, INTEGER_MAX},
-    },
+    text::{self, SAFE_INTEGER_MAX},
+    wire::{Received, foreign::Foreign, json, scalar},
 };
 
 /// How much of an unknown field's name appears in a message, in characters.
@@ -34,7 +30,7 @@ pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
         match name.as_ref() {
             "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),
             "database" => {
-                definition.database = scalar::integer(&value, 1..=INTEGER_MAX).map_err(|what| wrong(&what))?;
+                definition.database = scalar::integer(&value, 1..=SAFE_INTEGER_MAX).map_err(|what| wrong(&what))?;
             }
             "active" => definition.active = scalar::boolean(&value).map_err(|what| wrong(&what))?,
             // A reply of `GET` can be sent back unchanged. The totals cannot be set.
@@ -56,7 +52,7 @@ pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
 
 /// Reads the body as a JSON object.
 fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let body = text::without_byte_order_mark(body);
     let malformed = |what: String| Problem::Malformed(not_json(body).unwrap_or(what));
     let text = str::from_utf8(body)
         .map_err(|error| malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
@@ -100,8 +96,8 @@ pub fn check(definition: &Definition) -> Result<(), Refusal> {
         }
     }
     match definition.database {
-        Some(id) if !(1..=INTEGER_MAX).contains(&id) => {
-            wrong("database", &format!("must be an integer from 1 to {INTEGER_MAX}"))
+        Some(id) if !(1..=SAFE_INTEGER_MAX).contains(&id) => {
+            wrong("database", &format!("must be an integer from 1 to {SAFE_INTEGER_MAX}"))
         }
         _ => Ok(()),
     }
@@ -151,7 +147,7 @@ mod tests {
             (r#"{"name":null,"database":null,"active":null,"id":null}"#, definition(None, None, None)),
             (
                 r#"{"id":8,"name":"x","database":9007199254740991,"active":true,"launches":7,"recipients":9}"#,
-                definition(Some("x"), Some(INTEGER_MAX), Some(true)),
+                definition(Some("x"), Some(SAFE_INTEGER_MAX), Some(true)),
             ),
         ] {
             assert_eq!(read(8, body.as_bytes()), Ok(expected), "{body}");

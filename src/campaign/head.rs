@@ -6,7 +6,7 @@ use super::{
     id::{LaunchId, RequestKey},
     layout::TOKEN_NAME_LIMIT,
 };
-use crate::{limits, outcome::Counts};
+use crate::{fields::Endpoint, limits, outcome::Counts};
 
 /// What a launch is, but for its recipients and texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,16 +36,6 @@ pub struct Head {
     /// Files, in the order of `attach`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-}
-
-/// Which request launched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Endpoint {
-    /// `start_batch`.
-    StartBatch,
-    /// `start`.
-    Start,
 }
 
 /// A file of a launch.
@@ -110,31 +100,16 @@ mod hexadecimal {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
+    use crate::text::{hex, parse_hex};
+
     pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(64);
-        crate::campaign::hex(bytes, &mut text);
-        serializer.serialize_str(&text)
+        serializer.serialize_str(&hex(bytes))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(D::Error::custom("not 32 bytes"));
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            let digits = digit(*high).zip(digit(*low));
-            *byte = digits.map(|(high, low)| high << 4 | low).ok_or_else(|| D::Error::custom("not hexadecimal"))?;
-        }
-        Ok(bytes)
-    }
-
-    fn digit(byte: u8) -> Option<u8> {
-        match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        }
+        // One digest has one text: upper-case digits are rejected.
+        let bytes = parse_hex(text.as_bytes()).filter(|bytes| hex(bytes) == text);
+        bytes.ok_or_else(|| D::Error::custom("not 64 lower-case hexadecimal digits"))
     }
 }

@@ -41,17 +41,7 @@ pub mod retention;
 pub mod schema;
 pub mod sql;
 pub mod stored;
-pub mod time;
 pub mod upkeep;
-
-/// Appends `bytes` in lower-case hexadecimal.
-pub fn hex(bytes: &[u8], text: &mut String) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -11,9 +11,8 @@ use super::{
     report::Report,
     sql::{Broken, Sql},
     stored::Stored,
-    time::rfc3339,
 };
-use crate::limits;
+use crate::{limits, text::rfc3339};
 
 /// A page of launches ends before it grows beyond this, in bytes (but has at least one launch).
 pub const PAGE_BYTES: u64 = 8 * limits::MIB;
@@ -140,7 +139,7 @@ struct File<'a> {
 impl<'a> From<&'a super::head::Attachment> for File<'a> {
     fn from(attachment: &'a super::head::Attachment) -> Self {
         let mut sha256 = String::with_capacity(64);
-        super::hex(&attachment.sha256, &mut sha256);
+        crate::text::push_hex(&attachment.sha256, &mut sha256);
         Self { name: &attachment.name, content_type: &attachment.content_type, size: attachment.size, sha256 }
     }
 }

@@ -105,7 +105,7 @@ impl Recipients {
                 piece.push(',');
             }
             let _ = write!(piece, "{{\"index\":{index},\"profile_id\":\"");
-            super::hex(id, piece);
+            crate::text::push_hex(id, piece);
             piece.push('"');
             if let Some((_, end)) = entries.next_if(|(recipient, _)| *recipient == index) {
                 let text = data.texts.get(start..*end).ok_or_else(|| Broken::new("items' data is out of order"))?;

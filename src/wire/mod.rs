@@ -16,6 +16,8 @@ pub mod xml;
 
 use std::{borrow::Cow, fmt};
 
+pub use crate::fields::Endpoint;
+
 /// A format of bodies and replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names are the formats'")]
@@ -57,15 +59,6 @@ pub fn is_utf8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
 }
 
-/// Which request a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `start_batch`: items stand in `data`.
-    Batch,
-    /// `start`: one item, whose fields stand at the root.
-    Single,
-}
-
 /// A field of the root that is known. All others are checked for well-formedness and dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the fields'")]
@@ -100,7 +93,7 @@ impl Field {
         Some(match (name, endpoint) {
             (b"token", _) => Self::Token,
             (b"format", _) => Self::Format,
-            (b"trigger_id", Endpoint::Batch) | (b"id", Endpoint::Single) => Self::TriggerId,
+            (b"trigger_id", Endpoint::StartBatch) | (b"id", Endpoint::Start) => Self::TriggerId,
             (b"matching", _) => Self::Matching,
             (b"field_name", _) => Self::FieldName,
             (b"skip_triggers", _) => Self::SkipTriggers,
@@ -110,13 +103,13 @@ impl Field {
             (b"strict", _) => Self::Strict,
             (b"dry_run", _) => Self::DryRun,
             (b"attach", _) => Self::Attach,
-            (b"data", Endpoint::Batch) => Self::Data,
-            (b"email", Endpoint::Single) => Self::Email,
-            (b"phone", Endpoint::Single) => Self::Phone,
-            (b"profile_id", Endpoint::Single) => Self::ProfileId,
-            (b"field_value", Endpoint::Single) => Self::FieldValue,
-            (b"provider", Endpoint::Single) => Self::Provider,
-            (b"subscription_id", Endpoint::Single) => Self::SubscriptionId,
+            (b"data", Endpoint::StartBatch) => Self::Data,
+            (b"email", Endpoint::Start) => Self::Email,
+            (b"phone", Endpoint::Start) => Self::Phone,
+            (b"profile_id", Endpoint::Start) => Self::ProfileId,
+            (b"field_value", Endpoint::Start) => Self::FieldValue,
+            (b"provider", Endpoint::Start) => Self::Provider,
+            (b"subscription_id", Endpoint::Start) => Self::SubscriptionId,
             _ => return None,
         })
     }
@@ -126,7 +119,7 @@ impl Field {
         match self {
             Self::Token => "token",
             Self::Format => "format",
-            Self::TriggerId if endpoint == Endpoint::Single => "id",
+            Self::TriggerId if endpoint == Endpoint::Start => "id",
             Self::TriggerId => "trigger_id",
             Self::Matching => "matching",
             Self::FieldName => "field_name",

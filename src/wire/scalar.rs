@@ -9,9 +9,6 @@ use std::{borrow::Cow, ops::RangeInclusive};
 /// The second half of a refusal, such as `must be a string, not a JSON array`.
 pub type MustBe = Cow<'static, str>;
 
-/// The largest integer that every JSON reader keeps exactly: 2^53 − 1.
-pub const INTEGER_MAX: u64 = (1 << 53) - 1;
-
 /// Reads an integer within `range`: a JSON number without an exponent whose fraction, if any, is zeros; or decimal text, with
 /// ASCII white space around it. `None` if the field is absent.
 pub fn integer(value: &Scalar<'_>, range: RangeInclusive<u64>) -> Result<Option<u64>, MustBe> {
@@ -96,6 +93,7 @@ fn decimal(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::SAFE_INTEGER_MAX;
 
     fn of_text(text: &str) -> Scalar<'_> {
         Scalar::Text(Cow::Borrowed(text))
@@ -110,9 +108,9 @@ mod tests {
 
     #[test]
     fn reads_an_integer_within_its_range() {
-        let range = 1..=INTEGER_MAX;
+        let range = 1..=SAFE_INTEGER_MAX;
         assert_eq!(integer(&Scalar::Absent, range.clone()), Ok(None));
-        for (text, expected) in [("1", 1), ("0085", 85), ("9007199254740991", INTEGER_MAX)] {
+        for (text, expected) in [("1", 1), ("0085", 85), ("9007199254740991", SAFE_INTEGER_MAX)] {
             for value in [of_text(text), Scalar::Integer(text), Scalar::ZeroFraction(text)] {
                 assert_eq!(integer(&value, range.clone()), Ok(Some(expected)), "{value:?}");
             }
@@ -126,7 +124,7 @@ mod tests {
 
     #[test]
     fn rejects_what_is_not_an_integer_within_the_range() {
-        let error = |value: &Scalar<'_>| integer(value, 1..=INTEGER_MAX).unwrap_err();
+        let error = |value: &Scalar<'_>| integer(value, 1..=SAFE_INTEGER_MAX).unwrap_err();
         let expected = "must be an integer from 1 to 9007199254740991";
         for text in ["", " ", "0", "-1", "+1", "1.0", "1e3", "0x1", "1 2", "9007199254740992", "99999999999999999999"] {
             assert_eq!(error(&of_text(text)), expected, "{text:?}");

@@ -97,7 +97,7 @@ fn the_rows_of_a_launch_are_pinned() {
     let message = sample.message();
     let dump = log.sql.dump();
     let lines: Vec<_> = dump.lines().collect();
-    let head = super::hex(&message[..message.len() - 16 - 10 - 12 - 1]);
+    let head = crate::text::hex(&message[..message.len() - 16 - 10 - 12 - 1]);
     let payload = "7b2261223a20312e307d0102030405060708090a0b0c08";
     assert_eq!(
         lines,
@@ -177,7 +177,7 @@ fn a_request_that_is_repeated_gets_the_launch_that_answered_it() {
     assert_eq!(refused(log.commit(&other_body.message(), NOON + 60)), Refusal::RequestIdReused);
     let other_path = again.with_commit(|commit| {
         let mut commit = commit.clone();
-        commit.head.endpoint = crate::campaign::head::Endpoint::Start;
+        commit.head.endpoint = crate::fields::Endpoint::Start;
         commit.encode().unwrap()
     });
     assert_eq!(refused(log.commit(&other_path, NOON + 60)), Refusal::RequestIdReused);

@@ -58,7 +58,7 @@ impl Database {
                         types::Value::Real(value) => format!(" real:{value}"),
                         types::Value::Text(text) => format!(" '{text}'"),
                         types::Value::Blob(bytes) if bytes.len() > 2000 => format!(" {} bytes", bytes.len()),
-                        types::Value::Blob(bytes) => format!(" x'{}'", super::hex(&bytes)),
+                        types::Value::Blob(bytes) => format!(" x'{}'", crate::text::hex(&bytes)),
                     });
                 }
                 dump.push('\n');

@@ -4,16 +4,17 @@ use super::{NOON, Sample, hex};
 use crate::{
     campaign::{
         commands::{self, Command, Definition, Envelope, Page, Refusal, Request, Thing},
-        head::{Attachment, Endpoint, Head, Part, Upload},
+        head::{Attachment, Head, Part, Upload},
         id::{LaunchId, RequestKey},
         items::{Collector, ItemData, NotInOrder},
         layout::{Layout, TOKEN_NAME_LIMIT},
         message::{BadMessage, Commit, Repeated},
         packed::{self, NotPacked, Packer, Runs},
-        time::rfc3339,
     },
+    fields::Endpoint,
     outcome::{Counts, Outcome},
     problem::{Problem, Refused},
+    text::rfc3339,
 };
 
 fn full() -> Sample {

@@ -13,22 +13,18 @@ mod reads;
 mod retention;
 
 use super::{
-    head::{Attachment, Endpoint, Head},
+    head::{Attachment, Head},
     id::{LaunchId, RequestKey},
     items::Collector,
     message::Commit,
     packed::Packer,
 };
-use crate::outcome::Outcome;
+use crate::{fields::Endpoint, outcome::Outcome};
+
+pub use crate::text::hex;
 
 /// 2026-11-23, 18:00:00 UTC, in milliseconds.
 pub const NOON: u64 = 1_795_456_800_000;
-
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    super::hex(bytes, &mut text);
-    text
-}
 
 /// A launch to be made: what tests vary, and the rest.
 #[derive(Debug, Clone)]

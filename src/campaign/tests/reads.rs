@@ -168,7 +168,7 @@ fn recipients_come_in_pages_with_their_own_data() {
         .enumerate()
         .map(|(index, id)| {
             let data = if index % 7 == 3 { format!(r#","custom_data":{{"n": {index}}}"#) } else { String::new() };
-            format!(r#"{{"index":{index},"profile_id":"{}"{data}}}"#, super::hex(id))
+            format!(r#"{{"index":{index},"profile_id":"{}"{data}}}"#, crate::text::hex(id))
         })
         .collect();
     let id = sample.launch_id();

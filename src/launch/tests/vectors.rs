@@ -56,7 +56,7 @@ fn a_request_means_the_same_in_both_formats_and_in_all_chunks() {
     assert!(names.len() >= 12, "the vectors are there");
     for json in names {
         let name = json.file_stem().unwrap().to_str().unwrap().to_owned();
-        let endpoint = if name.starts_with("start-") { Endpoint::Single } else { Endpoint::Batch };
+        let endpoint = if name.starts_with("start-") { Endpoint::Start } else { Endpoint::StartBatch };
         let expected_file = json.with_extension("expected");
         let bodies =
             [(Format::Json, fs::read(&json).unwrap()), (Format::Xml, fs::read(json.with_extension("xml")).unwrap())];

@@ -69,7 +69,7 @@ impl Outline {
 
     /// Whether items may be next.
     pub fn takes_items(&self) -> bool {
-        self.place == Place::Root && self.endpoint == Endpoint::Batch
+        self.place == Place::Root && self.endpoint == Endpoint::StartBatch
     }
 
     /// Whether the element at hand is the `data` of an attachment.

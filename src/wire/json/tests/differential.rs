@@ -104,8 +104,8 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 
 /// Frames in one piece and in chunks; both have to come to the same.
 fn frame_split(body: &[u8], size: usize) -> Outcome {
-    let whole = frame_whole(Endpoint::Batch, body);
-    let split = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(size));
+    let whole = frame_whole(Endpoint::StartBatch, body);
+    let split = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(size));
     assert_eq!(split, whole, "in chunks of {size}: {}", body.escape_ascii());
     whole
 }
@@ -172,8 +172,8 @@ proptest! {
             let body = [b"{\"data\":[", item.raw, b"]}"].concat();
             prop_assert!(expected(&body), "{}", raw.escape_ascii());
             // In single bytes nothing lies wholly in a chunk: the general path alone.
-            let general = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(1));
-            prop_assert_eq!(general, frame_whole(Endpoint::Batch, &body));
+            let general = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(1));
+            prop_assert_eq!(general, frame_whole(Endpoint::StartBatch, &body));
         }
     }
 }

@@ -174,9 +174,9 @@ fn depth() {
     let item = format!("{}{}", "[".repeat(62), "]".repeat(62));
     assert_eq!(frame(format!("{{\"data\":[{item},{item}]}}")).end, Ok(()));
     let brackets = "[".repeat(1_000_000);
-    let whole = frame_whole(Endpoint::Batch, format!("{{\"a\":{brackets}").as_bytes());
+    let whole = frame_whole(Endpoint::StartBatch, format!("{{\"a\":{brackets}").as_bytes());
     assert_eq!(whole.fault(), (68, "nested deeper than 64 levels"));
-    assert_eq!(frame_whole(Endpoint::Batch, brackets.as_bytes()).fault().0, 0);
+    assert_eq!(frame_whole(Endpoint::StartBatch, brackets.as_bytes()).fault().0, 0);
 }
 
 #[test]

@@ -58,5 +58,5 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
 }
 
 fn frame(body: impl AsRef<[u8]>) -> Outcome {
-    frame_as(Endpoint::Batch, body.as_ref())
+    frame_as(Endpoint::StartBatch, body.as_ref())
 }

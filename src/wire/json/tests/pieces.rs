@@ -84,15 +84,18 @@ fn every_field_is_known_by_its_name_at_its_endpoint() {
     let both =
         [Token, Format, TriggerId, Matching, FieldName, SkipTriggers, Content, CustomData, Report, Strict, DryRun];
     let single = [Email, Phone, ProfileId, FieldValue, Provider, SubscriptionId];
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         for known in both.into_iter().chain(single) {
             let body = format!("{{\"{}\":1}}", known.name(endpoint));
-            let expected =
-                if endpoint == Endpoint::Batch && single.contains(&known) { vec![] } else { vec![field(known, "1")] };
+            let expected = if endpoint == Endpoint::StartBatch && single.contains(&known) {
+                vec![]
+            } else {
+                vec![field(known, "1")]
+            };
             assert_eq!(frame_as(endpoint, body.as_bytes()).got, expected, "{known:?}");
         }
     }
-    let got = frame_as(Endpoint::Single, br#"{"data":[{}],"trigger_id":1,"id":2,"attach":[]}"#).got;
+    let got = frame_as(Endpoint::Start, br#"{"data":[{}],"trigger_id":1,"id":2,"attach":[]}"#).got;
     assert_eq!(got, [field(TriggerId, "2"), Array(Attach)]);
 }
 
@@ -140,7 +143,7 @@ fn items_are_handed_on_whole_and_plain_ones_are_told() {
 #[test]
 fn arrays_that_are_none_are_told() {
     for known in [crate::wire::Field::Data, crate::wire::Field::Attach] {
-        let name = known.name(Endpoint::Batch);
+        let name = known.name(Endpoint::StartBatch);
         let got = |value: &str| good(&format!(r#"{{"{name}": {value} , "token":1}}"#));
         let token = field(crate::wire::Field::Token, "1");
         assert_eq!(got("[]"), [Array(known), token.clone()]);
@@ -278,7 +281,7 @@ fn a_field_over_its_limit_is_dropped() {
     for size in [1, 5, 1000] {
         let body = br#"{"token":"12345678","content":{"a":[1,2]},"trigger_id":12345678901,"matching":"123456","data":[{"email":"12345678901234567890"}]}"#;
         let sink = &mut Recorder { field_limit: Some(10), ..Recorder::default() };
-        let outcome = frame_into(sink, Endpoint::Batch, body.chunks(size));
+        let outcome = frame_into(sink, Endpoint::StartBatch, body.chunks(size));
         assert_eq!(outcome.end, Ok(()));
         let expected = [
             field(Token, r#""12345678""#),

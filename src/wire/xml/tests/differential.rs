@@ -262,7 +262,7 @@ fn mutate(body: &str, changes: &[(prop::sample::Index, usize)]) -> String {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    prop::sample::select(vec![Endpoint::Batch, Endpoint::Single])
+    prop::sample::select(vec![Endpoint::StartBatch, Endpoint::Start])
 }
 
 proptest! {
@@ -292,7 +292,7 @@ proptest! {
             let at = at.index(body.len());
             body[at] = byte;
         }
-        compare(Endpoint::Batch, &body);
+        compare(Endpoint::StartBatch, &body);
     }
 
     /// No piece makes the decoders panic, well-formed or not.

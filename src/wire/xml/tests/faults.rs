@@ -223,7 +223,7 @@ fn bodies_that_end_early() {
     let whole = frame(body).pieces();
     let end = body.len() - 1;
     for length in 0..end {
-        let outcome = frame_as(Endpoint::Batch, &body.as_bytes()[..length]);
+        let outcome = frame_as(Endpoint::StartBatch, &body.as_bytes()[..length]);
         assert_eq!(outcome.fault().0, length as u64);
         assert!(outcome.fault().1.starts_with("the body ends"), "{:?}", outcome.fault());
         // In a run of attachment data less has come; nothing else is told before it is complete.
@@ -246,7 +246,7 @@ fn depth() {
         assert_eq!(outcome.fault().0, at);
         assert!(outcome.fault().1.contains("deeper"));
     }
-    frame_whole(Endpoint::Batch, nested(1_000_000, "").as_bytes()).fault();
+    frame_whole(Endpoint::StartBatch, nested(1_000_000, "").as_bytes()).fault();
 }
 
 #[test]
@@ -256,7 +256,8 @@ fn long_tags() {
         let tag = tag(length);
         let body = format!("<xml>{tag}</xml>");
         for size in [1000, 65_536, usize::MAX] {
-            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
+            let got =
+                super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
             let words = if fine { "innermost" } else { "longer than 65536" };
             assert!(got.fault().1.contains(words), "{length}: {:?}", got.fault());
             assert_eq!(got.fault().0, if fine { 5 + length as u64 } else { 5 });
@@ -265,7 +266,8 @@ fn long_tags() {
     for start in ["<xml><a b='", "<xml><?a ", "<xml></", "<xml><a "] {
         let body = start.to_owned() + &" ".repeat(NAME_LIMIT + 100);
         for size in [1, 100, 65_530, usize::MAX] {
-            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
+            let got =
+                super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
             assert!(got.fault().1.contains("longer than 65536"), "{:?}", got.fault());
             assert_eq!(got.fault().0, 5);
         }
@@ -275,12 +277,12 @@ fn long_tags() {
 #[test]
 fn a_million_attributes() {
     let attributes: String = (0..1_000_000).map(|n| format!(" a{n}=''")).collect();
-    let outcome = frame_whole(Endpoint::Batch, format!("<xml><a{attributes}/></xml>").as_bytes());
+    let outcome = frame_whole(Endpoint::StartBatch, format!("<xml><a{attributes}/></xml>").as_bytes());
     assert!(outcome.fault().1.contains("longer than 65536"));
     // As many as there is room for, in many tags: quick only because they are not compared one with another.
     let attributes: String = (0..7_000).map(|n| format!(" a{n}=''")).collect();
     let tag = format!("<a{attributes}/>");
     assert!(tag.len() <= NAME_LIMIT);
     let body = format!("<xml>{}</xml>", tag.repeat(50));
-    assert_eq!(frame_whole(Endpoint::Batch, body.as_bytes()).end, Ok(()));
+    assert_eq!(frame_whole(Endpoint::StartBatch, body.as_bytes()).end, Ok(()));
 }

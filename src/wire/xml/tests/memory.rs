@@ -10,7 +10,7 @@ const SMALL: usize = 300;
 
 fn peak(body: &str) -> usize {
     let sink = &mut Recorder::default();
-    assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).end, Ok(()));
+    assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK)).end, Ok(()));
     sink.peak
 }
 
@@ -54,7 +54,7 @@ fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
     let long = "x".repeat(5000);
     let body = format!("<xml><content>{long}</content><data>{long}</data><data>y</data><token>t</token></xml>");
     let sink = &mut Recorder { room: Some(2000), ..Recorder::default() };
-    let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).pieces();
+    let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK)).pieces();
     let rest = [Got::Item("y".to_owned(), None), field(Field::Token, "t")];
     assert_eq!(got, rest);
 }
@@ -69,7 +69,7 @@ fn a_tag_too_many_ends_everything_without_a_fault() {
         (format!("<xml><token>t</token><{0}><token>u</token></{0}>", "n".repeat(900)), 500),
     ] {
         let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
-        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK));
+        let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK));
         assert_eq!(got.pieces(), [field(Field::Token, "t")]);
     }
 }
@@ -82,9 +82,9 @@ fn every_refusal_leaves_nothing_held() {
         for size in [1, 3, 7, 20, 1000] {
             let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
             // `frame_into` checks that nothing is held at the end.
-            assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).end, Ok(()));
+            assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).end, Ok(()));
             let cut = &body.as_bytes()[..body.len() - 8];
-            let _ = frame_into(sink, Endpoint::Batch, cut.chunks(size));
+            let _ = frame_into(sink, Endpoint::StartBatch, cut.chunks(size));
         }
     }
 }

@@ -57,7 +57,7 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
 }
 
 fn frame(body: impl AsRef<[u8]>) -> Outcome {
-    frame_as(Endpoint::Batch, body.as_ref())
+    frame_as(Endpoint::StartBatch, body.as_ref())
 }
 
 fn shown(body: &[u8]) -> String {

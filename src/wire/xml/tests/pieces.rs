@@ -52,7 +52,7 @@ fn fields_are_handed_on_as_inner_markup() {
 #[test]
 fn each_endpoint_has_its_fields() {
     let body = "<xml><id>1</id><trigger_id>2</trigger_id><email>a@b</email><data><email>c</email></data></xml>";
-    let single = frame_as(Endpoint::Single, body.as_bytes()).pieces();
+    let single = frame_as(Endpoint::Start, body.as_bytes()).pieces();
     assert_eq!(single, [field(Field::TriggerId, "1"), field(Field::Email, "a@b")]);
     let batch = frame(body).pieces();
     assert_eq!(batch, [field(Field::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
@@ -218,7 +218,7 @@ fn fields_at_their_limit() {
             [if too_long { Got::FieldTooLong(Field::Token) } else { field(Field::Token, &value) }, item(&value)];
         for size in [1, 2, 3, 7, 50, 99, 100, 101, 102, 103, 106, 107, 108, 109, 110, 1000] {
             let sink = &mut Recorder { field_limit: Some(100), ..Recorder::default() };
-            let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).pieces();
+            let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).pieces();
             assert_eq!(got, expected, "chunks of {size}");
         }
     }
