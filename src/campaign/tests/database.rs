@@ -67,6 +67,27 @@ impl Database {
         dump
     }
 
+    /// Appends a statement for every row, in the order of the keys, so that [`Database::import`] restores them exactly.
+    pub fn export(&self, sql: &mut String) {
+        use std::fmt::Write as _;
+        for (table, order) in
+            [("campaign", "id"), ("launches", "sequence"), ("chunks", "sequence, start"), ("due", "task, sequence")]
+        {
+            let mut query = self.connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}")).unwrap();
+            let count = query.column_count();
+            let mut rows = query.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values: Vec<String> = (0..count).map(|column| literal(row.get(column).unwrap())).collect();
+                let _ = writeln!(sql, "INSERT INTO {table} VALUES ({});", values.join(", "));
+            }
+        }
+    }
+
+    /// Runs an SQL script.
+    pub fn import(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
     /// How SQLite goes about a statement.
     pub fn plan(&self, statement: &str) -> Vec<String> {
         let mut query = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
@@ -76,6 +97,23 @@ impl Database {
     pub fn schema(&self) -> Vec<String> {
         let mut query = self.connection.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").unwrap();
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+}
+
+/// A value as SQL. A long blob of one repeated digit is written as an expression.
+fn literal(value: types::Value) -> String {
+    match value {
+        types::Value::Null => "NULL".to_owned(),
+        types::Value::Integer(value) => value.to_string(),
+        types::Value::Real(value) => format!("{value:e}"),
+        types::Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        types::Value::Blob(bytes) => match bytes.first() {
+            Some(first) if bytes.len() > 1000 && first.is_ascii_digit() && bytes.iter().all(|byte| byte == first) => {
+                let digit = char::from(*first);
+                format!("CAST(replace(hex(zeroblob({})), '00', '{digit}') AS BLOB)", bytes.len())
+            }
+            _ => format!("x'{}'", crate::text::hex(&bytes)),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ pub mod database;
 pub mod faults;
 mod listing;
 mod messages;
+mod migrations;
 mod model;
 mod reads;
 mod retention;
