@@ -27,6 +27,8 @@ pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
+/// Largest body of the definition of a campaign, in bytes.
+pub const DEFINITION_LIMIT: usize = 64 * 1024;
 /// Longest request ID, in characters.
 pub const REQUEST_ID_LIMIT: usize = 256;
 /// Longest time for which the rest of a refused body is read and discarded before the answer, in milliseconds.
@@ -53,8 +55,14 @@ pub const ROOM_POLL_MS: u64 = 250;
 pub const EVICTION_PAUSE_MS: u64 = 20;
 /// An unverified request older than this is evicted if it is the slowest, in milliseconds.
 pub const EVICTABLE_AFTER_MS: u64 = 2_000;
+/// How long a commit is repeated while its answers are lost, in milliseconds.
+pub const COMMIT_DEADLINE_MS: u64 = 10_000;
+/// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
+pub const COMMIT_PAUSE_MS: u64 = 50;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
+/// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
+pub const DATABASES_REMEMBERED: usize = 10_000;
 /// Size of the first read of a body, in bytes. It grows with the bytes received.
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.
@@ -93,6 +101,35 @@ pub const FIELDS_LIMIT: usize = 1000;
 pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may keep a bucket: a bucket never changes.
 pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
+
+/// Fewest characters of the secret from which an index key is derived.
+pub const INDEX_SECRET_MIN: usize = 32;
+/// How long the buckets of an index generation stay in KV after the last launch could begin to use them, in milliseconds.
+pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Most cells of a CSV row. A header has fewer columns.
+pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
+/// Keys that an import sorts in memory, at 32 bytes each. Further keys are sorted in temporary files.
+pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
+/// Size of the read buffer of each temporary file, in bytes.
+pub const SORT_READ: usize = 64 * 1024;
+/// Size of the read buffer of a file that is imported, in bytes.
+pub const IMPORT_READ: usize = 256 * 1024;
+/// Refused rows that an import prints. The summary counts all of them.
+pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// Longest name of a token, in characters.
+pub const TOKEN_NAME_LIMIT: usize = 64;
+/// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_NAME_LIMIT: usize = 80;
+/// Longest message of another program that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_MESSAGE_LIMIT: usize = 400;
+/// Pairs in one write, and keys in one read or deletion, of the local KV.
+pub const LOCAL_KV_KEYS: usize = 1000;
+/// Bytes of values after which an import writes them to the local KV.
+pub const LOCAL_KV_BYTES: usize = 4 * 1024 * 1024;
+/// Pairs in one `wrangler kv bulk put`, and keys in one `wrangler kv bulk delete` (the platform's limit).
+pub const WRANGLER_KV_KEYS: usize = 10_000;
+/// Bytes of values after which an import writes them with `wrangler kv bulk put` (the platform's limit is 100 MB).
+pub const WRANGLER_KV_BYTES: usize = 32 * 1024 * 1024;
 
 /// Most bytes that `BODY_LIMIT` can be set to.
 pub const BODY_LIMIT_MAX: u64 = 32 * MIB;

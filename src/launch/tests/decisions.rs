@@ -7,7 +7,7 @@ use super::{
 use crate::{
     access::Scope,
     campaign::commands::Request,
-    launch::Settled,
+    launch::LaunchOutcome,
     problem::Problem,
     wire::{Endpoint, Format},
 };
@@ -20,11 +20,11 @@ fn body(fields: &str) -> String {
 }
 
 /// Sends a body with nothing in the head.
-fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
+fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
 
-fn problem(settled: Settled) -> Problem {
+fn problem(settled: LaunchOutcome) -> Problem {
     settled.result.unwrap_err().problem
 }
 
@@ -263,7 +263,7 @@ fn an_index_that_cannot_be_used_says_why() {
     assert!(post(&world, text.as_str()).result.is_ok());
     world.secrets = [crate::profiles::key::IndexKey::new(&"x".repeat(32)).unwrap()].into();
     world.advance(60_000);
-    assert_eq!(debug(&world), "profile index of database 2 was built with another key");
+    assert_eq!(debug(&world), "profile index of database 2 was built with another key: import profiles again");
 }
 
 #[test]
