@@ -5,12 +5,12 @@
 use serde::Deserialize;
 use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
 use trigger_launch::{
-    campaign::{
-        head::{Endpoint as HeadEndpoint, Head},
+    campaign::protocol::{
+        head::LaunchHead,
         id::{LaunchId, RequestKey},
-        items::Collector,
+        items::ItemDataBuilder,
         message::Commit,
-        packed::Packer,
+        packed::OutcomePacker,
     },
     outcome::{Counts, Outcome},
     profiles::{
@@ -214,15 +214,15 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
 
 fn commit(add: &mut Add<'_>) {
     let recipients: &'static [u8] = noise(12 * ITEMS).leak();
-    let mut packer = Packer::default();
+    let mut packer = OutcomePacker::default();
     (0..ITEMS).for_each(|_| packer.push(Outcome::Matched));
     let outcomes: &'static [u8] = packer.finish().leak();
-    let head = Head {
+    let head = LaunchHead {
         launch_id: LaunchId::new(0, RequestKey::new("t", "r"), 0),
         trigger_id: 1,
         request_id: "r".to_owned(),
         token_name: "t".to_owned(),
-        endpoint: HeadEndpoint::StartBatch,
+        endpoint: Endpoint::StartBatch,
         body_digest: [0; 32],
         matching: "email".to_owned(),
         field_name: None,
@@ -231,7 +231,7 @@ fn commit(add: &mut Add<'_>) {
         attachments: Vec::new(),
     };
     let encode = move || {
-        let item_data = Collector::default();
+        let item_data = ItemDataBuilder::default();
         let item_data = item_data.view();
         let commit = Commit { head: head.clone(), content: None, custom_data: None, recipients, outcomes, item_data };
         commit.encode().expect("a message").len()

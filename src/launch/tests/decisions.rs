@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     access::Scope,
-    campaign::commands::Request,
+    campaign::protocol::commands::RequestIdentity,
     launch::LaunchOutcome,
     problem::Problem,
     wire::{Endpoint, Format},
@@ -325,6 +325,6 @@ fn the_single_launch_is_the_same_for_one_profile() {
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
     assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
-    let asked = Request { token_name: "crm".into(), request_id: "x".into() };
+    let asked = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
     assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
 }

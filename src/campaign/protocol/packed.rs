@@ -1,24 +1,24 @@
-//! What became of each item, packed: a launch whose items all match is one run of a few bytes, and no launch
-//! needs more than a byte an item.
+//! The outcomes of a launch's items, run-length encoded. A launch whose items all match has one run of a few bytes, and no
+//! launch needs more than one byte an item.
 //!
-//! A run is one varint (LEB128, no longer than it has to be): the number of items, shifted left by three, and the
-//! [`Outcome`]'s number in the low three bits.
+//! A run is one varint (LEB128 of minimal length): the number of items, shifted left by three, and the number of the
+//! [`Outcome`] in the low three bits.
 
 use crate::outcome::{Counts, Outcome};
 
-/// Longest varint that is read, in bytes: a run of 2^32 items.
+/// Longest varint in bytes: a run of 2^32 items.
 const VARINT_LIMIT: usize = 5;
 
-/// Packs outcomes, one at a time, in the order of `data`.
+/// Encodes outcomes in the order of `data`.
 #[derive(Debug, Default)]
-pub struct Packer {
+pub struct OutcomePacker {
     bytes: Vec<u8>,
     run: Option<(Outcome, u32)>,
     counts: Counts,
 }
 
-impl Packer {
-    /// The next item's outcome.
+impl OutcomePacker {
+    /// Adds the outcome of the next item.
     pub fn push(&mut self, outcome: Outcome) {
         self.counts.add(outcome);
         self.run = Some(match self.run {
@@ -40,36 +40,35 @@ impl Packer {
         self.bytes.push((value & 0x7F) as u8);
     }
 
-    /// How many of each there were so far.
+    /// The counts of the items so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// The packed outcomes.
+    /// Returns the packed outcomes.
     pub fn finish(mut self) -> Vec<u8> {
         self.end_run();
         self.bytes
     }
 }
 
-/// The runs of packed outcomes, in order. Yields [`NotPacked`] in place of a run where the bytes are not what
-/// [`Packer`] makes, and nothing after that.
+/// Decodes the runs of packed outcomes. After [`InvalidOutcomes`] the iterator ends.
 #[derive(Debug, Clone)]
-pub struct Runs<'a> {
+pub struct OutcomeRuns<'a> {
     rest: &'a [u8],
 }
 
-/// The bytes are no packed outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotPacked;
+/// [`OutcomePacker`] does not produce these bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid packed outcomes")]
+pub struct InvalidOutcomes;
 
-impl<'a> Runs<'a> {
-    /// The runs of `packed`.
+impl<'a> OutcomeRuns<'a> {
     pub fn new(packed: &'a [u8]) -> Self {
         Self { rest: packed }
     }
 
-    /// The bytes of the runs to come.
+    /// The bytes that have not been decoded yet.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -81,17 +80,17 @@ impl<'a> Runs<'a> {
             self.rest = rest;
             value |= u64::from(byte & 0x7F) << (7 * index);
             if byte & 0x80 == 0 {
-                // A last byte of zero would be a longer way to write the same number.
-                let shortest = *byte != 0 || index == 0;
-                return u32::try_from(value).ok().filter(|_| shortest);
+                // If the last byte is zero, a shorter varint has the same value.
+                let is_minimal = *byte != 0 || index == 0;
+                return u32::try_from(value).ok().filter(|_| is_minimal);
             }
         }
         None
     }
 }
 
-impl Iterator for Runs<'_> {
-    type Item = Result<(Outcome, u32), NotPacked>;
+impl Iterator for OutcomeRuns<'_> {
+    type Item = Result<(Outcome, u32), InvalidOutcomes>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -104,20 +103,20 @@ impl Iterator for Runs<'_> {
         if run.is_none() {
             self.rest = &[];
         }
-        Some(run.ok_or(NotPacked))
+        Some(run.ok_or(InvalidOutcomes))
     }
 }
 
-/// The outcomes of `packed`, one item after the other. Ends early where the bytes are not packed outcomes:
-/// what came through [`crate::campaign::message::Commit::decode`] always is.
+/// Decodes the outcome of each item. The iterator ends at invalid bytes, which
+/// [`Commit::decode`](super::message::Commit::decode) rejects.
 pub fn outcomes(packed: &[u8]) -> impl Iterator<Item = Outcome> + '_ {
-    Runs::new(packed).map_while(Result::ok).flat_map(|(outcome, length)| (0..length).map(move |_| outcome))
+    OutcomeRuns::new(packed).map_while(Result::ok).flat_map(|(outcome, length)| (0..length).map(move |_| outcome))
 }
 
-/// How many there are of each, without going through the items.
-pub fn counts(packed: &[u8]) -> Result<Counts, NotPacked> {
+/// Counts the outcomes by run, without decoding each item.
+pub fn counts(packed: &[u8]) -> Result<Counts, InvalidOutcomes> {
     let mut counts = Counts::default();
-    for run in Runs::new(packed) {
+    for run in OutcomeRuns::new(packed) {
         let (outcome, length) = run?;
         counts.add_many(outcome, u64::from(length));
     }

@@ -1,11 +1,10 @@
-//! Launch ids.
+//! Launch IDs.
 //!
-//! A launch id is a UUIDv7 (RFC 9562, §5.7): 48 bits of time in milliseconds, then 74 bits that make it unique.
-//! Of those, 34 are random and the last 40 are a hash of the request that the launch answers (token name and
-//! request id). So the log needs *one* index, over that hash: by it the object finds a launch by its id, and a
-//! repeated request by its request id. A second index would be a third row written for every launch.
+//! A launch ID is a UUIDv7 (RFC 9562, section 5.7): 48 bits of time in milliseconds, and 74 bits that make it unique. Of
+//! these, 34 are random, and the last 40 are a hash of the token's name and the request ID. So one index over the hash finds
+//! a launch both by its ID and by its request ID. A second index would be billed as a third row of every launch.
 //!
-//! Nothing depends on the hash being free of collisions: what the index finds is compared in full.
+//! Hashes may collide: whoever uses the index compares the whole ID or the whole request ID.
 
 use std::{fmt, hash::Hasher};
 
@@ -16,34 +15,34 @@ const KEY_BITS: u32 = 40;
 const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
 const TEXT_LENGTH: usize = 36;
 
-/// A hash of 40 bits of who asked (the token's *name*) and under which request id: what the log is indexed by.
+/// A 40-bit hash of a token's name and a request ID. The log is indexed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestKey(u64);
 
 impl RequestKey {
-    /// The key of that request. Pinned: it is stored with every launch.
+    /// Computes the key of a request. The hash is stored with every launch, so it never changes.
     pub fn new(token_name: &str, request_id: &str) -> Self {
         let mut hasher = SipHasher13::new();
-        // The length in front keeps ("ab", "c") and ("a", "bc") apart.
+        // Without the length, ("ab", "c") and ("a", "bc") would have the same key.
         hasher.write(&u64::try_from(token_name.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.write(token_name.as_bytes());
         hasher.write(request_id.as_bytes());
         Self(hasher.finish() & KEY_MASK)
     }
 
-    /// As it stands in the log's index.
+    /// The key as it is stored.
     pub fn to_i64(self) -> i64 {
         i64::try_from(self.0).unwrap_or_default()
     }
 }
 
-/// The id of a launch, or of an attempt at one.
+/// The ID of a launch, or of an attempt to launch.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaunchId(u128);
 
 impl LaunchId {
-    /// A new id. `now` is in milliseconds since 1970; of `random`, 34 bits are used. Two attempts at the same
-    /// request in the same millisecond differ by them.
+    /// Makes an ID from the time in milliseconds since 1970 and 34 bits of `random`, which distinguish attempts of one request
+    /// in the same millisecond.
     pub fn new(now: u64, key: RequestKey, random: u64) -> Self {
         let time = u128::from(now & 0xFFFF_FFFF_FFFF) << 80;
         let version = 7_u128 << 76;
@@ -53,7 +52,7 @@ impl LaunchId {
         Self(time | version | high | variant | low | u128::from(key.0))
     }
 
-    /// The id that is written so: 36 characters, lower-case hexadecimal, version 7.
+    /// Parses 36 characters of a UUID of version 7 in lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.len() != TEXT_LENGTH {
@@ -73,12 +72,12 @@ impl LaunchId {
         (value >> 76 & 0xF == 7 && value >> 62 & 3 == 2).then_some(Self(value))
     }
 
-    /// When it was made, in milliseconds since 1970, by the clock of whoever made it.
+    /// The time in the ID, in milliseconds since 1970: the clock of the Worker that made it.
     pub fn time(self) -> u64 {
         u64::try_from(self.0 >> 80).unwrap_or_default()
     }
 
-    /// The request that it was made for.
+    /// The key of the request that the ID was made for.
     pub fn key(self) -> RequestKey {
         RequestKey(u64::try_from(self.0 & u128::from(KEY_MASK)).unwrap_or_default())
     }
@@ -107,6 +106,6 @@ impl Serialize for LaunchId {
 impl<'de> Deserialize<'de> for LaunchId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("not a launch id"))
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not a launch ID"))
     }
 }

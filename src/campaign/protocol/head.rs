@@ -1,37 +1,32 @@
-//! What a launch is, but for its recipients and texts. Stored as JSON: a change of it is a migration.
+//! The head of a launch: everything except recipients, outcomes and texts. It is stored as JSON, so a change needs a
+//! migration.
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    id::{LaunchId, RequestKey},
-    layout::TOKEN_NAME_LIMIT,
-};
+use super::id::{LaunchId, RequestKey};
 use crate::{fields::Endpoint, limits, outcome::Counts};
 
-/// What a launch is, but for its recipients and texts.
+/// The head of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Of this attempt; made with [`LaunchId::new`] from the token's name and the request id below.
+pub struct LaunchHead {
+    /// Contains the [`RequestKey`] of `token_name` and `request_id`.
     pub launch_id: LaunchId,
-    /// The campaign.
     pub trigger_id: u64,
-    /// The caller's, or the random one that the request got.
+    /// Sent by the caller, or generated.
     pub request_id: String,
-    /// The scope of request ids.
+    /// The scope of request IDs.
     pub token_name: String,
-    /// Which of the two paths the request came by; it is a part of what *the same request* means.
+    /// Two requests with the same ID are the same request only if they were sent to the same endpoint.
     pub endpoint: Endpoint,
-    /// A digest of the raw bytes of the body.
+    /// A digest of the bytes of the body.
     #[serde(with = "hexadecimal")]
     pub body_digest: [u8; 32],
-    /// The matching mode, as it is written.
+    /// The matching mode as the caller wrote it.
     pub matching: String,
-    /// The custom field that was searched, in the modes that have one.
+    /// The custom field, in the matching modes that search one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_name: Option<String>,
-    /// `skip_triggers` of the request.
     pub skip_triggers: bool,
-    /// What became of the items.
     pub counts: Counts,
     /// Files, in the order of `attach`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,60 +36,57 @@ pub struct Head {
 /// A file of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// As the caller named it.
+    /// The name that the caller gave the file.
     pub name: String,
-    /// Its media type.
     pub content_type: String,
-    /// Bytes.
+    /// Bytes of the file.
     pub size: u64,
-    /// Of its bytes, in hexadecimal.
     #[serde(with = "hexadecimal")]
     pub sha256: [u8; 32],
-    /// The upload that the commit makes real.
+    /// Completed after the commit.
     pub upload: Upload,
 }
 
-/// A multipart upload, complete but for its last step.
+/// A multipart upload all of whose parts have been uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
-    /// Where the bytes will be: the id of the attempt that stored them, and the number in `attach`.
+    /// The key in the bucket: the ID of the attempt that uploaded the file, and the file's number in `attach`.
     pub key: String,
-    /// As the bucket named it.
+    /// Assigned by the bucket.
     pub upload_id: String,
-    /// The parts that were uploaded.
-    pub parts: Vec<Part>,
+    pub parts: Vec<UploadPart>,
 }
 
-/// One part of an upload.
+/// A part of a multipart upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// From 1.
+pub struct UploadPart {
+    /// Counted from 1.
     pub number: u16,
-    /// As the bucket gave it.
+    /// Assigned by the bucket.
     pub etag: String,
 }
 
-impl Head {
-    /// The request that this launch answers.
+impl LaunchHead {
+    /// The key of the request that made the launch.
     pub fn request_key(&self) -> RequestKey {
         RequestKey::new(&self.token_name, &self.request_id)
     }
 
-    /// Whether both answer the same request id (of the same token).
-    pub fn same_request(&self, token_name: &str, request_id: &str) -> bool {
+    /// Whether the launch was made by a request of this token with this ID.
+    pub fn has_request_id(&self, token_name: &str, request_id: &str) -> bool {
         self.token_name == token_name && self.request_id == request_id
     }
 
-    /// Whether the id was made for this request, and all is within its limits.
-    pub fn is_sound(&self) -> bool {
+    /// Whether the launch ID belongs to the request, and no field exceeds its limit.
+    pub fn is_valid(&self) -> bool {
         self.launch_id.key() == self.request_key()
             && self.request_id.len() <= limits::REQUEST_ID_LIMIT
-            && self.token_name.len() <= TOKEN_NAME_LIMIT
+            && self.token_name.len() <= limits::LAUNCH_TOKEN_NAME_LIMIT
             && self.attachments.len() <= limits::ATTACHMENTS_LIMIT
     }
 }
 
-/// Digests as hexadecimal text, lower-case.
+/// Serializes digests as lower-case hexadecimal text.
 mod hexadecimal {
     use std::borrow::Cow;
 
