@@ -1,22 +1,27 @@
 //! The object's alarm: a table of steps, each of which has due times of its own.
 //!
-//! When the alarm comes, [`ring`] starts the steps that are due and sets the next alarm before they work. So if the object
-//! ends in the middle, the alarm comes again after [`ALARM_GUARD_MS`]. The steps run in the background: a slow one does not
-//! keep the alarm from starting others. At the end of its slice of work, a step sets the alarm to the earliest due time.
+//! [`ring`] is called when the alarm comes:
 //!
-//! Steps that need the same service run one after the other, in the order of the table. After a failure, all steps of the
-//! service pause; other steps are not affected. A failure is reported and never thrown, because the platform drops an alarm
-//! whose handler has thrown six times.
+//! 1. It pauses the steps that are due for [`ALARM_GUARD_MS`] and sets the next alarm. If the object ends while a step runs,
+//!    the next alarm runs the step again.
+//! 2. It starts the steps in the background and returns. The next alarm can come while a slow step runs, so the slow step
+//!    does not delay other steps.
+//! 3. At the end of its slice of work, a step ends its pause and sets the alarm to the earliest due time.
+//!
+//! Steps that need the same service run one after the other, in the order of the table. A running step is not started again
+//! in the same instance of the object. After a failure, all steps of the service pause; steps of other services do not.
+//! Failures of steps are reported and not thrown, because the platform drops an alarm after six failed retries.
 //!
 //! To add a step:
 //!
-//! 1. Write a module with a [`Task`] and a function that returns an [`AlarmStep`]. `run` does one slice of the work that is due, in
-//!    bounded time. It removes the rows of finished work, and moves the rows of work that failed to a later time. It has to
-//!    expect that the object ends at every await, and then runs again.
-//! 2. Where the work is created, record it in the same transaction: `log.due().set(TASK, sequence, at)`.
-//! 3. Add the step to the table: [`crate::campaign::object::steps`] for a step of this module, or the argument `more_steps` of
-//!    [`Object::new`](crate::campaign::object::Object::new) for a step of another module, which this one does not import.
-//! 4. Describe [`AlarmStep::failure`] in `docs/operating.md`.
+//! 1. Write a module with a [`Task`] and a function that returns an [`AlarmStep`]. [`AlarmStep::run`] does one slice of the
+//!    work that is due, in bounded time. It removes the rows of completed work and moves the rows of failed work to a later
+//!    time. It runs again after the object has ended in the middle, so every effect has to be repeatable.
+//! 2. Record the work in the transaction that creates it: `log.due().set(TASK, sequence, at)`.
+//! 3. Add the step to the table. Steps of this module are in [`crate::campaign::object::steps`]. Steps of other modules are
+//!    the argument `more_steps` of [`Object::new`](crate::campaign::object::Object::new), so that this module does not import
+//!    them.
+//! 4. Test the step with [`ring`], and describe [`AlarmStep::failure`] in `docs/operating.md`.
 
 use std::rc::Rc;
 
@@ -36,7 +41,7 @@ use crate::{
 /// The failures of a slice that are repeated later. Empty if everything succeeded.
 pub type SliceResult = Result<Vec<Cause>, StorageError>;
 
-/// Does one slice of work at a time in milliseconds since 1970.
+/// Does one slice of work. The number is the current time in milliseconds since 1970.
 pub type RunSlice<S> = Box<dyn Fn(Rc<LaunchLog<S>>, u64) -> LocalBoxFuture<'static, SliceResult>>;
 
 /// A kind of work that the alarm does.
@@ -52,7 +57,7 @@ pub struct AlarmStep<S> {
     pub run: RunSlice<S>,
 }
 
-/// The alarm has come. Starts the steps that are due.
+/// Starts the steps that are due. Has to be called when the alarm comes.
 pub async fn ring<S: Sql + 'static, H: Host>(
     log: &Rc<LaunchLog<S>>,
     host: &Rc<H>,
@@ -88,8 +93,8 @@ pub async fn set_alarm<S: Sql>(log: &LaunchLog<S>, host: &impl Host) -> Result<(
     set
 }
 
-/// Returns the services whose steps have to be started, with the tasks that are due. Pauses all their tasks for as long as they
-/// may run, so that the alarm is set to a later time.
+/// Returns the services that have due tasks, with these tasks. Pauses all tasks of these services, so that the next alarm is
+/// set to a later time.
 fn pause_due_steps<S: Sql>(
     log: &LaunchLog<S>,
     host: &impl Host,
@@ -100,7 +105,7 @@ fn pause_due_steps<S: Sql>(
     let mut services: Vec<(&'static str, Vec<String>)> = Vec::new();
     for task in due.due_tasks(now)? {
         let Some(step) = steps.iter().find(|step| step.task.name() == task) else {
-            // A later release has written it.
+            // A later release has recorded the work.
             due.pause(&task, now.saturating_add(UNKNOWN_TASK_PAUSE_MS));
             host.report("the alarm has work that this release does not know", &Cause(format!("task {task}")));
             continue;

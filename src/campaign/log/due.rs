@@ -1,8 +1,8 @@
 //! The table of due times, and the time of the object's only alarm.
 //!
-//! A row of `due` means that a task has work that becomes due at a time. Rows are written in the transaction that creates the
-//! work, so a restart loses none. The alarm is set to the earliest due time. Setting an alarm is billed as a row, so the alarm
-//! stays as it is while it comes early enough.
+//! A row of `due` records that a task has work, and when the work is due. Rows are written in the transaction that creates
+//! the work, so a restart does not lose work. The alarm is set to the earliest due time. Setting an alarm is billed as a row,
+//! so an alarm that comes early enough is not set again.
 
 use std::{
     cell::{Cell, RefCell},
@@ -46,7 +46,7 @@ pub struct AlarmState {
     is_changed: Cell<bool>,
     /// The time of the alarm, if it is known.
     set_to: Cell<Option<u64>>,
-    /// Tasks that do not run before a time, whatever the table says.
+    /// The earliest times at which paused tasks run, regardless of their due times.
     pauses: RefCell<BTreeMap<String, u64>>,
     /// Services whose steps are running.
     running: RefCell<BTreeSet<&'static str>>,
@@ -106,7 +106,8 @@ impl<'a, S: Sql> DueTimes<'a, S> {
         self.state.is_changed.set(true);
     }
 
-    /// Returns what has to be done with the alarm since the last call. The caller does it without awaiting anything before.
+    /// Returns how the alarm has to change since the last call. The caller must not await anything before it changes the
+    /// alarm.
     pub fn take_change(&self) -> Result<AlarmChange, StorageError> {
         if !self.state.is_changed.get() {
             return Ok(AlarmChange::Unchanged);

@@ -52,7 +52,8 @@ pub async fn remove_expired<S: Sql>(log: &LaunchLog<S>, store: &impl AttachmentS
         return Ok(failures);
     };
     for upload in &expired.incomplete {
-        // Nobody completes the upload any more. If aborting it fails, it is complete, or the bucket's rule removes it.
+        // The launch has expired, so the upload is not completed any more. If it cannot be aborted, it is complete, or the
+        // bucket's lifecycle rule removes it.
         if let Err(cause) = store.abort(&upload.key, &upload.upload_id).await {
             failures.push(cause.during("an upload of an expired launch was not aborted"));
         }

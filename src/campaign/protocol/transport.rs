@@ -6,7 +6,7 @@
 //! | status | body |
 //! |---|---|
 //! | 200 | JSON or NDJSON, as the caller receives it |
-//! | [`STATUS_REPEATED`] | the stored launch of a repeated request ([`RepeatedLaunch`](super::message::RepeatedLaunch)), of [`LENGTH_HEADER`] bytes |
+//! | [`STATUS_REPEATED`] | the commit message of a stored launch, of [`LENGTH_HEADER`] bytes |
 //! | [`STATUS_REFUSED`] | a [`Refusal`](super::commands::Refusal) in JSON |
 //! | [`STATUS_FAILED`] | the cause of the failure, as text for the operator's log |
 //! | any other | the platform could not reach the object |

@@ -119,8 +119,8 @@ impl RecipientsReply {
         Ok(())
     }
 
-    /// Writes a text as it was stored. In NDJSON, spaces replace its line breaks. JSON has line breaks only between tokens, never
-    /// inside of a string, so the value stays the same.
+    /// Writes a text as it was stored. In NDJSON, spaces replace its line breaks. Line breaks in JSON are always between
+    /// tokens, so the value stays the same.
     fn write_json(&self, text: &str, piece: &mut String) {
         if !self.is_ndjson || memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
             piece.push_str(text);

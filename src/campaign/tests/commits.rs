@@ -252,11 +252,11 @@ fn rejects_commands_for_another_campaign() {
 
 #[test]
 fn a_commit_that_fails_at_any_statement_writes_nothing_and_can_be_repeated() {
-    for (held, recipients) in [(0, 1), (1, 1), (0, 90_000), (1, 90_000)] {
+    for (earlier, recipients) in [(0, 1), (1, 1), (0, 90_000), (1, 90_000)] {
         for statement in 0.. {
             let log = defined();
-            for number in 0..held {
-                committed(log.commit(&Sample::new(&format!("held-{number}")).message(), NOON));
+            for number in 0..earlier {
+                committed(log.commit(&Sample::new(&format!("earlier-{number}")).message(), NOON));
             }
             let before = log.sql.dump();
             let message = Sample::with_recipients("a", recipients).message();
@@ -269,7 +269,7 @@ fn a_commit_that_fails_at_any_statement_writes_nothing_and_can_be_repeated() {
             }
             assert!(matches!(outcome, Err(LogError::Storage(_))));
             assert_eq!(log.sql.dump(), before, "statement {statement} failed");
-            assert_eq!(committed(log.commit(&message, NOON)), held + 1);
+            assert_eq!(committed(log.commit(&message, NOON)), earlier + 1);
             assert_eq!(read(&log, &Command::Read, NOON).unwrap().matches("launches").count(), 1);
         }
     }

@@ -1,5 +1,5 @@
-//! Migrations, and databases that earlier releases wrote. `stored/` contains a database of each schema version, with the replies
-//! that the first release with the version gave.
+//! Migrations, and databases that earlier releases wrote. `stored/` contains a database of each schema version, with replies
+//! of the first release that had the version.
 
 use std::rc::Rc;
 

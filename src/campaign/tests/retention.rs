@@ -74,9 +74,9 @@ fn expired_launches_are_removed_in_steps_and_sequences_are_never_reused() {
     assert_eq!(new_alarm(&log), Some(end), "the next step follows at once");
     let expired = LogError::Refused(Refusal::Expired { first: Some(RETENTION_STEP_LAUNCHES + 1) });
     assert_eq!(read(&log, &page(Some(RETENTION_STEP_LAUNCHES - 1)), end), Err(expired));
-    let held = read(&log, &page(Some(RETENTION_STEP_LAUNCHES)), end).unwrap();
-    assert!(held.ends_with(&format!(r#""first":{},"next":null}}"#, RETENTION_STEP_LAUNCHES + 1)), "{held}");
-    assert_eq!(read(&log, &page(None), end).unwrap(), held, "a page without `after` begins at the oldest launch");
+    let rest = read(&log, &page(Some(RETENTION_STEP_LAUNCHES)), end).unwrap();
+    assert!(rest.ends_with(&format!(r#""first":{},"next":null}}"#, RETENTION_STEP_LAUNCHES + 1)), "{rest}");
+    assert_eq!(read(&log, &page(None), end).unwrap(), rest, "a page without `after` begins at the oldest launch");
 
     log.run_retention(end).unwrap();
     assert_eq!(new_alarm(&log), None);
