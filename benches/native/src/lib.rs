@@ -6,18 +6,19 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
 use trigger_launch::{
     campaign::{
-        head::{Endpoint as HeadEndpoint, Head},
+        head::Head,
         id::{LaunchId, RequestKey},
         items::Collector,
         message::Commit,
         packed::Packer,
     },
+    fields::Endpoint,
     outcome::{Counts, Outcome},
     profiles::{
         bucket::{self, Bucket, Entry, Section},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Endpoint, Field, Piece, Sink, json, xml},
+    wire::{Field, Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -222,7 +223,7 @@ fn commit(add: &mut Add<'_>) {
         trigger_id: 1,
         request_id: "r".to_owned(),
         token_name: "t".to_owned(),
-        endpoint: HeadEndpoint::StartBatch,
+        endpoint: Endpoint::StartBatch,
         body_digest: [0; 32],
         matching: "email".to_owned(),
         field_name: None,
