@@ -2,11 +2,11 @@
 //! a limit nor a lack of memory changes what is well-formed.
 
 use super::chunks::cut;
-pub use trigger_launch::wire::recorder::{Got, Outcome};
-use trigger_launch::wire::{
-    Endpoint,
-    recorder::{Framer, Recorder, frame_into},
+use trigger_launch::{
+    fields::Endpoint,
+    wire::recorder::{Framer, Recorder, frame_into},
 };
+pub use trigger_launch::wire::recorder::{Got, Outcome};
 
 /// The limit of fields in the runs that have one.
 const FIELD_LIMIT: usize = 12;

@@ -6,6 +6,7 @@
 
 use trigger_launch::{
     campaign::attachments::File,
+    fields::Endpoint,
     http::{
         download::{Asked, Selection, headers, select},
         headers::{accepted_format, asks_for, body_format, client_network, content_length, request_id, tokens},
@@ -14,7 +15,7 @@ use trigger_launch::{
     },
     limits::REQUEST_ID_LIMIT,
     problem::Problem,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The target.

@@ -7,6 +7,7 @@ use super::{
 };
 use std::{cell::OnceCell, rc::Rc};
 use trigger_launch::{
+    fields::Endpoint,
     launch::{
         entry::{Arrived, Event},
         intake::{Intake, Request, Setup},
@@ -17,7 +18,7 @@ use trigger_launch::{
     memory::{Budget, Reservation},
     problem::Problem,
     profiles::key::{IndexKey, KeyHash},
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The target.

@@ -6,8 +6,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 use trigger_launch::{
+    fields::{Endpoint, RootField},
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Received, Scalar, json, recorder},
+    wire::{Item, NotAnItem, ObjectText, Received, Scalar, json, recorder},
 };
 
 /// The target.
@@ -108,17 +109,17 @@ fn depth(body: &str) -> usize {
 fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<Got> {
     let mut got = Vec::new();
     for (name, value) in members {
-        let Some(field) = name.and_then(|name| Field::from_name(endpoint, name.as_bytes())) else { continue };
+        let Some(field) = name.and_then(|name| RootField::from_name(endpoint, name.as_bytes())) else { continue };
         match (field, value.get().as_bytes().first()) {
-            (Field::Data | Field::Attach, Some(b'[')) => {
+            (RootField::Data | RootField::Attach, Some(b'[')) => {
                 let entries: Vec<&RawValue> = serde_json::from_str(value.get()).expect("an array");
                 got.push(Got::Array(field));
                 for entry in entries {
-                    if field == Field::Data { got.push(item(entry)) } else { attachment(entry, &mut got) }
+                    if field == RootField::Data { got.push(item(entry)) } else { attachment(entry, &mut got) }
                 }
             }
-            (Field::Data | Field::Attach, Some(b'n')) => got.push(Got::Null(field)),
-            (Field::Data | Field::Attach, _) => got.push(Got::NotAnArray(field)),
+            (RootField::Data | RootField::Attach, Some(b'n')) => got.push(Got::Null(field)),
+            (RootField::Data | RootField::Attach, _) => got.push(Got::NotAnArray(field)),
             _ => got.push(recorder::field(field, value.get())),
         }
     }

@@ -9,9 +9,10 @@ use super::{
 };
 use roxmltree::{Document, Node};
 use trigger_launch::{
+    fields::{Endpoint, RootField},
     limits::DEPTH_LIMIT,
     memory::{Budget, Reservation},
-    wire::{Endpoint, Field, FrameError, Scalar, xml},
+    wire::{FrameError, Scalar, xml},
 };
 
 /// The target.
@@ -109,13 +110,13 @@ pub fn is_array(node: Node<'_, '_>) -> bool {
 fn pieces(endpoint: Endpoint, root: Node<'_, '_>, text: &str) -> Vec<Got> {
     let mut got = Vec::new();
     for child in root.children().filter(Node::is_element) {
-        match Field::from_name(endpoint, child.tag_name().name().as_bytes()) {
+        match RootField::from_name(endpoint, child.tag_name().name().as_bytes()) {
             None => {}
-            Some(Field::Data) if is_nil(child) => got.push(Got::Item(String::new(), None)),
-            Some(Field::Attach) if is_nil(child) => {}
+            Some(RootField::Data) if is_nil(child) => got.push(Got::Item(String::new(), None)),
+            Some(RootField::Attach) if is_nil(child) => {}
             Some(field) if is_nil(child) => got.push(Got::Null(field)),
-            Some(Field::Data) => got.push(Got::Item(inner(child, text), None)),
-            Some(Field::Attach) => attachment(child, &mut got),
+            Some(RootField::Data) => got.push(Got::Item(inner(child, text), None)),
+            Some(RootField::Attach) => attachment(child, &mut got),
             Some(field) => {
                 got.push(Got::Field { field, value: inner(child, text), marked_array: is_array(child) });
             }

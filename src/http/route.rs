@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{campaign::id::LaunchId, launch::root::TRIGGER_ID_MAX, problem::Problem, wire::Endpoint};
+use crate::{campaign::id::LaunchId, fields::Endpoint, launch::root::TRIGGER_ID_MAX, problem::Problem};
 
 /// What all paths but `/healthz` begin with.
 const TRIGGERS: &str = "/api/v1.1/campaigns/triggers";

@@ -13,11 +13,12 @@ use super::{
     taken::State,
 };
 use crate::{
+    fields::Endpoint,
     limits::Limits,
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
     profiles::key::IndexKey,
-    wire::{Endpoint, Format, FrameError, json::JsonFramer, xml::XmlFramer},
+    wire::{Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 use std::rc::Rc;
 

@@ -40,9 +40,10 @@ use crate::{
         message::{Commit, Repeated},
         upkeep::Uploads as _,
     },
+    fields::Endpoint,
     memory::Reservation,
     problem::{Cause, Problem, Refused},
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 use intake::{Request, Setup};
 use matched::Matched;

@@ -10,10 +10,11 @@ use super::{
     root::{self, Root, SetError},
 };
 use crate::{
+    fields::{Endpoint, FieldKind, KeyField, RootField},
     limits::ATTACHMENTS_LIMIT,
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
-    wire::{Endpoint, Field, Format, Item, NotAnItem, Piece, Sink, json, scalar::must_be, xml},
+    wire::{Format, Item, NotAnItem, Piece, Sink, json, scalar::must_be, xml},
 };
 
 /// A body as far as it has been taken in.
@@ -23,7 +24,7 @@ pub struct State {
     pub format: Format,
     pub memory: Reservation,
     pub root: Root,
-    pub seen: Vec<Field>,
+    pub seen: Vec<RootField>,
     pub fault: Option<Refused>,
     /// Set if a framer was refused memory and dropped something: a field that is missing may have arrived.
     pub shortage: Option<OutOfMemory>,
@@ -43,7 +44,7 @@ pub struct State {
     /// Items as they came, while it is not known how to key them.
     pub held: Records,
     /// The item of a single launch: its fields as they came.
-    pub single: Vec<(Field, Vec<u8>)>,
+    pub single: Vec<(KeyField, Vec<u8>)>,
 }
 
 impl State {
@@ -56,8 +57,8 @@ impl State {
         self.close();
     }
 
-    fn bad(&mut self, field: Field, what: &str) {
-        let name = field.name(self.setup.endpoint);
+    fn bad(&mut self, field: RootField, what: &str) {
+        let name = field.name(self.setup.endpoint).unwrap_or_default();
         self.fault(Problem::BadField(format!("{name}: {what}")));
     }
 
@@ -70,7 +71,7 @@ impl State {
     }
 
     /// Takes the field in, unless it came before.
-    fn once(&mut self, field: Field, take: impl FnOnce(&mut Self)) {
+    fn once(&mut self, field: RootField, take: impl FnOnce(&mut Self)) {
         if self.seen.contains(&field) {
             return self.bad(field, "is given twice");
         }
@@ -78,16 +79,8 @@ impl State {
         take(self);
     }
 
-    fn field(&mut self, field: Field, value: &[u8], marked_array: bool) {
-        if matches!(
-            field,
-            Field::Email
-                | Field::Phone
-                | Field::ProfileId
-                | Field::FieldValue
-                | Field::Provider
-                | Field::SubscriptionId
-        ) {
+    fn field(&mut self, field: RootField, value: &[u8], marked_array: bool) {
+        if let RootField::Key(field) = field {
             // An array stands for a value of a wrong type, whatever it holds.
             let value = if marked_array { b"<array/>".as_slice() } else { value };
             if !self.closed {
@@ -95,7 +88,7 @@ impl State {
             }
             return;
         }
-        if matches!(field, Field::Content | Field::CustomData) && self.closed {
+        if field.kind() == FieldKind::Object && self.closed {
             return;
         }
         match self.root.set(field, value, self.format, marked_array, &mut self.memory) {
@@ -103,7 +96,7 @@ impl State {
             Err(SetError::MustBe(what)) => return self.bad(field, &what),
             Err(SetError::OutOfMemory(error)) => return self.fault(error),
         }
-        if matches!(field, Field::Matching | Field::FieldName) {
+        if matches!(field, RootField::Matching | RootField::FieldName) {
             self.resolve_keying(false);
         }
     }
@@ -119,7 +112,7 @@ impl State {
             _ if !matching.needs_field_name() => String::new(),
             Some(name) if !name.is_empty() => name.clone(),
             None if !at_end => return,
-            _ => return self.bad(Field::FieldName, &format!("is required where matching is {}", matching.name())),
+            _ => return self.bad(RootField::FieldName, &format!("is required where matching is {}", matching.name())),
         };
         self.keying = Some(Keying { matching, field_name });
         let held = std::mem::take(&mut self.held);
@@ -135,7 +128,7 @@ impl State {
         self.item_count += 1;
         if self.item_count > self.setup.limits.items {
             if self.item_count == self.setup.limits.items + 1 {
-                self.bad(Field::Data, &format!("has more than {} items", self.setup.limits.items));
+                self.bad(RootField::Data, &format!("has more than {} items", self.setup.limits.items));
             }
             return;
         }
@@ -216,14 +209,7 @@ impl State {
                 Format::Json => json::scalar(raw),
                 Format::Xml => xml::text_as_is(raw),
             };
-            match field {
-                Field::Email => item.email = value,
-                Field::Phone => item.phone = value,
-                Field::ProfileId => item.profile_id = value,
-                Field::FieldValue => item.field_value = value,
-                Field::Provider => item.provider = value,
-                _ => item.subscription_id = value,
-            }
+            *item.key_mut(*field) = value;
         }
         let item: Result<Item<'_>, NotAnItem> = Ok(item);
         let Some(keying) = &self.keying else { return };
@@ -239,10 +225,10 @@ impl State {
         }
         self.resolve_keying(true);
         if self.root.trigger_id.is_none() && self.fault.is_none() {
-            self.bad(Field::TriggerId, "is required");
+            self.bad(RootField::TriggerId, "is required");
         }
         match self.setup.endpoint {
-            Endpoint::StartBatch if self.item_count == 0 => self.bad(Field::Data, "must hold at least one item"),
+            Endpoint::StartBatch if self.item_count == 0 => self.bad(RootField::Data, "must hold at least one item"),
             Endpoint::StartBatch => {}
             Endpoint::Start if self.closed => {}
             Endpoint::Start => self.single_item(),
@@ -268,7 +254,7 @@ impl Sink for State {
                 self.attachments += 1;
                 self.entry = Entry::default();
                 if self.attachments == ATTACHMENTS_LIMIT + 1 {
-                    self.bad(Field::Attach, &format!("has more than {ATTACHMENTS_LIMIT} entries"));
+                    self.bad(RootField::Attach, &format!("has more than {ATTACHMENTS_LIMIT} entries"));
                 }
             }
             _ if self.closed => {}
@@ -303,7 +289,7 @@ impl Sink for State {
         self.incomplete = self.incomplete.saturating_sub(bytes as u64);
     }
 
-    fn field_limit(&self, field: Field) -> usize {
+    fn field_limit(&self, field: RootField) -> usize {
         root::limit(field, &self.setup.limits)
     }
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     campaign::commands,
+    fields::Endpoint,
     http::{
         headers,
         route::{Route, is_json_alone, route},
@@ -23,7 +24,7 @@ use crate::{
     limits::{BASE_COST, DRAIN_RATE_LIMITED, Limits},
     memory::{Budget, Reservation},
     problem::{Cause, Problem, RateLimit, Refused},
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The body of a request that is being answered.

@@ -12,13 +12,13 @@ use trigger_launch::{
         message::Commit,
         packed::Packer,
     },
-    fields::Endpoint,
+    fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
     profiles::{
         bucket::{self, Bucket, Entry, Section},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Field, Piece, Sink, json, xml},
+    wire::{Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -57,7 +57,7 @@ impl Sink for Count {
         true
     }
     fn release(&mut self, _: usize) {}
-    fn field_limit(&self, _: Field) -> usize {
+    fn field_limit(&self, _: RootField) -> usize {
         usize::MAX
     }
 }
