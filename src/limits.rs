@@ -27,6 +27,8 @@ pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
+/// Largest body of the definition of a campaign, in bytes.
+pub const DEFINITION_LIMIT: usize = 64 * 1024;
 /// Longest request ID, in characters.
 pub const REQUEST_ID_LIMIT: usize = 256;
 /// Longest time for which the rest of a refused body is read and discarded before the answer, in milliseconds.
@@ -53,8 +55,14 @@ pub const ROOM_POLL_MS: u64 = 250;
 pub const EVICTION_PAUSE_MS: u64 = 20;
 /// An unverified request older than this is evicted if it is the slowest, in milliseconds.
 pub const EVICTABLE_AFTER_MS: u64 = 2_000;
+/// How long a commit is repeated while its answers are lost, in milliseconds.
+pub const COMMIT_DEADLINE_MS: u64 = 10_000;
+/// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
+pub const COMMIT_PAUSE_MS: u64 = 50;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
+/// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
+pub const DATABASES_REMEMBERED: usize = 10_000;
 /// Size of the first read of a body, in bytes. It grows with the bytes received.
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.

@@ -4,9 +4,9 @@
 use super::chunks::cut;
 use trigger_launch::{
     fields::Endpoint,
-    wire::recorder::{Framer, Recorder, frame_into},
+    wire::testing::{Framer, Recorder, frame_into},
 };
-pub use trigger_launch::wire::recorder::{Got, Outcome};
+pub use trigger_launch::wire::testing::{Got, Outcome};
 
 /// The limit of fields in the runs that have one.
 const FIELD_LIMIT: usize = 12;

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt};
 use trigger_launch::{
     fields::{Endpoint, RootField},
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Item, NotAnItem, ObjectText, Received, Scalar, json, recorder},
+    wire::{Item, InvalidItem, ObjectText, ValueType, Scalar, json, recorder},
 };
 
 /// The target.
@@ -212,16 +212,16 @@ pub fn scalar(raw: &str) -> Scalar<'_> {
     match raw.as_bytes().first() {
         Some(b'"') => match serde_json::from_str(raw) {
             Ok(text) => Scalar::Text(Cow::Owned(text)),
-            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+            Err(_) => Scalar::WrongType(ValueType::LoneSurrogate),
         },
         Some(b'n') => Scalar::Absent,
         Some(b't' | b'f') => Scalar::Boolean(raw == "true"),
-        Some(b'{') => Scalar::WrongType(Received::Object),
-        Some(b'[') => Scalar::WrongType(Received::Array),
+        Some(b'{') => Scalar::WrongType(ValueType::Object),
+        Some(b'[') => Scalar::WrongType(ValueType::Array),
         _ if is_integer(raw) => Scalar::Integer(raw),
         _ => match raw.split_once('.') {
             Some((integer, fraction)) if fraction.trim_matches('0').is_empty() => Scalar::ZeroFraction(integer),
-            _ => Scalar::WrongType(Received::OtherNumber),
+            _ => Scalar::WrongType(ValueType::OtherNumber),
         },
     }
 }
@@ -231,20 +231,20 @@ pub fn object(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes().first() {
         Some(b'{') => ObjectText::Object(Cow::Borrowed(raw)),
         Some(b'n') => ObjectText::Absent,
-        Some(b'[') => ObjectText::WrongType(Received::Array),
-        Some(b'"') => ObjectText::WrongType(Received::String),
-        Some(b't' | b'f') => ObjectText::WrongType(Received::Boolean),
-        _ => ObjectText::WrongType(Received::Number),
+        Some(b'[') => ObjectText::WrongType(ValueType::Array),
+        Some(b'"') => ObjectText::WrongType(ValueType::String),
+        Some(b't' | b'f') => ObjectText::WrongType(ValueType::Boolean),
+        _ => ObjectText::WrongType(ValueType::Number),
     }
 }
 
 /// The fields of an item: of a name that stands once the value, of one that stands twice none of all.
-pub fn fields(raw: &str) -> Result<Item<'_>, NotAnItem> {
-    let Members(members) = serde_json::from_str(raw).map_err(|_| NotAnItem)?;
+pub fn fields(raw: &str) -> Result<Item<'_>, InvalidItem> {
+    let Members(members) = serde_json::from_str(raw).map_err(|_| InvalidItem)?;
     let find = |wanted: &str| {
         let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| value.get());
         let first = all.next();
-        if all.next().is_some() { Err(NotAnItem) } else { Ok(first) }
+        if all.next().is_some() { Err(InvalidItem) } else { Ok(first) }
     };
     let text = |name| find(name).map(|raw| raw.map_or(Scalar::Absent, scalar));
     Ok(Item {

@@ -8,12 +8,13 @@ use super::{
 use serde_json::value::RawValue;
 use trigger_launch::{
     fields::{Endpoint, RootField},
-    launch::{items::Known, matching::Matching, root::TRIGGER_ID_MAX},
+    launch::{matching::Matching, receive::items::ItemState},
     limits::{ATTACHMENT_NAME_LIMIT, SCALAR_LIMIT},
     outcome::Outcome,
     problem::Problem,
     profiles::key::KeyHash,
-    wire::{Format, Item, NotAnItem, ObjectText, Scalar},
+    text::SAFE_INTEGER_MAX,
+    wire::{Format, Item, InvalidItem, ObjectText, Scalar},
 };
 
 /// Longer bodies may be over a limit that is not read here.
@@ -49,7 +50,7 @@ struct Root<'a> {
     flags: [bool; 4],
     content: Option<String>,
     custom_data: Option<String>,
-    items: Vec<Result<Item<'a>, NotAnItem>>,
+    items: Vec<Result<Item<'a>, InvalidItem>>,
     single: Item<'a>,
     files: Vec<File>,
 }
@@ -137,19 +138,19 @@ impl<'a> Root<'a> {
     }
 }
 
-fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &str) -> (Known, Vec<KeyHash>) {
+fn known(item: &Result<Item<'_>, InvalidItem>, matching: Matching, field_name: &str) -> (ItemState, Vec<KeyHash>) {
     let keys = |secret| match item {
-        Err(NotAnItem) => Err(Outcome::Malformed),
+        Err(InvalidItem) => Err(Outcome::Malformed),
         Ok(item) if matches!(item.custom_data, ObjectText::WrongType(_)) => Err(Outcome::WrongType),
-        Ok(item) => matching.keys(item, field_name, secret),
+        Ok(item) => matching.hash_keys(item, field_name, secret),
     };
     let searches = matching.searches().len();
-    let (mut known, mut hashes) = (Known::Invalid(Outcome::Malformed), Vec::new());
+    let (mut known, mut hashes) = (ItemState::Invalid(Outcome::Malformed), Vec::new());
     for secret in secrets().iter() {
         let keys = keys(secret);
         known = match &keys {
-            Ok([first, second]) => Known::Keys { first: first.is_some(), second: second.is_some() },
-            Err(reason) => Known::Invalid(*reason),
+            Ok([first, second]) => ItemState::Keys { first: first.is_some(), second: second.is_some() },
+            Err(reason) => ItemState::Invalid(*reason),
         };
         let keys = keys.unwrap_or([None, None]);
         hashes.extend(keys.into_iter().take(searches).map(|key| key.unwrap_or(KeyHash([0; 16]))));
@@ -165,7 +166,7 @@ fn trigger_id(raw: &str) -> Option<Option<u64>> {
         _ => return None,
     };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (1..=TRIGGER_ID_MAX).contains(number))?;
+    let number = text.parse().ok().filter(|number| digits && (1..=SAFE_INTEGER_MAX).contains(number))?;
     Some(Some(number))
 }
 

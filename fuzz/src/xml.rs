@@ -1,6 +1,6 @@
 //! Framing of XML against `roxmltree`: what one accepts the other accepts, and the pieces are those that the tree gives.
 //!
-//! Known differences: `roxmltree` reads namespaces (so `xsi:nil` is replaced before it reads), has no limit of depth, takes nearly anything for an XML declaration,
+//! ItemState differences: `roxmltree` reads namespaces (so `xsi:nil` is replaced before it reads), has no limit of depth, takes nearly anything for an XML declaration,
 //! wants no white space behind the target of a processing instruction, and knows nothing of the root's name and text.
 
 use super::{

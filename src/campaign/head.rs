@@ -108,6 +108,8 @@ mod hexadecimal {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        parse_hex(text.as_bytes()).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
+        // One digest has one text: upper-case digits are rejected.
+        let bytes = parse_hex(text.as_bytes()).filter(|bytes| hex(bytes) == text);
+        bytes.ok_or_else(|| D::Error::custom("not 64 lower-case hexadecimal digits"))
     }
 }

@@ -30,7 +30,7 @@ mod text;
 
 pub use decode::{item, object, scalar};
 
-use super::{Endpoint, Field, FrameError, Piece, Received, Sink};
+use super::{Endpoint, Field, FrameError, Piece, ValueType, Sink};
 use capture::{Capture, Kept};
 use entry::Entry;
 use fault::Fault;
@@ -78,7 +78,7 @@ enum Role {
     Unknown,
     Field(Field),
     Null(Field),
-    NotAnArray(Field, Received),
+    NotAnArray(Field, ValueType),
     Item,
     NotAnEntry,
 }
@@ -215,13 +215,13 @@ impl JsonFramer {
             Place::Document => return Err(Fault::root(pos, byte)),
             Place::Root => match self.field {
                 None => {}
-                Some(field @ (Field::Data | Field::Attach)) if byte == b'[' => {
-                    sink.piece(Piece::Array { field });
-                    return self.watch(if field == Field::Data { Place::Items } else { Place::Attachments }, pos);
+                Some(field @ (RootField::Data | RootField::Attach)) if byte == b'[' => {
+                    sink.accept(Piece::Array { field });
+                    return self.watch(if field == RootField::Data { Place::Items } else { Place::Attachments }, pos);
                 }
-                Some(field @ (Field::Data | Field::Attach)) => {
+                Some(field @ (RootField::Data | RootField::Attach)) => {
                     self.role =
-                        if byte == b'n' { Role::Null(field) } else { Role::NotAnArray(field, Received::json(byte)) };
+                        if byte == b'n' { Role::Null(field) } else { Role::NotAnArray(field, ValueType::of_json(byte)) };
                 }
                 Some(field) => {
                     self.role = Role::Field(field);
@@ -237,12 +237,12 @@ impl JsonFramer {
                 self.capture.begin(pos, usize::MAX);
             }
             Place::Attachments => {
-                sink.piece(Piece::AttachBegin);
+                sink.accept(Piece::AttachBegin);
                 self.entry = Entry::default();
                 if byte == b'{' {
                     return self.watch(Place::Entry, pos);
                 }
-                sink.piece(Piece::AttachNotAnObject(Received::json(byte)));
+                sink.accept(Piece::AttachNotAnObject(ValueType::of_json(byte)));
                 self.role = Role::NotAnEntry;
             }
             Place::Entry => {
@@ -263,7 +263,7 @@ impl JsonFramer {
         let mut rest = chunk.get(pos..).unwrap_or_default();
         let mut found = direct::item(rest);
         while let Some(item) = found {
-            sink.piece(Piece::Item { raw: item.raw, plain: item.plain });
+            sink.accept(Piece::Item { raw: item.raw, plain: item.plain });
             self.grammar.passed();
             rest = item.rest;
             // If another flat item follows, on to it; if not, the comma is the grammar's business.
@@ -283,19 +283,19 @@ impl JsonFramer {
     fn done<S: Sink>(&mut self, before: &[u8], sink: &mut S) {
         match self.role {
             Role::Unknown => {}
-            Role::Null(field) => sink.piece(Piece::Null { field }),
-            Role::NotAnArray(field, received) => sink.piece(Piece::NotAnArray { field, received }),
-            Role::NotAnEntry => sink.piece(Piece::AttachEnd),
+            Role::Null(field) => sink.accept(Piece::Null { field }),
+            Role::NotAnArray(field, received) => sink.accept(Piece::NotAnArray { field, received }),
+            Role::NotAnEntry => sink.accept(Piece::AttachEnd),
             Role::Field(field) => self.capture.end(before, sink, |sink, value| match value {
-                Kept::Whole(value) => sink.piece(Piece::Field { field, value, marked_array: false }),
-                Kept::TooLong => sink.piece(Piece::FieldTooLong { field }),
+                Kept::Whole(value) => sink.accept(Piece::Field { field, value, marked_array: false }),
+                Kept::TooLong => sink.accept(Piece::FieldTooLong { field }),
                 Kept::Refused => {}
             }),
             Role::Item => self.capture.end(before, sink, |sink, item| {
                 if let Kept::Whole(raw) = item {
                     // An item split over chunks comes here although it may be plain.
                     let plain = direct::item(raw).and_then(|item| item.plain);
-                    sink.piece(Piece::Item { raw, plain });
+                    sink.accept(Piece::Item { raw, plain });
                 }
             }),
         }
@@ -312,7 +312,7 @@ impl JsonFramer {
                 Place::Root
             }
             Place::Entry => {
-                sink.piece(Piece::AttachEnd);
+                sink.accept(Piece::AttachEnd);
                 Place::Attachments
             }
             Place::Document | Place::Root => Place::Document,
@@ -325,7 +325,7 @@ impl JsonFramer {
         let (end, ended) = match self.reading {
             Reading::AttachData { hand_on } => {
                 let short =
-                    if hand_on && text.is_between() { sink.base64(chunk.get(pos..).unwrap_or_default()) } else { 0 };
+                    if hand_on && text.is_between() { sink.take_base64(chunk.get(pos..).unwrap_or_default()) } else { 0 };
                 self.attachment_bytes += short as u64;
                 let pos = pos + short;
                 let mut gather = Gather::new(sink);
@@ -350,7 +350,7 @@ impl JsonFramer {
                 Reading::Name if matches!(self.place, Place::Entry) => self.entry.member(self.name.get(), sink),
                 Reading::Name => self.field = self.name.get().and_then(|name| Field::from_name(self.endpoint, name)),
                 Reading::AttachName => self.entry.end_name(self.grammar.text.lone, sink),
-                Reading::AttachData { hand_on: true } => sink.piece(Piece::AttachDataEnd),
+                Reading::AttachData { hand_on: true } => sink.accept(Piece::AttachDataEnd),
                 Reading::AttachData { hand_on: false } | Reading::Nothing => {}
             }
             self.reading = Reading::Nothing;

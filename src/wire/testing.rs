@@ -55,7 +55,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Sink for Recorder {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         self.got.push(match piece {
             Piece::Field { field, value, marked_array } => Got::Field { field, value: text(value), marked_array },
             Piece::FieldTooLong { field } => Got::FieldTooLong(field),

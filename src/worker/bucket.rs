@@ -115,7 +115,7 @@ impl Bucket for Attachments {
         PartBuffer { memory: Uint8Array::new_with_length(u32::try_from(room).unwrap_or_default()), len: 0 }
     }
 
-    fn room(&self, part: &PartBuffer) -> usize {
+    fn capacity(&self, part: &PartBuffer) -> usize {
         part.memory.length() as usize
     }
 

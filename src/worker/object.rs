@@ -16,11 +16,11 @@ use worker::{
 };
 
 use super::{
-    bindings::{self, Config},
+    bindings::{self, Isolate},
     bucket::Attachments,
     kv::{Namespace, within},
-    log,
     ports::now,
+    telemetry,
 };
 use crate::{
     campaign::{
@@ -46,17 +46,17 @@ pub struct CampaignObject {
     state: State,
     env: Env,
     /// Or what is wrong with it: told with every request.
-    config: Result<Rc<Config>, Broken>,
+    isolate: Result<Rc<Isolate>, Broken>,
     log: Rc<Log<ObjectSql>>,
     started: Cell<bool>,
 }
 
 impl DurableObject for CampaignObject {
     fn new(state: State, env: Env) -> Self {
-        let config = bindings::config(&env).map_err(|fault| Broken(format!("configuration: {fault}")));
-        let limits = config.as_ref().map_or_else(|_| Limits::default(), |config| config.limits);
+        let isolate = bindings::isolate(&env).map_err(|error| Broken(format!("configuration: {error}")));
+        let limits = isolate.as_ref().map_or_else(|_| Limits::default(), |isolate| isolate.settings.limits);
         let log = Log::new(ObjectSql::new(&state), Terms::from(&limits));
-        Self { state, env, config, log: Rc::new(log), started: Cell::new(false) }
+        Self { state, env, isolate, log: Rc::new(log), started: Cell::new(false) }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
@@ -75,7 +75,7 @@ impl DurableObject for CampaignObject {
         let (listed, faults) = join!(self.update_copy(), self.upkeep());
         let faults = faults.and_then(|faults| listed.map(|()| faults));
         for fault in faults.map_err(|broken| worker::Error::RustError(broken.0))? {
-            log::failure(None, "work of a campaign's alarm is repeated later", &Cause(fault));
+            telemetry::failure(None, "work of a campaign's alarm is repeated later", &Cause(fault));
         }
         self.set_alarm().await?;
         Response::empty()
@@ -85,7 +85,7 @@ impl DurableObject for CampaignObject {
 impl CampaignObject {
     async fn handle(&self, mut request: Request) -> Result<Response, Fault> {
         if request.path() == commands::COMMIT {
-            let mut memory = Reservation::verified(&self.config()?.budget);
+            let mut memory = Reservation::verified(&self.isolate()?.settings.budget);
             let length = length(&request)?;
             memory.grow(length).map_err(|error| Refusal::Busy(error.to_string()))?;
             let message = request.bytes().await.map_err(Broken::new)?;
@@ -127,11 +127,11 @@ impl CampaignObject {
         self.state.wait_until(async move {
             match listing::write(&campaign, &copies, begun).await {
                 Ok(None) => {}
-                Ok(Some(fault)) => log::failure(None, "the list of campaigns is updated later", &Cause(fault)),
-                Err(broken) => log::failure(None, "the list of campaigns is updated later", &Cause(broken.0)),
+                Ok(Some(fault)) => telemetry::failure(None, "the list of campaigns is updated later", &Cause(fault)),
+                Err(broken) => telemetry::failure(None, "the list of campaigns is updated later", &Cause(broken.0)),
             }
             if let Err(error) = set_alarm(&storage, &campaign).await {
-                log::failure(None, "a campaign's alarm was not set", &Cause::new(error));
+                telemetry::failure(None, "a campaign's alarm was not set", &Cause::new(error));
             }
             // The caller may have stopped waiting.
             let _ = done.send(());
@@ -140,12 +140,12 @@ impl CampaignObject {
     }
 
     async fn upkeep(&self) -> Result<Vec<String>, Broken> {
-        self.config()?;
+        self.isolate()?;
         upkeep::alarm(&self.log, &self.uploads()?, now()).await
     }
 
-    fn config(&self) -> Result<&Config, Broken> {
-        self.config.as_deref().map_err(Broken::clone)
+    fn isolate(&self) -> Result<&Isolate, Broken> {
+        self.isolate.as_deref().map_err(Broken::clone)
     }
 
     fn uploads(&self) -> Result<Attachments, Broken> {
@@ -165,7 +165,7 @@ impl CampaignObject {
 
     /// Once for each instance of the object.
     fn start(&self) -> Result<(), Broken> {
-        self.config()?;
+        self.isolate()?;
         if !self.started.get() {
             self.log.start(now())?;
             self.started.set(true);
@@ -237,7 +237,7 @@ impl Steps {
         match self.reading.as_mut()?.step(&self.log) {
             Ok(piece) => piece.map(Ok),
             Err(broken) => {
-                log::failure(None, "an answer was cut off", &Cause(broken.0));
+                telemetry::failure(None, "an answer was cut off", &Cause(broken.0));
                 self.reading = None;
                 Some(Err(worker::Error::RustError("the launch cannot be read to its end".to_owned())))
             }

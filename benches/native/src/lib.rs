@@ -45,7 +45,7 @@ const FILE: usize = 3 * 1024 * 1024;
 struct Count(usize);
 
 impl Sink for Count {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         self.0 += match piece {
             Piece::Item { plain: Some((_, value)), .. } => value.len(),
             Piece::Item { raw, .. } => raw.len(),

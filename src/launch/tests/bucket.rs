@@ -38,7 +38,7 @@ impl ports::Bucket for Bucket {
         Filling { bytes: Vec::new(), room, held: Rc::clone(&self.held) }
     }
 
-    fn room(&self, part: &Filling) -> usize {
+    fn capacity(&self, part: &Filling) -> usize {
         part.room
     }
 

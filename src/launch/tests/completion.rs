@@ -107,8 +107,8 @@ fn at_all_times_the_log_and_the_bucket_agree() {
             let calls = || Call { request_id: Some(["a", "b"][round as usize % 2].into()), ..Call::new(body.clone()) };
             let (one, two) = run(async { join!(world.launch(calls()), world.launch(calls())) });
             for mut settled in [one, two] {
-                if let Some(pending) = settled.pending.take().filter(|_| (seed + round) % 3 > 0) {
-                    run(crate::launch::complete(&world, &pending));
+                if let Some(pending) = settled.uploads.take().filter(|_| (seed + round) % 3 > 0) {
+                    run(crate::launch::complete_uploads(&world, &pending));
                 }
                 acknowledged.extend(settled.result.ok().and_then(|launched| launched.launch_id));
             }

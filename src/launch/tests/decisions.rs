@@ -5,7 +5,11 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope, campaign::commands::Request, fields::Endpoint, launch::Settled, problem::Problem, wire::Format,
+    access::Scope,
+    campaign::commands::Request,
+    launch::LaunchOutcome,
+    problem::Problem,
+    wire::{Endpoint, Format},
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";
@@ -16,11 +20,11 @@ fn body(fields: &str) -> String {
 }
 
 /// Sends a body with nothing in the head.
-fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
+fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
 
-fn problem(settled: Settled) -> Problem {
+fn problem(settled: LaunchOutcome) -> Problem {
     settled.result.unwrap_err().problem
 }
 

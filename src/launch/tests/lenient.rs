@@ -1,34 +1,34 @@
 //! Spellings of one request that are read alike, in JSON and in XML; and refusals that say what was received.
 
 use crate::{
-    fields::Endpoint,
     launch::{
-        intake::{Intake, Request, Setup},
-        items::Known,
+        receive::{body::BodyParser, items::ItemState},
+        request::{BodySettings, LaunchRequest},
     },
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT, Limits, SCALAR_LIMIT},
     memory::{Budget, Reservation},
     outcome::Outcome,
     problem::Problem,
     profiles::key::IndexKey,
+    wire::Endpoint,
 };
 
 /// Takes a body in whose format its first byte decides, in chunks of several sizes.
 #[track_caller]
-fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
+fn take_in(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
-        let setup = Setup { endpoint, body: None, limits: Limits::default(), secrets, checksum: false };
-        let mut intake = Intake::new(setup, Reservation::new(&budget, 0));
+        let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
+        let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
         body.as_bytes().chunks(size).try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
         intake.finish(Some(body.len() as u64));
-        intake.into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
+        intake.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
     };
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |taken: &Result<Request, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
+            let shown = |taken: &Result<LaunchRequest, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
             assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
         }
     }
@@ -37,12 +37,12 @@ fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
 }
 
 /// What was taken in.
-fn summary(request: &Request) -> String {
-    let Request { root, trigger_id, keying, items } = request;
+fn summary(request: &LaunchRequest) -> String {
+    let LaunchRequest { root, trigger_id, keying, items } = request;
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
-    let known: Vec<_> = items.known().collect();
+    let known: Vec<_> = items.states().collect();
     let hashes: Vec<_> = (0..).take(items.len()).map(|item| items.hash(item, 0, 0)).collect();
     format!(
         "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {known:?} {data:?} {hashes:?}",
@@ -197,9 +197,12 @@ fn reads_a_field_value_exactly() {
         let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
-            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.known().collect();
-            let expected =
-                if wrong { Known::Invalid(Outcome::WrongType) } else { Known::Keys { first: true, second: false } };
+            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.states().collect();
+            let expected = if wrong {
+                ItemState::Invalid(Outcome::WrongType)
+            } else {
+                ItemState::Keys { first: true, second: false }
+            };
             assert_eq!(known, [expected], "{body}");
         }
     }
@@ -280,10 +283,10 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 fn takes_a_nil_item_for_an_empty_one() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
-    let empty = Known::Invalid(Outcome::MissingField);
-    let good = Known::Keys { first: true, second: false };
+    let empty = ItemState::Invalid(Outcome::MissingField);
+    let good = ItemState::Keys { first: true, second: false };
     for nil in [
         "@xsi:nil='true'/>",
         "@xsi:nil='1'></data>",
@@ -298,7 +301,7 @@ fn takes_a_nil_item_for_an_empty_one() {
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
     let request = take_in(Endpoint::StartBatch, body).unwrap();
-    assert_eq!(request.items.known().collect::<Vec<_>>(), [empty]);
+    assert_eq!(request.items.states().collect::<Vec<_>>(), [empty]);
 }
 
 #[test]
@@ -316,7 +319,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         "subscription_id" => "<provider>p</provider>",
         _ => "",
     };
-    let missing = Known::Invalid(Outcome::MissingField);
+    let missing = ItemState::Invalid(Outcome::MissingField);
     for (matching, name, value) in FIELDS {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
@@ -324,24 +327,24 @@ fn takes_an_item_field_that_is_nil_for_absent() {
             take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
                 .unwrap()
                 .items
-                .known()
+                .states()
                 .collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
-        assert_eq!(batch(&given), [Known::Keys { first: true, second: false }], "{given}");
+        assert_eq!(batch(&given), [ItemState::Keys { first: true, second: false }], "{given}");
         assert_eq!(batch(&nil), [missing], "{nil}");
         assert_eq!(batch(&format!("<{name} a='1' xsi:nil=\"1\" array='true'/>")), [missing], "{name}");
         assert_eq!(batch(&given.replacen('>', " xsi:nil='false'>", 1)), batch(&given), "{name}");
         // Given twice, as an item's field in XML.
         for twice in [format!("{nil}{given}"), format!("{given}{nil}"), format!("{nil}{nil}")] {
-            assert_eq!(batch(&twice), [Known::Invalid(Outcome::WrongType)], "{twice}");
+            assert_eq!(batch(&twice), [ItemState::Invalid(Outcome::WrongType)], "{twice}");
         }
         // The single launch has the item's fields at its root.
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Start, &body).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
@@ -349,12 +352,12 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let data = format!("<email>a@b.c</email>{custom_data}");
         let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
-        (request.items.known().next(), text)
+        (request.items.states().next(), text)
     };
-    let good = Some(Known::Keys { first: true, second: false });
+    let good = Some(ItemState::Keys { first: true, second: false });
     assert_eq!(data("<custom_data xsi:nil='true'><a/></custom_data>"), (good, vec![]));
     assert_eq!(data("<custom_data xsi:nil='true'>text</custom_data>"), (good, vec![]));
-    let wrong = Some(Known::Invalid(Outcome::WrongType));
+    let wrong = Some(ItemState::Invalid(Outcome::WrongType));
     assert_eq!(data("<custom_data xsi:nil='1'/><custom_data><a/></custom_data>").0, wrong);
     assert_eq!(data("<custom_data><a/></custom_data><custom_data xsi:nil='1'/>").0, wrong);
 }
@@ -498,12 +501,12 @@ fn rejects_a_body_in_another_format_with_the_cause() {
 /// A key that is too long to be one takes no more memory than the longest key.
 #[test]
 fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.known().collect::<Vec<_>>();
+    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
-            KEY_LIMIT => Known::Keys { first: true, second: false },
-            _ => Known::Invalid(Outcome::TooLong),
+            KEY_LIMIT => ItemState::Keys { first: true, second: false },
+            _ => ItemState::Invalid(Outcome::TooLong),
         };
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
@@ -516,7 +519,7 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
     }
     // Half of a surrogate pair, after any length, is of a wrong type.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [Known::Invalid(Outcome::WrongType)]);
+    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
@@ -525,7 +528,7 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
         take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
-    let kept = |request: Result<Request, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
+    let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);
@@ -546,6 +549,6 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
     // Text beside elements is of a wrong type, however long the rest is.
-    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.known().collect();
-    assert_eq!(known, [Known::Invalid(Outcome::WrongType)]);
+    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
+    assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
 }

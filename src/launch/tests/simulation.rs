@@ -13,7 +13,7 @@ use crate::{
         id::LaunchId,
         tests::faults::{Dice, When, fire_timer},
     },
-    launch::Settled,
+    launch::LaunchOutcome,
     problem::Problem,
 };
 use std::{
@@ -60,7 +60,7 @@ fn caller(world: &World, number: u64) -> Caller {
     }
 }
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = Settled> + 'a>>;
+type Attempt<'a> = Pin<Box<dyn Future<Output = LaunchOutcome> + 'a>>;
 
 /// Lets all callers try until each has its answer or has given up.
 fn schedule(world: &World, callers: &mut [Caller]) {

@@ -9,9 +9,8 @@ use super::{
 };
 use crate::{
     campaign::commands::{Command, Page},
-    fields::Endpoint,
     launch::reply as replies,
-    wire::Format,
+    wire::{Endpoint, Format},
 };
 use std::{fs, path::Path};
 

@@ -3,7 +3,7 @@
 use super::Reading;
 use crate::{
     limits::ATTACHMENT_NAME_LIMIT,
-    wire::{Piece, Received, Sink},
+    wire::{Piece, ValueType, Sink},
 };
 
 /// The entry under way.
@@ -31,12 +31,12 @@ impl Entry {
     pub fn member<S: Sink>(&mut self, name: Option<&[u8]>, sink: &mut S) {
         self.member = match name {
             Some(b"name") if std::mem::replace(&mut self.name_seen, true) => {
-                sink.piece(Piece::AttachDuplicate("name"));
+                sink.accept(Piece::AttachDuplicate("name"));
                 Member::Unknown
             }
             Some(b"name") => Member::Name,
             Some(b"data") if std::mem::replace(&mut self.data_seen, true) => {
-                sink.piece(Piece::AttachDuplicate("data"));
+                sink.accept(Piece::AttachDuplicate("data"));
                 Member::SecondData
             }
             Some(b"data") => Member::Data,
@@ -49,13 +49,13 @@ impl Entry {
         match (self.member, byte) {
             (Member::Name, b'"') => return Reading::AttachName,
             (Member::Data, b'"') => {
-                sink.piece(Piece::AttachDataBegin);
+                sink.accept(Piece::AttachDataBegin);
                 return Reading::AttachData { hand_on: true };
             }
             (Member::SecondData, b'"') => return Reading::AttachData { hand_on: false },
             (Member::Name | Member::Data, b'n') | (Member::SecondData | Member::Unknown, _) => {}
-            (Member::Name, _) => sink.piece(Piece::AttachNameWrongType(Received::json(byte))),
-            (Member::Data, _) => sink.piece(Piece::AttachDataWrongType(Received::json(byte))),
+            (Member::Name, _) => sink.accept(Piece::AttachNameWrongType(ValueType::of_json(byte))),
+            (Member::Data, _) => sink.accept(Piece::AttachDataWrongType(ValueType::of_json(byte))),
         }
         Reading::Nothing
     }
@@ -74,7 +74,7 @@ impl Entry {
         let past = name.char_indices().map(|(at, character)| at + character.len_utf8());
         let cut = past.into_iter().find(|end| *end > ATTACHMENT_NAME_LIMIT).and_then(|end| name.get(..end));
         let name = Piece::AttachName(cut.unwrap_or(name));
-        sink.piece(if lone { Piece::AttachNameWrongType(Received::LoneSurrogate) } else { name });
+        sink.accept(if lone { Piece::AttachNameWrongType(ValueType::LoneSurrogate) } else { name });
     }
 }
 

@@ -6,25 +6,25 @@ use super::{
 };
 use crate::{
     limits::SCALAR_LIMIT,
-    wire::{Item, NotAnItem, ObjectText, Received, Scalar},
+    wire::{Item, InvalidItem, ObjectText, ValueType, Scalar},
 };
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// The fields of one entry of `data`. A value of a wrong type is that field's fault, not the item's.
-pub fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+pub fn item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
     flat(raw).unwrap_or_else(|| general(raw))
 }
 
 /// The common item without `serde_json`, which takes several times as long. `None`: it is not flat.
-fn flat(raw: &[u8]) -> Option<Result<Item<'_>, NotAnItem>> {
+fn flat(raw: &[u8]) -> Option<Result<Item<'_>, InvalidItem>> {
     let mut fields = Fields::default();
     let mut result = Ok(());
     let rest = direct::object(raw, |name, value| {
         let (bytes, make, received): (_, fn(_) -> _, _) = match value {
-            Value::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text)), Received::String),
-            Value::Integer(digits) => (digits, Scalar::Integer, Received::Number),
+            Value::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text)), ValueType::String),
+            Value::Integer(digits) => (digits, Scalar::Integer, ValueType::Number),
         };
         let value = std::str::from_utf8(bytes).map_or(Scalar::WrongType(received), make);
         result = result.and_then(|()| {
@@ -40,23 +40,23 @@ fn flat(raw: &[u8]) -> Option<Result<Item<'_>, NotAnItem>> {
 }
 
 /// Any item.
-pub(super) fn general(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+pub(super) fn general(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
     // Checked once here, so that `serde_json` need not check each string.
-    let raw = std::str::from_utf8(raw).map_err(|_| NotAnItem)?;
+    let raw = std::str::from_utf8(raw).map_err(|_| InvalidItem)?;
     let mut json = serde_json::Deserializer::from_str(raw);
-    let item = json.deserialize_map(ItemVisitor).map_err(|_| NotAnItem)?;
-    json.end().map_err(|_| NotAnItem)?;
+    let item = json.deserialize_map(ItemVisitor).map_err(|_| InvalidItem)?;
+    json.end().map_err(|_| InvalidItem)?;
     Ok(item)
 }
 
 /// Reads the value of a field that holds a string, an integer or a boolean.
 pub fn scalar(raw: &[u8]) -> Scalar<'_> {
-    std::str::from_utf8(raw).map_or(Scalar::WrongType(Received::String), scalar_of)
+    std::str::from_utf8(raw).map_or(Scalar::WrongType(ValueType::String), scalar_of)
 }
 
 /// Reads the value of a field that holds an object, which is kept as the text that came.
 pub fn object(raw: &[u8]) -> ObjectText<'_> {
-    std::str::from_utf8(raw).map_or(ObjectText::WrongType(Received::String), object_of)
+    std::str::from_utf8(raw).map_or(ObjectText::WrongType(ValueType::String), object_of)
 }
 
 /// `raw` is well-formed: the framer has checked it.
@@ -64,20 +64,20 @@ fn scalar_of(raw: &str) -> Scalar<'_> {
     match raw.as_bytes() {
         [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => match raw.get(1..raw.len() - 1) {
             Some(inside) => Scalar::Text(Cow::Borrowed(inside)),
-            None => Scalar::WrongType(Received::String),
+            None => Scalar::WrongType(ValueType::String),
         },
         [b'"', ..] if raw.len() > SCALAR_LIMIT => long_text(raw),
         // Half of a surrogate pair is well-formed (RFC 8259, §8.2), but it is not text.
         [b'"', ..] => match serde_json::from_str(raw) {
             Ok(text) => Scalar::Text(Cow::Owned(text)),
-            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+            Err(_) => Scalar::WrongType(ValueType::LoneSurrogate),
         },
         b"null" => Scalar::Absent,
         b"true" => Scalar::Boolean(true),
         b"false" => Scalar::Boolean(false),
         [b'-' | b'0'..=b'9', ..] => number(raw),
-        [first, ..] => Scalar::WrongType(Received::json(*first)),
-        [] => Scalar::WrongType(Received::Null),
+        [first, ..] => Scalar::WrongType(ValueType::of_json(*first)),
+        [] => Scalar::WrongType(ValueType::Null),
     }
 }
 
@@ -91,12 +91,12 @@ fn long_text(raw: &str) -> Scalar<'static> {
         kept.extend_from_slice(run.get(..room).unwrap_or(run));
     });
     if text.lone || !matches!(decoded, Ok((_, true))) {
-        return Scalar::WrongType(Received::LoneSurrogate);
+        return Scalar::WrongType(ValueType::LoneSurrogate);
     }
     // The last character may be cut.
     let valid = kept.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
     kept.truncate(valid);
-    String::from_utf8(kept).map_or(Scalar::WrongType(Received::String), |text| Scalar::Text(Cow::Owned(text)))
+    String::from_utf8(kept).map_or(Scalar::WrongType(ValueType::String), |text| Scalar::Text(Cow::Owned(text)))
 }
 
 fn number(raw: &str) -> Scalar<'_> {
@@ -108,7 +108,7 @@ fn number(raw: &str) -> Scalar<'_> {
         Some(fraction) if is_integer && !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0') => {
             Scalar::ZeroFraction(integer)
         }
-        _ => Scalar::WrongType(Received::OtherNumber),
+        _ => Scalar::WrongType(ValueType::OtherNumber),
     }
 }
 
@@ -116,8 +116,8 @@ fn object_of(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes() {
         [b'{', ..] => ObjectText::Object(Cow::Borrowed(raw)),
         b"null" => ObjectText::Absent,
-        [first, ..] => ObjectText::WrongType(Received::json(*first)),
-        [] => ObjectText::WrongType(Received::Null),
+        [first, ..] => ObjectText::WrongType(ValueType::of_json(*first)),
+        [] => ObjectText::WrongType(ValueType::Null),
     }
 }
 
@@ -166,7 +166,7 @@ enum Entered<'f, 'a> {
 
 impl<'a> Fields<'a> {
     /// A known member may stand once.
-    fn enter(&mut self, member: Member) -> Result<Entered<'_, 'a>, NotAnItem> {
+    fn enter(&mut self, member: Member) -> Result<Entered<'_, 'a>, InvalidItem> {
         let bit = 1 << (member as u8);
         let entered = match member {
             Member::Email => Entered::Scalar(&mut self.item.email),
@@ -179,7 +179,7 @@ impl<'a> Fields<'a> {
             Member::Unknown => return Ok(Entered::Unknown),
         };
         if self.seen & bit != 0 {
-            return Err(NotAnItem);
+            return Err(InvalidItem);
         }
         self.seen |= bit;
         Ok(entered)

@@ -28,7 +28,7 @@ impl<'s, S: Sink> Gather<'s, S> {
             }
             _ => {
                 self.flush();
-                self.sink.piece(Piece::AttachData(run));
+                self.sink.accept(Piece::AttachData(run));
             }
         }
     }
@@ -38,7 +38,7 @@ impl<'s, S: Sink> Gather<'s, S> {
         if let Some(waiting) = self.bytes.get(..self.length)
             && !waiting.is_empty()
         {
-            self.sink.piece(Piece::AttachData(waiting));
+            self.sink.accept(Piece::AttachData(waiting));
             self.length = 0;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::{Received, foreign::Foreign};
+use crate::wire::{ValueType, foreign::Foreign};
 
 /// Something is wrong at index `at` of the chunk.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Fault {
         const EXPECTED: &str = "expected a JSON object";
         let what = match (byte, Foreign::from_first(byte)) {
             (b'[', _) => format!("{EXPECTED}, not a JSON array; send one object"),
-            (b'"' | b'0'..=b'9', _) => format!("{EXPECTED}, not {}", Received::json(byte)),
+            (b'"' | b'0'..=b'9', _) => format!("{EXPECTED}, not {}", ValueType::of_json(byte)),
             (_, Some(foreign)) => format!("{EXPECTED}, not {foreign}; {}", foreign.remedy()),
             (_, None) => return Self::found(at, "a JSON object", byte),
         };

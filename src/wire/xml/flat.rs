@@ -16,7 +16,7 @@ const NAME: usize = 64;
 pub fn items<S: Sink>(input: &mut Input<'_>, sink: &mut S) {
     while let Some((raw, plain, read)) = item(input.rest) {
         input.take(read);
-        sink.piece(Piece::Item { raw, plain });
+        sink.accept(Piece::Item { raw, plain });
     }
 }
 

@@ -72,7 +72,7 @@ impl XmlFramer {
                 direct::items(input, sink);
             }
             if self.outline.takes_data(self.lexer.level()) && self.lexer.is_between() {
-                let short = sink.base64(input.rest);
+                let short = sink.take_base64(input.rest);
                 self.outline.data_taken(input.take(short));
             }
             match self.lexer.next(input, sink)? {

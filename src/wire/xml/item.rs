@@ -11,7 +11,7 @@ use super::object::object;
 use super::{Marks, tag};
 use crate::limits::{ITEM_DATA_LIMIT, KEY_LIMIT, SCALAR_LIMIT};
 use crate::memory::{OutOfMemory, Reservation};
-use crate::wire::{Item, NotAnItem, ObjectText, Received, Scalar};
+use crate::wire::{Item, InvalidItem, ObjectText, ValueType, Scalar};
 
 /// Reads a root field: its text, without the white space around it (which is there to make XML readable).
 pub fn text(raw: &[u8]) -> Scalar<'_> {
@@ -26,7 +26,7 @@ pub fn text(raw: &[u8]) -> Scalar<'_> {
 /// Reads a root field without trimming. Elements are of a wrong type.
 pub fn text_as_is(raw: &[u8]) -> Scalar<'_> {
     let text = std::str::from_utf8(raw).ok().and_then(|raw| string(raw, SCALAR_LIMIT));
-    text.map_or(Scalar::WrongType(Received::Elements), Scalar::Text)
+    text.map_or(Scalar::WrongType(ValueType::Elements), Scalar::Text)
 }
 
 /// Reads the text that markup without elements stands for. If the text has to be decoded, and is longer than `limit` bytes, it
@@ -113,7 +113,7 @@ pub fn is_blank(raw: &str) -> Option<bool> {
 /// A field is text as it stands there; with elements inside, marked as an array or given twice it is of a wrong type. A key
 /// that is longer than [`KEY_LIMIT`] may be cut after more than that. `custom_data` follows [`object`]: its text stays
 /// reserved in `memory`. Unknown fields are ignored.
-pub fn item<'a>(raw: &'a [u8], memory: &mut Reservation) -> Result<Result<Item<'a>, NotAnItem>, OutOfMemory> {
+pub fn item<'a>(raw: &'a [u8], memory: &mut Reservation) -> Result<Result<Item<'a>, InvalidItem>, OutOfMemory> {
     let mut item = Item::default();
     let read = fields(raw, &mut item, memory)?;
     if read.is_err() {
@@ -126,16 +126,16 @@ fn fields<'a>(
     raw: &'a [u8],
     item: &mut Item<'a>,
     memory: &mut Reservation,
-) -> Result<Result<(), NotAnItem>, OutOfMemory> {
-    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(Err(NotAnItem)) };
+) -> Result<Result<(), InvalidItem>, OutOfMemory> {
+    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(Err(InvalidItem)) };
     let mut parts = Parts::new(markup);
     let mut seen = 0;
     loop {
-        let Ok(part) = parts.next() else { return Ok(Err(NotAnItem)) };
+        let Ok(part) = parts.next() else { return Ok(Err(InvalidItem)) };
         let is_white = match part {
             None => return Ok(Ok(())),
             Some(Part::Start { tag, .. }) => {
-                let Some((name, marks, inner)) = child(tag, &mut parts) else { return Ok(Err(NotAnItem)) };
+                let Some((name, marks, inner)) = child(tag, &mut parts) else { return Ok(Err(InvalidItem)) };
                 field(item, &mut seen, (name, marks), inner, memory)?;
                 continue;
             }
@@ -144,7 +144,7 @@ fn fields<'a>(
             Some(Part::End { .. }) => false,
         };
         if !is_white {
-            return Ok(Err(NotAnItem));
+            return Ok(Err(InvalidItem));
         }
     }
 }
@@ -179,10 +179,10 @@ fn field<'a>(
             item.custom_data = match marks {
                 _ if twice => {
                     memory.shrink(item.custom_data.allocated());
-                    ObjectText::WrongType(Received::Elements)
+                    ObjectText::WrongType(ValueType::Elements)
                 }
                 Marks { nil: true, .. } => ObjectText::Absent,
-                Marks { array: true, .. } => ObjectText::WrongType(Received::MarkedArray),
+                Marks { array: true, .. } => ObjectText::WrongType(ValueType::MarkedArray),
                 _ => object(inner.as_bytes(), ITEM_DATA_LIMIT, memory)?,
             };
             return Ok(());
@@ -192,10 +192,10 @@ fn field<'a>(
     let twice = *seen & bit != 0;
     *seen |= bit;
     *slot = match marks {
-        _ if twice => Scalar::WrongType(Received::Elements),
+        _ if twice => Scalar::WrongType(ValueType::Elements),
         Marks { nil: true, .. } => Scalar::Absent,
-        Marks { array: true, .. } => Scalar::WrongType(Received::MarkedArray),
-        _ => string(inner, KEY_LIMIT).map_or(Scalar::WrongType(Received::Elements), Scalar::Text),
+        Marks { array: true, .. } => Scalar::WrongType(ValueType::MarkedArray),
+        _ => string(inner, KEY_LIMIT).map_or(Scalar::WrongType(ValueType::Elements), Scalar::Text),
     };
     Ok(())
 }

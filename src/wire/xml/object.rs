@@ -26,14 +26,14 @@ use super::elements::{Part, Parts};
 use super::tag;
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
 use crate::memory::{OutOfMemory, Reservation};
-use crate::wire::{ObjectText, Received};
+use crate::wire::{ObjectText, ValueType};
 
 /// Converts the inner markup of `content` or `custom_data`, unless the JSON would be longer than `limit` bytes. The result is
 /// never absent: `<content/>` is an empty object. The caller reads the attributes of the field itself.
 ///
 /// The text that is returned stays reserved: the caller releases [`ObjectText::allocated`] when it drops the text.
 pub fn object(raw: &[u8], limit: usize, memory: &mut Reservation) -> Result<ObjectText<'static>, OutOfMemory> {
-    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(ObjectText::WrongType(Received::Text)) };
+    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(ObjectText::WrongType(ValueType::Text)) };
     let need = Need::of(markup, limit);
     memory.grow(need.bytes())?;
     let text = convert(markup, &need, limit);
@@ -42,17 +42,17 @@ pub fn object(raw: &[u8], limit: usize, memory: &mut Reservation) -> Result<Obje
 }
 
 fn convert(markup: &str, need: &Need, limit: usize) -> ObjectText<'static> {
-    let Some(tree) = Tree::read(markup, need) else { return ObjectText::WrongType(Received::Text) };
+    let Some(tree) = Tree::read(markup, need) else { return ObjectText::WrongType(ValueType::Text) };
     if tree.is_cut {
         return ObjectText::TooLong;
     }
     let mut out = Json { text: Vec::with_capacity(need.text), limit, is_full: false };
     match tree.write_object(0, &mut out) {
         None if out.is_full => ObjectText::TooLong,
-        None => ObjectText::WrongType(Received::Text),
+        None => ObjectText::WrongType(ValueType::Text),
         Some(()) => match String::from_utf8(out.text) {
             Ok(text) => ObjectText::Object(text.into()),
-            Err(_) => ObjectText::WrongType(Received::Text),
+            Err(_) => ObjectText::WrongType(ValueType::Text),
         },
     }
 }

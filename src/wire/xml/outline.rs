@@ -5,7 +5,7 @@ use super::capture::Capture;
 use super::chars::is_white;
 use super::lexer::{Lexer, Token};
 use super::{Input, Marks, direct, length, malformed};
-use crate::wire::{Endpoint, Field, FrameError, Piece, Received, Sink};
+use crate::wire::{Endpoint, Field, FrameError, Piece, ValueType, Sink};
 
 /// The element that decides what the bytes at hand are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Place {
     AttachUnknown,
     /// `wrong`: the type that it has instead of text, as far as it has come.
     AttachName {
-        wrong: Option<Received>,
+        wrong: Option<ValueType>,
     },
     /// `right`: it has been nothing but character data so far; `first`: it is not a second one.
     AttachData {
@@ -151,20 +151,20 @@ impl Outline {
     fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, marks: Marks, sink: &mut S) {
         self.place = match Field::from_name(self.endpoint, name) {
             None => Place::Unknown,
-            Some(Field::Data) if marks.nil => Place::NilItem,
+            Some(RootField::Data) if marks.nil => Place::NilItem,
             // Each `attach` is an entry: one that is nil is none, and others may follow.
-            Some(Field::Attach) if marks.nil => Place::Unknown,
+            Some(RootField::Attach) if marks.nil => Place::Unknown,
             Some(field) if marks.nil => {
-                sink.piece(Piece::Null { field });
+                sink.accept(Piece::Null { field });
                 Place::Unknown
             }
-            Some(Field::Data) => {
+            Some(RootField::Data) => {
                 self.capture.begin(end, usize::MAX);
                 Place::Item
             }
-            Some(Field::Attach) => {
+            Some(RootField::Attach) => {
                 self.entry = Entry::default();
-                sink.piece(Piece::AttachBegin);
+                sink.accept(Piece::AttachBegin);
                 Place::Attach
             }
             Some(field) => {
@@ -177,20 +177,20 @@ impl Outline {
     fn root_child_ends<S: Sink>(&mut self, begin: u64, input: &Input<'_>, sink: &mut S) {
         match self.place {
             Place::Field { field, .. } if self.capture.is_too_long(begin) => {
-                sink.piece(Piece::FieldTooLong { field });
+                sink.accept(Piece::FieldTooLong { field });
             }
             Place::Field { field, array } => {
                 if let Some(value) = self.capture.end(begin, input, sink) {
-                    sink.piece(Piece::Field { field, value, marked_array: array });
+                    sink.accept(Piece::Field { field, value, marked_array: array });
                 }
             }
             Place::Item => {
                 if let Some(raw) = self.capture.end(begin, input, sink) {
-                    sink.piece(Piece::Item { raw, plain: direct::plain(raw) });
+                    sink.accept(Piece::Item { raw, plain: direct::plain(raw) });
                 }
             }
-            Place::NilItem => sink.piece(Piece::Item { raw: b"", plain: None }),
-            Place::Attach => sink.piece(Piece::AttachEnd),
+            Place::NilItem => sink.accept(Piece::Item { raw: b"", plain: None }),
+            Place::Attach => sink.accept(Piece::AttachEnd),
             _ => {}
         }
         self.capture.free(sink);
@@ -216,17 +216,17 @@ impl Outline {
             (_, true) if marks.nil => Place::AttachUnknown,
             (b"name", true) => {
                 self.entry.name = AttachmentName::default();
-                Place::AttachName { wrong: (!right).then_some(Received::MarkedArray) }
+                Place::AttachName { wrong: (!right).then_some(ValueType::MarkedArray) }
             }
             (b"name", false) => {
-                sink.piece(Piece::AttachDuplicate("name"));
+                sink.accept(Piece::AttachDuplicate("name"));
                 Place::AttachUnknown
             }
             _ => {
-                sink.piece(match (first, right) {
+                sink.accept(match (first, right) {
                     (false, _) => Piece::AttachDuplicate("data"),
                     (true, true) => Piece::AttachDataBegin,
-                    (true, false) => Piece::AttachDataWrongType(Received::MarkedArray),
+                    (true, false) => Piece::AttachDataWrongType(ValueType::MarkedArray),
                 });
                 Place::AttachData { right, first }
             }
@@ -236,10 +236,10 @@ impl Outline {
     /// A child of a child of an entry of `attach` begins.
     fn not_a_string<S: Sink>(&mut self, sink: &mut S) {
         match &mut self.place {
-            Place::AttachName { wrong } => *wrong = Some(Received::Elements),
+            Place::AttachName { wrong } => *wrong = Some(ValueType::Elements),
             Place::AttachData { right, first } => {
                 if *first && *right {
-                    sink.piece(Piece::AttachDataWrongType(Received::Elements));
+                    sink.accept(Piece::AttachDataWrongType(ValueType::Elements));
                 }
                 *right = false;
             }
@@ -249,9 +249,9 @@ impl Outline {
 
     fn grandchild_ends<S: Sink>(&mut self, sink: &mut S) {
         match self.place {
-            Place::AttachName { wrong: None } => sink.piece(Piece::AttachName(self.entry.name.text())),
-            Place::AttachName { wrong: Some(received) } => sink.piece(Piece::AttachNameWrongType(received)),
-            Place::AttachData { right: true, first: true } => sink.piece(Piece::AttachDataEnd),
+            Place::AttachName { wrong: None } => sink.accept(Piece::AttachName(self.entry.name.text())),
+            Place::AttachName { wrong: Some(received) } => sink.accept(Piece::AttachNameWrongType(received)),
+            Place::AttachData { right: true, first: true } => sink.accept(Piece::AttachDataEnd),
             Place::AttachUnknown | Place::AttachData { .. } => {}
             _ => return,
         }
@@ -264,7 +264,7 @@ impl Outline {
             Place::Root if level == 1 => return Err(malformed(at, "text directly in the root element")),
             Place::Attach if level == 2 && !self.entry.has_text => {
                 self.entry.has_text = true;
-                sink.piece(Piece::AttachNotAnObject(Received::Text));
+                sink.accept(Piece::AttachNotAnObject(ValueType::Text));
             }
             _ => {}
         }
@@ -278,7 +278,7 @@ impl Outline {
             Place::AttachData { right, first } if level == 3 => {
                 self.attachment_bytes = self.attachment_bytes.saturating_add(raw);
                 if right && first {
-                    sink.piece(Piece::AttachData(bytes));
+                    sink.accept(Piece::AttachData(bytes));
                 }
             }
             _ => {}

@@ -183,7 +183,7 @@ fn depth() {
 fn a_byte_order_mark_is_skipped_once() {
     let marked = frame(b"\xEF\xBB\xBF {\"token\":1}");
     assert_eq!(marked.end, Ok(()));
-    assert_eq!(marked.got, [field(Field::Token, "1")]);
+    assert_eq!(marked.got, [field(RootField::Token, "1")]);
     fault(b"\xEF\xBB\xBF[", 3, "expected a JSON object, not a JSON array; send one object");
     fault(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 3, "expected a JSON object, found byte 0xEF");
     fault(b"\xEF\xBB{}", 2, "expected the rest of a byte order mark, found `{`");

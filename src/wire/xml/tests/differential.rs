@@ -14,13 +14,13 @@ use super::model::{self, Expected, Fields};
 use super::{Got, Outcome, frame_chunked};
 use crate::memory::{Budget, Reservation};
 use crate::wire::xml::{self, text_as_is};
-use crate::wire::{Endpoint, FrameError, Item, NotAnItem, ObjectText, Scalar};
+use crate::wire::{Endpoint, FrameError, Item, InvalidItem, ObjectText, Scalar};
 
 fn memory() -> Reservation {
     Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0)
 }
 
-fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+fn item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
     xml::item(raw, &mut memory()).expect("there is room")
 }
 

@@ -55,7 +55,7 @@ fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
     let body = format!("<xml><content>{long}</content><data>{long}</data><data>y</data><token>t</token></xml>");
     let sink = &mut Recorder { room: Some(2000), ..Recorder::default() };
     let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK)).pieces();
-    let rest = [Got::Item("y".to_owned(), None), field(Field::Token, "t")];
+    let rest = [Got::Item("y".to_owned(), None), field(RootField::Token, "t")];
     assert_eq!(got, rest);
 }
 
@@ -70,7 +70,7 @@ fn a_tag_too_many_ends_everything_without_a_fault() {
     ] {
         let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
         let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK));
-        assert_eq!(got.pieces(), [field(Field::Token, "t")]);
+        assert_eq!(got.pieces(), [field(RootField::Token, "t")]);
     }
 }
 

@@ -97,11 +97,11 @@ pub fn pieces(endpoint: Endpoint, root: Node<'_, '_>) -> Option<Vec<Expected>> {
     }
     let child = |node: Node<'_, '_>| {
         Some(match Field::from_name(endpoint, node.tag_name().name().as_bytes())? {
-            Field::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
-            Field::Attach if is_nil(node) => return None,
+            RootField::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
+            RootField::Attach if is_nil(node) => return None,
             field if is_nil(node) => Expected::Null(field),
-            Field::Data => Expected::Item(item(node)),
-            Field::Attach => {
+            RootField::Data => Expected::Item(item(node)),
+            RootField::Attach => {
                 let first = |name: &str| {
                     let node = node.children().find(|child| child.has_tag_name(name)).filter(|node| !is_nil(*node))?;
                     Some(string(node).filter(|_| !is_array(node)).ok_or(()))

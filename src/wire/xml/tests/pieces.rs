@@ -26,10 +26,10 @@ fn the_specifications_example() {
                 <matching>email</matching>\n<data>\n<email>example1@example.com</email>\n</data>\n<data>\n\
                 <email>example2@example.com</email>\n</data>\n</xml>";
     let expected = [
-        field(Field::Token, "abcdefghijklmnqrstuvwxyz"),
-        field(Field::TriggerId, "85"),
-        field(Field::Format, "xml"),
-        field(Field::Matching, "email"),
+        field(RootField::Token, "abcdefghijklmnqrstuvwxyz"),
+        field(RootField::TriggerId, "85"),
+        field(RootField::Format, "xml"),
+        field(RootField::Matching, "email"),
         plain("\n<email>example1@example.com</email>\n", "email", "example1@example.com"),
         plain("\n<email>example2@example.com</email>\n", "email", "example2@example.com"),
     ];
@@ -41,10 +41,10 @@ fn fields_are_handed_on_as_inner_markup() {
     let body = "<xml><token/><content> <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> </content>\
                 <custom_data array='true' /><matching  ></matching\n><other><token>x</token></other></xml>";
     let expected = [
-        field(Field::Token, ""),
-        field(Field::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
-        Got::Field { field: Field::CustomData, value: String::new(), marked_array: true },
-        field(Field::Matching, ""),
+        field(RootField::Token, ""),
+        field(RootField::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
+        Got::Field { field: RootField::CustomData, value: String::new(), marked_array: true },
+        field(RootField::Matching, ""),
     ];
     assert_eq!(frame(body).pieces(), expected);
 }
@@ -53,9 +53,9 @@ fn fields_are_handed_on_as_inner_markup() {
 fn each_endpoint_has_its_fields() {
     let body = "<xml><id>1</id><trigger_id>2</trigger_id><email>a@b</email><data><email>c</email></data></xml>";
     let single = frame_as(Endpoint::Start, body.as_bytes()).pieces();
-    assert_eq!(single, [field(Field::TriggerId, "1"), field(Field::Email, "a@b")]);
+    assert_eq!(single, [field(RootField::TriggerId, "1"), field(RootField::Key(KeyField::Email), "a@b")]);
     let batch = frame(body).pieces();
-    assert_eq!(batch, [field(Field::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
+    assert_eq!(batch, [field(RootField::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn fields_at_their_limit() {
         let value = value.repeat(5)[..length].to_owned();
         let body = format!("<xml><token>{value}</token  ><data>{value}</data></xml>");
         let expected =
-            [if too_long { Got::FieldTooLong(Field::Token) } else { field(Field::Token, &value) }, item(&value)];
+            [if too_long { Got::FieldTooLong(RootField::Token) } else { field(RootField::Token, &value) }, item(&value)];
         for size in [1, 2, 3, 7, 50, 99, 100, 101, 102, 103, 106, 107, 108, 109, 110, 1000] {
             let sink = &mut Recorder { field_limit: Some(100), ..Recorder::default() };
             let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).pieces();
