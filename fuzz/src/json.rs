@@ -1,14 +1,14 @@
 //! Framing of JSON against `serde_json`: what one accepts the other accepts, within the contract's own rules, and the
 //! pieces are those that a reading of the whole document gives.
 
-use super::framing::{Got, frame};
+use super::framing::{RecordedPiece, frame};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 use trigger_launch::{
-    fields::{Endpoint, RootField},
+    fields::{AttachmentField, Endpoint, RootField},
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Item, InvalidItem, ObjectText, ValueType, Scalar, json, recorder},
+    wire::{InvalidItem, Item, ObjectText, Scalar, ValueType, json, testing},
 };
 
 /// The target.
@@ -18,17 +18,19 @@ pub fn run(data: &[u8]) {
         match std::str::from_utf8(data) {
             Ok(body) => {
                 let expected = document(body).map(|members| pieces(endpoint, members));
-                assert_eq!(outcome.end.is_ok(), expected.is_some(), "{:?}", outcome.end);
+                assert_eq!(outcome.result.is_ok(), expected.is_some(), "{:?}", outcome.result);
                 if let Some(expected) = expected {
-                    assert_eq!(outcome.got, expected);
+                    assert_eq!(outcome.pieces, expected);
                 }
-                outcome.got.iter().for_each(decoded);
+                outcome.pieces.iter().for_each(decoded);
             }
             // Bytes past ASCII are let through in attachment data alone, whose decoder refuses them.
             Err(_) => {
-                let attached =
-                    outcome.got.iter().any(|got| matches!(got, Got::AttachData(_) | Got::AttachDuplicate(_)));
-                assert!(outcome.end.is_err() || attached, "accepted, and not UTF-8");
+                let attached = outcome
+                    .pieces
+                    .iter()
+                    .any(|got| matches!(got, RecordedPiece::AttachData(_) | RecordedPiece::AttachDuplicate(_)));
+                assert!(outcome.result.is_err() || attached, "accepted, and not UTF-8");
             }
         }
     }
@@ -106,27 +108,27 @@ fn depth(body: &str) -> usize {
     deepest
 }
 
-fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<Got> {
+fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<RecordedPiece> {
     let mut got = Vec::new();
     for (name, value) in members {
         let Some(field) = name.and_then(|name| RootField::from_name(endpoint, name.as_bytes())) else { continue };
         match (field, value.get().as_bytes().first()) {
             (RootField::Data | RootField::Attach, Some(b'[')) => {
                 let entries: Vec<&RawValue> = serde_json::from_str(value.get()).expect("an array");
-                got.push(Got::Array(field));
+                got.push(RecordedPiece::Array(field));
                 for entry in entries {
                     if field == RootField::Data { got.push(item(entry)) } else { attachment(entry, &mut got) }
                 }
             }
-            (RootField::Data | RootField::Attach, Some(b'n')) => got.push(Got::Null(field)),
-            (RootField::Data | RootField::Attach, _) => got.push(Got::NotAnArray(field)),
-            _ => got.push(recorder::field(field, value.get())),
+            (RootField::Data | RootField::Attach, Some(b'n')) => got.push(RecordedPiece::Null(field)),
+            (RootField::Data | RootField::Attach, _) => got.push(RecordedPiece::NotAnArray(field)),
+            _ => got.push(testing::field(field, value.get())),
         }
     }
     got
 }
 
-fn item(entry: &RawValue) -> Got {
+fn item(entry: &RawValue) -> RecordedPiece {
     let raw = entry.get().to_owned();
     let only = match serde_json::from_str(&raw) {
         Ok(Members(members)) if members.len() == 1 => members.into_iter().next(),
@@ -137,7 +139,7 @@ fn item(entry: &RawValue) -> Got {
         let value = value.get().strip_prefix('"')?.strip_suffix('"')?;
         Some((name?, value.to_owned()))
     });
-    Got::Item(raw, plain)
+    RecordedPiece::Item(raw, plain)
 }
 
 /// A string with U+FFFD for half of a surrogate pair, and whether there was one.
@@ -150,33 +152,37 @@ pub fn lossy(value: &RawValue) -> (String, bool) {
     }
 }
 
-fn attachment(entry: &RawValue, got: &mut Vec<Got>) {
-    got.push(Got::AttachBegin);
+fn attachment(entry: &RawValue, got: &mut Vec<RecordedPiece>) {
+    got.push(RecordedPiece::AttachBegin);
     if let Ok(Members(members)) = serde_json::from_str(entry.get()) {
         let (mut name_seen, mut data_seen) = (false, false);
         for (name, value) in members {
             let first = value.get().as_bytes().first();
             match (name.as_deref(), first) {
-                (Some("name"), _) if std::mem::replace(&mut name_seen, true) => got.push(Got::AttachDuplicate("name")),
-                (Some("data"), _) if std::mem::replace(&mut data_seen, true) => got.push(Got::AttachDuplicate("data")),
+                (Some("name"), _) if std::mem::replace(&mut name_seen, true) => {
+                    got.push(RecordedPiece::AttachDuplicate(AttachmentField::Name))
+                }
+                (Some("data"), _) if std::mem::replace(&mut data_seen, true) => {
+                    got.push(RecordedPiece::AttachDuplicate(AttachmentField::Data))
+                }
                 (Some("name" | "data"), Some(b'n')) => {}
                 (Some("name"), Some(b'"')) => got.push(match lossy(value) {
-                    (_, true) => Got::AttachNameWrongType,
-                    (name, false) => Got::AttachName(kept(&name)),
+                    (_, true) => RecordedPiece::AttachNameWrongType,
+                    (name, false) => RecordedPiece::AttachName(kept(&name)),
                 }),
-                (Some("name"), _) => got.push(Got::AttachNameWrongType),
+                (Some("name"), _) => got.push(RecordedPiece::AttachNameWrongType),
                 (Some("data"), Some(b'"')) => {
-                    got.push(Got::AttachData(lossy(value).0.into_bytes()));
-                    got.push(Got::AttachDataEnd);
+                    got.push(RecordedPiece::AttachData(lossy(value).0.into_bytes()));
+                    got.push(RecordedPiece::AttachDataEnd);
                 }
-                (Some("data"), _) => got.push(Got::AttachDataWrongType),
+                (Some("data"), _) => got.push(RecordedPiece::AttachDataWrongType),
                 _ => {}
             }
         }
     } else {
-        got.push(Got::AttachNotAnObject);
+        got.push(RecordedPiece::AttachNotAnObject);
     }
-    got.push(Got::AttachEnd);
+    got.push(RecordedPiece::AttachEnd);
 }
 
 /// As much of a name as is handed on: to the first character past the limit.
@@ -192,13 +198,13 @@ pub fn kept(name: &str) -> String {
 }
 
 /// What the decoders make of a piece is what `serde_json` makes of it.
-fn decoded(got: &Got) {
+fn decoded(got: &RecordedPiece) {
     match got {
-        Got::Field { value, .. } => {
+        RecordedPiece::Field { value, .. } => {
             assert_eq!(json::scalar(value.as_bytes()), scalar(value));
             assert_eq!(json::object(value.as_bytes()), object(value));
         }
-        Got::Item(raw, _) => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
+        RecordedPiece::Item(raw, _) => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
         _ => {}
     }
 }

@@ -14,7 +14,7 @@ use trigger_launch::{
     problem::Problem,
     profiles::key::KeyHash,
     text::SAFE_INTEGER_MAX,
-    wire::{Format, Item, InvalidItem, ObjectText, Scalar},
+    wire::{Format, InvalidItem, Item, ObjectText, Scalar},
 };
 
 /// Longer bodies may be over a limit that is not read here.

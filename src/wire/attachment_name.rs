@@ -16,6 +16,11 @@ impl AttachmentName {
         self.bytes.extend_from_slice(run.get(..room).unwrap_or(run));
     }
 
+    /// Whether the name is longer than the limit, so that further runs do not change it.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= KEPT
+    }
+
     /// Returns the name, cut after the first character beyond the limit. The cut tells the sink that the name is too long.
     pub fn text(&self) -> &str {
         let text = self.bytes.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();

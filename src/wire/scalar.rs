@@ -3,7 +3,7 @@
 //! The error says what the value must be, and what was received if that is of another type. The caller puts the field's name
 //! in front.
 
-use super::{ValueType, Scalar};
+use super::{Scalar, ValueType};
 use std::{borrow::Cow, ops::RangeInclusive};
 
 /// The second half of a refusal, such as `must be a string, not a JSON array`.

@@ -11,7 +11,7 @@ use crate::{
         key::{IndexKey, KeyHash},
         normal::is_normal,
     },
-    wire::{Item, InvalidItem, ObjectText},
+    wire::{InvalidItem, Item, ObjectText},
 };
 
 /// The state of an item before its keys are looked up.

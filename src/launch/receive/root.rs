@@ -1,8 +1,8 @@
 //! The root fields of a body, decoded from JSON or XML.
 
 use crate::{
-    launch::matching::Matching,
     fields::{FieldKind, RootField},
+    launch::matching::Matching,
     limits::{Limits, SCALAR_LIMIT},
     memory::{OutOfMemory, Reservation},
     text::SAFE_INTEGER_MAX,
@@ -113,11 +113,7 @@ impl Root {
             RootField::Strict => self.strict = boolean()?.unwrap_or(false),
             RootField::DryRun => self.dry_run = boolean()?.unwrap_or(false),
             // `set` decodes objects. The collector handles arrays and the item fields of `start`.
-            RootField::Content
-            | RootField::CustomData
-            | RootField::Data
-            | RootField::Attach
-            | RootField::Key(_) => {}
+            RootField::Content | RootField::CustomData | RootField::Data | RootField::Attach | RootField::Key(_) => {}
         }
         Ok(())
     }

@@ -5,11 +5,7 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope,
-    campaign::commands::Request,
-    launch::LaunchOutcome,
-    problem::Problem,
-    wire::{Endpoint, Format},
+    access::Scope, campaign::commands::Request, fields::Endpoint, launch::LaunchOutcome, problem::Problem, wire::Format,
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";

@@ -1,24 +1,22 @@
-//! One entry of `attach`: `{"name": …, "data": …}`, in either order.
+//! The entry of `attach` that is being framed: `{"name": …, "data": …}`, in either order.
 
-use super::Reading;
+use super::DecodedString;
 use crate::{
-    limits::ATTACHMENT_NAME_LIMIT,
-    wire::{Piece, ValueType, Sink},
+    fields::AttachmentField,
+    wire::{Piece, Sink, ValueType, attachment_name::AttachmentName},
 };
 
-/// The entry under way.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
-    member: Member,
-    name_seen: bool,
-    data_seen: bool,
-    /// What is kept of the name: valid UTF-8, because runs end at its borders or are pushed to the end.
-    name: Vec<u8>,
+pub(super) struct AttachmentObject {
+    member: AttachmentMember,
+    has_name: bool,
+    has_data: bool,
+    name: AttachmentName,
 }
 
-/// The member under way.
+/// The current member.
 #[derive(Debug, Clone, Copy, Default)]
-enum Member {
+enum AttachmentMember {
     #[default]
     Unknown,
     Name,
@@ -26,57 +24,51 @@ enum Member {
     SecondData,
 }
 
-impl Entry {
-    /// A member of that name begins. Only known names are handed in whole.
-    pub fn member<S: Sink>(&mut self, name: Option<&[u8]>, sink: &mut S) {
-        self.member = match name {
-            Some(b"name") if std::mem::replace(&mut self.name_seen, true) => {
-                sink.accept(Piece::AttachDuplicate("name"));
-                Member::Unknown
+impl AttachmentObject {
+    /// Begins a member. `None`: the name is longer than every known name.
+    pub fn begin_member<S: Sink>(&mut self, name: Option<&[u8]>, sink: &mut S) {
+        self.member = match name.and_then(AttachmentField::from_name) {
+            Some(field @ AttachmentField::Name) if std::mem::replace(&mut self.has_name, true) => {
+                sink.accept(Piece::AttachDuplicate(field));
+                AttachmentMember::Unknown
             }
-            Some(b"name") => Member::Name,
-            Some(b"data") if std::mem::replace(&mut self.data_seen, true) => {
-                sink.accept(Piece::AttachDuplicate("data"));
-                Member::SecondData
+            Some(AttachmentField::Name) => AttachmentMember::Name,
+            Some(field @ AttachmentField::Data) if std::mem::replace(&mut self.has_data, true) => {
+                sink.accept(Piece::AttachDuplicate(field));
+                AttachmentMember::SecondData
             }
-            Some(b"data") => Member::Data,
-            _ => Member::Unknown,
+            Some(AttachmentField::Data) => AttachmentMember::Data,
+            None => AttachmentMember::Unknown,
         };
     }
 
-    /// The member's value begins with `byte`: tells how it is to be read, if it is a string that matters.
-    pub fn value<S: Sink>(&mut self, byte: u8, sink: &mut S) -> Reading {
+    /// Begins the member's value, whose first byte is `byte`. Returns the string to decode, if the value is one.
+    pub fn begin_value<S: Sink>(&mut self, byte: u8, sink: &mut S) -> Option<DecodedString> {
         match (self.member, byte) {
-            (Member::Name, b'"') => return Reading::AttachName,
-            (Member::Data, b'"') => {
+            (AttachmentMember::Name, b'"') => return Some(DecodedString::AttachmentName),
+            (AttachmentMember::Data, b'"') => {
                 sink.accept(Piece::AttachDataBegin);
-                return Reading::AttachData { hand_on: true };
+                return Some(DecodedString::AttachmentData { is_first: true });
             }
-            (Member::SecondData, b'"') => return Reading::AttachData { hand_on: false },
-            (Member::Name | Member::Data, b'n') | (Member::SecondData | Member::Unknown, _) => {}
-            (Member::Name, _) => sink.accept(Piece::AttachNameWrongType(ValueType::of_json(byte))),
-            (Member::Data, _) => sink.accept(Piece::AttachDataWrongType(ValueType::of_json(byte))),
+            (AttachmentMember::SecondData, b'"') => return Some(DecodedString::AttachmentData { is_first: false }),
+            (AttachmentMember::Name | AttachmentMember::Data, b'n')
+            | (AttachmentMember::SecondData | AttachmentMember::Unknown, _) => {}
+            (AttachmentMember::Name, _) => sink.accept(Piece::AttachNameWrongType(ValueType::of_json(byte))),
+            (AttachmentMember::Data, _) => sink.accept(Piece::AttachDataWrongType(ValueType::of_json(byte))),
         }
-        Reading::Nothing
+        None
     }
 
-    /// Takes some of the name. No more is kept than can be handed on.
     pub fn push_name(&mut self, run: &[u8]) {
-        let room = NAME_KEPT.saturating_sub(self.name.len());
-        self.name.extend_from_slice(run.get(..room).unwrap_or(run));
+        self.name.push(run);
     }
 
-    /// The name has ended; `lone`: with half of a surrogate pair in it.
-    pub fn end_name<S: Sink>(&mut self, lone: bool, sink: &mut S) {
-        let name = std::mem::take(&mut self.name);
-        // A name that was cut may end within a character.
-        let name = name.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();
-        let past = name.char_indices().map(|(at, character)| at + character.len_utf8());
-        let cut = past.into_iter().find(|end| *end > ATTACHMENT_NAME_LIMIT).and_then(|end| name.get(..end));
-        let name = Piece::AttachName(cut.unwrap_or(name));
-        sink.accept(if lone { Piece::AttachNameWrongType(ValueType::LoneSurrogate) } else { name });
+    /// Ends the name. `has_lone_surrogate`: it contains half of a surrogate pair.
+    pub fn end_name<S: Sink>(&mut self, has_lone_surrogate: bool, sink: &mut S) {
+        sink.accept(if has_lone_surrogate {
+            Piece::AttachNameWrongType(ValueType::LoneSurrogate)
+        } else {
+            Piece::AttachName(self.name.text())
+        });
     }
 }
-
-/// Enough for a character that begins within the limit and ends past it.
-const NAME_KEPT: usize = ATTACHMENT_NAME_LIMIT + 4;

@@ -1,15 +1,15 @@
-//! A member's name, as far as it matters.
+//! The decoded name of a member. Only known names matter, so a few bytes are enough: a longer name is unknown.
 
-/// A member's name, decoded. Only known names matter, so a few bytes are enough, and nothing has to be reserved:
-/// a longer name is an unknown one, however long it is. (The tests hold this against every known name.)
+const CAPACITY: usize = 16;
+
 #[derive(Debug, Default)]
-pub(super) struct Name {
-    bytes: [u8; 16],
-    /// May be past the end of `bytes`.
+pub(super) struct MemberName {
+    bytes: [u8; CAPACITY],
+    /// May be larger than the capacity.
     length: usize,
 }
 
-impl Name {
+impl MemberName {
     pub fn clear(&mut self) {
         self.length = 0;
     }
@@ -22,8 +22,25 @@ impl Name {
         self.length = length;
     }
 
-    /// The name, if it is short enough to be a known one.
+    /// Returns the name, unless it is longer than every known name.
     pub fn get(&self) -> Option<&[u8]> {
         self.bytes.get(..self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::{AttachmentField, Endpoint, RootField};
+
+    #[test]
+    fn every_known_name_fits() {
+        let root =
+            Endpoint::ALL.into_iter().flat_map(|endpoint| RootField::all().filter_map(move |of| of.name(endpoint)));
+        for name in root.chain(AttachmentField::ALL.map(AttachmentField::name)) {
+            let mut member = MemberName::default();
+            name.as_bytes().iter().for_each(|byte| member.push(&[*byte]));
+            assert_eq!(member.get(), Some(name.as_bytes()));
+        }
     }
 }

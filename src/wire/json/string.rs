@@ -1,90 +1,94 @@
-//! The inside of a string, between the quotation marks: checked, and decoded as it passes.
+//! Decodes and checks a string between its quotation marks.
 
-use super::{fault::Fault, scan};
+use super::{scan, syntax_error::SyntaxError};
+use crate::text::Utf8Checker;
 
-/// A string whose opening quotation mark has passed.
+/// A string after its opening quotation mark.
 #[derive(Debug, Default)]
-pub(super) struct Text {
-    state: State,
-    utf8: Utf8,
-    /// The first half of a surrogate pair; the second has to follow at once.
-    half: Option<u16>,
-    /// Half of a surrogate pair stood alone. RFC 8259 (§8.2) allows it, but it is no character: U+FFFD is handed on.
-    pub lone: bool,
+pub(super) struct JsonString {
+    state: StringState,
+    utf8: Utf8Checker,
+    /// The first half of a surrogate pair. The second half must follow at once.
+    high_surrogate: Option<u16>,
+    /// RFC 8259, section 8.2, allows half of a surrogate pair. It is decoded as U+FFFD.
+    pub has_lone_surrogate: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-enum State {
+enum StringState {
     /// Between escapes.
     #[default]
     Run,
     /// After a backslash.
     Escape,
-    /// After `\u`: how many digits are still to come, and what those before them make.
+    /// After `\u`: the number of digits that are missing, and the value of those before them.
     Hex { left: u8, value: u16 },
 }
 
-impl Text {
-    /// Whether nothing is under way: the next character may stand for itself.
-    pub fn is_between(&self) -> bool {
-        matches!(self.state, State::Run) && self.half.is_none()
+impl JsonString {
+    /// Whether no escape is incomplete.
+    pub fn is_between_characters(&self) -> bool {
+        matches!(self.state, StringState::Run) && self.high_surrogate.is_none()
     }
 
-    /// Goes on from `pos` to the end of the string or of the chunk, and tells where that is and whether the
-    /// string has ended (then its closing quotation mark is behind). `out` gets what it stands for, in order.
+    /// Reads from `pos` to the end of the string or of the chunk. Returns the position after the last byte read, and whether the
+    /// string has ended (its closing quotation mark is read then). `out` receives the decoded runs in order.
     ///
-    /// With `DATA` the string is attachment data: long, and bytes past ASCII are handed on unchecked, because
-    /// whoever decodes it refuses those that are not UTF-8.
+    /// With `DATA`, the string is attachment data: it is long, and its decoder rejects bytes that are not ASCII, so they are
+    /// passed on unchecked.
     pub fn feed<const DATA: bool>(
         &mut self,
         chunk: &[u8],
         mut pos: usize,
         out: &mut impl FnMut(&[u8]),
-    ) -> Result<(usize, bool), Fault> {
-        // Where the run under way begins.
+    ) -> Result<(usize, bool), SyntaxError> {
+        // The start of the current run.
         let mut start = pos;
         loop {
-            if let State::Run = self.state {
-                let (stop, fault) = self.run::<DATA>(chunk, pos);
+            if let StringState::Run = self.state {
+                let (stop, error) = self.run::<DATA>(chunk, pos);
                 pos = stop;
                 let run = chunk.get(start..pos).unwrap_or_default();
                 if !run.is_empty() {
-                    self.end_half(out);
+                    self.end_surrogate(out);
                     out(run);
                 }
-                if let Some(fault) = fault {
-                    return Err(fault);
+                if let Some(error) = error {
+                    return Err(error);
                 }
             }
             let Some(&byte) = chunk.get(pos) else { return Ok((pos, false)) };
             match self.state {
-                State::Run if byte == b'"' => {
-                    self.end_half(out);
+                StringState::Run if byte == b'"' => {
+                    self.end_surrogate(out);
                     return Ok((pos + 1, true));
                 }
-                State::Run if byte == b'\\' => self.state = State::Escape,
-                State::Run => return Err(Fault::found(pos, "control characters in strings as escapes", byte)),
-                State::Escape if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
-                State::Escape => {
-                    self.end_half(out);
-                    self.state = State::Run;
-                    // These stand for themselves: the next run begins with them, and `\/` costs no piece of its own.
+                StringState::Run if byte == b'\\' => self.state = StringState::Escape,
+                StringState::Run => {
+                    return Err(SyntaxError::found(pos, "control characters in strings as escapes", byte));
+                }
+                StringState::Escape if byte == b'u' => self.state = StringState::Hex { left: 4, value: 0 },
+                StringState::Escape => {
+                    self.end_surrogate(out);
+                    self.state = StringState::Run;
+                    // The escaped character is the first of the next run, so `\/` does not make a run of its own.
                     if matches!(byte, b'"' | b'\\' | b'/') {
                         start = pos;
                         pos += 1;
                         continue;
                     }
-                    out(&[short_escape(byte).ok_or_else(|| Fault::found(pos, "an escape after `\\`", byte))?]);
+                    out(&[short_escape(byte).ok_or_else(|| SyntaxError::found(pos, "an escape after `\\`", byte))?]);
                 }
-                State::Hex { left, value } => {
+                StringState::Hex { left, value } => {
                     let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
-                    let digit = digit.ok_or_else(|| Fault::found(pos, "four hexadecimal digits after `\\u`", byte))?;
+                    let digit =
+                        digit.ok_or_else(|| SyntaxError::found(pos, "four hexadecimal digits after `\\u`", byte))?;
                     let value = (value << 4) | digit;
                     if left > 1 {
-                        self.state = State::Hex { left: left - 1, value };
+                        self.state = StringState::Hex { left: left - 1, value };
                     } else {
-                        self.state = State::Run;
-                        self.unit(value, out);
+                        self.state = StringState::Run;
+                        self.push_unit(value, out);
                     }
                 }
             }
@@ -93,29 +97,29 @@ impl Text {
         }
     }
 
-    /// Where the run from `pos` ends, and what is wrong there if it is not UTF-8.
+    /// Returns the end of the run from `pos` on, and the error at its end if the bytes there are not UTF-8.
     #[inline(always)]
-    fn run<const DATA: bool>(&mut self, chunk: &[u8], mut pos: usize) -> (usize, Option<Fault>) {
+    fn run<const DATA: bool>(&mut self, chunk: &[u8], mut pos: usize) -> (usize, Option<SyntaxError>) {
         if DATA {
             return (pos + scan::long_run(chunk.get(pos..).unwrap_or_default()), None);
         }
         loop {
-            if self.utf8.is_between() {
+            if self.utf8.is_complete() {
                 pos += scan::ascii_run(chunk.get(pos..).unwrap_or_default());
             }
-            // Text that is not Latin seldom has two ASCII characters in a row: stay here while it goes on.
+            // Text in other scripts seldom has two ASCII characters in a row, so this loop continues until one.
             while let Some(&byte) = chunk.get(pos)
-                && (byte >= 0x80 || !self.utf8.is_between())
+                && (byte >= 0x80 || !self.utf8.is_complete())
             {
-                // Two bytes make most letters that are not ASCII.
-                if self.utf8.is_between()
+                // Most letters beyond ASCII have two bytes.
+                if self.utf8.is_complete()
                     && let Some([0xC2..=0xDF, 0x80..=0xBF]) = chunk.get(pos..pos + 2)
                 {
                     pos += 2;
                     continue;
                 }
                 if !self.utf8.push(byte) {
-                    return (pos, Some(Fault::found(pos, "UTF-8", byte)));
+                    return (pos, Some(SyntaxError::found(pos, "UTF-8", byte)));
                 }
                 pos += 1;
             }
@@ -126,33 +130,33 @@ impl Text {
         }
     }
 
-    /// One `\uXXXX`.
-    fn unit(&mut self, unit: u16, out: &mut impl FnMut(&[u8])) {
-        let high = self.half.take();
+    /// Decodes one `\uXXXX`.
+    fn push_unit(&mut self, unit: u16, out: &mut impl FnMut(&[u8])) {
+        let high = self.high_surrogate.take();
         if let Some(high) = high
             && let Some(Ok(character)) = char::decode_utf16([high, unit]).next()
         {
             return put(character, out);
         }
         if high.is_some() {
-            self.lone = true;
+            self.has_lone_surrogate = true;
             put(char::REPLACEMENT_CHARACTER, out);
         }
         match unit {
-            0xD800..=0xDBFF => self.half = Some(unit),
+            0xD800..=0xDBFF => self.high_surrogate = Some(unit),
             0xDC00..=0xDFFF => {
-                self.lone = true;
+                self.has_lone_surrogate = true;
                 put(char::REPLACEMENT_CHARACTER, out);
             }
             _ => put(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER), out),
         }
     }
 
-    /// What follows is not the second half of a pair.
+    /// Ends a surrogate pair whose second half does not follow.
     #[inline(always)]
-    fn end_half(&mut self, out: &mut impl FnMut(&[u8])) {
-        if self.half.take().is_some() {
-            self.lone = true;
+    fn end_surrogate(&mut self, out: &mut impl FnMut(&[u8])) {
+        if self.high_surrogate.take().is_some() {
+            self.has_lone_surrogate = true;
             put(char::REPLACEMENT_CHARACTER, out);
         }
     }
@@ -171,42 +175,4 @@ fn short_escape(byte: u8) -> Option<u8> {
         b't' => b'\t',
         _ => return None,
     })
-}
-
-/// Checks UTF-8 byte by byte (Unicode, table 3-7), so that a character may be split anywhere.
-#[derive(Debug, Default)]
-struct Utf8 {
-    /// Bytes of the character that are still to come, of which the next is between `low` and `high`.
-    left: u8,
-    low: u8,
-    high: u8,
-}
-
-impl Utf8 {
-    fn is_between(&self) -> bool {
-        self.left == 0
-    }
-
-    /// Whether `byte` can stand here.
-    #[inline(always)]
-    fn push(&mut self, byte: u8) -> bool {
-        if self.left > 0 {
-            let fits = (self.low..=self.high).contains(&byte);
-            *self = Self { left: self.left - 1, low: 0x80, high: 0xBF };
-            return fits;
-        }
-        let (left, low, high) = match byte {
-            ..0x80 => return true,
-            0xC2..=0xDF => (1, 0x80, 0xBF),
-            0xE0 => (2, 0xA0, 0xBF),
-            0xED => (2, 0x80, 0x9F),
-            0xE1..=0xEF => (2, 0x80, 0xBF),
-            0xF0 => (3, 0x90, 0xBF),
-            0xF1..=0xF3 => (3, 0x80, 0xBF),
-            0xF4 => (3, 0x80, 0x8F),
-            _ => return false,
-        };
-        *self = Self { left, low, high };
-        true
-    }
 }

@@ -1,49 +1,43 @@
-//! The short way for an item of the common shape, elements with plain character data:
+//! The fast path for XML items ([`crate::wire::flat_item`]): elements with plain character data, such as
 //! `<data><email>a@example.com</email></data>`.
-//!
-//! What is not exactly of that shape, or not wholly in the chunk, is left to the lexer, from the item's start;
-//! what comes of it is the same.
 
 use super::Input;
-use super::chars::{PlainRun, trim_start};
-use crate::wire::{Piece, Sink};
+use super::characters::{PlainRun, trim_start};
+use crate::wire::{Sink, flat_item::FlatItem, piece::PlainMember};
 
-/// Longest name of the only member that is looked for, in bytes: no known field has a longer one.
+/// Longest name of a member of a flat item, in bytes. No known field has a longer name.
 const NAME: usize = 64;
 
-/// Hands on the items at the start of what is left of the chunk, up to the first that is not of the shape.
-/// To be called only between markup directly in the root element.
+/// Passes on the flat items at the start of the rest of the chunk. To be called between markup directly in the root element.
 pub fn items<S: Sink>(input: &mut Input<'_>, sink: &mut S) {
-    while let Some((raw, plain, read)) = item(input.rest) {
-        input.take(read);
-        sink.accept(Piece::Item { raw, plain });
+    while let Some(item) = item(input.rest) {
+        sink.accept(item.piece());
+        input.rest = item.rest;
     }
 }
 
-/// The name and the value, if the content of an item is one element with nothing but plain character data.
-pub fn plain(raw: &[u8]) -> Option<Member<'_>> {
+/// Returns name and value, if the content of an item is one element with plain character data.
+pub fn plain(raw: &[u8]) -> Option<PlainMember<'_>> {
     member(raw).and_then(|(member, rest)| rest.is_empty().then_some(member))
 }
 
-type Member<'b> = (&'b [u8], &'b [u8]);
-
-/// One item: its content, its member if it is the only one, and how many bytes the item takes.
-fn item(bytes: &[u8]) -> Option<(&[u8], Option<Member<'_>>, usize)> {
+/// Returns the flat item at the start of `bytes`, if it ends within them.
+fn item(bytes: &[u8]) -> Option<FlatItem<'_>> {
     let content = trim_start(bytes).strip_prefix(b"<data>")?;
-    let (first, mut behind) = member(content)?;
+    let (first, mut after) = member(content)?;
     let mut plain = Some(first);
     loop {
-        if let Some(rest) = behind.strip_prefix(b"</data>") {
-            let raw = content.get(..content.len().checked_sub(behind.len())?)?;
-            return Some((raw, plain, bytes.len().checked_sub(rest.len())?));
+        if let Some(rest) = after.strip_prefix(b"</data>") {
+            let raw = content.get(..content.len().checked_sub(after.len())?)?;
+            return Some(FlatItem { raw, plain, rest });
         }
-        (_, behind) = member(behind)?;
+        (_, after) = member(after)?;
         plain = None;
     }
 }
 
-/// An element with nothing but plain character data, with the white space around it, and what is behind that.
-fn member(bytes: &[u8]) -> Option<(Member<'_>, &[u8])> {
+/// Splits `bytes` into an element with plain character data, with white space around it, and the bytes after it.
+fn member(bytes: &[u8]) -> Option<(PlainMember<'_>, &[u8])> {
     let bytes = trim_start(bytes).strip_prefix(b"<")?;
     let (name, bytes) = bytes.split_at_checked(name_length(bytes)?)?;
     let bytes = bytes.strip_prefix(b">")?;
@@ -52,7 +46,7 @@ fn member(bytes: &[u8]) -> Option<(Member<'_>, &[u8])> {
     Some(((name, value), trim_start(bytes)))
 }
 
-/// The length of a name in ASCII, which it must begin with.
+/// Returns the length of the ASCII name at the start of `bytes`.
 fn name_length(bytes: &[u8]) -> Option<usize> {
     let first = bytes.first()?;
     if !first.is_ascii_alphabetic() && *first != b'_' {
@@ -63,11 +57,11 @@ fn name_length(bytes: &[u8]) -> Option<usize> {
     (length <= NAME).then_some(length)
 }
 
-/// The length of the plain character data that the bytes begin with.
+/// Returns the length of the plain character data at the start of `bytes`.
 fn value_length(bytes: &[u8]) -> Option<usize> {
     let mut length = PlainRun::length(bytes);
     let mut ascii = true;
-    // Characters outside ASCII stop a run: it goes on behind them.
+    // Characters beyond ASCII stop a run; the loop continues after them.
     while bytes.get(length).is_some_and(|byte| *byte >= 0x80) {
         ascii = false;
         let rest = bytes.get(length..)?;

@@ -133,8 +133,8 @@ fn an_object_is_kept_as_it_came() {
 
 /// What `item` makes of a text, by both of its ways where both can be gone.
 fn both(raw: &str) -> Result<Item<'_>, InvalidItem> {
-    let general = general(raw.as_bytes());
-    if let Some(flat) = flat(raw.as_bytes()) {
+    let general = general_item(raw.as_bytes());
+    if let Some(flat) = flat_item(raw.as_bytes()) {
         assert_eq!(flat, general, "{raw}");
     }
     assert_eq!(item(raw.as_bytes()), general, "{raw}");
@@ -171,7 +171,7 @@ fn both_ways_come_to_the_same() {
             let _ = both(&format!("{{\"{other}\":{second},\"{name}\":{value},}}"));
         }
     }
-    assert!(flat(br#"{"email":"a","phone":"b","field_value":-7,"x":""}"#).is_some());
-    assert!(flat(b"{}").is_some());
-    assert_eq!(flat(br#"{"email":"a","email":"b"}"#), Some(Err(InvalidItem)));
+    assert!(flat_item(br#"{"email":"a","phone":"b","field_value":-7,"x":""}"#).is_some());
+    assert!(flat_item(b"{}").is_some());
+    assert_eq!(flat_item(br#"{"email":"a","email":"b"}"#), Some(Err(InvalidItem)));
 }

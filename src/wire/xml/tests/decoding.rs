@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::limits::{DEPTH_LIMIT, KEY_LIMIT};
 use crate::memory::{Budget, Reservation};
 use crate::wire::xml::{self, text, text_as_is};
-use crate::wire::{Item, InvalidItem, ObjectText, ValueType, Scalar};
+use crate::wire::{InvalidItem, Item, ObjectText, Scalar, ValueType};
 
 /// Runs a conversion with as much memory as it wants, and checks that it leaves nothing reserved but its result.
 fn with_memory<T>(convert: impl FnOnce(&mut Reservation) -> T, allocated: impl FnOnce(&T) -> u64) -> T {

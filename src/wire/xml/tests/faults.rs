@@ -1,15 +1,16 @@
 //! What is refused, and where.
 
-use super::{Got, frame, frame_as, frame_whole};
+use super::{RecordedPiece, frame, frame_as, frame_whole};
+use crate::fields::Endpoint;
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
-use crate::wire::{Endpoint, FrameError};
+use crate::wire::FrameError;
 
 /// The body has its fault where the text has `¦` (which is taken out), and the message has these words.
 fn fault(marked: &str, words: &str) {
     let at = marked.find('¦').expect("a mark");
     let body = marked.replace('¦', "");
     let outcome = frame(&body);
-    let (found, what) = outcome.fault();
+    let (found, what) = outcome.error();
     assert!(what.contains(words), "{body:?}: {what}");
     assert_eq!(found, at as u64, "{body:?}: {what}");
 }
@@ -57,7 +58,7 @@ fn documents() {
         (b"\0<\0x", "not UTF-16; send UTF-8"),
     ] {
         let outcome = frame(body);
-        let (at, what) = outcome.fault();
+        let (at, what) = outcome.error();
         assert!(at == 0 && what.starts_with("expected '<'") && what.contains(words), "{at}: {what}");
     }
     let laughs = "¦<!DOCTYPE xml [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><xml>&b;</xml>";
@@ -80,11 +81,11 @@ fn declarations() {
     fault("<?xml version='1.0' standalone='no' ¦encoding='utf-8'?><xml/>", "expected '?>'");
     fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "no name of an encoding");
     for encoding in ["UTF-8", "utf8", "US-ASCII", "ascii"] {
-        assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).end, Ok(()), "{encoding}");
+        assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).result, Ok(()), "{encoding}");
     }
     for encoding in ["windows-1251", "UTF-16", "latin1"] {
         let body = format!("<?xml version='1.0' encoding=\"{encoding}\"?><xml>\u{1}");
-        assert_eq!(frame(body).end, Err(FrameError::Encoding(encoding.to_owned())));
+        assert_eq!(frame(body).result, Err(FrameError::Encoding(encoding.to_owned())));
     }
 }
 
@@ -139,7 +140,7 @@ fn character_data() {
     fault("<xml><![CDAT¦X[]]></xml>", "expected '<!--'");
     fault("<!¦[CDATA[]]><xml/>", "expected '<!--'");
     for fine in ["]] >", "]>", ">", "]]<!---->>", "]]&gt;", "]<![CDATA[]]]>", "\u{7F}\u{85}\u{FFFD}\u{10FFFF}"] {
-        assert_eq!(frame(format!("<xml><a>{fine}</a></xml>")).end, Ok(()), "{fine}");
+        assert_eq!(frame(format!("<xml><a>{fine}</a></xml>")).result, Ok(()), "{fine}");
     }
 }
 
@@ -172,7 +173,7 @@ fn references() {
         fault(&format!("<xml><a>x¦&#{illegal};</a></xml>"), "character reference");
     }
     for fine in ["&amp;", "&lt;&gt;&quot;&apos;", "&#65;", "&#x1F600;", "&#x10ffFF;", &format!("&#{zeros}65;")] {
-        assert_eq!(frame(format!("<xml><a b='{fine}'>{fine}</a></xml>")).end, Ok(()), "{fine}");
+        assert_eq!(frame(format!("<xml><a b='{fine}'>{fine}</a></xml>")).result, Ok(()), "{fine}");
     }
 }
 
@@ -204,15 +205,15 @@ fn bytes_that_are_not_utf8() {
         for (bytes, at) in bad {
             let body = [before.as_bytes(), "é".as_bytes(), bytes, after.as_bytes()].concat();
             let outcome = frame(&body);
-            assert_eq!(outcome.fault().0, before.len() as u64 + 2 + at, "{}", body.escape_ascii());
-            assert!(outcome.fault().1.contains("UTF-8"));
+            assert_eq!(outcome.error().0, before.len() as u64 + 2 + at, "{}", body.escape_ascii());
+            assert!(outcome.error().1.contains("UTF-8"));
         }
     }
     for (bytes, _) in bad {
         let body = [b"<xml><a b='", bytes, b"'/></xml>"].concat();
-        assert_eq!(frame(&body).fault().0 / 2, 5, "{}", body.escape_ascii());
-        frame([b"<xml><?a ", bytes, b"?></xml>"].concat()).fault();
-        frame([b"<xml><", bytes, b"/></xml>"].concat()).fault();
+        assert_eq!(frame(&body).error().0 / 2, 5, "{}", body.escape_ascii());
+        frame([b"<xml><?a ", bytes, b"?></xml>"].concat()).error();
+        frame([b"<xml><", bytes, b"/></xml>"].concat()).error();
     }
 }
 
@@ -220,15 +221,15 @@ fn bytes_that_are_not_utf8() {
 fn bodies_that_end_early() {
     let body = "<?xml version='1.0'?><!-- c --><xml a='b'><token>&#65;x</token><attach><data>é<![CDATA[]]]></data>\
                 </attach><data><email>a</email></data></xml> ";
-    let whole = frame(body).pieces();
+    let whole = frame(body).into_pieces();
     let end = body.len() - 1;
     for length in 0..end {
         let outcome = frame_as(Endpoint::StartBatch, &body.as_bytes()[..length]);
-        assert_eq!(outcome.fault().0, length as u64);
-        assert!(outcome.fault().1.starts_with("the body ends"), "{:?}", outcome.fault());
+        assert_eq!(outcome.error().0, length as u64);
+        assert!(outcome.error().1.starts_with("the body ends"), "{:?}", outcome.error());
         // In a run of attachment data less has come; nothing else is told before it is complete.
-        let data = |got: &Got| matches!(got, Got::AttachData(_));
-        assert!(outcome.got.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
+        let data = |got: &RecordedPiece| matches!(got, RecordedPiece::AttachData(_));
+        assert!(outcome.pieces.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
     }
 }
 
@@ -238,15 +239,15 @@ fn depth() {
         let (open, close) = ("<a>".repeat(levels - 1), "</a>".repeat(levels - 1));
         format!("<xml>{open}{leaf}{close}</xml>")
     };
-    assert_eq!(frame(nested(DEPTH_LIMIT, "x")).end, Ok(()));
-    assert_eq!(frame(nested(DEPTH_LIMIT - 1, "<b/>")).end, Ok(()));
+    assert_eq!(frame(nested(DEPTH_LIMIT, "x")).result, Ok(()));
+    assert_eq!(frame(nested(DEPTH_LIMIT - 1, "<b/>")).result, Ok(()));
     let at = ("<xml>".len() + 3 * (DEPTH_LIMIT - 1)) as u64;
     for too_deep in [nested(DEPTH_LIMIT, "<b/>"), nested(DEPTH_LIMIT + 1, "")] {
         let outcome = frame(too_deep);
-        assert_eq!(outcome.fault().0, at);
-        assert!(outcome.fault().1.contains("deeper"));
+        assert_eq!(outcome.error().0, at);
+        assert!(outcome.error().1.contains("deeper"));
     }
-    frame_whole(Endpoint::StartBatch, nested(1_000_000, "").as_bytes()).fault();
+    frame_whole(Endpoint::StartBatch, nested(1_000_000, "").as_bytes()).error();
 }
 
 #[test]
@@ -259,8 +260,8 @@ fn long_tags() {
             let got =
                 super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
             let words = if fine { "innermost" } else { "longer than 65536" };
-            assert!(got.fault().1.contains(words), "{length}: {:?}", got.fault());
-            assert_eq!(got.fault().0, if fine { 5 + length as u64 } else { 5 });
+            assert!(got.error().1.contains(words), "{length}: {:?}", got.error());
+            assert_eq!(got.error().0, if fine { 5 + length as u64 } else { 5 });
         }
     }
     for start in ["<xml><a b='", "<xml><?a ", "<xml></", "<xml><a "] {
@@ -268,8 +269,8 @@ fn long_tags() {
         for size in [1, 100, 65_530, usize::MAX] {
             let got =
                 super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
-            assert!(got.fault().1.contains("longer than 65536"), "{:?}", got.fault());
-            assert_eq!(got.fault().0, 5);
+            assert!(got.error().1.contains("longer than 65536"), "{:?}", got.error());
+            assert_eq!(got.error().0, 5);
         }
     }
 }
@@ -278,11 +279,11 @@ fn long_tags() {
 fn a_million_attributes() {
     let attributes: String = (0..1_000_000).map(|n| format!(" a{n}=''")).collect();
     let outcome = frame_whole(Endpoint::StartBatch, format!("<xml><a{attributes}/></xml>").as_bytes());
-    assert!(outcome.fault().1.contains("longer than 65536"));
+    assert!(outcome.error().1.contains("longer than 65536"));
     // As many as there is room for, in many tags: quick only because they are not compared one with another.
     let attributes: String = (0..7_000).map(|n| format!(" a{n}=''")).collect();
     let tag = format!("<a{attributes}/>");
     assert!(tag.len() <= NAME_LIMIT);
     let body = format!("<xml>{}</xml>", tag.repeat(50));
-    assert_eq!(frame_whole(Endpoint::StartBatch, body.as_bytes()).end, Ok(()));
+    assert_eq!(frame_whole(Endpoint::StartBatch, body.as_bytes()).result, Ok(()));
 }

@@ -3,7 +3,7 @@
 use roxmltree::Node;
 use serde_json::{Map, Value};
 
-use crate::wire::{Endpoint, Field};
+use crate::fields::{Endpoint, RootField};
 
 fn is_white(text: &str) -> bool {
     text.chars().all(|char| matches!(char, ' ' | '\t' | '\r' | '\n'))
@@ -84,8 +84,8 @@ pub fn item(node: Node<'_, '_>) -> Option<Fields> {
 /// What the framer should hand on, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    Field { field: Field, array: bool, text: Option<String>, object: Option<Value> },
-    Null(Field),
+    Field { field: RootField, array: bool, text: Option<String>, object: Option<Value> },
+    Null(RootField),
     Item(Option<Fields>),
     Attach { has_text: bool, name: Option<Result<String, ()>>, data: Option<Result<String, ()>> },
 }
@@ -96,7 +96,7 @@ pub fn pieces(endpoint: Endpoint, root: Node<'_, '_>) -> Option<Vec<Expected>> {
         return None;
     }
     let child = |node: Node<'_, '_>| {
-        Some(match Field::from_name(endpoint, node.tag_name().name().as_bytes())? {
+        Some(match RootField::from_name(endpoint, node.tag_name().name().as_bytes())? {
             RootField::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
             RootField::Attach if is_nil(node) => return None,
             field if is_nil(node) => Expected::Null(field),
