@@ -36,7 +36,7 @@ mod tests {
     fn cuts_a_long_name_after_the_first_character_beyond_the_limit() {
         for (unit, bytes) in [("a", 1), ("é", 2), ("€", 3), ("\u{1F600}", 4)] {
             for before in ["", "a", "aa", "aaa"] {
-                let whole = before.to_owned() + &unit.repeat(ATTACHMENT_NAME_LIMIT);
+                let whole = before.to_owned() + &unit.repeat(ATTACHMENT_NAME_LIMIT + 1);
                 for run in [1, 7, whole.len()] {
                     let mut name = AttachmentName::default();
                     whole.as_bytes().chunks(run).for_each(|run| name.push(run));

@@ -42,6 +42,7 @@ use attachment::AttachmentObject;
 use grammar::{Grammar, GrammarEvent};
 use member_name::MemberName;
 use run_buffer::RunBuffer;
+use string::DecodedString;
 use syntax_error::SyntaxError;
 
 /// Frames a JSON body. [`Piece`] documents what it passes to the sink.
@@ -88,17 +89,6 @@ enum ValueRole {
     Item,
     /// An entry of `attach` that is not an object.
     NotAnAttachment,
-}
-
-/// A string that the framer decodes.
-#[derive(Debug, Clone, Copy)]
-enum DecodedString {
-    MemberName,
-    AttachmentName,
-    /// `data` of an entry. A second `data` is not passed to the sink.
-    AttachmentData {
-        is_first: bool,
-    },
 }
 
 impl JsonFramer {

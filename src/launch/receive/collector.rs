@@ -28,7 +28,7 @@ pub struct Collector {
     pub(super) shortage: Option<OutOfMemory>,
     /// Bytes that the framer keeps of an incomplete value.
     pub(super) incomplete: u64,
-    /// ItemState once `matching` and `field_name` are.
+    /// Known once `matching` and `field_name` are.
     pub(super) keying: Option<Keying>,
     /// Set once the request can no longer succeed; only validation continues.
     pub(super) is_closed: bool,

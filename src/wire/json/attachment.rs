@@ -1,6 +1,6 @@
 //! The entry of `attach` that is being framed: `{"name": …, "data": …}`, in either order.
 
-use super::DecodedString;
+use super::string::DecodedString;
 use crate::{
     fields::AttachmentField,
     wire::{Piece, Sink, ValueType, attachment_name::AttachmentName},

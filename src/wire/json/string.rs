@@ -3,6 +3,17 @@
 use super::{scan, syntax_error::SyntaxError};
 use crate::text::Utf8Checker;
 
+/// A string that the framer decodes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DecodedString {
+    MemberName,
+    AttachmentName,
+    /// `data` of an entry. A second `data` is not passed to the sink.
+    AttachmentData {
+        is_first: bool,
+    },
+}
+
 /// A string after its opening quotation mark.
 #[derive(Debug, Default)]
 pub(super) struct JsonString {

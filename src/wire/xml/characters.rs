@@ -116,11 +116,14 @@ impl CharacterChecker {
         self.utf8.is_complete()
     }
 
-    /// Returns whether `byte` is valid at this position.
+    /// Returns whether `byte` is valid at this position. The state does not change if it is not.
     pub fn push(&mut self, byte: u8) -> bool {
         let is_noncharacter = self.last == [0xEF, 0xBF] && matches!(byte, 0xBE | 0xBF);
+        if is_noncharacter || !self.utf8.push(byte) {
+            return false;
+        }
         let [_, previous] = self.last;
         self.last = [previous, byte];
-        self.utf8.push(byte) && !is_noncharacter
+        true
     }
 }

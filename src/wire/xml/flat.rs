@@ -1,8 +1,8 @@
 //! The fast path for XML items ([`crate::wire::flat_item`]): elements with plain character data, such as
 //! `<data><email>a@example.com</email></data>`.
 
-use super::Input;
 use super::characters::{PlainRun, trim_start};
+use super::input::Input;
 use crate::wire::{Sink, flat_item::FlatItem, piece::PlainMember};
 
 /// Longest name of a member of a flat item, in bytes. No known field has a longer name.

@@ -2,7 +2,7 @@
 
 use super::lexer::{Lexer, Token};
 use super::outline::Outline;
-use super::{Input, flat};
+use super::{flat, input::Input};
 use crate::fields::Endpoint;
 use crate::wire::{FrameError, Sink};
 

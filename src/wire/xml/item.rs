@@ -1,9 +1,10 @@
 //! Decodes items.
 
+use super::characters::is_white;
 use super::markup::{MarkupPart, MarkupParts};
 use super::object::object;
 use super::string::{decode, is_blank};
-use super::{Marks, characters::is_white, tag};
+use super::tag::{self, Marks};
 use crate::fields::{ItemField, ItemFieldSet};
 use crate::limits::{ITEM_DATA_LIMIT, KEY_LIMIT};
 use crate::memory::{OutOfMemory, Reservation};

@@ -7,8 +7,9 @@ mod sections;
 mod tags;
 
 use super::characters::{CharacterChecker, Run, TextRun, common_sequences, is_white};
+use super::input::{Input, malformed};
 use super::reference::Reference;
-use super::{Input, Marks, malformed};
+use super::tag::Marks;
 use crate::limits::DEPTH_LIMIT;
 use crate::text::BYTE_ORDER_MARK;
 use crate::wire::{FrameError, Sink, buffer::ReservedBuffer, foreign::Foreign};

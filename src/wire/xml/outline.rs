@@ -1,9 +1,11 @@
 //! Makes pieces of tokens: knows which element of a request is a field, an item or an attachment.
 
 use super::characters::is_white;
+use super::flat;
+use super::input::{Input, length, malformed};
 use super::lexer::{Lexer, Token};
 use super::line_ends::LineEnds;
-use super::{Input, Marks, flat, length, malformed};
+use super::tag::Marks;
 use crate::fields::{AttachmentField, Endpoint, RootField};
 use crate::wire::{
     FrameError, Piece, Sink, ValueType,

@@ -1,14 +1,34 @@
 //! Complete tags, processing instructions and the XML declaration.
 
 use super::characters::{is_char, is_name_char, is_name_start, is_white};
+use super::input::{length, malformed};
 use super::reference::Reference;
-use super::{Marks, length, malformed};
 use crate::wire::{FrameError, is_utf8};
 
 /// Characters of an encoding's name that an error shows. They are ASCII letters, digits, `.`, `_` and `-`.
 const ENCODING_SHOWN: usize = 40;
 /// Up to this number of attributes, a tag's attributes are compared in pairs; more of them are sorted.
 const FEW: usize = 8;
+
+/// The attributes that have a meaning. All others are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `array='true'`: the element is an entry of an array, even if it is the only one.
+    pub array: bool,
+    /// `xsi:nil` with `true` or `1`: the field is absent.
+    pub nil: bool,
+}
+
+impl Marks {
+    /// Reads an attribute. `value` is the text between the quotes.
+    fn set(&mut self, attribute: &str, value: &str) {
+        match attribute {
+            "array" => self.array = value == "true",
+            "xsi:nil" => self.nil = matches!(value.trim_matches([' ', '\t', '\r', '\n']), "true" | "1"),
+            _ => {}
+        }
+    }
+}
 
 pub struct StartTag<'t> {
     pub name: &'t [u8],

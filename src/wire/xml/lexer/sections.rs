@@ -2,7 +2,7 @@
 
 use super::{Lexed, Lexer, LexerState, Token};
 use crate::wire::xml::characters::{CDataRun, CommentRun};
-use crate::wire::xml::{Input, malformed};
+use crate::wire::xml::input::{Input, malformed};
 
 const CDATA: &[u8] = b"[CDATA[";
 

@@ -3,7 +3,8 @@
 use super::{Lexed, Lexer, LexerState, Token};
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
 use crate::wire::xml::characters::is_white;
-use crate::wire::xml::{Input, malformed, tag};
+use crate::wire::xml::input::{Input, malformed};
+use crate::wire::xml::tag;
 use crate::wire::{Sink, buffer::ReservedBuffer};
 
 const LESS_INSIDE: &str = "'<' inside a tag";

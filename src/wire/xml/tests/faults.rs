@@ -40,8 +40,8 @@ fn documents() {
     fault("<¦\0x\0m\0l\0>\0", "expected UTF-8, not UTF-16");
     fault("<xml/>¦<xml/>", "second root");
     fault("<xml></xml>¦<a>", "second root");
-    fault("<xml/>¦x", "behind the root");
-    fault("<xml/> ¦&#32;", "behind the root");
+    fault("<xml/>¦x", "after the root");
+    fault("<xml/> ¦&#32;", "after the root");
     fault("<xml/><!¦[CDATA[ ]]>", "expected '<!--'");
     fault("<xml/>¦</xml>", "innermost");
     fault("¦</xml>", "innermost");
@@ -67,9 +67,12 @@ fn documents() {
 
 #[test]
 fn declarations() {
-    fault(" ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(), "very start");
-    fault("<?¦XML version='1.0'?><xml/>", "very start");
-    fault("<xml><?¦xml version='1.0'?></xml>", "very start");
+    fault(
+        " ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(),
+        "not at the start of the document",
+    );
+    fault("<?¦XML version='1.0'?><xml/>", "not at the start of the document");
+    fault("<xml><?¦xml version='1.0'?></xml>", "not at the start of the document");
     fault("<?xml¦?><xml/>", "without a version");
     fault("<?xml¦ encoding='utf-8'?><xml/>", "without a version");
     fault("<?xml¦ version='2.0'?><xml/>", "1.x");
@@ -79,7 +82,7 @@ fn declarations() {
     fault("<?xml version='1.0'¦encoding='utf-8'?><xml/>", "expected '?>'");
     fault("<?xml version='1.0'¦ standalone='maybe'?><xml/>", "standalone");
     fault("<?xml version='1.0' standalone='no' ¦encoding='utf-8'?><xml/>", "expected '?>'");
-    fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "no name of an encoding");
+    fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "an invalid name of an encoding");
     for encoding in ["UTF-8", "utf8", "US-ASCII", "ascii"] {
         assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).result, Ok(()), "{encoding}");
     }
@@ -100,7 +103,7 @@ fn tags() {
     fault("<xml><a b¦ ></a></xml>".replace('¦', "").replace(" >", " ¦>").as_str(), "'='");
     fault("<xml><a b=¦c></a></xml>", "in quotes");
     fault("<xml><a b='c'¦d='e'/></xml>", "white space");
-    fault("<xml><a b='c' ¦b='e'/></xml>", "already has");
+    fault("<xml><a b='c' ¦b='e'/></xml>", "a second attribute");
     fault("<xml><a b='x¦<y'/></xml>", "'<' inside a tag");
     fault("<xml><a ¦<b/></xml>", "'<' inside a tag");
     fault("<xml></xml ¦<!---->", "'<' inside a tag");
@@ -117,7 +120,7 @@ fn tags() {
     fault("<xml><a>¦</a b='c'></xml>", "innermost");
     fault("<xml><a>¦</xml>", "innermost");
     let many: String = (0..20).map(|n| format!(" a{n}=''")).collect();
-    fault(&format!("<xml><¦x{many} a3=''/></xml>"), "twice");
+    fault(&format!("<xml><¦x{many} a3=''/></xml>"), "two attributes of the same name");
 }
 
 #[test]
