@@ -1,12 +1,11 @@
 //! Reads a [`Scalar`] as the type of its field: the same for JSON and XML, for launches and definitions.
 //!
-//! The error says what the value must be, and what was received if that is of another type. The caller puts the field's name
-//! in front.
+//! The error says what the value must be, and what was received if its type is wrong. The caller adds the name of the field.
 
 use super::{Scalar, ValueType};
 use std::{borrow::Cow, ops::RangeInclusive};
 
-/// The second half of a refusal, such as `must be a string, not a JSON array`.
+/// The text of an error after the name of the field, such as `must be a string, not a JSON array`.
 pub type MustBe = Cow<'static, str>;
 
 /// Reads an integer within `range`: a JSON number without an exponent whose fraction, if any, is zeros; or decimal text, with
@@ -61,7 +60,7 @@ pub fn text<'v>(value: &'v Scalar<'_>) -> Result<Option<&'v str>, MustBe> {
     }
 }
 
-/// Says what a value must be, and what was received if its type is wrong.
+/// Returns a text that says what a value must be, and what was received if its type is wrong.
 pub fn must_be(expected: &str, received: Option<ValueType>) -> MustBe {
     match received {
         Some(received) => format!("must be {expected}, not {received}").into(),
@@ -69,7 +68,7 @@ pub fn must_be(expected: &str, received: Option<ValueType>) -> MustBe {
     }
 }
 
-/// The type of a value. `None` for text and for what is absent.
+/// Returns the type of a value; `None` if it is text or absent.
 fn received(value: &Scalar<'_>) -> Option<ValueType> {
     match value {
         Scalar::Absent | Scalar::Text(_) => None,

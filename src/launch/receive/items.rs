@@ -97,9 +97,9 @@ impl Items {
         secrets: &[IndexKey],
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
-        let Some(field) = keying.matching.only_field() else { return Ok(false) };
+        let Some(field) = keying.matching.only_key() else { return Ok(false) };
         let [SearchStep { class, .. }] = keying.matching.searches() else { return Ok(false) };
-        if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
+        if field.name().as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
             return Ok(false);
         }
         (self.searches, self.stride) = (1, secrets.len());
