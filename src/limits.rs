@@ -102,6 +102,35 @@ pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may keep a bucket: a bucket never changes.
 pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
 
+/// Fewest characters of the secret from which an index key is derived.
+pub const INDEX_SECRET_MIN: usize = 32;
+/// How long the buckets of an index generation stay in KV after the last launch could begin to use them, in milliseconds.
+pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Most cells of a CSV row. A header has fewer columns.
+pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
+/// Keys that an import sorts in memory, at 32 bytes each. Further keys are sorted in temporary files.
+pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
+/// Size of the read buffer of each temporary file, in bytes.
+pub const SORT_READ: usize = 64 * 1024;
+/// Size of the read buffer of a file that is imported, in bytes.
+pub const IMPORT_READ: usize = 256 * 1024;
+/// Refused rows that an import prints. The summary counts all of them.
+pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// Longest name of a token, in characters.
+pub const TOKEN_NAME_LIMIT: usize = 64;
+/// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_NAME_LIMIT: usize = 80;
+/// Longest message of another program that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_MESSAGE_LIMIT: usize = 400;
+/// Pairs in one write, and keys in one read or deletion, of the local KV.
+pub const LOCAL_KV_KEYS: usize = 1000;
+/// Bytes of values after which an import writes them to the local KV.
+pub const LOCAL_KV_BYTES: usize = 4 * 1024 * 1024;
+/// Pairs in one `wrangler kv bulk put`, and keys in one `wrangler kv bulk delete` (the platform's limit).
+pub const WRANGLER_KV_KEYS: usize = 10_000;
+/// Bytes of values after which an import writes them with `wrangler kv bulk put` (the platform's limit is 100 MB).
+pub const WRANGLER_KV_BYTES: usize = 32 * 1024 * 1024;
+
 /// Most bytes that `BODY_LIMIT` can be set to.
 pub const BODY_LIMIT_MAX: u64 = 32 * MIB;
 /// Most bytes that `FILES_LIMIT` can be set to (the platform takes 100 MB on most plans, 500 MB at most).

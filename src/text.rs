@@ -1,4 +1,7 @@
-//! Text formats that several modules share: hexadecimal, RFC 3339 times, safe integers, UTF-8 that arrives in chunks.
+//! Text formats that several modules share: hexadecimal, RFC 3339 times, safe integers, UTF-8 that arrives in chunks, errors
+//! with their causes.
+
+use std::error::Error;
 
 /// The largest integer that every JSON reader represents exactly: 2^53 − 1, JavaScript's `Number.MAX_SAFE_INTEGER`.
 pub const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -70,6 +73,18 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + next_year, month, day)
 }
 
+/// Returns the message of an error, followed by the messages of its causes: `message: cause: cause`.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// Checks UTF-8 byte by byte (Unicode, table 3-7), so that a character may be split between chunks at any byte.
 #[derive(Debug, Default)]
 pub struct Utf8Checker {
@@ -123,6 +138,21 @@ mod tests {
         for invalid in ["009af", "009aff0", "009aff00", "009agg", ""] {
             assert_eq!(parse_hex::<3>(invalid.as_bytes()), None, "{invalid}");
         }
+    }
+
+    #[test]
+    fn an_error_is_followed_by_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Failed {
+            text: &'static str,
+            source: Option<Box<Failed>>,
+        }
+        let cause = Failed { text: "the disk is full", source: None };
+        let cause = Failed { text: "cannot write a.csv", source: Some(cause.into()) };
+        assert_eq!(error_chain(&cause), "cannot write a.csv: the disk is full");
+        let error = Failed { text: "cannot import", source: Some(cause.into()) };
+        assert_eq!(error_chain(&error), "cannot import: cannot write a.csv: the disk is full");
     }
 
     #[test]

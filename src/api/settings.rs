@@ -3,7 +3,7 @@
 use crate::{
     limits::{self, Limits},
     memory::Budget,
-    profiles::key::{IndexKey, WeakSecret},
+    profiles::key::{IndexKey, SecretTooShort},
 };
 use std::rc::Rc;
 
@@ -64,7 +64,7 @@ pub enum SettingsError {
     #[error("{name} is above {max}")]
     TooLarge { name: &'static str, max: u64 },
     #[error("{name}: {reason}")]
-    WeakSecret { name: &'static str, reason: WeakSecret },
+    SecretTooShort { name: &'static str, reason: SecretTooShort },
 }
 
 impl Settings {
@@ -85,7 +85,7 @@ impl Settings {
         let mut keys = Vec::new();
         for name in INDEX_KEYS {
             if let Some(value) = secret(name) {
-                keys.push(IndexKey::new(&value).map_err(|reason| SettingsError::WeakSecret { name, reason })?);
+                keys.push(IndexKey::new(&value).map_err(|reason| SettingsError::SecretTooShort { name, reason })?);
             }
         }
         settings.secrets = keys.into();

@@ -5,7 +5,7 @@ use crate::{
     limits::KEY_LIMIT,
     outcome::Outcome,
     profiles::{
-        bucket::Section,
+        bucket::BucketSection,
         key::{Class, IndexKey, KeyHash},
         normal::normalise,
     },
@@ -35,12 +35,12 @@ pub enum Matching {
 pub struct SearchStep {
     pub class: Class,
     /// The sections of a bucket to search, in order. The first one that contains the key decides.
-    pub sections: &'static [Section],
+    pub sections: &'static [BucketSection],
 }
 
-const PROFILES: &[Section] = &[Section::Profiles];
-const SUBSCRIPTIONS: &[Section] = &[Section::Subscriptions];
-const BOTH: &[Section] = &[Section::Profiles, Section::Subscriptions];
+const PROFILES: &[BucketSection] = &[BucketSection::Profiles];
+const SUBSCRIPTIONS: &[BucketSection] = &[BucketSection::Subscriptions];
+const BOTH: &[BucketSection] = &[BucketSection::Profiles, BucketSection::Subscriptions];
 
 const EMAIL: SearchStep = SearchStep { class: Class::Email, sections: BOTH };
 const EMAIL_PROFILE: SearchStep = SearchStep { class: Class::Email, sections: PROFILES };

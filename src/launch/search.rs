@@ -10,10 +10,10 @@ use crate::{
     outcome::{Counts, Outcome},
     problem::{Cause, Refused},
     profiles::{
-        bucket::Found,
+        bucket::KeyMatch,
         key::{IndexKey, ProfileId},
-        lookup::{self, LookupError, Search, Statistics},
-        manifest::{Manifest, Unusable, Usable},
+        lookup::{self, IndexSearch, LookupError, Statistics},
+        manifest::{IndexError, Manifest, UsableGeneration},
     },
 };
 use hashbrown::HashTable;
@@ -55,7 +55,7 @@ pub async fn search<P: Ports>(
     memory: &mut Reservation,
 ) -> Result<SearchResult, Refused> {
     let ProfileIndex { database, manifest, secrets } = index;
-    let unusable = |why: Unusable| Refused::unavailable(why.message(database), why.cause(database));
+    let unusable = |why: IndexError| Refused::unavailable(why.message(database), why.cause(database));
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
     let mut statistics = Statistics::default();
     let mut failed: Option<(&str, Cause)> = None;
@@ -110,7 +110,7 @@ struct FoundProfiles {
 async fn search_generation<P: Ports>(
     ports: &P,
     database: u64,
-    usable: Usable<'_>,
+    usable: UsableGeneration<'_>,
     items: &Items,
     keying: &Keying,
     memory: &mut Reservation,
@@ -131,7 +131,7 @@ async fn search_generation<P: Ports>(
             .filter(|((_, known), outcome)| has_key(*known, number) && **outcome == Outcome::NotFound)
             .map(|((item, _), _)| item)
             .collect();
-        let search = Search {
+        let search = IndexSearch {
             database,
             generation: usable.generation,
             class: search.class,
@@ -140,12 +140,12 @@ async fn search_generation<P: Ports>(
         };
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
-        let hash = |item| items.hash(item, usable.key, number);
+        let hash = |item| items.hash(item, usable.key_position, number);
         let record = |item: u32, entry| {
             let (outcome, id) = match entry {
-                Found::Profile(id) => (Outcome::Matched, id),
-                Found::Ambiguous => (Outcome::Ambiguous, ProfileId([0; 12])),
-                Found::NotFound => return,
+                KeyMatch::Profile(id) => (Outcome::Matched, id),
+                KeyMatch::Ambiguous => (Outcome::Ambiguous, ProfileId([0; 12])),
+                KeyMatch::None => return,
             };
             let at = item as usize;
             if let (Some(slot), Some(place)) = (found.outcomes.get_mut(at), found.ids.get_mut(at)) {

@@ -96,15 +96,15 @@ impl BucketStore for RequestPorts {
         self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
-    fn room(&self) -> usize {
+    fn cache_limit(&self) -> usize {
         self.isolate.buckets.borrow().limit()
     }
 
-    fn kept(&self, key: &str) -> Option<Rc<String>> {
+    fn cached(&self, key: &str) -> Option<Rc<String>> {
         self.isolate.buckets.borrow_mut().get(key)
     }
 
-    fn keep(&self, key: String, bucket: String) {
+    fn cache(&self, key: String, bucket: String) {
         self.isolate.buckets.borrow_mut().put(key, bucket);
     }
 }

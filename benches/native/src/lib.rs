@@ -15,7 +15,7 @@ use trigger_launch::{
     fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
     profiles::{
-        bucket::{self, Bucket, Entry, Section},
+        bucket::{self, Bucket, BucketEntry, BucketSection},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
     wire::{Piece, Sink, json, xml},
@@ -190,14 +190,14 @@ type Add<'a> = dyn FnMut(&'static str, &'static str, usize, Box<dyn Fn() -> usiz
 fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     let hashes: Vec<KeyHash> = addresses.iter().map(|text| index.hash(Class::Email, "", text)).collect();
     let profile = Some(ProfileId([9; 12]));
-    let mut entries: Vec<Entry> = hashes.iter().step_by(2).map(|hash| Entry { hash: hash.entry(), profile }).collect();
+    let mut entries: Vec<BucketEntry> = hashes.iter().step_by(2).map(|hash| BucketEntry { hash: hash.prefix(), profile }).collect();
     entries.sort_by_key(|entry| entry.hash);
     let text: &'static str = bucket::write(&entries, &[]).unwrap_or_default().leak();
     let wanted: &'static [KeyHash] = hashes.leak();
     let ours = || {
         let bucket = Bucket::parse(text).expect("a bucket");
-        let found = wanted.iter().map(|hash| bucket.find(Section::Profiles, hash));
-        found.filter(|found| matches!(found, Ok(bucket::Found::Profile(_)))).count()
+        let found = wanted.iter().map(|hash| bucket.find(BucketSection::Profiles, hash));
+        found.filter(|found| matches!(found, Ok(bucket::KeyMatch::Profile(_)))).count()
     };
     add("search a bucket", "ours", text.len(), Box::new(ours));
     let json: &'static str = serde_json::to_string(
@@ -205,7 +205,7 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     )
     .unwrap_or_default()
     .leak();
-    let keys: &'static [String] = wanted.iter().map(|hash| format!("{:?}", hash.entry())).collect::<Vec<_>>().leak();
+    let keys: &'static [String] = wanted.iter().map(|hash| format!("{:?}", hash.prefix())).collect::<Vec<_>>().leak();
     let map = || {
         let map: HashMap<&str, u8> = serde_json::from_str(json).expect("a map");
         keys.iter().filter(|key| map.contains_key(key.as_str())).count()

@@ -259,7 +259,7 @@ fn an_index_that_cannot_be_used_says_why() {
     assert!(post(&world, text.as_str()).result.is_ok());
     world.secrets = [crate::profiles::key::IndexKey::new(&"x".repeat(32)).unwrap()].into();
     world.advance(60_000);
-    assert_eq!(debug(&world), "profile index of database 2 was built with another key");
+    assert_eq!(debug(&world), "profile index of database 2 was built with another key: import profiles again");
 }
 
 #[test]
