@@ -100,13 +100,15 @@ impl Utf8Checker {
         self.missing == 0
     }
 
-    /// Returns whether `byte` is valid at this position.
+    /// Returns whether `byte` is valid at this position. The state does not change if it is not.
     #[inline(always)]
     pub fn push(&mut self, byte: u8) -> bool {
         if self.missing > 0 {
-            let is_valid = (self.low..=self.high).contains(&byte);
+            if !(self.low..=self.high).contains(&byte) {
+                return false;
+            }
             *self = Self { missing: self.missing - 1, low: 0x80, high: 0xBF };
-            return is_valid;
+            return true;
         }
         let (missing, low, high) = match byte {
             ..0x80 => return true,

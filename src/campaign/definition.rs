@@ -12,7 +12,7 @@ use super::protocol::commands::Definition;
 use crate::{
     problem::Problem,
     text::{self, SAFE_INTEGER_MAX},
-    wire::{Received, foreign::Foreign, json, scalar},
+    wire::{ValueType, foreign::Foreign, json, scalar},
 };
 
 /// Characters of an unknown field's name that an error text shows.
@@ -58,7 +58,7 @@ fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
         .map_err(|error| malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
     let DefinitionMembers(members) = serde_json::from_str(text).map_err(|error| match body.trim_ascii_start() {
         [first, ..] if error.is_data() => {
-            Problem::BadField(format!("the body must be a JSON object, not {}", Received::json(*first)))
+            Problem::BadField(format!("the body must be a JSON object, not {}", ValueType::of_json(*first)))
         }
         _ => malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column())),
     })?;

@@ -12,12 +12,13 @@ use trigger_launch::{
         message::Commit,
         packed::OutcomePacker,
     },
+    fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
     profiles::{
         bucket::{self, Bucket, BucketEntry, BucketSection},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Endpoint, Field, Piece, Sink, json, xml},
+    wire::{Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -44,7 +45,7 @@ const FILE: usize = 3 * 1024 * 1024;
 struct Count(usize);
 
 impl Sink for Count {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         self.0 += match piece {
             Piece::Item { plain: Some((_, value)), .. } => value.len(),
             Piece::Item { raw, .. } => raw.len(),
@@ -56,7 +57,7 @@ impl Sink for Count {
         true
     }
     fn release(&mut self, _: usize) {}
-    fn field_limit(&self, _: Field) -> usize {
+    fn field_limit(&self, _: RootField) -> usize {
         usize::MAX
     }
 }

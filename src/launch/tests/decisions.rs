@@ -5,11 +5,8 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope,
-    campaign::protocol::commands::RequestIdentity,
-    launch::LaunchOutcome,
-    problem::Problem,
-    wire::{Endpoint, Format},
+    access::Scope, campaign::protocol::commands::RequestIdentity, fields::Endpoint, launch::LaunchOutcome,
+    problem::Problem, wire::Format,
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";

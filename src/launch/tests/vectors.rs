@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     campaign::protocol::commands::{Command, PageRequest},
+    fields::Endpoint,
     launch::reply as replies,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 use std::{fs, path::Path};
 

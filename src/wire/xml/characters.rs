@@ -1,17 +1,19 @@
-//! Characters: which XML 1.0 allows where, and quick runs over those that need no closer look.
+//! The characters that XML 1.0 allows, and fast runs over characters that need no further check.
+
+use crate::text::Utf8Checker;
 
 /// White space as XML defines it.
 pub fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// `bytes` without the white space at its start.
+/// Returns `bytes` without white space at the start.
 pub fn trim_start(bytes: &[u8]) -> &[u8] {
     let white = bytes.iter().take_while(|byte| is_white(**byte)).count();
     bytes.get(white..).unwrap_or_default()
 }
 
-/// `Char` of XML 1.0: what may stand in a document at all.
+/// `Char` of XML 1.0: the characters of a document.
 pub fn is_char(char: char) -> bool {
     matches!(char, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
@@ -32,22 +34,22 @@ pub fn is_name_char(char: char) -> bool {
         || matches!(char, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
-/// The bytes at which a quick run stops: `A`, `B`, `C`, `D`, control characters that are not white space, and
-/// all that is not ASCII.
+/// A run of characters. It stops at `A`, `B`, `C`, `D`, at control characters that are not white space, and at bytes that are
+/// not ASCII.
 pub struct Run<const A: u8, const B: u8, const C: u8, const D: u8>;
 
-/// Character data outside CDATA. It stops at `]` for the sake of `]]>`.
+/// Character data outside CDATA. It stops at `]`, because `]]>` is not allowed.
 pub type TextRun = Run<b'<', b'&', b']', b']'>;
-/// The value of an item's only member, handed on as it is: so it stops at carriage returns too.
+/// The value of a flat item's member, which is passed on as sent. It stops at carriage returns, which would be normalised.
 pub type PlainRun = Run<b'<', b'&', b']', b'\r'>;
 /// Inside CDATA.
 pub type CDataRun = Run<b']', b']', b']', b']'>;
 /// Inside a comment.
 pub type CommentRun = Run<b'-', b'-', b'-', b'-'>;
 
-/// How many bytes are looked at together: the compiler makes vector instructions of it.
+/// Bytes that are checked together, with vector instructions.
 const BLOCK: usize = 32;
-/// Where it has none to make, looking up byte by byte is ten times as fast (measured in wasm without `simd128`).
+/// Without vector instructions, a table lookup for each byte is ten times as fast (measured in wasm without `simd128`).
 const VECTORS: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"));
 
 impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
@@ -71,10 +73,10 @@ impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
         control | (byte >= 0x80) | (byte == A) | (byte == B) | (byte == C) | (byte == D)
     }
 
-    /// How many bytes there are before the first at which the run stops.
+    /// Returns the number of bytes before the run stops.
     pub fn length(bytes: &[u8]) -> usize {
         let stop = |byte: &u8| Self::STOPS.get(usize::from(*byte)).copied().unwrap_or(true);
-        // Most runs are short: blocks pay only behind the first bytes.
+        // Most runs are short. Blocks pay only after the first bytes.
         let (head, tail) = bytes.split_at_checked(BLOCK).filter(|_| VECTORS).unwrap_or((bytes, &[]));
         if let Some(length) = head.iter().position(stop) {
             return length;
@@ -87,62 +89,41 @@ impl<const A: u8, const B: u8, const C: u8, const D: u8> Run<A, B, C, D> {
     }
 }
 
-/// How many bytes at the start are whole characters of the usual sequences beyond ASCII. [`Utf8`] has the others.
+/// Returns the length of the complete characters at the start of `bytes` that have common UTF-8 sequences. [`CharacterChecker`]
+/// checks all others.
 pub fn common_sequences(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let [0xC2..=0xDF, 0x80..=0xBF, behind @ ..]
-    | [0xE1..=0xEC, 0x80..=0xBF, 0x80..=0xBF, behind @ ..]
-    | [0xF0, 0x90..=0xBF, 0x80..=0xBF, 0x80..=0xBF, behind @ ..] = rest
+    while let [0xC2..=0xDF, 0x80..=0xBF, after @ ..]
+    | [0xE1..=0xEC, 0x80..=0xBF, 0x80..=0xBF, after @ ..]
+    | [0xF0, 0x90..=0xBF, 0x80..=0xBF, 0x80..=0xBF, after @ ..] = rest
     {
-        rest = behind;
+        rest = after;
     }
     bytes.len() - rest.len()
 }
 
-/// A character of more than one byte, of which some may have come with an earlier chunk.
+/// Checks characters beyond ASCII byte by byte: UTF-8 without U+FFFE and U+FFFF, which XML does not allow.
 #[derive(Debug, Default)]
-pub struct Utf8 {
-    /// Bytes still to come.
-    missing: u8,
-    /// The bounds of the next byte (0 to 0: those of any byte but the second).
-    bounds: (u8, u8),
-    point: u32,
+pub struct CharacterChecker {
+    utf8: Utf8Checker,
+    /// The last two bytes.
+    last: [u8; 2],
 }
 
-impl Utf8 {
-    /// Whether the next byte has to belong to a character that has begun.
-    pub fn is_open(&self) -> bool {
-        self.missing > 0
+impl CharacterChecker {
+    /// Whether all characters so far are complete.
+    pub fn is_complete(&self) -> bool {
+        self.utf8.is_complete()
     }
 
-    /// The next byte: whether it can follow, and the character, if that is now whole, may stand in XML.
-    pub fn takes(&mut self, byte: u8) -> bool {
-        let six = u32::from(byte & 0x3F);
-        if self.missing > 0 {
-            let (least, most) = if self.bounds == (0, 0) { (0x80, 0xBF) } else { self.bounds };
-            if byte < least || byte > most {
-                return false;
-            }
-            let point = self.point << 6 | six;
-            if self.missing == 1 && matches!(point, 0xFFFE | 0xFFFF) {
-                return false;
-            }
-            *self = Self { missing: self.missing - 1, bounds: (0, 0), point };
-            return true;
+    /// Returns whether `byte` is valid at this position. The state does not change if it is not.
+    pub fn push(&mut self, byte: u8) -> bool {
+        let is_noncharacter = self.last == [0xEF, 0xBF] && matches!(byte, 0xBE | 0xBF);
+        if is_noncharacter || !self.utf8.push(byte) {
+            return false;
         }
-        // The bounds rule out what is written longer than it need be, surrogates, and what is past U+10FFFF.
-        let (missing, bounds, mask) = match byte {
-            ..0x80 => (0, (0, 0), 0),
-            0xC2..=0xDF => (1, (0, 0), 0x1F),
-            0xE0 => (2, (0xA0, 0xBF), 0x0F),
-            0xED => (2, (0x80, 0x9F), 0x0F),
-            0xE1..=0xEF => (2, (0, 0), 0x0F),
-            0xF0 => (3, (0x90, 0xBF), 0x07),
-            0xF4 => (3, (0x80, 0x8F), 0x07),
-            0xF1..=0xF3 => (3, (0, 0), 0x07),
-            _ => return false,
-        };
-        *self = Self { missing, bounds, point: u32::from(byte & mask) };
+        let [_, previous] = self.last;
+        self.last = [previous, byte];
         true
     }
 }

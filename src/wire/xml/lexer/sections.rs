@@ -1,25 +1,25 @@
-//! The lexer's part for comments and CDATA: nothing of them is held.
+//! The part of the lexer for comments and CDATA sections.
 
-use super::{Lexed, Lexer, State, Token};
-use crate::wire::xml::chars::{CDataRun, CommentRun};
-use crate::wire::xml::{Input, malformed};
+use super::{Lexed, Lexer, LexerState, Token};
+use crate::wire::xml::characters::{CDataRun, CommentRun};
+use crate::wire::xml::input::{Input, malformed};
 
 const CDATA: &[u8] = b"[CDATA[";
 
 impl Lexer {
-    /// Tells what `<!` begins.
+    /// Reads what follows `<!`.
     pub(super) fn bang<'c>(&mut self, input: &mut Input<'c>) -> Lexed<'c> {
         let at = input.offset();
         let next = input.take(1);
         self.state = match (self.state, next) {
-            (State::Bang, b"-") => State::BangDash,
-            (State::BangDash, b"-") => State::Comment(0),
-            (State::Bang, b"[") if !self.starts.is_empty() => State::BangCData(1),
-            (State::BangCData(seen), _) if CDATA.get(seen) == next.first() => match seen.saturating_add(1) {
-                all if all == CDATA.len() => State::CData(0),
-                more => State::BangCData(more),
+            (LexerState::Bang, b"-") => LexerState::BangDash,
+            (LexerState::BangDash, b"-") => LexerState::Comment(0),
+            (LexerState::Bang, b"[") if !self.starts.is_empty() => LexerState::BangCData(1),
+            (LexerState::BangCData(seen), _) if CDATA.get(seen) == next.first() => match seen.saturating_add(1) {
+                all if all == CDATA.len() => LexerState::CData(0),
+                more => LexerState::BangCData(more),
             },
-            (State::Bang, b"D" | b"d") => {
+            (LexerState::Bang, b"D" | b"d") => {
                 return Err(malformed(
                     self.begin,
                     "a DTD (<!DOCTYPE) is not accepted; send an XML document without one",
@@ -37,7 +37,7 @@ impl Lexer {
             if hyphens == 2 {
                 if input.next() == Some(b'>') {
                     input.take(1);
-                    self.state = State::Text;
+                    self.state = LexerState::Text;
                     return Ok(None);
                 }
                 if input.next().is_some() {
@@ -45,14 +45,14 @@ impl Lexer {
                 }
             }
             let before = input.rest.len();
-            if let Some(what) = self.characters(input, CommentRun {}) {
+            if let Some(what) = self.check_characters(input, CommentRun {}) {
                 return Err(malformed(input.offset(), what));
             }
             if input.rest.len() < before {
                 hyphens = 0;
             }
             if input.rest.is_empty() {
-                self.state = State::Comment(hyphens);
+                self.state = LexerState::Comment(hyphens);
                 return Ok(None);
             }
             input.take(1);
@@ -65,20 +65,20 @@ impl Lexer {
         match (brackets, input.next()) {
             (2, Some(b'>')) => {
                 input.take(1);
-                self.state = State::Text;
+                self.state = LexerState::Text;
                 return Ok(None);
             }
-            (0 | 1, Some(b']')) if !self.utf8.is_open() => {
+            (0 | 1, Some(b']')) if self.characters.is_complete() => {
                 input.take(1);
-                self.state = State::CData(brackets.saturating_add(1));
+                self.state = LexerState::CData(brackets.saturating_add(1));
                 return Ok(None);
             }
-            // A bracket that turned out to be content, one at a time: they may be of an earlier chunk.
+            // Brackets that are content, one at a time: an earlier chunk may contain them.
             (1 | 2, Some(next)) => {
                 if next == b']' {
                     input.take(1);
                 } else {
-                    self.state = State::CData(brackets.saturating_sub(1));
+                    self.state = LexerState::CData(brackets.saturating_sub(1));
                 }
                 let begin = begin.saturating_sub(u64::from(brackets));
                 return Ok(Some(Token::Text { begin, bytes: b"]" }));
@@ -86,9 +86,9 @@ impl Lexer {
             _ => {}
         }
         let whole = input.rest;
-        let fault = self.characters(input, CDataRun {});
+        let error = self.check_characters(input, CDataRun {});
         let bytes = whole.get(..whole.len().saturating_sub(input.rest.len())).unwrap_or_default();
-        match fault {
+        match error {
             Some(what) if bytes.is_empty() => Err(malformed(begin, what)),
             _ => Ok((!bytes.is_empty()).then_some(Token::Text { begin, bytes })),
         }
