@@ -100,13 +100,15 @@ impl Utf8Checker {
         self.missing == 0
     }
 
-    /// Returns whether `byte` is valid at this position.
+    /// Returns whether `byte` is valid at this position. The state does not change if it is not.
     #[inline(always)]
     pub fn push(&mut self, byte: u8) -> bool {
         if self.missing > 0 {
-            let is_valid = (self.low..=self.high).contains(&byte);
+            if !(self.low..=self.high).contains(&byte) {
+                return false;
+            }
             *self = Self { missing: self.missing - 1, low: 0x80, high: 0xBF };
-            return is_valid;
+            return true;
         }
         let (missing, low, high) = match byte {
             ..0x80 => return true,
@@ -151,6 +153,25 @@ mod tests {
         assert_eq!(error_chain(&cause), "cannot write a.csv: the disk is full");
         let error = Failed { text: "cannot import", source: Some(cause.into()) };
         assert_eq!(error_chain(&error), "cannot import: cannot write a.csv: the disk is full");
+    }
+
+    #[test]
+    fn formats_times_in_rfc_3339() {
+        let known = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_001, "2024-02-29T23:59:59.001Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (1_795_456_800_000, "2026-11-23T18:00:00.000Z"),
+            ((1 << 48) - 1, "10889-08-02T05:31:50.655Z"),
+        ];
+        for (time, text) in known {
+            assert_eq!(rfc3339(time), text);
+        }
+        assert!(!rfc3339(u64::MAX).is_empty());
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("token", size(limits::TOKEN_LIMIT)),
         ("request ID", size(limits::REQUEST_ID_LIMIT)),
         ("body of PUT", size(limits::DEFINITION_LIMIT)),
-        ("name of a campaign", Some(256)),
+        ("name of a campaign", size(limits::CAMPAIGN_NAME_LIMIT)),
         ("time without a byte of the body", Some(limits::BODY_TIMEOUT_MS / 1000)),
         ("row of an import file", size(limits::ROW_LIMIT)),
         ("value in an import file", size(limits::KEY_LIMIT)),

@@ -11,7 +11,7 @@ use trigger_launch::{
         headers::{accepted_format, asks_for, body_format, client_network, content_length, request_id, tokens},
         routes::{Operation, ReplyFormats, Route, find, is_json_only},
     },
-    campaign::attachments::File,
+    campaign::protocol::commands::AttachmentFile,
     limits::REQUEST_ID_LIMIT,
     problem::Problem,
     wire::Format,
@@ -53,7 +53,10 @@ pub fn run(data: &[u8]) {
     let name = header().unwrap_or_default().to_owned();
     for size in [0, 1, 10, u64::MAX] {
         let (sha256, key) = ("ab".repeat(32), String::new());
-        download(&File { name: name.clone(), content_type: content_type.clone(), size, sha256, key }, &conditions);
+        download(
+            &AttachmentFile { name: name.clone(), content_type: content_type.clone(), size, sha256, key },
+            &conditions,
+        );
     }
 }
 
@@ -76,7 +79,7 @@ fn routed(method: &str, path: &str) {
     }
 }
 
-fn download(file: &File, conditions: &Conditions<'_>) {
+fn download(file: &AttachmentFile, conditions: &Conditions<'_>) {
     let selection = match select(file, conditions) {
         Ok(selection) => selection,
         Err(Problem::RangeNotSatisfiable(size)) => return assert_eq!(size, file.size),

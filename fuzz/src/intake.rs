@@ -7,6 +7,7 @@ use super::{
 };
 use std::{cell::OnceCell, rc::Rc};
 use trigger_launch::{
+    fields::Endpoint,
     launch::{
         matching::Matching,
         receive::{
@@ -20,7 +21,7 @@ use trigger_launch::{
     memory::{Budget, Reservation},
     problem::Problem,
     profiles::key::{IndexKey, KeyHash},
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The target.

@@ -4,8 +4,8 @@ use super::{head::HttpHead, ports::ApiPorts, reply::Reply};
 use crate::{
     access::{CampaignRecord, TokenRecord},
     campaign::{
-        commands::{Command, Page},
         definition,
+        protocol::commands::{Command, PageRequest},
     },
     launch::{
         ports::{Body, Clock},
@@ -27,7 +27,7 @@ pub async fn define<P: ApiPorts, C: Clock, B: Body>(
     memory: &mut Reservation,
 ) -> Result<Reply<P::Stream>, Refused> {
     let body = read_definition(body, memory).await?;
-    let definition = definition::read(trigger_id, &body)?;
+    let definition = definition::parse(trigger_id, &body)?;
     let campaign = ports.command(trigger_id, Command::Define(definition), &token.databases).await?;
     Ok(Reply::json(campaign, &head.request_id))
 }
@@ -70,7 +70,7 @@ pub async fn list<P: ApiPorts>(
     head: &HttpHead<'_>,
     token: &TokenRecord,
 ) -> Result<Reply<P::Stream>, Refused> {
-    let Page { after, limit } = Page::of_launches(head.parameter("after"), head.parameter("limit"))?;
+    let PageRequest { after, limit } = PageRequest::of_launches(head.parameter("after"), head.parameter("limit"))?;
     let mut campaigns: Vec<CampaignRecord> = Vec::new();
     let mut cursor = None;
     let is_truncated = 'pages: loop {

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     access::TokenRecord,
-    campaign::{attachments::File, commands::Command, id::LaunchId},
+    campaign::protocol::{
+        commands::{AttachmentFile, Command},
+        id::LaunchId,
+    },
     launch::ports::ObjectError,
     problem::{Cause, Problem, Refused},
 };
@@ -26,7 +29,7 @@ pub async fn answer<P: ApiPorts>(
 ) -> Result<Reply<P::Stream>, Refused> {
     let command = Command::Attachment(launch_id, number);
     let file = ports.command(trigger_id, command.clone(), &token.databases).await?;
-    let file: File = serde_json::from_slice(&file)
+    let file: AttachmentFile = serde_json::from_slice(&file)
         .map_err(|error| Refused::from(ObjectError::Lost(Cause::new(error).during("a file of a launch"))))?;
     // `Range` is defined for `GET` only (RFC 9110, §14.2).
     let range = head.header("Range").filter(|_| !head.is_head_request());
@@ -96,7 +99,7 @@ impl Selection {
 }
 
 /// Which bytes of a file are answered. A range behind its end is [`Problem::RangeNotSatisfiable`].
-pub fn select(file: &File, conditions: &Conditions<'_>) -> Result<Selection, Problem> {
+pub fn select(file: &AttachmentFile, conditions: &Conditions<'_>) -> Result<Selection, Problem> {
     let tag = entity_tag(file);
     if conditions.if_none_match.is_some_and(|tags| any_matches(tags, &tag)) {
         return Ok(Selection::NotModified);
@@ -148,12 +151,12 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// The file's strong entity tag.
-pub fn entity_tag(file: &File) -> String {
+pub fn entity_tag(file: &AttachmentFile) -> String {
     format!("\"{}\"", file.sha256)
 }
 
 /// The headers of the answer, but for those that every answer has.
-pub fn headers(file: &File, selection: &Selection) -> Vec<(&'static str, String)> {
+pub fn headers(file: &AttachmentFile, selection: &Selection) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("ETag", entity_tag(file)),
         ("Accept-Ranges", "bytes".to_owned()),
@@ -210,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn file(size: u64) -> File {
-        File {
+    fn file(size: u64) -> AttachmentFile {
+        AttachmentFile {
             name: "policy.pdf".to_owned(),
             content_type: "application/pdf".to_owned(),
             size,
@@ -351,7 +354,7 @@ mod tests {
 
         #[test]
         fn any_name_and_type_make_headers_of_visible_ascii(name in "\\PC{0,40}|[\\x00-\\xff]{0,40}", kind in ".{0,20}") {
-            let file = File { name, content_type: kind, ..file(3) };
+            let file = AttachmentFile { name, content_type: kind, ..file(3) };
             for (header, value) in headers(&file, &Selection::Whole) {
                 prop_assert!(value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{header}: {value}");
             }

@@ -244,7 +244,7 @@ pub fn client_network(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::commands::NDJSON;
+    use crate::campaign::protocol::transport::NDJSON;
 
     const JSON: Result<Option<Format>, Problem> = Ok(Some(Format::Json));
     const XML: Result<Option<Format>, Problem> = Ok(Some(Format::Xml));

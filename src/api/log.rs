@@ -3,7 +3,10 @@
 use super::{download, head::HttpHead, ports::ApiPorts, reply::Reply, routes::LogResource};
 use crate::{
     access::TokenRecord,
-    campaign::commands::{Command, NDJSON, Page},
+    campaign::protocol::{
+        commands::{Command, PageRequest},
+        transport::NDJSON,
+    },
     problem::{Problem, Refused},
 };
 
@@ -18,10 +21,10 @@ pub async fn read<P: ApiPorts>(
 ) -> Result<Reply<P::Stream>, Refused> {
     let (after, limit) = (head.parameter("after"), head.parameter("limit"));
     let command = match resource {
-        LogResource::Launches => Command::Launches(Page::of_launches(after, limit)?),
+        LogResource::Launches => Command::Launches(PageRequest::of_launches(after, limit)?),
         LogResource::Launch(launch_id) => Command::Launch(launch_id),
         LogResource::Recipients(launch_id) => {
-            let page = Page::of_recipients(after, limit)?;
+            let page = PageRequest::of_recipients(after, limit)?;
             if head.accepts(NDJSON) {
                 Command::RecipientsStream(launch_id)
             } else {

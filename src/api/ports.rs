@@ -4,7 +4,7 @@
 use super::{head::HttpHead, settings::Settings};
 use crate::{
     access::CampaignRecord,
-    campaign::commands::Command,
+    campaign::protocol::commands::Command,
     launch::ports::{Clock, ObjectError, Ports},
     problem::Cause,
     telemetry::DataPoint,

@@ -1,7 +1,9 @@
 //! The routes of the API, in one table. Matching, `405 Allow`, required scopes, reply formats, and names in metrics are derived
 //! from [`ROUTES`].
 
-use crate::{access::Scope, campaign::id::LaunchId, fields::Endpoint, problem::Problem, text::SAFE_INTEGER_MAX};
+use crate::{
+    access::Scope, campaign::protocol::id::LaunchId, fields::Endpoint, problem::Problem, text::SAFE_INTEGER_MAX,
+};
 
 /// All routes.
 pub static ROUTES: [RouteSpec; 11] = [

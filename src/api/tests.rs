@@ -15,8 +15,12 @@ use super::{
 use crate::{
     access::{CAMPAIGN_PREFIX, CampaignRecord, Scope},
     campaign::{
-        commands::{Command, Envelope, NDJSON},
-        log::Fault,
+        log::state::LogError,
+        object::answer as answer_command,
+        protocol::{
+            commands::{Command, Envelope},
+            transport::NDJSON,
+        },
         tests::{
             database::bytes,
             faults::{When, run},
@@ -180,10 +184,10 @@ impl ApiPorts for World {
     async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
         let log = self.object(trigger_id);
         let envelope = Envelope { databases: databases.to_vec(), command };
-        let answer = log.answer(&envelope, self.now()).and_then(|reading| bytes(&log, reading));
+        let answer = answer_command(&log, &envelope, self.now()).and_then(|reply| bytes(&log, reply));
         answer.map_err(|fault| match fault {
-            Fault::Refused(refusal) => ObjectError::Refused(refusal.into()),
-            Fault::Broken(broken) => ObjectError::Lost(Cause(broken.0)),
+            LogError::Refused(refusal) => ObjectError::Refused(refusal.into()),
+            error => ObjectError::Lost(error.into()),
         })
     }
 

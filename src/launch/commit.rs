@@ -8,10 +8,10 @@ use super::{
     search::SearchResult,
 };
 use crate::{
-    campaign::{
-        head::Head,
+    campaign::protocol::{
+        head::LaunchHead,
         id::LaunchId,
-        items::{Collector, ENTRY},
+        items::{INDEX_ENTRY, ItemDataBuilder},
         message::Commit,
     },
     limits::{COMMIT_DEADLINE_MS, COMMIT_PAUSE_MS},
@@ -63,18 +63,18 @@ pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: Searc
 fn encode(admitted: &mut Admitted, launch_id: LaunchId, matched: &SearchResult) -> Result<Vec<u8>, Refused> {
     let Admitted { request, memory, token, digest, attachments, request_id, endpoint, .. } = admitted;
     let LaunchRequest { root, trigger_id, keying, items } = request;
-    let mut item_data = Collector::default();
+    let mut item_data = ItemDataBuilder::default();
     let mut places = matched.with_data.iter().peekable();
     for (place, (_, text)) in (0_u32..).zip(items.custom_data()) {
         let Some((recipient, _)) = places.next_if(|(_, wanted)| *wanted == place) else { continue };
-        memory.grow((text.len() + ENTRY) as u64)?;
+        memory.grow((text.len() + INDEX_ENTRY) as u64)?;
         let text = str::from_utf8(text).map_err(cannot_encode)?;
-        item_data.push(*recipient, text).map_err(|_| cannot_encode("item data is not in order"))?;
+        item_data.push(*recipient, text).map_err(cannot_encode)?;
     }
     let texts = [&root.content, &root.custom_data].into_iter().flatten().map(String::len).sum::<usize>();
     let size = matched.recipients.len() + matched.outcomes.len() + item_data.bytes() + texts;
     memory.grow(size as u64)?;
-    let head = Head {
+    let head = LaunchHead {
         launch_id,
         trigger_id: *trigger_id,
         request_id: request_id.clone(),
@@ -95,7 +95,7 @@ fn encode(admitted: &mut Admitted, launch_id: LaunchId, matched: &SearchResult) 
         outcomes: &matched.outcomes,
         item_data: item_data.view(),
     };
-    commit.encode().map_err(|bad| cannot_encode(bad.0))
+    commit.encode().map_err(cannot_encode)
 }
 
 /// 500: a commit message that cannot be encoded is a fault of this software.

@@ -7,7 +7,7 @@ use super::{
     request::PendingUploads,
 };
 use crate::{
-    campaign::{head::Attachment, upkeep::Uploads as _},
+    campaign::{ports::AttachmentStore as _, protocol::head::Attachment},
     problem::{Problem, Refused},
 };
 

@@ -6,16 +6,16 @@ use super::{
     request::Admitted,
 };
 use crate::{
-    campaign::{
-        commands::{Request, same_body},
-        message::Repeated,
+    campaign::protocol::{
+        commands::{RequestIdentity, check_same_request},
+        message::RepeatedLaunch,
     },
     problem::Refused,
 };
 
 /// Asks the campaign's object whether this request was launched before, and whether the campaign can be launched.
-pub async fn find<P: Ports>(ports: &P, admitted: &Admitted) -> Result<Option<Repeated>, ObjectError> {
-    let request = Request { token_name: admitted.token.name.clone(), request_id: admitted.request_id.clone() };
+pub async fn find<P: Ports>(ports: &P, admitted: &Admitted) -> Result<Option<RepeatedLaunch>, ObjectError> {
+    let request = RequestIdentity { token_name: admitted.token.name.clone(), request_id: admitted.request_id.clone() };
     ports.preflight(admitted.request.trigger_id, &request).await
 }
 
@@ -25,7 +25,7 @@ pub async fn find_again<P: Ports>(
     ports: &P,
     admitted: &Admitted,
     refused: Refused,
-) -> Result<Option<Repeated>, Refused> {
+) -> Result<Option<RepeatedLaunch>, Refused> {
     match find(ports, admitted).await {
         Ok(earlier) => Ok(earlier),
         Err(ObjectError::Refused(current)) => Err(current),
@@ -37,8 +37,8 @@ pub async fn find_again<P: Ports>(
 }
 
 /// Returns the stored reply if the earlier request had the same body, and 422 otherwise.
-pub fn repeat(earlier: Repeated, admitted: &Admitted) -> Result<Launched, Refused> {
+pub fn repeat(earlier: RepeatedLaunch, admitted: &Admitted) -> Result<Launched, Refused> {
     let stored = earlier.head();
-    same_body((stored.endpoint, &stored.body_digest), (admitted.endpoint, &admitted.digest))?;
+    check_same_request((stored.endpoint, &stored.body_digest), (admitted.endpoint, &admitted.digest))?;
     Ok(Launched::repeated(earlier, admitted.request.root.report))
 }

@@ -1,6 +1,7 @@
 //! The matching modes: which fields of an item are its keys, and where the keys are searched.
 
 use crate::{
+    fields::KeyField,
     limits::KEY_LIMIT,
     outcome::Outcome,
     profiles::{
@@ -100,13 +101,13 @@ impl Matching {
         matches!(self, Self::Custom | Self::CustomSub)
     }
 
-    /// The item field whose text is the key, if the mode has one such field.
-    pub fn only_field(self) -> Option<&'static str> {
+    /// The item field whose text is the key, if the mode has exactly one such field.
+    pub fn only_key(self) -> Option<KeyField> {
         Some(match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => "email",
-            Self::Phone | Self::PhoneSub => "phone",
-            Self::ProfileId => "profile_id",
-            Self::Custom | Self::CustomSub => "field_value",
+            Self::Email | Self::EmailProfile | Self::EmailSub => KeyField::Email,
+            Self::Phone | Self::PhoneSub => KeyField::Phone,
+            Self::ProfileId => KeyField::ProfileId,
+            Self::Custom | Self::CustomSub => KeyField::FieldValue,
             Self::PushSub | Self::EmailPhone | Self::EmailPhoneSub => return None,
         })
     }

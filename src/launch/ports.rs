@@ -4,10 +4,12 @@
 use crate::{
     access::TokenRecord,
     campaign::{
-        commands::{Committed, Request},
-        id::LaunchId,
-        message::Repeated,
-        upkeep::Uploads,
+        ports::AttachmentStore,
+        protocol::{
+            commands::{Committed, RequestIdentity},
+            id::LaunchId,
+            message::RepeatedLaunch,
+        },
     },
     problem::{Cause, Refused},
     profiles::lookup::BucketStore,
@@ -43,7 +45,11 @@ pub trait Ports: BucketStore + Clock {
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError>;
     /// Asks the campaign's object for the launch of an earlier request with this ID. Refused if the campaign cannot be
     /// launched.
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError>;
+    async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: &RequestIdentity,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError>;
     /// Sends a commit message to the campaign's object. A message can be sent repeatedly: its launch is stored once.
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError>;
     /// Logs a failure from which the request recovers. Neither text contains a value of the request.
@@ -56,7 +62,7 @@ pub trait Ports: BucketStore + Clock {
 
 /// The store of attachments. An upload has several parts and is readable once it is completed.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
-pub trait Bucket: Uploads<Error = Cause> {
+pub trait Bucket: AttachmentStore {
     /// The bytes of one part, in the memory of the implementation's choice.
     type Part: 'static;
     /// An incomplete SHA-256.
@@ -88,7 +94,7 @@ pub enum Answer {
     /// The launch is stored.
     New(Committed),
     /// An earlier request with the same ID was launched; nothing was written.
-    Repeated(Box<Repeated>),
+    Repeated(Box<RepeatedLaunch>),
 }
 
 /// Why the campaign's object did not carry out a command.

@@ -2,9 +2,9 @@
 
 use super::search::SearchResult;
 use crate::{
-    campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
+    campaign::protocol::{id::LaunchId, layout::PROFILE_ID, message::RepeatedLaunch, packed::OutcomeRuns},
     memory::Reservation,
-    outcome::{Counts, Outcome},
+    outcome::{Counts, Outcome, ReportList},
     problem::{Problem, Refused},
     profiles::lookup::Statistics,
     wire::Format,
@@ -37,7 +37,7 @@ pub struct Launched {
 #[derive(Debug)]
 enum ReplyContent {
     New(SearchResult),
-    Stored(Box<Repeated>),
+    Stored(Box<RepeatedLaunch>),
 }
 
 impl Launched {
@@ -55,7 +55,7 @@ impl Launched {
     }
 
     /// A launch that an earlier request committed.
-    pub fn repeated(stored: Repeated, has_report: bool) -> Self {
+    pub fn repeated(stored: RepeatedLaunch, has_report: bool) -> Self {
         let head = stored.head();
         let (launch_id, counts) = (Some(head.launch_id), head.counts);
         Self {
@@ -136,14 +136,6 @@ enum NextPart {
     Nothing,
 }
 
-/// The lists of a report, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReportList {
-    Unmatched,
-    Invalid,
-    Duplicates,
-}
-
 /// A position in the packed outcomes.
 #[derive(Debug, Clone, Copy, Default)]
 struct OutcomeCursor {
@@ -155,32 +147,6 @@ struct OutcomeCursor {
     within: u32,
     /// Entries written.
     written: u64,
-}
-
-impl ReportList {
-    fn contains(self, outcome: Outcome) -> bool {
-        match self {
-            Self::Unmatched => outcome.is_unmatched(),
-            Self::Invalid => outcome.is_invalid(),
-            Self::Duplicates => outcome == Outcome::Duplicate,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Unmatched => "unmatched",
-            Self::Invalid => "invalid",
-            Self::Duplicates => "duplicates",
-        }
-    }
-
-    fn next(self) -> Option<Self> {
-        match self {
-            Self::Unmatched => Some(Self::Invalid),
-            Self::Invalid => Some(Self::Duplicates),
-            Self::Duplicates => None,
-        }
-    }
 }
 
 impl Writer {
@@ -254,7 +220,7 @@ impl Writer {
             return NextPart::End;
         }
         self.begin_report(piece);
-        NextPart::List(ReportList::Unmatched, OutcomeCursor::default())
+        NextPart::List(ReportList::FIRST, OutcomeCursor::default())
     }
 
     fn begin_report(&self, piece: &mut String) {
@@ -276,7 +242,7 @@ impl Writer {
             let _ = write!(piece, ",\"{}\":[", list.name());
         }
         let outcomes = self.launched.outcomes();
-        let mut runs = Runs::new(outcomes.get(cursor.bytes..).unwrap_or_default());
+        let mut runs = OutcomeRuns::new(outcomes.get(cursor.bytes..).unwrap_or_default());
         while let Some(Ok((outcome, length))) = runs.next() {
             if list.contains(outcome) {
                 for item in cursor.within..length {

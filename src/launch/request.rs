@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     access::TokenRecord,
-    campaign::{
+    campaign::protocol::{
         head::Attachment,
         id::{LaunchId, RequestKey},
-        message::Repeated,
+        message::RepeatedLaunch,
     },
     fields::Endpoint,
     limits::Limits,
@@ -79,7 +79,7 @@ pub struct Admitted {
     pub(super) manifest: Option<Result<Option<String>, Cause>>,
     /// What the campaign's object answered, if it was asked while the body arrived: the launch of an earlier request with
     /// this ID, or a refusal. It may be out of date.
-    pub(super) earlier: Option<Result<Option<Repeated>, Refused>>,
+    pub(super) earlier: Option<Result<Option<RepeatedLaunch>, Refused>>,
     /// The ID under which attachments were uploaded.
     pub(super) launch_id: Option<LaunchId>,
     /// Attachments whose uploads are ready to be completed, or why they could not be uploaded.

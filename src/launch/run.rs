@@ -10,7 +10,7 @@ use super::{
     search::{ProfileIndex, SearchResult, cannot_read_index, search},
 };
 use crate::{
-    campaign::message::Repeated,
+    campaign::protocol::message::RepeatedLaunch,
     problem::{Problem, Refused},
 };
 
@@ -84,7 +84,7 @@ async fn search_and_commit<P: Ports>(
 
 /// The earlier launch of the same request, if the object was asked while the body arrived. A refusal of then may be out of
 /// date, so the object is asked again.
-async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result<Option<Repeated>, Refused> {
+async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result<Option<RepeatedLaunch>, Refused> {
     let refused = match admitted.earlier.take() {
         None => return Ok(None),
         Some(Ok(earlier)) => return Ok(earlier),

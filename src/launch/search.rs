@@ -5,7 +5,7 @@ use super::{
     receive::items::{ItemState, Items, Keying},
 };
 use crate::{
-    campaign::packed::Packer,
+    campaign::protocol::packed::OutcomePacker,
     memory::{OutOfMemory, Reservation},
     outcome::{Counts, Outcome},
     problem::{Cause, Refused},
@@ -24,7 +24,7 @@ use std::hash::BuildHasher;
 pub struct SearchResult {
     /// The recipients' profile IDs, 12 bytes each, in the order of `data`. Each profile appears once.
     pub recipients: Vec<u8>,
-    /// The outcome of each item, packed ([`Packer`]).
+    /// The outcome of each item, packed ([`OutcomePacker`]).
     pub outcomes: Vec<u8>,
     pub counts: Counts,
     /// Index and outcome of the first item that is unmatched or invalid.
@@ -180,7 +180,7 @@ fn collect_recipients(
     let mut result = SearchResult { recipients: Vec::with_capacity(matches * 12), ..SearchResult::default() };
     let mut seen: HashTable<u32> = HashTable::with_capacity(matches);
     let hasher = hashbrown::DefaultHashBuilder::default();
-    let mut outcomes = Packer::default();
+    let mut outcomes = OutcomePacker::default();
     let mut with_data = items.custom_data().map(|(item, _)| item).zip(0_u32..).peekable();
     let id_of = |item: u32| found.ids.get(item as usize);
     for (item, (outcome, id)) in (0_u32..).zip(found.outcomes.iter().zip(&found.ids)) {

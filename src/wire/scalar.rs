@@ -1,12 +1,11 @@
 //! Reads a [`Scalar`] as the type of its field: the same for JSON and XML, for launches and definitions.
 //!
-//! The error says what the value must be, and what was received if that is of another type. The caller puts the field's name
-//! in front.
+//! The error says what the value must be, and what was received if its type is wrong. The caller adds the name of the field.
 
-use super::{Received, Scalar};
+use super::{Scalar, ValueType};
 use std::{borrow::Cow, ops::RangeInclusive};
 
-/// The second half of a refusal, such as `must be a string, not a JSON array`.
+/// The text of an error after the name of the field, such as `must be a string, not a JSON array`.
 pub type MustBe = Cow<'static, str>;
 
 /// Reads an integer within `range`: a JSON number without an exponent whose fraction, if any, is zeros; or decimal text, with
@@ -61,20 +60,20 @@ pub fn text<'v>(value: &'v Scalar<'_>) -> Result<Option<&'v str>, MustBe> {
     }
 }
 
-/// Says what a value must be, and what was received if its type is wrong.
-pub fn must_be(expected: &str, received: Option<Received>) -> MustBe {
+/// Returns a text that says what a value must be, and what was received if its type is wrong.
+pub fn must_be(expected: &str, received: Option<ValueType>) -> MustBe {
     match received {
         Some(received) => format!("must be {expected}, not {received}").into(),
         None => format!("must be {expected}").into(),
     }
 }
 
-/// The type of a value. `None` for text and for what is absent.
-fn received(value: &Scalar<'_>) -> Option<Received> {
+/// Returns the type of a value; `None` if it is text or absent.
+fn received(value: &Scalar<'_>) -> Option<ValueType> {
     match value {
         Scalar::Absent | Scalar::Text(_) => None,
-        Scalar::Integer(_) | Scalar::ZeroFraction(_) => Some(Received::Number),
-        Scalar::Boolean(_) => Some(Received::Boolean),
+        Scalar::Integer(_) | Scalar::ZeroFraction(_) => Some(ValueType::Number),
+        Scalar::Boolean(_) => Some(ValueType::Boolean),
         Scalar::WrongType(received) => Some(*received),
     }
 }
@@ -100,10 +99,10 @@ mod tests {
     }
 
     const WRONG: [(Scalar<'static>, &str); 4] = [
-        (Scalar::WrongType(Received::Object), "a JSON object"),
-        (Scalar::WrongType(Received::Array), "a JSON array"),
-        (Scalar::WrongType(Received::Elements), "XML elements"),
-        (Scalar::WrongType(Received::OtherNumber), "a JSON number with a fraction or an exponent"),
+        (Scalar::WrongType(ValueType::Object), "a JSON object"),
+        (Scalar::WrongType(ValueType::Array), "a JSON array"),
+        (Scalar::WrongType(ValueType::Elements), "XML elements"),
+        (Scalar::WrongType(ValueType::OtherNumber), "a JSON number with a fraction or an exponent"),
     ];
 
     #[test]

@@ -13,7 +13,7 @@ use worker::{
 };
 
 use crate::{
-    campaign::{head::Upload, upkeep::Uploads},
+    campaign::{ports::AttachmentStore, protocol::head::Upload},
     launch::ports::Bucket,
     problem::Cause,
 };
@@ -171,9 +171,7 @@ impl Bucket for Attachments {
     }
 }
 
-impl Uploads for Attachments {
-    type Error = Cause;
-
+impl AttachmentStore for Attachments {
     async fn complete(&self, upload: &Upload) -> Result<(), Cause> {
         let parts = Array::new();
         for part in &upload.parts {

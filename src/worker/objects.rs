@@ -6,9 +6,10 @@ use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Respon
 use super::bindings;
 use crate::{
     api::ports::ObjectStream,
-    campaign::{
-        commands::{self, COMMAND, COMMIT, Command, Envelope, Refusal},
-        message::Repeated,
+    campaign::protocol::{
+        commands::{Command, Envelope, Refusal, RequestIdentity},
+        message::RepeatedLaunch,
+        transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
     },
     launch::ports::{Answer, ObjectError},
     memory::Reservation,
@@ -36,21 +37,21 @@ impl CampaignObjects {
     }
 
     /// Returns the stored launch of an earlier request with this request ID, if there is one. Whether that request had the same
-    /// body is checked by [`commands::same_body`].
+    /// body is checked by [`check_same_request`](crate::campaign::protocol::commands::check_same_request).
     pub async fn preflight(
         &self,
         trigger_id: u64,
-        request: commands::Request,
+        request: RequestIdentity,
         memory: &mut Reservation,
-    ) -> Result<Option<Repeated>, ObjectError> {
+    ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let mut response = self.send_command(trigger_id, Command::Preflight(request), ALL_DATABASES).await?;
         match response.status_code() {
-            commands::REPEATED => read_repeated(&mut response, memory).await.map(Some),
+            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Some),
             _ => Ok(None),
         }
     }
 
-    /// Commits a launch. `message` is the result of [`crate::campaign::message::Commit::encode`]. If the answer is lost, the
+    /// Commits a launch. `message` is the result of [`crate::campaign::protocol::message::Commit::encode`]. If the answer is lost, the
     /// same message can be sent again: the object knows the launch by its ID.
     pub async fn commit(
         &self,
@@ -59,9 +60,9 @@ impl CampaignObjects {
         memory: &mut Reservation,
     ) -> Result<Answer, ObjectError> {
         let body = Uint8Array::from(message).into();
-        let mut response = self.fetch(trigger_id, COMMIT, message.len(), body).await?;
+        let mut response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
         match response.status_code() {
-            commands::REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(Answer::Repeated),
+            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(Answer::Repeated),
             _ => Ok(Answer::New(response.json().await?)),
         }
     }
@@ -92,7 +93,7 @@ impl CampaignObjects {
     ) -> Result<Response, ObjectError> {
         let envelope = Envelope { databases: databases.to_vec(), command };
         let body = serde_json::to_string(&envelope).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
-        self.fetch(trigger_id, COMMAND, body.len(), body.into()).await
+        self.fetch(trigger_id, COMMAND_PATH, body.len(), body.into()).await
     }
 
     async fn fetch(
@@ -118,7 +119,7 @@ impl CampaignObjects {
         body: wasm_bindgen::JsValue,
     ) -> Result<Response, ObjectError> {
         let headers = Headers::new();
-        headers.set(commands::LENGTH, &length.to_string())?;
+        headers.set(LENGTH_HEADER, &length.to_string())?;
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
         let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;
@@ -126,9 +127,9 @@ impl CampaignObjects {
         let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
         let mut response = stub.fetch_with_request(request).await?;
         match response.status_code() {
-            200 | commands::REPEATED => Ok(response),
-            commands::REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
-            commands::FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            200 | STATUS_REPEATED => Ok(response),
+            STATUS_REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
+            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
             status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
         }
     }
@@ -140,11 +141,12 @@ fn object_name(trigger_id: u64) -> String {
 }
 
 /// Reserves memory for a stored launch and reads it.
-async fn read_repeated(response: &mut Response, memory: &mut Reservation) -> Result<Repeated, ObjectError> {
-    let length = response.headers().get(commands::LENGTH)?;
+async fn read_repeated(response: &mut Response, memory: &mut Reservation) -> Result<RepeatedLaunch, ObjectError> {
+    let length = response.headers().get(LENGTH_HEADER)?;
     let length =
         length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
     memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
     let message = response.bytes().await?;
-    Repeated::decode(message).map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {}", bad.0))))
+    RepeatedLaunch::decode(message)
+        .map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {bad}"))))
 }

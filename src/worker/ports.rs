@@ -17,10 +17,10 @@ use crate::{
         head::HttpHead,
         ports::{ApiPorts, CampaignPage, ObjectStream},
     },
-    campaign::{
-        commands::{Campaign, Command, Request},
+    campaign::protocol::{
+        commands::{Campaign, Command, RequestIdentity},
         id::LaunchId,
-        message::Repeated,
+        message::RepeatedLaunch,
     },
     launch::ports::{Answer, Clock, ObjectError, Ports},
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
@@ -162,7 +162,11 @@ impl Ports for RequestPorts {
         Ok(campaign.database)
     }
 
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
+    async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: &RequestIdentity,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let mut memory = self.reservation();
         let repeated = self.objects.preflight(trigger_id, request.clone(), &mut memory).await;
         self.keep_reservation(memory);

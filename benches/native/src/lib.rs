@@ -5,19 +5,20 @@
 use serde::Deserialize;
 use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
 use trigger_launch::{
-    campaign::{
-        head::{Endpoint as HeadEndpoint, Head},
+    campaign::protocol::{
+        head::LaunchHead,
         id::{LaunchId, RequestKey},
-        items::Collector,
+        items::ItemDataBuilder,
         message::Commit,
-        packed::Packer,
+        packed::OutcomePacker,
     },
+    fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
     profiles::{
         bucket::{self, Bucket, BucketEntry, BucketSection},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Endpoint, Field, Piece, Sink, json, xml},
+    wire::{Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -44,7 +45,7 @@ const FILE: usize = 3 * 1024 * 1024;
 struct Count(usize);
 
 impl Sink for Count {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         self.0 += match piece {
             Piece::Item { plain: Some((_, value)), .. } => value.len(),
             Piece::Item { raw, .. } => raw.len(),
@@ -56,7 +57,7 @@ impl Sink for Count {
         true
     }
     fn release(&mut self, _: usize) {}
-    fn field_limit(&self, _: Field) -> usize {
+    fn field_limit(&self, _: RootField) -> usize {
         usize::MAX
     }
 }
@@ -214,15 +215,15 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
 
 fn commit(add: &mut Add<'_>) {
     let recipients: &'static [u8] = noise(12 * ITEMS).leak();
-    let mut packer = Packer::default();
+    let mut packer = OutcomePacker::default();
     (0..ITEMS).for_each(|_| packer.push(Outcome::Matched));
     let outcomes: &'static [u8] = packer.finish().leak();
-    let head = Head {
+    let head = LaunchHead {
         launch_id: LaunchId::new(0, RequestKey::new("t", "r"), 0),
         trigger_id: 1,
         request_id: "r".to_owned(),
         token_name: "t".to_owned(),
-        endpoint: HeadEndpoint::StartBatch,
+        endpoint: Endpoint::StartBatch,
         body_digest: [0; 32],
         matching: "email".to_owned(),
         field_name: None,
@@ -231,7 +232,7 @@ fn commit(add: &mut Add<'_>) {
         attachments: Vec::new(),
     };
     let encode = move || {
-        let item_data = Collector::default();
+        let item_data = ItemDataBuilder::default();
         let item_data = item_data.view();
         let commit = Commit { head: head.clone(), content: None, custom_data: None, recipients, outcomes, item_data };
         commit.encode().expect("a message").len()

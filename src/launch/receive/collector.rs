@@ -7,12 +7,12 @@ use super::{
     root::{self, Root, SetError},
 };
 use crate::{
-    fields::Endpoint,
+    fields::{Endpoint, FieldKind, KeyField, RootField},
     launch::request::BodySettings,
     limits::ATTACHMENTS_LIMIT,
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
-    wire::{Field, Format, Item, NotAnItem, Piece, Sink, json, scalar::must_be, xml},
+    wire::{Format, InvalidItem, Item, Piece, Sink, json, scalar::must_be, xml},
 };
 
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub struct Collector {
     pub(super) format: Format,
     pub(super) memory: Reservation,
     pub(super) root: Root,
-    seen: Vec<Field>,
+    seen: Vec<RootField>,
     /// The fault with the highest priority.
     pub(super) fault: Option<Refused>,
     /// Set if memory ran out and a framer dropped a value: then a field that is missing may have arrived.
     pub(super) shortage: Option<OutOfMemory>,
     /// Bytes that the framer keeps of an incomplete value.
     pub(super) incomplete: u64,
-    /// ItemState once `matching` and `field_name` are.
+    /// Known once `matching` and `field_name` are.
     pub(super) keying: Option<Keying>,
     /// Set once the request can no longer succeed; only validation continues.
     pub(super) is_closed: bool,
@@ -43,7 +43,7 @@ pub struct Collector {
     /// Items as sent, until it is known how to hash their keys.
     unkeyed: Records,
     /// The fields of the item of `start`, as sent.
-    single: Vec<(Field, Vec<u8>)>,
+    single: Vec<(KeyField, Vec<u8>)>,
 }
 
 impl Collector {
@@ -80,8 +80,8 @@ impl Collector {
         self.close();
     }
 
-    fn reject_field(&mut self, field: Field, what: &str) {
-        let name = field.name(self.settings.endpoint);
+    fn reject_field(&mut self, field: RootField, what: &str) {
+        let name = field.name(self.settings.endpoint).unwrap_or_default();
         self.record_fault(Problem::BadField(format!("{name}: {what}")));
     }
 
@@ -95,7 +95,7 @@ impl Collector {
     }
 
     /// Calls `set` unless the field was given before.
-    fn set_once(&mut self, field: Field, set: impl FnOnce(&mut Self)) {
+    fn set_once(&mut self, field: RootField, set: impl FnOnce(&mut Self)) {
         if self.seen.contains(&field) {
             return self.reject_field(field, "is given twice");
         }
@@ -103,16 +103,8 @@ impl Collector {
         set(self);
     }
 
-    fn set_field(&mut self, field: Field, value: &[u8], marked_array: bool) {
-        if matches!(
-            field,
-            Field::Email
-                | Field::Phone
-                | Field::ProfileId
-                | Field::FieldValue
-                | Field::Provider
-                | Field::SubscriptionId
-        ) {
+    fn set_field(&mut self, field: RootField, value: &[u8], marked_array: bool) {
+        if let RootField::Key(field) = field {
             // An array has the wrong type, whatever its content.
             let value = if marked_array { b"<array/>".as_slice() } else { value };
             if !self.is_closed {
@@ -120,7 +112,7 @@ impl Collector {
             }
             return;
         }
-        if matches!(field, Field::Content | Field::CustomData) && self.is_closed {
+        if field.kind() == FieldKind::Object && self.is_closed {
             return;
         }
         match self.root.set(field, value, self.format, marked_array, &mut self.memory) {
@@ -128,7 +120,7 @@ impl Collector {
             Err(SetError::MustBe(what)) => return self.reject_field(field, &what),
             Err(SetError::OutOfMemory(error)) => return self.record_fault(error),
         }
-        if matches!(field, Field::Matching | Field::FieldName) {
+        if matches!(field, RootField::Matching | RootField::FieldName) {
             self.resolve_keying(false);
         }
     }
@@ -146,7 +138,7 @@ impl Collector {
             None if !at_end => return,
             _ => {
                 return self
-                    .reject_field(Field::FieldName, &format!("is required where matching is {}", matching.name()));
+                    .reject_field(RootField::FieldName, &format!("is required where matching is {}", matching.name()));
             }
         };
         self.keying = Some(Keying { matching, field_name });
@@ -163,7 +155,7 @@ impl Collector {
         self.item_count += 1;
         if self.item_count > self.settings.limits.items {
             if self.item_count == self.settings.limits.items + 1 {
-                self.reject_field(Field::Data, &format!("has more than {} items", self.settings.limits.items));
+                self.reject_field(RootField::Data, &format!("has more than {} items", self.settings.limits.items));
             }
             return;
         }
@@ -218,7 +210,7 @@ impl Collector {
             Piece::AttachData(piece) => self.entry.push_data(piece, &mut self.decoded),
             Piece::AttachDataEnd => self.entry.finish_data(&mut self.decoded),
             Piece::AttachDataWrongType(received) => wrong(".data", "a string", received),
-            Piece::AttachDuplicate(member) => Err(("", format!("{member} is given twice"))),
+            Piece::AttachDuplicate(field) => Err(("", format!("{} is given twice", field.name()))),
             Piece::AttachEnd => std::mem::take(&mut self.entry).finish(&mut self.decoded),
             _ => Ok(()),
         };
@@ -244,16 +236,9 @@ impl Collector {
                 Format::Json => json::scalar(raw),
                 Format::Xml => xml::text_as_is(raw),
             };
-            match field {
-                Field::Email => item.email = value,
-                Field::Phone => item.phone = value,
-                Field::ProfileId => item.profile_id = value,
-                Field::FieldValue => item.field_value = value,
-                Field::Provider => item.provider = value,
-                _ => item.subscription_id = value,
-            }
+            *item.key_mut(*field) = value;
         }
-        let item: Result<Item<'_>, NotAnItem> = Ok(item);
+        let item: Result<Item<'_>, InvalidItem> = Ok(item);
         let Some(keying) = &self.keying else { return };
         if let Err(fault) = self.items.push(item, keying, &self.settings.secrets, &mut self.memory) {
             self.record_fault(fault);
@@ -267,11 +252,11 @@ impl Collector {
         }
         self.resolve_keying(true);
         if self.root.trigger_id.is_none() && self.fault.is_none() {
-            self.reject_field(Field::TriggerId, "is required");
+            self.reject_field(RootField::TriggerId, "is required");
         }
         match self.settings.endpoint {
             Endpoint::StartBatch if self.item_count == 0 => {
-                self.reject_field(Field::Data, "must have at least one item")
+                self.reject_field(RootField::Data, "must have at least one item")
             }
             Endpoint::StartBatch => {}
             Endpoint::Start if self.is_closed => {}
@@ -281,7 +266,7 @@ impl Collector {
 }
 
 impl Sink for Collector {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Field { field, value, marked_array } => {
                 self.set_once(field, |collector| collector.set_field(field, value, marked_array));
@@ -298,7 +283,7 @@ impl Sink for Collector {
                 self.attachments += 1;
                 self.entry = AttachmentEntry::default();
                 if self.attachments == ATTACHMENTS_LIMIT + 1 {
-                    self.reject_field(Field::Attach, &format!("has more than {ATTACHMENTS_LIMIT} entries"));
+                    self.reject_field(RootField::Attach, &format!("has more than {ATTACHMENTS_LIMIT} entries"));
                 }
             }
             _ if self.is_closed => {}
@@ -306,7 +291,7 @@ impl Sink for Collector {
         }
     }
 
-    fn base64(&mut self, bytes: &[u8]) -> usize {
+    fn take_base64(&mut self, bytes: &[u8]) -> usize {
         if self.is_closed {
             return 0;
         }
@@ -333,7 +318,7 @@ impl Sink for Collector {
         self.incomplete = self.incomplete.saturating_sub(bytes as u64);
     }
 
-    fn field_limit(&self, field: Field) -> usize {
+    fn field_limit(&self, field: RootField) -> usize {
         root::limit(field, &self.settings.limits)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         key::{IndexKey, KeyHash},
         normal::is_normal,
     },
-    wire::{Item, NotAnItem, ObjectText},
+    wire::{InvalidItem, Item, ObjectText},
 };
 
 /// The state of an item before its keys are looked up.
@@ -97,9 +97,9 @@ impl Items {
         secrets: &[IndexKey],
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
-        let Some(field) = keying.matching.only_field() else { return Ok(false) };
+        let Some(field) = keying.matching.only_key() else { return Ok(false) };
         let [SearchStep { class, .. }] = keying.matching.searches() else { return Ok(false) };
-        if field.as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
+        if field.name().as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
             return Ok(false);
         }
         (self.searches, self.stride) = (1, secrets.len());
@@ -113,7 +113,7 @@ impl Items {
     /// Adds a decoded item.
     pub fn push(
         &mut self,
-        item: Result<Item<'_>, NotAnItem>,
+        item: Result<Item<'_>, InvalidItem>,
         keying: &Keying,
         secrets: &[IndexKey],
         memory: &mut Reservation,

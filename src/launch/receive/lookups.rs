@@ -8,7 +8,7 @@ use futures_util::{future::LocalBoxFuture, stream::FuturesUnordered};
 use super::{body::BodyParser, uploads::FinishedStep};
 use crate::{
     access::{Scope, TokenRecord},
-    campaign::{commands::Request, message::Repeated},
+    campaign::protocol::{commands::RequestIdentity, message::RepeatedLaunch},
     launch::{
         ports::{Bucket, Ports},
         request::RequestHead,
@@ -54,7 +54,7 @@ pub enum Completed<B: Bucket> {
     Token(Result<TokenRecord, Refused>),
     Campaign(Result<Option<u64>, Cause>),
     Manifest(Result<Option<String>, Cause>),
-    Earlier(Result<Option<Repeated>, Refused>),
+    Earlier(Result<Option<RepeatedLaunch>, Refused>),
     Upload(FinishedStep<B>),
 }
 
@@ -67,7 +67,7 @@ pub struct Lookups {
     /// The database of the campaign, according to KV.
     pub campaign: Lookup<Option<u64>>,
     pub manifest: Lookup<Option<String>>,
-    pub earlier: Lookup<Option<Repeated>, Refused>,
+    pub earlier: Lookup<Option<RepeatedLaunch>, Refused>,
     /// The token that is looked up.
     presented: Option<String>,
     /// The body has a different token.
@@ -117,7 +117,7 @@ impl Lookups {
             && body.fault().is_none()
             && !head.settings.digest_is_id
         {
-            let request = Request { token_name: token.name.clone(), request_id: head.request_id.clone() };
+            let request = RequestIdentity { token_name: token.name.clone(), request_id: head.request_id.clone() };
             self.earlier = Lookup::Pending;
             push(tasks, async move {
                 Completed::Earlier(ports.preflight(trigger_id, &request).await.map_err(Refused::from))

@@ -46,7 +46,7 @@ use super::{
 };
 use crate::{
     access::TokenRecord,
-    campaign::id::LaunchId,
+    campaign::protocol::id::LaunchId,
     limits::{PARTS_MEMORY, PARTS_MEMORY_FIRST, READ_BUFFER, ROOM_POLL_MS},
     memory::{OutOfMemory, Reservation},
     problem::{Cause, Problem, Refused},

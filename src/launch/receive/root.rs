@@ -1,12 +1,13 @@
 //! The root fields of a body, decoded from JSON or XML.
 
 use crate::{
+    fields::{FieldKind, RootField},
     launch::matching::Matching,
     limits::{Limits, SCALAR_LIMIT},
     memory::{OutOfMemory, Reservation},
     text::SAFE_INTEGER_MAX,
     wire::{
-        Field, Format, ObjectText, Received, Scalar, json,
+        Format, ObjectText, Scalar, ValueType, json,
         scalar::{self, MustBe},
         xml,
     },
@@ -34,10 +35,15 @@ pub struct Root {
 }
 
 /// Returns the longest value of a root field, in bytes as sent.
-pub fn limit(field: Field, limits: &Limits) -> usize {
-    match field {
-        Field::Content | Field::CustomData => usize::try_from(limits.content).unwrap_or(usize::MAX),
-        _ => SCALAR_LIMIT,
+pub fn limit(field: RootField, limits: &Limits) -> usize {
+    match field.kind() {
+        FieldKind::Object => usize::try_from(limits.content).unwrap_or(usize::MAX),
+        FieldKind::Text
+        | FieldKind::Integer
+        | FieldKind::TextOrInteger
+        | FieldKind::Boolean
+        | FieldKind::Items
+        | FieldKind::Attachments => SCALAR_LIMIT,
     }
 }
 
@@ -61,19 +67,19 @@ impl Root {
     /// Decodes a value (JSON text or XML markup) and sets its field. The memory of `content` and `custom_data` stays reserved.
     pub fn set(
         &mut self,
-        field: Field,
+        field: RootField,
         value: &[u8],
         body: Format,
         marked_array: bool,
         memory: &mut Reservation,
     ) -> Result<(), SetError> {
         match field {
-            Field::Content => self.content = object(value, body, marked_array, memory)?,
-            Field::CustomData => self.custom_data = object(value, body, marked_array, memory)?,
+            RootField::Content => self.content = object(value, body, marked_array, memory)?,
+            RootField::CustomData => self.custom_data = object(value, body, marked_array, memory)?,
             _ => {
                 let value = match body {
                     Format::Json => json::scalar(value),
-                    Format::Xml if marked_array => Scalar::WrongType(Received::MarkedArray),
+                    Format::Xml if marked_array => Scalar::WrongType(ValueType::MarkedArray),
                     Format::Xml => xml::text(value),
                 };
                 self.set_scalar(field, &value)?;
@@ -82,32 +88,32 @@ impl Root {
         Ok(())
     }
 
-    fn set_scalar(&mut self, field: Field, value: &Scalar<'_>) -> Result<(), MustBe> {
+    fn set_scalar(&mut self, field: RootField, value: &Scalar<'_>) -> Result<(), MustBe> {
         let text = || scalar::text(value);
         let boolean = || scalar::boolean(value);
         match field {
-            Field::Token => {
+            RootField::Token => {
                 let token = text()?.map(str::trim_ascii);
                 self.token = token.filter(|token| !token.is_empty()).map(str::to_owned);
             }
-            Field::Format => {
+            RootField::Format => {
                 let known = |text| Format::from_name(text).ok_or(Cow::Borrowed("must be json or xml"));
                 self.format = text()?.map(known).transpose()?;
             }
-            Field::TriggerId => {
+            RootField::TriggerId => {
                 self.trigger_id = scalar::integer(value, 1..=SAFE_INTEGER_MAX)?;
             }
-            Field::Matching => {
+            RootField::Matching => {
                 let known = |text| Matching::from_name(text).ok_or_else(unknown_mode);
                 self.matching = text()?.map(known).transpose()?;
             }
-            Field::FieldName => self.field_name = text()?.map(str::to_owned),
-            Field::SkipTriggers => self.skip_triggers = boolean()?.unwrap_or(false),
-            Field::Report => self.report = boolean()?.unwrap_or(false),
-            Field::Strict => self.strict = boolean()?.unwrap_or(false),
-            Field::DryRun => self.dry_run = boolean()?.unwrap_or(false),
-            // Handled elsewhere: `data`, `attach`, and the item fields of `start`.
-            _ => {}
+            RootField::FieldName => self.field_name = text()?.map(str::to_owned),
+            RootField::SkipTriggers => self.skip_triggers = boolean()?.unwrap_or(false),
+            RootField::Report => self.report = boolean()?.unwrap_or(false),
+            RootField::Strict => self.strict = boolean()?.unwrap_or(false),
+            RootField::DryRun => self.dry_run = boolean()?.unwrap_or(false),
+            // `set` decodes objects. The collector handles arrays and the item fields of `start`.
+            RootField::Content | RootField::CustomData | RootField::Data | RootField::Attach | RootField::Key(_) => {}
         }
         Ok(())
     }
@@ -125,7 +131,7 @@ fn object(
             memory.grow(value.len() as u64)?;
             json::object(value)
         }
-        Format::Xml if marked_array => ObjectText::WrongType(Received::MarkedArray),
+        Format::Xml if marked_array => ObjectText::WrongType(ValueType::MarkedArray),
         Format::Xml => xml::object(value, usize::MAX, memory)?,
     };
     match object {

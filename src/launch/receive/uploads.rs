@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     campaign::{
-        head::{Attachment, Part, Upload},
-        upkeep::Uploads as _,
+        ports::AttachmentStore as _,
+        protocol::head::{Attachment, Upload, UploadPart},
     },
     launch::ports::{Bucket, Ports},
     memory::{OutOfMemory, Reservation},
@@ -61,7 +61,7 @@ struct AttachmentUpload<B: Bucket> {
     /// The last part is complete.
     has_ended: bool,
     /// Uploaded parts, in any order.
-    parts: Vec<Part>,
+    parts: Vec<UploadPart>,
     upload_id: Option<String>,
     /// `None` while a part is hashed.
     digest: Option<B::Digest>,
@@ -90,7 +90,7 @@ enum StepResult<B: Bucket> {
     Hashed(B::Digest),
     /// The last part is hashed: the attachment's SHA-256.
     HashedLast([u8; 32]),
-    Uploaded(Part),
+    Uploaded(UploadPart),
 }
 
 /// Why attachment data cannot be taken.
@@ -345,7 +345,7 @@ async fn hash<B: Bucket>(
 
 async fn upload<B: Bucket>(bucket: &B, key: String, upload_id: String, part: PartUpload<B>) -> FinishedStep<B> {
     let etag = bucket.upload(&key, &upload_id, part.number, &part.part).await;
-    let result = etag.map(|etag| StepResult::Uploaded(Part { number: part.number, etag }));
+    let result = etag.map(|etag| StepResult::Uploaded(UploadPart { number: part.number, etag }));
     FinishedStep { part, upload_id: Some(upload_id), result }
 }
 

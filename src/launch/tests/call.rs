@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::world::{TOKEN, World};
 use crate::{
     campaign::tests::faults::run,
+    fields::Endpoint,
     launch::{
         self, BodySettings, LaunchOutcome, RequestHead,
         ports::{Body, Disconnected, Ports as _},
@@ -14,7 +15,7 @@ use crate::{
     limits::READ_BUFFER,
     memory::Reservation,
     text::hex,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// One request. Its fields are what a test varies.

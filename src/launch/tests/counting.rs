@@ -1,12 +1,12 @@
 //! Which bytes count against `BODY_LIMIT`: the same ones wherever chunks end.
 
 use crate::{
+    fields::Endpoint,
     launch::{receive::body::BodyParser, request::BodySettings},
     limits::Limits,
     memory::{Budget, Reservation},
     problem::Problem,
     profiles::key::IndexKey,
-    wire::Endpoint,
 };
 
 /// Takes a body in, in two chunks, within a limit.

@@ -5,11 +5,8 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope,
-    campaign::commands::Request,
-    launch::LaunchOutcome,
-    problem::Problem,
-    wire::{Endpoint, Format},
+    access::Scope, campaign::protocol::commands::RequestIdentity, fields::Endpoint, launch::LaunchOutcome,
+    problem::Problem, wire::Format,
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";
@@ -325,6 +322,6 @@ fn the_single_launch_is_the_same_for_one_profile() {
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
     assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
-    let asked = Request { token_name: "crm".into(), request_id: "x".into() };
+    let asked = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
     assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
 }

@@ -1,6 +1,7 @@
 //! Spellings of one request that are read alike, in JSON and in XML; and refusals that say what was received.
 
 use crate::{
+    fields::Endpoint,
     launch::{
         receive::{body::BodyParser, items::ItemState},
         request::{BodySettings, LaunchRequest},
@@ -10,7 +11,6 @@ use crate::{
     outcome::Outcome,
     problem::Problem,
     profiles::key::IndexKey,
-    wire::Endpoint,
 };
 
 /// Takes a body in whose format its first byte decides, in chunks of several sizes.

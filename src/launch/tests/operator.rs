@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::{
     access::{Scope, TokenRecord, token_key},
-    campaign::{commands::Definition, listing, tests::faults::run},
+    campaign::{log::listing, protocol::commands::Definition, tests::faults::run},
     profiles::{
         import::{ImportError, Importer},
         manifest::{ClassIndex, FORMAT_VERSION, Generation, Manifest, manifest_key},
@@ -38,7 +38,7 @@ impl World {
     /// Defines or changes a campaign, as its object does for a `PUT`.
     fn put(&self, definition: &Definition) {
         let log = self.object(definition.id);
-        let (_, begun) = run(listing::define(&log, self, definition, &[])).unwrap();
+        let (_, begun) = run(listing::define(&log, self, definition, &[], || self.now())).unwrap();
         self.set_alarm(definition.id, &log);
         self.write_copy(&log, begun);
     }

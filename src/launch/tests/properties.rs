@@ -1,6 +1,7 @@
 //! Any launch, written as JSON or as XML and cut into any chunks, is taken in as the same launch.
 
 use crate::{
+    fields::Endpoint,
     launch::{
         matching::Matching,
         receive::{
@@ -12,7 +13,7 @@ use crate::{
     limits::Limits,
     memory::{Budget, Reservation},
     profiles::key::IndexKey,
-    wire::{Endpoint, Format, Item, Scalar},
+    wire::{Format, Item, Scalar},
 };
 use proptest::prelude::*;
 use std::borrow::Cow;

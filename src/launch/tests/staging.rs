@@ -8,12 +8,9 @@ use super::{
 };
 use crate::{
     access::Scope,
-    campaign::{
-        attachments::GRACE,
-        tests::faults::{Dice, When, run},
-    },
+    campaign::tests::faults::{Dice, When, run},
     launch::{LaunchOutcome, reply::Launched},
-    limits::{Limits, MIB, PART, READ_BUFFER},
+    limits::{Limits, MIB, PART, READ_BUFFER, UPLOAD_GRACE_MS},
     problem::Problem,
 };
 
@@ -295,7 +292,7 @@ fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
         let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
         assert_eq!(ids[0], ids[1]);
         assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
-        world.advance(GRACE);
+        world.advance(UPLOAD_GRACE_MS);
         assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
         assert_eq!(world.fetch(ids[0], 0), bytes(70_005, 10));
     }

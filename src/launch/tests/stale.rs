@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     campaign::{
-        commands::Definition,
+        protocol::commands::Definition,
         tests::faults::{When, pause, run},
     },
     launch::LaunchOutcome,

@@ -8,9 +8,10 @@ use super::{
     world::{CAMPAIGN, World},
 };
 use crate::{
-    campaign::commands::{Command, Page},
+    campaign::protocol::commands::{Command, PageRequest},
+    fields::Endpoint,
     launch::reply as replies,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 use std::{fs, path::Path};
 
@@ -40,7 +41,7 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
         let whole = world.ask(CAMPAIGN, &Command::Launch(id)).unwrap();
         text.push_str(&whole.replace(&id.to_string(), "LAUNCH").replace("2026-11-23T18:00:00.000Z", "NOON"));
         text.push('\n');
-        let page = Page { after: None, limit: 1000 };
+        let page = PageRequest { after: None, limit: 1000 };
         text.push_str(&world.ask(CAMPAIGN, &Command::Recipients(id, page)).unwrap());
         text.push('\n');
     }
