@@ -11,6 +11,7 @@ use trigger_launch::{
         routes::{Method, ROUTES, ReplyFormats},
         settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING},
     },
+    fields::{AttachmentField, Endpoint, RootField},
     launch::matching::Matching,
     limits,
     outcome::Outcome,
@@ -32,7 +33,7 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
 
 /// Returns the rows of the first table of a section, without its header and without backticks.
 fn table(path: &str, heading: &str) -> Vec<Vec<String>> {
-    let page = read(path);
+    let page = format!("\n{}", read(path));
     let cells = |line: &str| {
         let inner = line.trim().trim_matches('|');
         inner.split('|').map(|cell| cell.trim().replace('`', "")).collect::<Vec<_>>()
@@ -175,10 +176,8 @@ fn the_table_of_errors_has_every_status_code_and_text() {
 fn the_order_of_faults_has_the_rank_and_status_of_every_problem() {
     let rows = table("docs/explanation/order-of-faults.md", "# The order of faults");
     let documented: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone()]).collect();
-    let in_code: Vec<_> = problem::samples()
-        .iter()
-        .map(|problem| [problem.rank().to_string(), problem.status().to_string()])
-        .collect();
+    let in_code: Vec<_> =
+        problem::samples().iter().map(|problem| [problem.rank().to_string(), problem.status().to_string()]).collect();
     assert_eq!(documented, in_code);
     let ranks: Vec<_> = problem::samples().iter().map(|problem| usize::from(problem.rank())).collect();
     assert_eq!(ranks, (0..ranks.len()).collect::<Vec<_>>());
@@ -233,6 +232,33 @@ fn the_tables_of_log_lines_have_every_field() {
     let (introduction, _) = section(&page, "## Failure line").split_once("\n|").unwrap();
     let documented: Vec<_> = introduction.split('`').skip(1).step_by(2).filter(|name| *name != "null").collect();
     assert_eq!(documented, FAILURE_FIELDS);
+}
+
+#[test]
+fn the_table_of_root_fields_has_the_type_and_endpoint_of_every_field() {
+    let mut documented: Vec<_> =
+        table(FIELDS, "## Fields of the root").into_iter().map(|row| row[..3].to_vec()).collect();
+    let mut in_code = Vec::new();
+    for field in RootField::all() {
+        let [start_batch, start] = [Endpoint::StartBatch, Endpoint::Start].map(|endpoint| field.name(endpoint));
+        let row = |name: &str, endpoint: &str| vec![name.to_owned(), field.kind().to_string(), endpoint.to_owned()];
+        if start_batch == start {
+            in_code.extend(start.map(|name| row(name, "both")));
+        } else {
+            in_code.extend(start_batch.map(|name| row(name, "start_batch")));
+            in_code.extend(start.map(|name| row(name, "start")));
+        }
+    }
+    documented.sort();
+    in_code.sort();
+    assert_eq!(documented, in_code);
+}
+
+#[test]
+fn the_table_of_attachment_fields_has_the_type_of_every_field() {
+    let documented: Vec<_> = table(FIELDS, "## Attachments").into_iter().map(|row| row[..2].to_vec()).collect();
+    let in_code = AttachmentField::ALL.map(|field| [field.name().to_owned(), field.kind().to_string()]);
+    assert_eq!(documented, in_code);
 }
 
 #[test]
