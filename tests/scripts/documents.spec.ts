@@ -127,7 +127,7 @@ describe.skipIf(missing.length > 0)('commands', () => {
     const worker = await start(prepared);
     try {
       const [, table = ''] = read('docs/reference/errors.md').split('## Common mistakes');
-      const rows = [...table.matchAll(/^\| (.*?) +\| `(.*)` +\|$/gm)].map(([, mistake = '', message = '']) => [
+      const [, ...rows] = [...table.matchAll(/^\| (.*?) +\| `(.*)` +\|$/gm)].map(([, mistake = '', message = '']) => [
         mistake,
         message,
       ]);
