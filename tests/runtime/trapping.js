@@ -1,0 +1,21 @@
+// The built Worker, made to trap: a panic of Rust code reaches JavaScript as a `WebAssembly.RuntimeError`, and so does the
+// error of the property below when Rust code reads it. Nothing in the Worker itself can cause a trap.
+
+import Worker, { CampaignObject } from '../../build/index.js';
+
+export { CampaignObject };
+
+export default class extends Worker {
+  /** @param {Request} request */
+  fetch(request) {
+    const { pathname } = new URL(request.url);
+    const [, action, argument] = pathname.split('/');
+    if (action === 'campaign') return this.env.CAMPAIGNS.getByName(`campaign:${argument}`).fetch(request);
+    if (action !== 'trap') return super.fetch(request);
+    const launch = new Request('https://worker.test/api/v1.1/campaigns/triggers/start_batch', request);
+    const trap = () => {
+      throw new WebAssembly.RuntimeError('unreachable');
+    };
+    return super.fetch(Object.defineProperty(launch, argument, { get: trap }));
+  }
+}
