@@ -39,9 +39,9 @@ const PEER_RECIPIENTS_A_ROW = 30_000;
 /** A body above this asks the object before it commits; a short item is about so long. */
 const ITEM_BYTES = 26;
 
-/** A constant of src/limits.rs or src/campaign/schema.rs. @param {string} name @returns {number} */
+/** A constant of src/limits.rs or src/profiles/bucket.rs. @param {string} name @returns {number} */
 function limit(name) {
-  for (const file of ['limits.rs', 'campaign/schema.rs', 'profiles/bucket.rs']) {
+  for (const file of ['limits.rs', 'profiles/bucket.rs']) {
     const source = readFileSync(inRoot('src', file), 'utf8');
     const found = new RegExp(`pub const ${name}: \\w+ = ([^;]+);`).exec(source)?.[1];
     if (found) return found.split('*').reduce((product, factor) => product * factorOf(factor.trim()), 1);
@@ -58,7 +58,7 @@ const LIMITS = {
   readsLimit: limit('BULK_READS_LIMIT'),
   entry: limit('ENTRY'),
   chunk: limit('CHUNK'),
-  inline: limit('INLINE'),
+  inline: limit('INLINE_LIMIT'),
   preflight: limit('PREFLIGHT_FROM'),
   part: limit('PART'),
 };

@@ -1,18 +1,16 @@
-//! Text from outside, made safe to print on a terminal.
+//! Escapes text from files, from KV and from other programs, so that it can be printed on a terminal.
 //!
-//! File names, column names and values in KV are written by others. Printed as they are, they can clear the screen, hide
-//! or reverse text, or add lines that look like this program's own.
+//! Unescaped, such text could clear the screen, hide or reverse other text, or look like a line of this program.
 
 use std::fmt::{self, Write as _};
 
-/// The longest name that messages show, in characters.
-const SHORT: usize = 80;
+use crate::limits::PRINTED_NAME_LIMIT;
 
-/// Characters that are not printed: controls, invisible characters, and white space other than the space itself.
-/// In ascending order.
+/// The first and last characters of ranges that are escaped: control characters, invisible characters, and white space other
+/// than the space. In ascending order.
 const HIDDEN: [(char, char); 23] = [
     ('\0', '\u{1f}'),
-    // DEL, the C1 controls, the no-break space.
+    // DEL, C1 controls, no-break space.
     ('\u{7f}', '\u{a0}'),
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -21,11 +19,11 @@ const HIDDEN: [(char, char); 23] = [
     ('\u{1680}', '\u{1680}'),
     ('\u{17b4}', '\u{17b5}'),
     ('\u{180b}', '\u{180f}'),
-    // Spaces, zero-width characters and marks of direction.
+    // Spaces, zero-width characters, direction marks.
     ('\u{2000}', '\u{200f}'),
-    // Separators of lines and paragraphs, embeddings and overrides of direction.
+    // Line and paragraph separators, direction embeddings and overrides.
     ('\u{2028}', '\u{202f}'),
-    // Invisible operators and isolates of direction.
+    // Invisible operators, direction isolates.
     ('\u{205f}', '\u{206f}'),
     ('\u{2800}', '\u{2800}'),
     ('\u{3000}', '\u{3000}'),
@@ -42,35 +40,35 @@ const HIDDEN: [(char, char); 23] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Displays a text on one line, without characters that a terminal would act on or not show.
+/// A text that is displayed on one line and contains only visible characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a> {
     text: &'a str,
     limit: usize,
 }
 
-/// The whole text. Escaping it twice changes nothing.
-pub fn whole(text: &str) -> Escaped<'_> {
+/// Escapes a text. Escaping the result again does not change it.
+pub fn escape(text: &str) -> Escaped<'_> {
     Escaped { text, limit: usize::MAX }
 }
 
-/// At most `limit` characters of a text; an ellipsis shows that it was shortened.
-pub fn shortened(text: &str, limit: usize) -> Escaped<'_> {
+/// Escapes a text and cuts it off after `limit` characters. An ellipsis shows that text is missing.
+pub fn escape_start(text: &str, limit: usize) -> Escaped<'_> {
     Escaped { text, limit }
 }
 
-/// The beginning of a text that should be a name.
-pub fn short(text: &str) -> Escaped<'_> {
-    shortened(text, SHORT)
+/// Escapes a name, and cuts it off after [`PRINTED_NAME_LIMIT`] characters.
+pub fn escape_name(text: &str) -> Escaped<'_> {
+    escape_start(text, PRINTED_NAME_LIMIT)
 }
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = self.limit;
+        let mut room = self.limit;
         for char in self.text.chars() {
             let length = if is_hidden(char) { char.escape_default().len() } else { 1 };
-            let Some(rest) = left.checked_sub(length) else { return f.write_char('…') };
-            left = rest;
+            let Some(rest) = room.checked_sub(length) else { return f.write_char('…') };
+            room = rest;
             if is_hidden(char) { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
         }
         Ok(())
@@ -78,8 +76,8 @@ impl fmt::Display for Escaped<'_> {
 }
 
 fn is_hidden(char: char) -> bool {
-    let next = HIDDEN.partition_point(|(_, last)| *last < char);
-    HIDDEN.get(next).is_some_and(|(first, _)| *first <= char)
+    let range = HIDDEN.partition_point(|(_, last)| *last < char);
+    HIDDEN.get(range).is_some_and(|(first, _)| *first <= char)
 }
 
 #[cfg(test)]
@@ -89,27 +87,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_a_terminal_acts_on() {
+    fn escapes_control_sequences_line_breaks_and_direction_marks() {
         for (text, escaped) in [
             ("\u{1b}[2J\u{1b}[H", "\\u{1b}[2J\\u{1b}[H"),
             ("a\nb\r\nc\td", "a\\nb\\r\\nc\\td"),
             ("\u{9b}31m\u{7f}\u{7}", "\\u{9b}31m\\u{7f}\\u{7}"),
             ("\u{202e}gpj.exe\u{2069}\u{feff}", "\\u{202e}gpj.exe\\u{2069}\\u{feff}"),
         ] {
-            assert_eq!(whole(text).to_string(), escaped);
+            assert_eq!(escape(text).to_string(), escaped);
         }
     }
 
     #[test]
-    fn leaves_visible_text_as_it_is() {
+    fn does_not_change_visible_text() {
         for text in ["", "E-Mail Adresse", "größe", "имя", "e\u{301}", "名前", "C:\\a \"b\" 'c'", "\u{fffd}", "😀"]
         {
-            assert_eq!(whole(text).to_string(), text);
+            assert_eq!(escape(text).to_string(), text);
         }
     }
 
     #[test]
-    fn escapes_every_control_character_and_every_other_white_space() {
+    fn escapes_every_control_character_and_white_space_other_than_the_space() {
         for char in ('\0'..=char::MAX).filter(|char| char.is_control() || (char.is_whitespace() && *char != ' ')) {
             assert!(is_hidden(char), "{char:?}");
         }
@@ -122,21 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn shortens_a_long_text() {
-        assert_eq!(short(&"x".repeat(80)).to_string(), "x".repeat(80));
-        assert_eq!(short(&"x".repeat(81)).to_string(), format!("{}…", "x".repeat(80)));
-        assert_eq!(short(&"\u{1b}".repeat(81)).to_string(), format!("{}…", "\\u{1b}".repeat(13)));
+    fn cuts_off_a_long_name() {
+        assert_eq!(escape_name(&"x".repeat(80)).to_string(), "x".repeat(80));
+        assert_eq!(escape_name(&"x".repeat(81)).to_string(), format!("{}…", "x".repeat(80)));
+        assert_eq!(escape_name(&"\u{1b}".repeat(81)).to_string(), format!("{}…", "\\u{1b}".repeat(13)));
     }
 
     proptest! {
         #[test]
-        fn is_one_printable_line_and_escapes_once(text in "\\PC{0,20}|[\0-\u{ff}\u{2000}-\u{206f}]{0,100}") {
-            let escaped = whole(&text).to_string();
+        fn the_result_is_printable_and_does_not_change_when_escaped_again(text in "\\PC{0,20}|[\0-\u{ff}\u{2000}-\u{206f}]{0,100}") {
+            let escaped = escape(&text).to_string();
             prop_assert!(!escaped.chars().any(is_hidden));
-            prop_assert_eq!(whole(&escaped).to_string(), &*escaped);
-            let short = short(&text).to_string();
-            prop_assert!(short.chars().count() <= SHORT + 1);
-            prop_assert_eq!(whole(&short).to_string(), short);
+            prop_assert_eq!(escape(&escaped).to_string(), &*escaped);
+            let short = escape_name(&text).to_string();
+            prop_assert!(short.chars().count() <= PRINTED_NAME_LIMIT + 1);
+            prop_assert_eq!(escape(&short).to_string(), short);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | [`wire`] | framing a body as it arrives, decoding its pieces, writing replies |
 //! | [`profiles`] | keys, their hashes, the bucketed index and looking up in it |
 //! | [`campaign`] | the campaign's object: its log, the commit message, its commands |
-//! | [`http`] | the head of a request: path, headers |
+//! | [`api`] | the HTTP API: routes, the head of a request, replies |
 //! | [`escape`] | text from outside, made safe to print (native alone) |
 //! | [`access`] | tokens, scopes, databases |
 //! | [`launch`] | the use case, from a body to a reply, over ports |
@@ -32,7 +32,6 @@
     clippy::cast_sign_loss,
     clippy::cast_possible_wrap
 )]
-#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(
@@ -46,10 +45,11 @@
 )]
 
 pub mod access;
+pub mod api;
 pub mod campaign;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod escape;
-pub mod http;
+pub mod fields;
 pub mod launch;
 pub mod limits;
 pub mod memory;
@@ -57,6 +57,7 @@ pub mod outcome;
 pub mod problem;
 pub mod profiles;
 pub mod telemetry;
+pub mod text;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -27,6 +27,8 @@ pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
+/// Largest body of the definition of a campaign, in bytes.
+pub const DEFINITION_LIMIT: usize = 64 * 1024;
 /// Longest request ID, in characters.
 pub const REQUEST_ID_LIMIT: usize = 256;
 /// Longest time for which the rest of a refused body is read and discarded before the answer, in milliseconds.
@@ -53,8 +55,14 @@ pub const ROOM_POLL_MS: u64 = 250;
 pub const EVICTION_PAUSE_MS: u64 = 20;
 /// An unverified request older than this is evicted if it is the slowest, in milliseconds.
 pub const EVICTABLE_AFTER_MS: u64 = 2_000;
+/// How long a commit is repeated while its answers are lost, in milliseconds.
+pub const COMMIT_DEADLINE_MS: u64 = 10_000;
+/// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
+pub const COMMIT_PAUSE_MS: u64 = 50;
 /// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
+/// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
+pub const DATABASES_REMEMBERED: usize = 10_000;
 /// Size of the first read of a body, in bytes. It grows with the bytes received.
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.
@@ -69,6 +77,74 @@ pub const PARTS_MEMORY: usize = 2 * PART;
 pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
+/// Longest name of a campaign, in bytes.
+pub const CAMPAIGN_NAME_LIMIT: usize = 256;
+/// Longest name of a token that a launch may contain, in bytes. Names have at most [`TOKEN_NAME_LIMIT`] characters today.
+pub const LAUNCH_TOKEN_NAME_LIMIT: usize = 255;
+/// Longest ID and etag of an upload that R2 is expected to assign, in bytes.
+pub const UPLOAD_ID_LIMIT: usize = 1024;
+/// Largest head of a launch, in bytes. A row of a campaign's object contains it and at most [`INLINE_LIMIT`] bytes of sections.
+pub const LAUNCH_HEAD_LIMIT: usize = CHUNK + CHUNK / 4;
+/// Largest sections of a launch that are stored in the launch's own row, in bytes. Larger ones are stored in chunks.
+pub const INLINE_LIMIT: u64 = 64 * KIB;
+/// Largest texts of a launch as JSON, in bytes: `content`, `custom_data` and the items' own data, which are all from one body.
+/// JSON is at most twice as long as XML: `<a/>` becomes `"a":"",`, and some characters need an escape.
+pub const LAUNCH_TEXTS_LIMIT: u64 = 2 * BODY_LIMIT_MAX;
+/// Largest `limit` of a page of launches.
+pub const LAUNCHES_PAGE_MAX: u64 = 1000;
+/// `limit` of a page of launches if it is absent.
+pub const LAUNCHES_PAGE_DEFAULT: u64 = 100;
+/// Size in bytes at which a page of launches ends, unless it has only one launch.
+pub const LAUNCHES_PAGE_BYTES: u64 = 8 * MIB;
+/// Largest `limit` of a page of recipients.
+pub const RECIPIENTS_PAGE_MAX: u64 = 50_000;
+/// `limit` of a page of recipients if it is absent.
+pub const RECIPIENTS_PAGE_DEFAULT: u64 = 1000;
+/// Smallest piece of an object's reply except the last, in bytes.
+pub const REPLY_PIECE: usize = 64 * 1024;
+/// Size in bytes from which an object streams its reply.
+pub const REPLY_WHOLE: usize = 64 * 1024;
+/// Launches that an object reads from its database at once.
+pub const LAUNCHES_READ_AT_ONCE: u64 = 16;
+/// Recipients in one piece of a reply. Each is about 60 bytes of JSON.
+pub const RECIPIENTS_PIECE: u64 = 2048;
+/// Size in bytes at which the items' data in one piece of a reply ends, unless it is the data of one recipient.
+pub const ITEM_DATA_PIECE: u64 = 256 * KIB;
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 86_400_000;
+/// How long an object recognizes a commit by its launch ID at least, in milliseconds. The Worker repeats a commit whose answer
+/// was lost.
+pub const REPEAT_WINDOW_MS: u64 = 3_600_000;
+/// When the alarm of an object comes again if the object ends while the steps of the alarm run, in milliseconds.
+pub const ALARM_GUARD_MS: u64 = 60_000;
+/// How long the alarm ignores work that a later release has recorded, in milliseconds.
+pub const UNKNOWN_TASK_PAUSE_MS: u64 = 3_600_000;
+/// How long an object leaves R2 alone after a failure, in milliseconds.
+pub const R2_PAUSE_MS: u64 = 10_000;
+/// How long after the commit the object leaves the completion of uploads to the Worker, in milliseconds.
+pub const UPLOAD_GRACE_MS: u64 = 60_000;
+/// Longest time between two attempts of an object to complete the uploads of a launch, in milliseconds.
+pub const UPLOAD_BACKOFF_MAX_MS: u64 = 3_600_000;
+/// Launches whose uploads an alarm completes at most.
+pub const UPLOADS_STEP_LAUNCHES: u64 = 8;
+/// Uploads that an object completes at once (the platform allows six connections that wait for headers).
+pub const UPLOADS_AT_ONCE: usize = 4;
+/// Launches that an alarm removes at most.
+pub const RETENTION_STEP_LAUNCHES: u64 = 500;
+/// Bytes of sections after which an alarm removes no further launch.
+pub const RETENTION_STEP_BYTES: u64 = 32 * MIB;
+/// Files that an alarm removes at most: as many as R2 deletes in one call.
+pub const RETENTION_STEP_FILES: usize = 1000;
+/// Least time between two removals of launches that have not expired yet, in milliseconds.
+pub const RETENTION_PAUSE_MS: u64 = 60_000;
+/// Least time between two writes of KV's copy of a campaign, in milliseconds: KV accepts one write a second for each key.
+pub const COPY_INTERVAL_MS: u64 = 1_000;
+/// Longest time between two writes of KV's copy after failures, in milliseconds. The time doubles with each failure.
+pub const COPY_BACKOFF_MAX_MS: u64 = 300_000;
+/// How long a write of KV's copy without a result prevents the next one, in milliseconds.
+pub const COPY_TIMEOUT_MS: u64 = 60_000;
+/// How long a `PUT` waits for KV before it is answered, in milliseconds.
+pub const COPY_WAIT_MS: u64 = 2_000;
 /// Keys in one bulk read of KV (the platform's limit).
 pub const BULK_KEYS: usize = 100;
 /// Bulk reads under way at once for one launch (the platform lets six connections wait for headers).
@@ -93,6 +169,35 @@ pub const FIELDS_LIMIT: usize = 1000;
 pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may keep a bucket: a bucket never changes.
 pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
+
+/// Fewest characters of the secret from which an index key is derived.
+pub const INDEX_SECRET_MIN: usize = 32;
+/// How long the buckets of an index generation stay in KV after the last launch could begin to use them, in milliseconds.
+pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Most cells of a CSV row. A header has fewer columns.
+pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
+/// Keys that an import sorts in memory, at 32 bytes each. Further keys are sorted in temporary files.
+pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
+/// Size of the read buffer of each temporary file, in bytes.
+pub const SORT_READ: usize = 64 * 1024;
+/// Size of the read buffer of a file that is imported, in bytes.
+pub const IMPORT_READ: usize = 256 * 1024;
+/// Refused rows that an import prints. The summary counts all of them.
+pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// Longest name of a token, in characters.
+pub const TOKEN_NAME_LIMIT: usize = 64;
+/// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_NAME_LIMIT: usize = 80;
+/// Longest message of another program that the command line prints, in characters. The rest is cut off.
+pub const PRINTED_MESSAGE_LIMIT: usize = 400;
+/// Pairs in one write, and keys in one read or deletion, of the local KV.
+pub const LOCAL_KV_KEYS: usize = 1000;
+/// Bytes of values after which an import writes them to the local KV.
+pub const LOCAL_KV_BYTES: usize = 4 * 1024 * 1024;
+/// Pairs in one `wrangler kv bulk put`, and keys in one `wrangler kv bulk delete` (the platform's limit).
+pub const WRANGLER_KV_KEYS: usize = 10_000;
+/// Bytes of values after which an import writes them with `wrangler kv bulk put` (the platform's limit is 100 MB).
+pub const WRANGLER_KV_BYTES: usize = 32 * 1024 * 1024;
 
 /// Most bytes that `BODY_LIMIT` can be set to.
 pub const BODY_LIMIT_MAX: u64 = 32 * MIB;
@@ -167,5 +272,7 @@ const _: () = {
     assert!(BULK_READS_AIM <= BULK_READS_LIMIT);
     assert!(BUCKET_LIMIT * BULK_KEYS <= 25_000_000, "the platform's limit of a bulk read's answer");
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
+    assert!(ATTACHMENTS_LIMIT <= RETENTION_STEP_FILES, "an alarm can remove any launch");
+    assert!(LAUNCH_HEAD_LIMIT as u64 + INLINE_LIMIT < 2_000_000, "a row of an object has at most 2 MB");
     assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");
 };

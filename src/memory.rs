@@ -10,7 +10,6 @@ use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
     collections::{BTreeMap, VecDeque},
-    fmt,
     rc::{Rc, Weak},
 };
 
@@ -28,17 +27,17 @@ pub struct Budget {
     /// Part of `unverified`: reserved by requests that were evicted and have not ended yet.
     evicted: Cell<u64>,
     /// The unverified requests, oldest first.
-    holders: RefCell<BTreeMap<u64, Weak<Holder>>>,
+    holders: RefCell<BTreeMap<u64, Weak<RequestState>>>,
     next_number: Cell<u64>,
     /// Requests for room that could not be granted at once, in order.
-    queue: RefCell<VecDeque<Rc<Ask>>>,
+    queue: RefCell<VecDeque<Rc<RoomRequest>>>,
     /// When requests were evicted last.
     evicted_at: Cell<u64>,
 }
 
 /// One request, as the budget sees it.
 #[derive(Debug)]
-struct Holder {
+struct RequestState {
     budget: Rc<Budget>,
     number: u64,
     /// Milliseconds since 1970.
@@ -54,27 +53,18 @@ struct Holder {
 
 /// A queued request for room.
 #[derive(Debug)]
-struct Ask {
-    holder: Rc<Holder>,
+struct RoomRequest {
+    holder: Rc<RequestState>,
     bytes: u64,
     granted: Cell<bool>,
 }
 
 /// Memory could not be reserved. The caller gets 503; the text is the cause for the operator's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
-    /// A limit is reached.
-    Limit {
-        /// The limit's name.
-        name: &'static str,
-        /// The limit in bytes.
-        limit: u64,
-        /// Bytes reserved against it.
-        reserved: u64,
-        /// Bytes requested.
-        requested: u64,
-    },
-    /// A list has more entries than its index can count.
+    #[error("{name}: {requested} bytes requested, {reserved} of {limit} bytes reserved")]
+    Limit { name: &'static str, limit: u64, reserved: u64, requested: u64 },
+    #[error("a list has more than 4,294,967,295 entries")]
     Entries,
 }
 
@@ -84,17 +74,6 @@ impl OutOfMemory {
         match self {
             Self::Limit { name, requested, .. } if *name != ATTACHMENTS_SHARE => Some(*requested),
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for OutOfMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limit { name, limit, reserved, requested } => {
-                write!(f, "{name}: {requested} bytes requested, {reserved} of {limit} bytes reserved")
-            }
-            Self::Entries => f.write_str("a list has more than 4,294,967,295 entries"),
         }
     }
 }
@@ -184,13 +163,13 @@ impl Budget {
 /// Requests that can be evicted, in the order in which they are.
 struct Candidates {
     /// Older than [`EVICTABLE_AFTER_MS`], the slowest last.
-    old: Vec<Rc<Holder>>,
+    old: Vec<Rc<RequestState>>,
     /// Younger ones, the largest last; those below the minimum rate after all others.
-    young: Vec<Rc<Holder>>,
+    young: Vec<Rc<RequestState>>,
 }
 
 impl Candidates {
-    fn new(holders: impl Iterator<Item = Rc<Holder>>, now: u64) -> Self {
+    fn new(holders: impl Iterator<Item = Rc<RequestState>>, now: u64) -> Self {
         let can_end = holders.filter(|holder| holder.evicted.get().is_none() && holder.bytes.get() > 0);
         let (mut old, mut young): (Vec<_>, Vec<_>) =
             can_end.partition(|holder| now.saturating_sub(holder.started_at) > EVICTABLE_AFTER_MS);
@@ -200,7 +179,7 @@ impl Candidates {
     }
 
     /// The next request to evict: the slowest old one; or the largest young one, if it alone makes enough room.
-    fn next(&mut self, bytes: u64) -> Option<Rc<Holder>> {
+    fn next(&mut self, bytes: u64) -> Option<Rc<RequestState>> {
         self.old.pop().or_else(|| {
             let at = self.young.iter().rposition(|holder| holder.returns() >= bytes)?;
             Some(self.young.remove(at))
@@ -208,8 +187,8 @@ impl Candidates {
     }
 
     /// Does not evict that request.
-    fn keep(&mut self, holder: &Rc<Holder>) {
-        let others = |other: &Rc<Holder>| !Rc::ptr_eq(other, holder);
+    fn keep(&mut self, holder: &Rc<RequestState>) {
+        let others = |other: &Rc<RequestState>| !Rc::ptr_eq(other, holder);
         if holder.bytes.get() > 0 {
             self.old.retain(others);
             self.young.retain(others);
@@ -230,7 +209,7 @@ fn subtract(cell: &Cell<u64>, bytes: u64) {
     cell.set(cell.get().saturating_sub(bytes));
 }
 
-impl Holder {
+impl RequestState {
     /// Average rate in bytes a second since the request began.
     fn rate(&self, now: u64) -> u64 {
         let age = now.saturating_sub(self.started_at).max(1);
@@ -275,7 +254,7 @@ impl Holder {
     }
 }
 
-impl Drop for Holder {
+impl Drop for RequestState {
     fn drop(&mut self) {
         self.budget.holders.borrow_mut().remove(&self.number);
     }
@@ -284,13 +263,13 @@ impl Drop for Holder {
 /// Memory reserved by one request. A request can have several, which share its state.
 #[derive(Debug)]
 pub struct Reservation {
-    holder: Rc<Holder>,
+    holder: Rc<RequestState>,
     bytes: u64,
     /// Part of `bytes`: reserved in advance, and used up by [`Reservation::grow`].
     credit: u64,
     /// Part of `bytes`: attachments of a caller that was unverified when they were reserved.
     attachments: u64,
-    ask: Option<Rc<Ask>>,
+    ask: Option<Rc<RoomRequest>>,
 }
 
 /// The state of a queued request for room.
@@ -306,7 +285,7 @@ pub enum Queued {
 
 /// A view of a request's state, for its own timers.
 #[derive(Debug, Clone)]
-pub struct Watch(Rc<Holder>);
+pub struct Watch(Rc<RequestState>);
 
 impl Watch {
     /// Whether the caller's token is verified.
@@ -342,7 +321,7 @@ impl Reservation {
     fn with_state(budget: &Rc<Budget>, started_at: u64, verified: bool) -> Self {
         let number = budget.next_number.get();
         budget.next_number.set(number.wrapping_add(1));
-        let holder = Rc::new(Holder {
+        let holder = Rc::new(RequestState {
             budget: Rc::clone(budget),
             number,
             started_at,
@@ -354,7 +333,7 @@ impl Reservation {
         Self::of(holder)
     }
 
-    fn of(holder: Rc<Holder>) -> Self {
+    fn of(holder: Rc<RequestState>) -> Self {
         Self { holder, bytes: 0, credit: 0, attachments: 0, ask: None }
     }
 
@@ -473,7 +452,7 @@ impl Reservation {
     /// Queues for `bytes`, and evicts others if there is no room for them. [`Reservation::queued`] returns the outcome.
     pub fn enqueue(&mut self, bytes: u64, now: u64) {
         self.withdraw();
-        let ask = Rc::new(Ask { holder: Rc::clone(&self.holder), bytes, granted: Cell::new(false) });
+        let ask = Rc::new(RoomRequest { holder: Rc::clone(&self.holder), bytes, granted: Cell::new(false) });
         self.ask = Some(Rc::clone(&ask));
         let budget = &self.holder.budget;
         budget.queue.borrow_mut().push_back(ask);

@@ -1,32 +1,31 @@
-//! What became of each item of a launch: a closed set.
+//! The outcomes of a launch's items, and how they are counted and reported.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one item. The numbers are stored with the launch: they are pinned.
+/// The outcome of one item. The numbers are stored with the launch, so they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// Stands for a profile, and is the first to do so: a recipient.
+    /// The first item whose key matches this profile: a recipient.
     Matched = 0,
-    /// Stands for a profile that an earlier item stood for.
+    /// Matches the same profile as an earlier item.
     Duplicate = 1,
-    /// Unmatched: no profile has that key.
+    /// Unmatched: no profile has the key.
     NotFound = 2,
-    /// Unmatched: the key stands for two profiles or more.
+    /// Unmatched: two or more profiles have the key.
     Ambiguous = 3,
-    /// Invalid: the matching mode's field is absent.
+    /// Invalid: the field of the matching mode is absent.
     MissingField = 4,
-    /// Invalid: the field is of a wrong type.
+    /// Invalid: the field has a wrong type.
     WrongType = 5,
     /// Invalid: the key is longer than [`crate::limits::KEY_LIMIT`].
     TooLong = 6,
-    /// Invalid: not an object, no profile id, or nothing is left after normalisation.
+    /// Invalid: the item is not an object, the key is not a profile ID, or the key is empty after normalisation.
     Malformed = 7,
 }
 
-/// The four counts of a launch; together they are its items.
+/// The number of items with each kind of outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are the outcomes'")]
 pub struct Counts {
     pub matched: u64,
     pub unmatched: u64,
@@ -34,8 +33,16 @@ pub struct Counts {
     pub duplicates: u64,
 }
 
+/// A list of a report. Every item that is not a recipient is in one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportList {
+    Unmatched,
+    Invalid,
+    Duplicates,
+}
+
 impl Outcome {
-    /// All of them, by their number.
+    /// All outcomes, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Matched,
         Self::Duplicate,
@@ -47,12 +54,11 @@ impl Outcome {
         Self::Malformed,
     ];
 
-    /// The outcome of that number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// The reason as callers read it, for what is unmatched or invalid.
+    /// The reason in a report, for items that are unmatched or invalid.
     pub fn reason(self) -> Option<&'static str> {
         Some(match self {
             Self::Matched | Self::Duplicate => return None,
@@ -65,36 +71,61 @@ impl Outcome {
         })
     }
 
-    /// Whether the item is unmatched.
     pub fn is_unmatched(self) -> bool {
         matches!(self, Self::NotFound | Self::Ambiguous)
     }
 
-    /// Whether the item is invalid.
     pub fn is_invalid(self) -> bool {
         matches!(self, Self::MissingField | Self::WrongType | Self::TooLong | Self::Malformed)
     }
 }
 
 impl Counts {
-    /// Counts one item.
     pub fn add(&mut self, outcome: Outcome) {
         self.add_many(outcome, 1);
     }
 
-    /// Counts `items` of the same outcome.
     pub fn add_many(&mut self, outcome: Outcome, items: u64) {
         let count = match outcome {
             Outcome::Matched => &mut self.matched,
             Outcome::Duplicate => &mut self.duplicates,
-            o if o.is_unmatched() => &mut self.unmatched,
+            outcome if outcome.is_unmatched() => &mut self.unmatched,
             _ => &mut self.invalid,
         };
         *count = count.saturating_add(items);
     }
 
-    /// All items.
+    /// The number of all items.
     pub fn items(&self) -> u64 {
         self.matched.saturating_add(self.unmatched).saturating_add(self.invalid).saturating_add(self.duplicates)
+    }
+}
+
+impl ReportList {
+    /// The first list of a report.
+    pub const FIRST: Self = Self::Unmatched;
+
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Unmatched => Some(Self::Invalid),
+            Self::Invalid => Some(Self::Duplicates),
+            Self::Duplicates => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unmatched => "unmatched",
+            Self::Invalid => "invalid",
+            Self::Duplicates => "duplicates",
+        }
+    }
+
+    pub fn contains(self, outcome: Outcome) -> bool {
+        match self {
+            Self::Unmatched => outcome.is_unmatched(),
+            Self::Invalid => outcome.is_invalid(),
+            Self::Duplicates => outcome == Outcome::Duplicate,
+        }
     }
 }

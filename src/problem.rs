@@ -11,7 +11,7 @@ pub enum Problem {
     /// No such path.
     NoSuchPath,
     /// The path exists, but not for this method. Holds the value of `Allow`.
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(String),
     /// The body's type, charset or coding is not one that is read. Says which, and what would be.
     UnsupportedMediaType(String),
     /// `Content-Length` is above the limit of the whole body: found before a byte is read.
@@ -79,16 +79,9 @@ pub enum RateLimit {
 
 /// Why an operation failed, as the platform reported it. For the operator's log: never sent to callers, and free of tokens,
 /// addresses and bodies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Cause(pub String);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Cause {}
 
 impl Cause {
     /// A cause with a text of its own, or another error's.
@@ -149,41 +142,6 @@ impl From<Problem> for Refused {
 impl From<OutOfMemory> for Refused {
     fn from(error: OutOfMemory) -> Self {
         Self::because(Problem::no_memory(), Cause::new(error))
-    }
-}
-
-/// A lookup that runs while the body arrives.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Lookup<T, E = Cause> {
-    /// Not started.
-    #[default]
-    Idle,
-    /// Started.
-    Pending,
-    /// Completed.
-    Done(Result<T, E>),
-}
-
-impl<T, E> Lookup<T, E> {
-    /// Whether it can still be started.
-    pub fn is_idle(&self) -> bool {
-        matches!(self, Self::Idle)
-    }
-
-    /// The outcome, if it is completed.
-    pub fn outcome(&self) -> Option<&Result<T, E>> {
-        match self {
-            Self::Done(outcome) => Some(outcome),
-            Self::Idle | Self::Pending => None,
-        }
-    }
-
-    /// Takes the outcome, if it is completed; the lookup is idle again.
-    pub fn take(&mut self) -> Option<Result<T, E>> {
-        match std::mem::take(self) {
-            Self::Done(outcome) => Some(outcome),
-            Self::Idle | Self::Pending => None,
-        }
     }
 }
 
@@ -338,7 +296,7 @@ mod tests {
         let strict = Problem::Strict { unmatched: 1, invalid: 2, first: 3, reason: "not_found" };
         vec![
             (Problem::NoSuchPath, 404, 404, "Not found"),
-            (Problem::MethodNotAllowed("POST"), 405, 405, "Method not allowed"),
+            (Problem::MethodNotAllowed("POST".into()), 405, 405, "Method not allowed"),
             (Problem::UnsupportedMediaType("type <&>".into()), 415, 415, "Unsupported media type"),
             (Problem::LengthTooLarge, 413, 400, "Invalid request"),
             (Problem::TooManyRequests(RateLimit::Token), 429, 429, "Too many requests"),

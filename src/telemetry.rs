@@ -1,14 +1,45 @@
-//! The operator's log: one JSON line for each request, and one for each failure from which a request recovers. No line contains a
-//! token, an address or a body.
+//! What the operator sees of requests: lines of the log, and data points for metrics.
+//!
+//! The log has one JSON line for each request, and one for each failure from which a request or an object recovers. Neither lines
+//! nor data points contain tokens, addresses or bodies.
 
 use serde::Serialize;
 
 use crate::{
-    launch::{Settled, reply::Launched},
+    launch::{LaunchOutcome, reply::Launched},
+    outcome::Counts,
     problem::{Cause, Refused},
+    profiles::lookup::Statistics,
+    wire::Format,
 };
 
-/// The line of a request. A field that is absent does not apply to the request.
+/// The fields of a request's line, in order.
+pub const REQUEST_FIELDS: [&str; 19] = [
+    "request_id",
+    "status",
+    "total_ms",
+    "error",
+    "cause",
+    "bytes",
+    "parse_ms",
+    "match_ms",
+    "commit_ms",
+    "wasm_bytes",
+    "reserved_bytes",
+    "launch_id",
+    "repeated",
+    "matched",
+    "unmatched",
+    "invalid",
+    "duplicates",
+    "kv_reads",
+    "kv_keys",
+];
+
+/// The fields of a failure's line, in order.
+pub const FAILURE_FIELDS: [&str; 3] = ["request_id", "failure", "cause"];
+
+/// The line of a request. Fields that do not apply to the request are absent.
 #[derive(Debug, Default, Serialize)]
 pub struct RequestLine<'a> {
     request_id: &'a str,
@@ -48,7 +79,7 @@ pub struct RequestLine<'a> {
     kv_keys: Option<u64>,
 }
 
-/// Memory of the isolate when a line is written, in bytes.
+/// Memory of the isolate, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Linear memory, which never shrinks.
@@ -58,7 +89,7 @@ pub struct Memory {
 }
 
 impl<'a> RequestLine<'a> {
-    /// The line of a request other than a launch, or of one that was refused before its body was read.
+    /// The line of a request other than a launch, or of a launch that was refused before its body was read.
     pub fn new(request_id: &'a str, status: u16, refused: Option<&'a Refused>, total_ms: u64) -> Self {
         let error = refused.map(|refused| refused.problem.text());
         let cause = refused.and_then(|refused| refused.cause.as_ref()).map(|cause| cause.0.as_str());
@@ -66,16 +97,16 @@ impl<'a> RequestLine<'a> {
     }
 
     /// The line of a launch request.
-    pub fn of_launch(settled: &'a Settled, total_ms: u64, memory: Memory) -> Self {
-        let launched = settled.result.as_ref().ok();
-        let refused = settled.result.as_ref().err();
+    pub fn of_launch(launch: &'a LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+        let launched = launch.result.as_ref().ok();
+        let refused = launch.result.as_ref().err();
         let status = refused.map_or(200, |refused| refused.problem.status());
         let count = |of: fn(&Launched) -> u64| launched.map(of);
         Self {
-            bytes: Some(settled.read),
-            parse_ms: Some(settled.timings.parse),
-            match_ms: Some(settled.timings.r#match),
-            commit_ms: Some(settled.timings.commit),
+            bytes: Some(launch.read),
+            parse_ms: Some(launch.timings.parse),
+            match_ms: Some(launch.timings.r#match),
+            commit_ms: Some(launch.timings.commit),
             wasm_bytes: Some(memory.linear),
             reserved_bytes: Some(memory.reserved),
             launch_id: launched.and_then(|launched| launched.launch_id).map(|id| id.to_string()),
@@ -86,13 +117,12 @@ impl<'a> RequestLine<'a> {
             duplicates: count(|launched| launched.counts.duplicates),
             kv_reads: count(|launched| launched.lookups().reads as u64),
             kv_keys: count(|launched| launched.lookups().keys as u64),
-            ..Self::new(&settled.request_id, status, refused, total_ms)
+            ..Self::new(&launch.request_id, status, refused, total_ms)
         }
     }
 
-    /// The line as JSON.
     pub fn to_json(&self) -> String {
-        // Plain data: it always has a JSON form.
+        // Serializing cannot fail: the fields are numbers, booleans and strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -100,22 +130,125 @@ impl<'a> RequestLine<'a> {
 /// The line of a failure from which a request, or an object's alarm, recovers.
 #[derive(Debug, Serialize)]
 pub struct FailureLine<'a> {
-    /// The request's ID; `null` for an alarm.
-    pub request_id: Option<&'a str>,
+    /// `null` for an alarm.
+    request_id: Option<&'a str>,
     /// What failed, and what happens instead.
-    pub failure: &'a str,
-    /// Why it failed.
-    pub cause: &'a str,
+    failure: &'a str,
+    cause: &'a str,
 }
 
 impl<'a> FailureLine<'a> {
-    /// The line of a failure.
     pub fn new(request_id: Option<&'a str>, failure: &'a str, cause: &'a Cause) -> Self {
         Self { request_id, failure, cause: &cause.0 }
     }
 
-    /// The line as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A data point for metrics. Queries address blobs and doubles by position, so new ones are added at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataPoint {
+    route: &'static str,
+    status: String,
+    format: &'static str,
+    outcome: &'static str,
+    doubles: Vec<u64>,
+}
+
+/// The `outcome` of a request other than a launch that was not refused.
+const ANSWERED: &str = "answered";
+
+impl DataPoint {
+    /// The data point of a request other than a launch, or of a launch that was refused before its body was read.
+    pub fn new(route: &'static str, status: u16, format: Format, refused: Option<&Refused>, total_ms: u64) -> Self {
+        let outcome = refused.map_or(ANSWERED, |refused| refused.problem.text());
+        Self { route, status: status.to_string(), format: format.name(), outcome, doubles: vec![total_ms] }
+    }
+
+    /// The data point of a launch request.
+    pub fn of_launch(route: &'static str, launch: &LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+        let (status, outcome) = match &launch.result {
+            Ok(launched) if launched.launch_id.is_none() => (200, "dry run"),
+            Ok(launched) if launched.repeated => (200, "repeated"),
+            Ok(_) => (200, "launched"),
+            Err(refused) => (refused.status(), refused.problem.text()),
+        };
+        let launched = launch.result.as_ref().ok();
+        let counts = launched.map_or_else(Counts::default, |launched| launched.counts);
+        let lookups = launched.map_or_else(Statistics::default, Launched::lookups);
+        let doubles = vec![
+            total_ms,
+            launch.read,
+            launch.timings.parse,
+            launch.timings.r#match,
+            launch.timings.commit,
+            counts.matched,
+            counts.unmatched,
+            counts.invalid,
+            counts.duplicates,
+            lookups.reads as u64,
+            lookups.keys as u64,
+            memory.linear,
+        ];
+        Self { route, status: status.to_string(), format: launch.format.name(), outcome, doubles }
+    }
+
+    /// The sampling key. With the route as the key, sampling keeps data points of rare routes.
+    pub fn index(&self) -> &str {
+        self.route
+    }
+
+    pub fn blobs(&self) -> [&str; 4] {
+        [self.route, &self.status, self.format, self.outcome]
+    }
+
+    pub fn doubles(&self) -> &[u64] {
+        &self.doubles
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(line: &str) -> Vec<String> {
+        // `Map` does not preserve the order: read the names from the text. No value contains a quote.
+        line.split('"').skip(1).step_by(2).filter(|text| *text != "x").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn request_fields_lists_every_field_of_a_line() {
+        let line = RequestLine {
+            request_id: "x",
+            status: 1,
+            total_ms: 1,
+            error: Some("x"),
+            cause: Some("x"),
+            bytes: Some(1),
+            parse_ms: Some(1),
+            match_ms: Some(1),
+            commit_ms: Some(1),
+            wasm_bytes: Some(1),
+            reserved_bytes: Some(1),
+            launch_id: Some("x".to_owned()),
+            repeated: Some(true),
+            matched: Some(1),
+            unmatched: Some(1),
+            invalid: Some(1),
+            duplicates: Some(1),
+            kv_reads: Some(1),
+            kv_keys: Some(1),
+        };
+        assert_eq!(fields(&line.to_json()), REQUEST_FIELDS);
+    }
+
+    #[test]
+    fn failure_fields_lists_every_field_of_a_line() {
+        let cause = Cause::new("x");
+        assert_eq!(fields(&FailureLine::new(Some("x"), "x", &cause).to_json()), FAILURE_FIELDS);
+        let alarm = FailureLine::new(None, "x", &cause).to_json();
+        assert_eq!(alarm, r#"{"request_id":null,"failure":"x","cause":"x"}"#);
     }
 }

@@ -33,8 +33,8 @@ pub fn run(data: &[u8]) {
             let alone = base64(&[&data[from..]]).expect_err("the same");
             assert_eq!((error.at, error.what), (from as u64 + alone.at, alone.what));
         }
-        (Err(Fault::NotInBase64), Err(AttachmentDataError::NotInBase64))
-        | (Err(Fault::PrefixNotText), Err(AttachmentDataError::PrefixNotText))
+        (Err(Fault::NotInBase64), Err(AttachmentDataError::NotBase64))
+        | (Err(Fault::PrefixNotText), Err(AttachmentDataError::PrefixNotUtf8))
         | (Err(Fault::PrefixTooLong), Err(AttachmentDataError::PrefixTooLong)) => {}
         (expected, read) => panic!("{read:?} where {expected:?} was expected"),
     }

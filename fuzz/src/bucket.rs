@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use trigger_launch::profiles::{
-    bucket::{Bucket, Corrupt, ENTRY, Entry, Found, Section, length, write},
+    bucket::{Bucket, BucketEntry, BucketSection, CorruptBucket, ENTRY_BYTES, KeyMatch, length, write},
     key::{KeyHash, ProfileId},
 };
 
-const SECTIONS: [Section; 2] = [Section::Profiles, Section::Subscriptions];
+const SECTIONS: [BucketSection; 2] = [BucketSection::Profiles, BucketSection::Subscriptions];
 const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 const AMBIGUOUS: [u8; 16] = [b'*'; 16];
 
@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
 fn as_text(text: &str) {
     let (bucket, sections) = match (Bucket::parse(text), read(text.as_bytes())) {
         (Ok(bucket), Some(sections)) => (bucket, sections),
-        (Err(Corrupt), None) => return,
+        (Err(CorruptBucket), None) => return,
         (parsed, read) => panic!("{:?} where {} was expected", parsed.map(drop), read.is_some()),
     };
     let wanted = sections.iter().flatten().filter_map(|entry| number(&entry.hash)).flat_map(around).chain([0, MAX]);
@@ -51,10 +51,10 @@ fn read(text: &[u8]) -> Option<[Vec<Raw>; 2]> {
     if !text.starts_with(b"TLB1") || text.len() != length(profiles + subscriptions) {
         return None;
     }
-    let (head, rest) = text[16..].split_at(profiles * ENTRY);
+    let (head, rest) = text[16..].split_at(profiles * ENTRY_BYTES);
     let section = |text: &[u8]| {
         let half = |entry: &[u8], from| entry[from..from + 16].try_into().expect("16 bytes");
-        text.chunks(ENTRY).map(|entry| Raw { hash: half(entry, 0), id: half(entry, 16) }).collect()
+        text.chunks(ENTRY_BYTES).map(|entry| Raw { hash: half(entry, 0), id: half(entry, 16) }).collect()
     };
     Some([section(head), section(rest)])
 }
@@ -86,24 +86,24 @@ fn key(number: u128) -> KeyHash {
 }
 
 /// Compares a search with what all entries say.
-fn search(found: Result<Found, Corrupt>, entries: &[Raw], wanted: u128) {
+fn search(found: Result<KeyMatch, CorruptBucket>, entries: &[Raw], wanted: u128) {
     let said = |entry: &Raw| match number(&entry.id) {
-        Some(id) => Ok(Found::Profile(ProfileId(bytes(id)))),
-        None if entry.id == AMBIGUOUS => Ok(Found::Ambiguous),
-        None => Err(Corrupt),
+        Some(id) => Ok(KeyMatch::Profile(ProfileId(bytes(id)))),
+        None if entry.id == AMBIGUOUS => Ok(KeyMatch::Ambiguous),
+        None => Err(CorruptBucket),
     };
     let mut all = entries.iter().filter(|entry| number(&entry.hash) == Some(wanted)).map(said);
     let numbers: Vec<_> = entries.iter().map(|entry| number(&entry.hash)).collect();
     let sound = numbers.iter().all(Option::is_some) && numbers.is_sorted_by(|one, other| one < other);
     match found {
-        found if sound => assert_eq!(found, all.next().unwrap_or(Ok(Found::NotFound))),
+        found if sound => assert_eq!(found, all.next().unwrap_or(Ok(KeyMatch::None))),
         // A damaged bucket may be taken for one without the key where two neighbours leave no room for it.
-        Ok(Found::NotFound) => {
+        Ok(KeyMatch::None) => {
             let below = |at: usize| at == 0 || numbers[at - 1].is_some_and(|number| number < wanted);
             let above = |at: usize| numbers.get(at).is_none_or(|next| next.is_some_and(|number| number > wanted));
             assert!((0..=numbers.len()).any(|at| below(at) && above(at)), "not found, and there is no gap for it");
         }
-        Err(Corrupt) => {}
+        Err(CorruptBucket) => {}
         found => assert!(all.any(|said| said == found), "{found:?} is not there"),
     }
 }
@@ -118,8 +118,8 @@ fn as_entries(data: &[u8]) {
         let profile = (id != 0).then_some(ProfileId([id; 12]));
         sections[usize::from(section & 1)].insert(hash, profile);
     }
-    let entries = |section: &BTreeMap<[u8; 12], Option<ProfileId>>| -> Vec<Entry> {
-        section.iter().map(|(hash, profile)| Entry { hash: *hash, profile: *profile }).collect()
+    let entries = |section: &BTreeMap<[u8; 12], Option<ProfileId>>| -> Vec<BucketEntry> {
+        section.iter().map(|(hash, profile)| BucketEntry { hash: *hash, profile: *profile }).collect()
     };
     let [mut profiles, subscriptions] = [entries(&sections[0]), entries(&sections[1])];
     let text = write(&profiles, &subscriptions).expect("sorted");
@@ -131,9 +131,9 @@ fn as_entries(data: &[u8]) {
             number[4..].copy_from_slice(hash);
             for number in around(u128::from_be_bytes(number)) {
                 let expected = match expected.get(&bytes(number)) {
-                    None => Found::NotFound,
-                    Some(None) => Found::Ambiguous,
-                    Some(Some(profile)) => Found::Profile(*profile),
+                    None => KeyMatch::None,
+                    Some(None) => KeyMatch::Ambiguous,
+                    Some(Some(profile)) => KeyMatch::Profile(*profile),
                 };
                 assert_eq!(bucket.find(section, &key(number)), Ok(expected));
             }

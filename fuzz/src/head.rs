@@ -5,16 +5,16 @@
 //! of a file.
 
 use trigger_launch::{
-    campaign::attachments::File,
-    http::{
-        download::{Asked, Selection, headers, select},
+    api::{
+        download::{Conditions, Selection, headers, select},
+        head::split_url,
         headers::{accepted_format, asks_for, body_format, client_network, content_length, request_id, tokens},
-        route::{Log, Route, is_json_alone, route},
-        target::split,
+        routes::{Operation, ReplyFormats, Route, find, is_json_only},
     },
+    campaign::protocol::commands::AttachmentFile,
     limits::REQUEST_ID_LIMIT,
     problem::Problem,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The target.
@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (method, url) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let (path, parameters) = split(url);
+    let (path, parameters) = split_url(url);
     assert!(!path.is_empty() && !path.contains(['?', '#']));
     assert!(parameters.len() <= url.len());
     routed(method, path);
@@ -48,47 +48,39 @@ pub fn run(data: &[u8]) {
     if let Some(length) = content_length(ids[0]) {
         assert!(ids[0].is_some_and(|header| header.contains(&length.to_string())));
     }
-    let asked = Asked { range: header(), if_none_match: header(), if_range: header() };
+    let conditions = Conditions { range: header(), if_none_match: header(), if_range: header() };
     let content_type = header().unwrap_or_default().to_owned();
     let name = header().unwrap_or_default().to_owned();
     for size in [0, 1, 10, u64::MAX] {
         let (sha256, key) = ("ab".repeat(32), String::new());
-        download(&File { name: name.clone(), content_type: content_type.clone(), size, sha256, key }, &asked);
+        download(
+            &AttachmentFile { name: name.clone(), content_type: content_type.clone(), size, sha256, key },
+            &conditions,
+        );
     }
 }
 
-/// A path that names something is the only one that does, except for repeated slashes, a slash at its end, and the case of a
-/// launch ID.
+/// A path matches a route only if it has the segments of the route's path, each parameter replaced by its value.
 fn routed(method: &str, path: &str) {
-    let Ok(found) = route(method, path) else { return };
-    let triggers = "/api/v1.1/campaigns/triggers";
-    let launches = |id: u64| format!("{triggers}/{id}/launches");
-    let rebuilt = match found {
-        Route::Health => "/healthz".to_owned(),
-        Route::Launch(Endpoint::Batch) => format!("{triggers}/start_batch"),
-        Route::Launch(Endpoint::Single) => format!("{triggers}/start"),
-        Route::Campaigns => triggers.to_owned(),
-        Route::Define(id) | Route::Campaign(id) => format!("{triggers}/{id}"),
-        Route::Log(id, Log::Launches) => launches(id),
-        Route::Log(id, Log::Launch(launch)) => format!("{}/{launch}", launches(id)),
-        Route::Log(id, Log::Recipients(launch)) => format!("{}/{launch}/recipients", launches(id)),
-        Route::Log(id, Log::Report(launch)) => format!("{}/{launch}/report", launches(id)),
-        Route::Log(id, Log::Attachment(launch, number)) => format!("{}/{launch}/attachments/{number}", launches(id)),
-        Route::Log(_, Log::Nothing(_)) => return,
-    };
-    assert_eq!(route(method, &rebuilt), Ok(found));
-    let mut asked = path.to_ascii_lowercase();
-    while asked.contains("//") {
-        asked = asked.replace("//", "/");
+    let Ok(found) = find(method, path) else { return };
+    let segments = |path: &str| path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+    let (given, expected): (Vec<String>, Vec<String>) = (segments(path), segments(found.spec.path));
+    assert_eq!(given.len(), expected.len(), "{path}");
+    for (given, expected) in given.iter().zip(&expected) {
+        assert!(expected.starts_with('{') || given == expected, "{path}");
     }
-    let asked = asked.strip_suffix('/').unwrap_or(&asked);
-    // The number of an attachment may begin with zeros.
-    assert!(asked == rebuilt || matches!(found, Route::Log(_, Log::Attachment(..))), "{asked} for {rebuilt}");
-    assert_eq!(is_json_alone(path), !matches!(found, Route::Launch(_)));
+    let single_slashes = format!("/{}", given.join("/"));
+    assert_eq!(find(method, &single_slashes).map(|found| found.route), Ok(found.route));
+    assert_eq!(is_json_only(path), found.spec.formats != ReplyFormats::JsonOrXml);
+    if let Route::Operate(Operation::ReadCampaign(id) | Operation::DefineCampaign(id) | Operation::ReadLog(id, _)) =
+        found.route
+    {
+        assert!(given.contains(&id.to_string()), "{id} for {path}");
+    }
 }
 
-fn download(file: &File, asked: &Asked<'_>) {
-    let selection = match select(file, asked) {
+fn download(file: &AttachmentFile, conditions: &Conditions<'_>) {
+    let selection = match select(file, conditions) {
         Ok(selection) => selection,
         Err(Problem::RangeNotSatisfiable(size)) => return assert_eq!(size, file.size),
         Err(other) => panic!("{other:?}"),

@@ -10,8 +10,8 @@ use std::{
     io::{BufRead, BufReader},
 };
 use trigger_launch::profiles::{
-    bucket::{Bucket, ENTRY, Found, Section, length},
-    import::{Built, Importer, Refused, Rows},
+    bucket::{Bucket, BucketSection, ENTRY_BYTES, KeyMatch, length},
+    import::{BuiltIndex, ImportError, Importer, RefusedRow, RowCounts},
     key::{Class, IndexKey},
 };
 
@@ -23,9 +23,9 @@ const AT_ONCE: usize = 1 << 16;
 /// What an import makes.
 #[derive(Debug, PartialEq)]
 struct Imported {
-    rows: Rows,
-    refused: Vec<Refused>,
-    built: Built,
+    rows: RowCounts,
+    refused: Vec<RefusedRow>,
+    built: BuiltIndex,
     buckets: Buckets,
 }
 
@@ -55,19 +55,16 @@ pub fn key() -> IndexKey {
 fn import(input: impl BufRead, run: usize) -> Result<Imported, String> {
     let mut importer = Importer::new(key(), run);
     let mut refused = Vec::new();
-    let rows = importer.read(input, |row| refused.push(row)).map_err(|error| error.0)?;
+    let rows = importer.read(input, |row| refused.push(row)).map_err(|error| error.to_string())?;
     let mut buckets = Buckets::new();
-    let mut planned = Vec::new();
-    let begin = |classes: &[_]| {
-        planned = classes.to_vec();
-        Ok(())
-    };
-    let built = importer.build(begin, |index, number, text| {
+    let plan = importer.plan().map_err(|error| error.to_string())?;
+    let planned = plan.classes().to_vec();
+    let built = plan.build(|index, number, text| {
         assert!(number < index.buckets);
         assert!(buckets.insert((index.class, index.field.clone(), number), text).is_none(), "a bucket comes once");
         Ok(())
     });
-    let built = built.map_err(|error| error.0)?;
+    let built = built.map_err(|error: ImportError| error.to_string())?;
     assert_eq!(planned.len(), built.classes.len());
     Ok(Imported { rows, refused, built, buckets })
 }
@@ -75,7 +72,7 @@ fn import(input: impl BufRead, run: usize) -> Result<Imported, String> {
 fn compare(imported: &Imported, model: &Model) {
     let Imported { rows, refused, built, buckets } = imported;
     assert_eq!(rows.refused, refused.len() as u64, "every row that is refused is told");
-    assert_eq!((rows.taken, rows.refused), (model.taken, model.refused));
+    assert_eq!((rows.accepted, rows.refused), (model.taken, model.refused));
     assert!(refused.is_sorted_by(|one, other| one.line < other.line));
     let lines = model.lines;
     assert!(refused.iter().all(|row| (1..=lines).contains(&row.line) && !row.reason.is_empty()));
@@ -83,7 +80,7 @@ fn compare(imported: &Imported, model: &Model) {
     let ids = model.keys.iter().filter(|(key, _)| key.class == Class::ProfileId).count() as u64;
     let ambiguous = model.keys.values().filter(|profiles| profiles.len() > 1).count() as u64;
     assert_eq!((built.profiles, built.keys, built.ambiguous), (ids, model.keys.len() as u64 - ids, ambiguous));
-    let entries: usize = buckets.values().map(|text| (text.len() - length(0)) / ENTRY).sum();
+    let entries: usize = buckets.values().map(|text| (text.len() - length(0)) / ENTRY_BYTES).sum();
     assert_eq!(entries, model.keys.len(), "nothing else is there");
     let numbers: u32 = built.classes.iter().map(|index| index.buckets).sum();
     assert_eq!(numbers as usize, buckets.len());
@@ -91,24 +88,24 @@ fn compare(imported: &Imported, model: &Model) {
         assert_eq!(look_up(imported, key), expected(profiles), "{key:?}");
         let other = Key { subscription: !key.subscription, ..key.clone() };
         let profiles = model.keys.get(&other);
-        assert_eq!(look_up(imported, &other), profiles.map_or(Found::NotFound, expected), "{other:?}");
+        assert_eq!(look_up(imported, &other), profiles.map_or(KeyMatch::None, expected), "{other:?}");
     }
 }
 
-fn expected(profiles: &BTreeSet<trigger_launch::profiles::key::ProfileId>) -> Found {
+fn expected(profiles: &BTreeSet<trigger_launch::profiles::key::ProfileId>) -> KeyMatch {
     match profiles.iter().collect::<Vec<_>>()[..] {
-        [one] => Found::Profile(*one),
-        _ => Found::Ambiguous,
+        [one] => KeyMatch::Profile(*one),
+        _ => KeyMatch::Ambiguous,
     }
 }
 
-fn look_up(Imported { built, buckets, .. }: &Imported, key: &Key) -> Found {
+fn look_up(Imported { built, buckets, .. }: &Imported, key: &Key) -> KeyMatch {
     // Push keys of all providers are one class.
     let field = if key.class == Class::Push { "" } else { key.field.as_str() };
     let index = built.classes.iter().find(|index| index.class == key.class && index.field == field);
-    let Some(index) = index else { return Found::NotFound };
+    let Some(index) = index else { return KeyMatch::None };
     let hash = self::key().hash(key.class, &key.field, &key.value);
-    let text = &buckets[&(key.class, field.to_owned(), hash.bucket(index.buckets))];
-    let section = if key.subscription { Section::Subscriptions } else { Section::Profiles };
+    let text = &buckets[&(key.class, field.to_owned(), hash.bucket_number(index.buckets))];
+    let section = if key.subscription { BucketSection::Subscriptions } else { BucketSection::Profiles };
     Bucket::parse(text).and_then(|bucket| bucket.find(section, &hash)).expect("sound")
 }

@@ -7,22 +7,26 @@ use super::{
 };
 use std::{cell::OnceCell, rc::Rc};
 use trigger_launch::{
+    fields::Endpoint,
     launch::{
-        entry::{Arrived, Event},
-        intake::{Intake, Request, Setup},
-        items::Known,
         matching::Matching,
+        receive::{
+            attachments::{AttachmentEvent, DecodedAttachments},
+            body::BodyParser,
+            items::ItemState,
+        },
+        request::{BodySettings, LaunchRequest},
     },
     limits::{Limits, MIB},
     memory::{Budget, Reservation},
     problem::Problem,
     profiles::key::{IndexKey, KeyHash},
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let chunks = cut(data);
         let format = format_of(data);
         let whole = take_in(endpoint, Some(format), Limits::default(), &[data]);
@@ -73,7 +77,7 @@ pub struct Taken {
     pub content: Option<String>,
     pub custom_data: Option<String>,
     /// Of each item what is known, and the hashes of its keys.
-    pub items: Vec<(Known, Vec<KeyHash>)>,
+    pub items: Vec<(ItemState, Vec<KeyHash>)>,
     /// The items with a `custom_data` of their own.
     pub items_data: Vec<(u32, String)>,
     pub files: Vec<File>,
@@ -102,24 +106,28 @@ pub fn secrets() -> Rc<[IndexKey]> {
 
 pub fn take_in(endpoint: Endpoint, body: Option<Format>, limits: Limits, chunks: &[&[u8]]) -> Result<Taken, Problem> {
     let budget = Budget::new(64 * MIB, 64 * MIB);
-    let taken = take_in_with(&budget, Setup { endpoint, body, limits, secrets: secrets(), checksum: false }, chunks);
+    let taken = take_in_with(
+        &budget,
+        BodySettings { endpoint, format: body, limits, secrets: secrets(), digest_is_id: false },
+        chunks,
+    );
     assert_eq!(budget.reserved(), 0, "what was reserved has been given back");
     taken
 }
 
-fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<Taken, Problem> {
-    let mut intake = Intake::new(setup, Reservation::new(budget, 0));
-    let (mut files, mut file, mut arrived) = (Vec::new(), File::default(), Arrived::default());
+fn take_in_with(budget: &Rc<Budget>, settings: BodySettings, chunks: &[&[u8]]) -> Result<Taken, Problem> {
+    let mut intake = BodyParser::new(settings, Reservation::new(budget, 0));
+    let (mut files, mut file, mut arrived) = (Vec::new(), File::default(), DecodedAttachments::default());
     let mut fed = 0;
     for chunk in chunks {
         fed += chunk.len() as u64;
         intake.feed(chunk).map_err(|refused| refused.problem)?;
-        assert_eq!(intake.fed(), fed);
-        arrived = intake.take_arrived(arrived);
+        assert_eq!(intake.received(), fed);
+        arrived = intake.take_attachments(arrived);
         for event in &arrived.events {
             match event {
-                Event::Bytes(range) => file.bytes.extend_from_slice(&arrived.bytes[range.clone()]),
-                Event::End { name, content_type } => {
+                AttachmentEvent::Bytes(range) => file.bytes.extend_from_slice(&arrived.bytes[range.clone()]),
+                AttachmentEvent::End { name, content_type } => {
                     let File { bytes, .. } = std::mem::take(&mut file);
                     files.push(File { name: name.clone(), content_type: content_type.clone(), bytes });
                 }
@@ -127,14 +135,14 @@ fn take_in_with(budget: &Rc<Budget>, setup: Setup, chunks: &[&[u8]]) -> Result<T
         }
     }
     intake.finish(Some(fed));
-    let broken = intake.is_broken();
-    let (request, memory) = intake.into_request().map_err(|refused| refused.problem)?;
+    let broken = intake.is_malformed();
+    let (request, memory) = intake.into_parsed().into_request().map_err(|refused| refused.problem)?;
     assert!(!broken && memory.bytes() <= budget.reserved());
     Ok(taken(request, files))
 }
 
-fn taken(request: Request, files: Vec<File>) -> Taken {
-    let Request { root, trigger_id, keying, items } = request;
+fn taken(request: LaunchRequest, files: Vec<File>) -> Taken {
+    let LaunchRequest { root, trigger_id, keying, items } = request;
     let searches = keying.matching.searches().len();
     let hashes = |item| (0..2).flat_map(move |secret| (0..searches).map(move |search| (item, secret, search)));
     let hashes = |item| hashes(item).map(|(item, secret, search)| items.hash(item, secret, search)).collect();
@@ -147,7 +155,7 @@ fn taken(request: Request, files: Vec<File>) -> Taken {
         flags: [root.skip_triggers, root.report, root.strict, root.dry_run],
         content: root.content,
         custom_data: root.custom_data,
-        items: (0..).zip(items.known()).map(|(item, known)| (known, hashes(item))).collect(),
+        items: (0..).zip(items.states()).map(|(item, known)| (known, hashes(item))).collect(),
         items_data: items
             .custom_data()
             .map(|(item, text)| (item, String::from_utf8(text.to_vec()).expect("UTF-8")))
@@ -159,7 +167,13 @@ fn taken(request: Request, files: Vec<File>) -> Taken {
 /// With little memory: either the same, or a refusal that says so.
 fn starved(endpoint: Endpoint, format: Format, data: &[u8], whole: &Result<Taken, Problem>) {
     let budget = Budget::new(data.len() as u64, data.len() as u64 / 2);
-    let setup = Setup { endpoint, body: Some(format), limits: Limits::default(), secrets: secrets(), checksum: false };
+    let setup = BodySettings {
+        endpoint,
+        format: Some(format),
+        limits: Limits::default(),
+        secrets: secrets(),
+        digest_is_id: false,
+    };
     match (take_in_with(&budget, setup, &cut(data)), whole) {
         (Err(Problem::Unavailable(_)), _) => {}
         // Behind a tag of XML that could not be held nothing is checked any longer, and an earlier fault is answered.

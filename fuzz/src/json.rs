@@ -1,33 +1,36 @@
 //! Framing of JSON against `serde_json`: what one accepts the other accepts, within the contract's own rules, and the
 //! pieces are those that a reading of the whole document gives.
 
-use super::framing::{Got, frame};
+use super::framing::{RecordedPiece, frame};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 use trigger_launch::{
+    fields::{AttachmentField, Endpoint, RootField},
     limits::{ATTACHMENT_NAME_LIMIT, DEPTH_LIMIT},
-    wire::{Endpoint, Field, Item, NotAnItem, ObjectText, Received, Scalar, json, recorder},
+    wire::{InvalidItem, Item, ObjectText, Scalar, ValueType, json, testing},
 };
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let outcome = frame::<json::JsonFramer>(endpoint, data);
         match std::str::from_utf8(data) {
             Ok(body) => {
                 let expected = document(body).map(|members| pieces(endpoint, members));
-                assert_eq!(outcome.end.is_ok(), expected.is_some(), "{:?}", outcome.end);
+                assert_eq!(outcome.result.is_ok(), expected.is_some(), "{:?}", outcome.result);
                 if let Some(expected) = expected {
-                    assert_eq!(outcome.got, expected);
+                    assert_eq!(outcome.pieces, expected);
                 }
-                outcome.got.iter().for_each(decoded);
+                outcome.pieces.iter().for_each(decoded);
             }
             // Bytes past ASCII are let through in attachment data alone, whose decoder refuses them.
             Err(_) => {
-                let attached =
-                    outcome.got.iter().any(|got| matches!(got, Got::AttachData(_) | Got::AttachDuplicate(_)));
-                assert!(outcome.end.is_err() || attached, "accepted, and not UTF-8");
+                let attached = outcome
+                    .pieces
+                    .iter()
+                    .any(|got| matches!(got, RecordedPiece::AttachData(_) | RecordedPiece::AttachDuplicate(_)));
+                assert!(outcome.result.is_err() || attached, "accepted, and not UTF-8");
             }
         }
     }
@@ -105,27 +108,27 @@ fn depth(body: &str) -> usize {
     deepest
 }
 
-fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<Got> {
+fn pieces(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Vec<RecordedPiece> {
     let mut got = Vec::new();
     for (name, value) in members {
-        let Some(field) = name.and_then(|name| Field::from_name(endpoint, name.as_bytes())) else { continue };
+        let Some(field) = name.and_then(|name| RootField::from_name(endpoint, name.as_bytes())) else { continue };
         match (field, value.get().as_bytes().first()) {
-            (Field::Data | Field::Attach, Some(b'[')) => {
+            (RootField::Data | RootField::Attach, Some(b'[')) => {
                 let entries: Vec<&RawValue> = serde_json::from_str(value.get()).expect("an array");
-                got.push(Got::Array(field));
+                got.push(RecordedPiece::Array(field));
                 for entry in entries {
-                    if field == Field::Data { got.push(item(entry)) } else { attachment(entry, &mut got) }
+                    if field == RootField::Data { got.push(item(entry)) } else { attachment(entry, &mut got) }
                 }
             }
-            (Field::Data | Field::Attach, Some(b'n')) => got.push(Got::Null(field)),
-            (Field::Data | Field::Attach, _) => got.push(Got::NotAnArray(field)),
-            _ => got.push(recorder::field(field, value.get())),
+            (RootField::Data | RootField::Attach, Some(b'n')) => got.push(RecordedPiece::Null(field)),
+            (RootField::Data | RootField::Attach, _) => got.push(RecordedPiece::NotAnArray(field)),
+            _ => got.push(testing::field(field, value.get())),
         }
     }
     got
 }
 
-fn item(entry: &RawValue) -> Got {
+fn item(entry: &RawValue) -> RecordedPiece {
     let raw = entry.get().to_owned();
     let only = match serde_json::from_str(&raw) {
         Ok(Members(members)) if members.len() == 1 => members.into_iter().next(),
@@ -136,7 +139,7 @@ fn item(entry: &RawValue) -> Got {
         let value = value.get().strip_prefix('"')?.strip_suffix('"')?;
         Some((name?, value.to_owned()))
     });
-    Got::Item(raw, plain)
+    RecordedPiece::Item(raw, plain)
 }
 
 /// A string with U+FFFD for half of a surrogate pair, and whether there was one.
@@ -149,33 +152,37 @@ pub fn lossy(value: &RawValue) -> (String, bool) {
     }
 }
 
-fn attachment(entry: &RawValue, got: &mut Vec<Got>) {
-    got.push(Got::AttachBegin);
+fn attachment(entry: &RawValue, got: &mut Vec<RecordedPiece>) {
+    got.push(RecordedPiece::AttachBegin);
     if let Ok(Members(members)) = serde_json::from_str(entry.get()) {
         let (mut name_seen, mut data_seen) = (false, false);
         for (name, value) in members {
             let first = value.get().as_bytes().first();
             match (name.as_deref(), first) {
-                (Some("name"), _) if std::mem::replace(&mut name_seen, true) => got.push(Got::AttachDuplicate("name")),
-                (Some("data"), _) if std::mem::replace(&mut data_seen, true) => got.push(Got::AttachDuplicate("data")),
+                (Some("name"), _) if std::mem::replace(&mut name_seen, true) => {
+                    got.push(RecordedPiece::AttachDuplicate(AttachmentField::Name))
+                }
+                (Some("data"), _) if std::mem::replace(&mut data_seen, true) => {
+                    got.push(RecordedPiece::AttachDuplicate(AttachmentField::Data))
+                }
                 (Some("name" | "data"), Some(b'n')) => {}
                 (Some("name"), Some(b'"')) => got.push(match lossy(value) {
-                    (_, true) => Got::AttachNameWrongType,
-                    (name, false) => Got::AttachName(kept(&name)),
+                    (_, true) => RecordedPiece::AttachNameWrongType,
+                    (name, false) => RecordedPiece::AttachName(kept(&name)),
                 }),
-                (Some("name"), _) => got.push(Got::AttachNameWrongType),
+                (Some("name"), _) => got.push(RecordedPiece::AttachNameWrongType),
                 (Some("data"), Some(b'"')) => {
-                    got.push(Got::AttachData(lossy(value).0.into_bytes()));
-                    got.push(Got::AttachDataEnd);
+                    got.push(RecordedPiece::AttachData(lossy(value).0.into_bytes()));
+                    got.push(RecordedPiece::AttachDataEnd);
                 }
-                (Some("data"), _) => got.push(Got::AttachDataWrongType),
+                (Some("data"), _) => got.push(RecordedPiece::AttachDataWrongType),
                 _ => {}
             }
         }
     } else {
-        got.push(Got::AttachNotAnObject);
+        got.push(RecordedPiece::AttachNotAnObject);
     }
-    got.push(Got::AttachEnd);
+    got.push(RecordedPiece::AttachEnd);
 }
 
 /// As much of a name as is handed on: to the first character past the limit.
@@ -191,13 +198,13 @@ pub fn kept(name: &str) -> String {
 }
 
 /// What the decoders make of a piece is what `serde_json` makes of it.
-fn decoded(got: &Got) {
+fn decoded(got: &RecordedPiece) {
     match got {
-        Got::Field { value, .. } => {
+        RecordedPiece::Field { value, .. } => {
             assert_eq!(json::scalar(value.as_bytes()), scalar(value));
             assert_eq!(json::object(value.as_bytes()), object(value));
         }
-        Got::Item(raw, _) => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
+        RecordedPiece::Item(raw, _) => assert_eq!(json::item(raw.as_bytes()), fields(raw), "{raw}"),
         _ => {}
     }
 }
@@ -211,16 +218,16 @@ pub fn scalar(raw: &str) -> Scalar<'_> {
     match raw.as_bytes().first() {
         Some(b'"') => match serde_json::from_str(raw) {
             Ok(text) => Scalar::Text(Cow::Owned(text)),
-            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+            Err(_) => Scalar::WrongType(ValueType::LoneSurrogate),
         },
         Some(b'n') => Scalar::Absent,
         Some(b't' | b'f') => Scalar::Boolean(raw == "true"),
-        Some(b'{') => Scalar::WrongType(Received::Object),
-        Some(b'[') => Scalar::WrongType(Received::Array),
+        Some(b'{') => Scalar::WrongType(ValueType::Object),
+        Some(b'[') => Scalar::WrongType(ValueType::Array),
         _ if is_integer(raw) => Scalar::Integer(raw),
         _ => match raw.split_once('.') {
             Some((integer, fraction)) if fraction.trim_matches('0').is_empty() => Scalar::ZeroFraction(integer),
-            _ => Scalar::WrongType(Received::OtherNumber),
+            _ => Scalar::WrongType(ValueType::OtherNumber),
         },
     }
 }
@@ -230,20 +237,20 @@ pub fn object(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes().first() {
         Some(b'{') => ObjectText::Object(Cow::Borrowed(raw)),
         Some(b'n') => ObjectText::Absent,
-        Some(b'[') => ObjectText::WrongType(Received::Array),
-        Some(b'"') => ObjectText::WrongType(Received::String),
-        Some(b't' | b'f') => ObjectText::WrongType(Received::Boolean),
-        _ => ObjectText::WrongType(Received::Number),
+        Some(b'[') => ObjectText::WrongType(ValueType::Array),
+        Some(b'"') => ObjectText::WrongType(ValueType::String),
+        Some(b't' | b'f') => ObjectText::WrongType(ValueType::Boolean),
+        _ => ObjectText::WrongType(ValueType::Number),
     }
 }
 
 /// The fields of an item: of a name that stands once the value, of one that stands twice none of all.
-pub fn fields(raw: &str) -> Result<Item<'_>, NotAnItem> {
-    let Members(members) = serde_json::from_str(raw).map_err(|_| NotAnItem)?;
+pub fn fields(raw: &str) -> Result<Item<'_>, InvalidItem> {
+    let Members(members) = serde_json::from_str(raw).map_err(|_| InvalidItem)?;
     let find = |wanted: &str| {
         let mut all = members.iter().filter(|(name, _)| name.as_deref() == Some(wanted)).map(|(_, value)| value.get());
         let first = all.next();
-        if all.next().is_some() { Err(NotAnItem) } else { Ok(first) }
+        if all.next().is_some() { Err(InvalidItem) } else { Ok(first) }
     };
     let text = |name| find(name).map(|raw| raw.map_or(Scalar::Absent, scalar));
     Ok(Item {

@@ -7,12 +7,14 @@ use super::{
 };
 use serde_json::value::RawValue;
 use trigger_launch::{
-    launch::{items::Known, matching::Matching, root::TRIGGER_ID_MAX},
+    fields::{Endpoint, RootField},
+    launch::{matching::Matching, receive::items::ItemState},
     limits::{ATTACHMENT_NAME_LIMIT, SCALAR_LIMIT},
     outcome::Outcome,
     problem::Problem,
     profiles::key::KeyHash,
-    wire::{Endpoint, Field, Format, Item, NotAnItem, ObjectText, Scalar},
+    text::SAFE_INTEGER_MAX,
+    wire::{Format, InvalidItem, Item, ObjectText, Scalar},
 };
 
 /// Longer bodies may be over a limit that is not read here.
@@ -39,7 +41,7 @@ pub fn compare(endpoint: Endpoint, data: &[u8], taken: &Result<Taken, Problem>) 
 /// The root, as far as it has been read.
 #[derive(Default)]
 struct Root<'a> {
-    seen: Vec<Field>,
+    seen: Vec<RootField>,
     token: Option<String>,
     format: Option<Format>,
     trigger_id: Option<u64>,
@@ -48,7 +50,7 @@ struct Root<'a> {
     flags: [bool; 4],
     content: Option<String>,
     custom_data: Option<String>,
-    items: Vec<Result<Item<'a>, NotAnItem>>,
+    items: Vec<Result<Item<'a>, InvalidItem>>,
     single: Item<'a>,
     files: Vec<File>,
 }
@@ -57,7 +59,7 @@ struct Root<'a> {
 fn meant(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Option<Taken> {
     let mut root = Root::default();
     for (name, value) in members {
-        let Some(field) = name.and_then(|name| Field::from_name(endpoint, name.as_bytes())) else { continue };
+        let Some(field) = name.and_then(|name| RootField::from_name(endpoint, name.as_bytes())) else { continue };
         if root.seen.contains(&field) {
             return None;
         }
@@ -68,18 +70,18 @@ fn meant(endpoint: Endpoint, members: Vec<(Option<String>, &RawValue)>) -> Optio
 }
 
 impl<'a> Root<'a> {
-    fn set(&mut self, field: Field, raw: &'a str) -> Option<()> {
+    fn set(&mut self, field: RootField, raw: &'a str) -> Option<()> {
         let text = || match scalar(raw) {
             Scalar::Absent => Some(None),
             Scalar::Text(text) => Some(Some(text.into_owned())),
             _ => None,
         };
         match field {
-            Field::Token => {
+            RootField::Token => {
                 self.token = text()?.map(|token| token.trim_ascii().to_owned()).filter(|token| !token.is_empty());
             }
-            Field::FieldName => self.field_name = text()?,
-            Field::Format => {
+            RootField::FieldName => self.field_name = text()?,
+            RootField::Format => {
                 self.format = match text()?.as_deref() {
                     None => None,
                     Some("json") => Some(Format::Json),
@@ -87,28 +89,23 @@ impl<'a> Root<'a> {
                     Some(_) => return None,
                 }
             }
-            Field::Matching => {
+            RootField::Matching => {
                 let mode = |name: String| Matching::ALL.iter().find(|(_, known)| *known == name).map(|(mode, _)| *mode);
                 self.matching = match text()? {
                     None => None,
                     Some(name) => Some(mode(name)?),
                 }
             }
-            Field::TriggerId => self.trigger_id = trigger_id(raw)?,
-            Field::SkipTriggers => self.flags[0] = flag(raw)?,
-            Field::Report => self.flags[1] = flag(raw)?,
-            Field::Strict => self.flags[2] = flag(raw)?,
-            Field::DryRun => self.flags[3] = flag(raw)?,
-            Field::Content => self.content = text_of_object(raw)?,
-            Field::CustomData => self.custom_data = text_of_object(raw)?,
-            Field::Data => self.items = entries(raw)?.into_iter().map(fields).collect(),
-            Field::Attach => self.files = entries(raw)?.into_iter().map(file).collect::<Option<_>>()?,
-            Field::Email => self.single.email = scalar(raw),
-            Field::Phone => self.single.phone = scalar(raw),
-            Field::ProfileId => self.single.profile_id = scalar(raw),
-            Field::FieldValue => self.single.field_value = scalar(raw),
-            Field::Provider => self.single.provider = scalar(raw),
-            Field::SubscriptionId => self.single.subscription_id = scalar(raw),
+            RootField::TriggerId => self.trigger_id = trigger_id(raw)?,
+            RootField::SkipTriggers => self.flags[0] = flag(raw)?,
+            RootField::Report => self.flags[1] = flag(raw)?,
+            RootField::Strict => self.flags[2] = flag(raw)?,
+            RootField::DryRun => self.flags[3] = flag(raw)?,
+            RootField::Content => self.content = text_of_object(raw)?,
+            RootField::CustomData => self.custom_data = text_of_object(raw)?,
+            RootField::Data => self.items = entries(raw)?.into_iter().map(fields).collect(),
+            RootField::Attach => self.files = entries(raw)?.into_iter().map(file).collect::<Option<_>>()?,
+            RootField::Key(field) => *self.single.key_mut(field) = scalar(raw),
         }
         Some(())
     }
@@ -117,7 +114,7 @@ impl<'a> Root<'a> {
         let matching = self.matching.unwrap_or(Matching::Email);
         let custom = matches!(matching, Matching::Custom | Matching::CustomSub);
         let field_name = if custom { self.field_name.filter(|name| !name.is_empty())? } else { String::new() };
-        let items = if endpoint == Endpoint::Single { vec![Ok(self.single)] } else { self.items };
+        let items = if endpoint == Endpoint::Start { vec![Ok(self.single)] } else { self.items };
         if items.is_empty() {
             return None;
         }
@@ -141,19 +138,19 @@ impl<'a> Root<'a> {
     }
 }
 
-fn known(item: &Result<Item<'_>, NotAnItem>, matching: Matching, field_name: &str) -> (Known, Vec<KeyHash>) {
+fn known(item: &Result<Item<'_>, InvalidItem>, matching: Matching, field_name: &str) -> (ItemState, Vec<KeyHash>) {
     let keys = |secret| match item {
-        Err(NotAnItem) => Err(Outcome::Malformed),
+        Err(InvalidItem) => Err(Outcome::Malformed),
         Ok(item) if matches!(item.custom_data, ObjectText::WrongType(_)) => Err(Outcome::WrongType),
-        Ok(item) => matching.keys(item, field_name, secret),
+        Ok(item) => matching.hash_keys(item, field_name, secret),
     };
     let searches = matching.searches().len();
-    let (mut known, mut hashes) = (Known::Invalid(Outcome::Malformed), Vec::new());
+    let (mut known, mut hashes) = (ItemState::Invalid(Outcome::Malformed), Vec::new());
     for secret in secrets().iter() {
         let keys = keys(secret);
         known = match &keys {
-            Ok([first, second]) => Known::Keys { first: first.is_some(), second: second.is_some() },
-            Err(reason) => Known::Invalid(*reason),
+            Ok([first, second]) => ItemState::Keys { first: first.is_some(), second: second.is_some() },
+            Err(reason) => ItemState::Invalid(*reason),
         };
         let keys = keys.unwrap_or([None, None]);
         hashes.extend(keys.into_iter().take(searches).map(|key| key.unwrap_or(KeyHash([0; 16]))));
@@ -169,7 +166,7 @@ fn trigger_id(raw: &str) -> Option<Option<u64>> {
         _ => return None,
     };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (1..=TRIGGER_ID_MAX).contains(number))?;
+    let number = text.parse().ok().filter(|number| digits && (1..=SAFE_INTEGER_MAX).contains(number))?;
     Some(Some(number))
 }
 

@@ -6,9 +6,10 @@ use super::{
 };
 use roxmltree::{Document, Node};
 use trigger_launch::{
+    fields::{Endpoint, RootField},
     limits::{Limits, SCALAR_LIMIT},
     problem::Problem,
-    wire::{Endpoint, Field, Format},
+    wire::Format,
 };
 
 /// Stands for a value of a wrong type, whatever type is right.
@@ -44,28 +45,21 @@ fn translated(endpoint: Endpoint, root: Node<'_, '_>) -> String {
     let mut members: Vec<(&str, String)> = Vec::new();
     for child in root.children().filter(Node::is_element) {
         let name = child.tag_name().name();
-        let value = match Field::from_name(endpoint, name.as_bytes()) {
+        let value = match RootField::from_name(endpoint, name.as_bytes()) {
             None => continue,
-            Some(Field::Data) if is_nil(child) => entry("{}".to_owned(), name, &mut members),
-            Some(Field::Attach) if is_nil(child) => None,
+            Some(RootField::Data) if is_nil(child) => entry("{}".to_owned(), name, &mut members),
+            Some(RootField::Attach) if is_nil(child) => None,
             Some(_) if is_nil(child) => Some(NULL.to_owned()),
-            Some(Field::Data) => entry(item(child), name, &mut members),
-            Some(Field::Attach) => entry(attachment(child), name, &mut members),
-            Some(Field::Content | Field::CustomData) => Some(object(child)),
-            Some(
-                Field::Email
-                | Field::Phone
-                | Field::ProfileId
-                | Field::FieldValue
-                | Field::Provider
-                | Field::SubscriptionId,
-            ) => Some(string(child)),
+            Some(RootField::Data) => entry(item(child), name, &mut members),
+            Some(RootField::Attach) => entry(attachment(child), name, &mut members),
+            Some(RootField::Content | RootField::CustomData) => Some(object(child)),
+            Some(RootField::Key(_)) => Some(string(child)),
             Some(_) => Some(scalar(child)),
         };
         members.extend(value.map(|value| (name, value)));
     }
-    let member = |(name, value): &(&str, String)| match Field::from_name(endpoint, name.as_bytes()) {
-        Some(Field::Data | Field::Attach) => format!("{}:[{value}]", quoted(name)),
+    let member = |(name, value): &(&str, String)| match RootField::from_name(endpoint, name.as_bytes()) {
+        Some(RootField::Data | RootField::Attach) => format!("{}:[{value}]", quoted(name)),
         _ => format!("{}:{value}", quoted(name)),
     };
     braced(members.iter().map(member).collect())

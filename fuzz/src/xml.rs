@@ -1,26 +1,27 @@
 //! Framing of XML against `roxmltree`: what one accepts the other accepts, and the pieces are those that the tree gives.
 //!
-//! Known differences: `roxmltree` reads namespaces (so `xsi:nil` is replaced before it reads), has no limit of depth, takes nearly anything for an XML declaration,
+//! ItemState differences: `roxmltree` reads namespaces (so `xsi:nil` is replaced before it reads), has no limit of depth, takes nearly anything for an XML declaration,
 //! wants no white space behind the target of a processing instruction, and knows nothing of the root's name and text.
 
 use super::{
-    framing::{Got, Outcome, frame},
+    framing::{FramedBody, RecordedPiece, frame},
     json::kept,
 };
 use roxmltree::{Document, Node};
 use trigger_launch::{
+    fields::{AttachmentField, Endpoint, RootField},
     limits::DEPTH_LIMIT,
     memory::{Budget, Reservation},
-    wire::{Endpoint, Field, FrameError, Scalar, xml},
+    wire::{FrameError, Scalar, xml},
 };
 
 /// The target.
 pub fn run(data: &[u8]) {
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
+    for endpoint in [Endpoint::StartBatch, Endpoint::Start] {
         let outcome = frame::<xml::XmlFramer>(endpoint, data);
-        outcome.got.iter().for_each(decoded);
+        outcome.pieces.iter().for_each(decoded);
         let Ok(body) = std::str::from_utf8(data) else {
-            assert!(outcome.end.is_err(), "accepted, and not UTF-8");
+            assert!(outcome.result.is_err(), "accepted, and not UTF-8");
             continue;
         };
         if let Some(body) = without_namespaces(body) {
@@ -60,18 +61,18 @@ pub fn lines(body: &str) -> String {
     body.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn compare(endpoint: Endpoint, body: &str, outcome: &Outcome) {
+fn compare(endpoint: Endpoint, body: &str, outcome: &FramedBody) {
     let text = lines(body);
     let Ok(document) = Document::parse(&text) else {
-        assert!(outcome.end.is_err(), "accepted, and not well-formed");
+        assert!(outcome.result.is_err(), "accepted, and not well-formed");
         return;
     };
     let root = document.root_element();
     if root.tag_name().name() != "xml" || !is_white(&own_text(root)) {
-        assert!(outcome.end.is_err(), "accepted, and the root is none");
+        assert!(outcome.result.is_err(), "accepted, and the root is none");
         return;
     }
-    match &outcome.end {
+    match &outcome.result {
         Err(FrameError::Encoding(_)) => assert!(text.contains("encoding"), "no encoding is named"),
         Err(FrameError::Malformed { at, what }) => {
             let declaration = text.trim_start_matches('\u{FEFF}').starts_with("<?xml") && *at < 60;
@@ -82,7 +83,7 @@ fn compare(endpoint: Endpoint, body: &str, outcome: &Outcome) {
         }
         Ok(()) => {
             assert!(depth(root) <= DEPTH_LIMIT, "accepted, and too deep");
-            assert_eq!(in_lines(&outcome.got), in_lines(&pieces(endpoint, root, &text)));
+            assert_eq!(in_lines(&outcome.pieces), in_lines(&pieces(endpoint, root, &text)));
         }
     }
 }
@@ -106,18 +107,18 @@ pub fn is_array(node: Node<'_, '_>) -> bool {
     node.attribute("array") == Some("true")
 }
 
-fn pieces(endpoint: Endpoint, root: Node<'_, '_>, text: &str) -> Vec<Got> {
+fn pieces(endpoint: Endpoint, root: Node<'_, '_>, text: &str) -> Vec<RecordedPiece> {
     let mut got = Vec::new();
     for child in root.children().filter(Node::is_element) {
-        match Field::from_name(endpoint, child.tag_name().name().as_bytes()) {
+        match RootField::from_name(endpoint, child.tag_name().name().as_bytes()) {
             None => {}
-            Some(Field::Data) if is_nil(child) => got.push(Got::Item(String::new(), None)),
-            Some(Field::Attach) if is_nil(child) => {}
-            Some(field) if is_nil(child) => got.push(Got::Null(field)),
-            Some(Field::Data) => got.push(Got::Item(inner(child, text), None)),
-            Some(Field::Attach) => attachment(child, &mut got),
+            Some(RootField::Data) if is_nil(child) => got.push(RecordedPiece::Item(String::new(), None)),
+            Some(RootField::Attach) if is_nil(child) => {}
+            Some(field) if is_nil(child) => got.push(RecordedPiece::Null(field)),
+            Some(RootField::Data) => got.push(RecordedPiece::Item(inner(child, text), None)),
+            Some(RootField::Attach) => attachment(child, &mut got),
             Some(field) => {
-                got.push(Got::Field { field, value: inner(child, text), marked_array: is_array(child) });
+                got.push(RecordedPiece::Field { field, value: inner(child, text), marked_array: is_array(child) });
             }
         }
     }
@@ -144,49 +145,53 @@ fn inner(node: Node<'_, '_>, text: &str) -> String {
     content[..content.rfind("</").expect("an end tag")].to_owned()
 }
 
-fn attachment(entry: Node<'_, '_>, got: &mut Vec<Got>) {
-    got.push(Got::AttachBegin);
+fn attachment(entry: Node<'_, '_>, got: &mut Vec<RecordedPiece>) {
+    got.push(RecordedPiece::AttachBegin);
     let (mut text_seen, mut name_seen, mut data_seen) = (false, false, false);
     for child in entry.children() {
         if child.is_text() && !text_seen && !is_white(child.text().unwrap_or_default()) {
             text_seen = true;
-            got.push(Got::AttachNotAnObject);
+            got.push(RecordedPiece::AttachNotAnObject);
         }
         if !child.is_element() {
             continue;
         }
         let string = !is_array(child) && !child.children().any(|node| node.is_element());
         match child.tag_name().name() {
-            "name" if std::mem::replace(&mut name_seen, true) => got.push(Got::AttachDuplicate("name")),
-            "data" if std::mem::replace(&mut data_seen, true) => got.push(Got::AttachDuplicate("data")),
+            "name" if std::mem::replace(&mut name_seen, true) => {
+                got.push(RecordedPiece::AttachDuplicate(AttachmentField::Name))
+            }
+            "data" if std::mem::replace(&mut data_seen, true) => {
+                got.push(RecordedPiece::AttachDuplicate(AttachmentField::Data))
+            }
             "name" | "data" if is_nil(child) => {}
-            "name" if string => got.push(Got::AttachName(kept(&own_text(child)))),
-            "name" => got.push(Got::AttachNameWrongType),
-            "data" if is_array(child) => got.push(Got::AttachDataWrongType),
+            "name" if string => got.push(RecordedPiece::AttachName(kept(&own_text(child)))),
+            "name" => got.push(RecordedPiece::AttachNameWrongType),
+            "data" if is_array(child) => got.push(RecordedPiece::AttachDataWrongType),
             "data" => {
                 let before = child.children().take_while(|node| !node.is_element());
                 let text: String = before.filter(Node::is_text).filter_map(|node| node.text()).collect();
-                got.push(Got::AttachData(text.into_bytes()));
-                got.push(if string { Got::AttachDataEnd } else { Got::AttachDataWrongType });
+                got.push(RecordedPiece::AttachData(text.into_bytes()));
+                got.push(if string { RecordedPiece::AttachDataEnd } else { RecordedPiece::AttachDataWrongType });
             }
             _ => {}
         }
     }
-    got.push(Got::AttachEnd);
+    got.push(RecordedPiece::AttachEnd);
 }
 
 /// The pieces, with line ends as the standard has them; of attachment data, where they mean nothing, without any. That an
 /// item is plain is left out: the tree does not tell how it was written.
-fn in_lines(got: &[Got]) -> Vec<Got> {
-    let piece = |got: &Got| match got {
-        Got::Field { field, value, marked_array } => {
-            Got::Field { field: *field, value: renamed(&lines(value)), marked_array: *marked_array }
+fn in_lines(got: &[RecordedPiece]) -> Vec<RecordedPiece> {
+    let piece = |got: &RecordedPiece| match got {
+        RecordedPiece::Field { field, value, marked_array } => {
+            RecordedPiece::Field { field: *field, value: renamed(&lines(value)), marked_array: *marked_array }
         }
-        Got::Item(raw, _) => Got::Item(renamed(&lines(raw)), None),
-        Got::AttachName(name) => Got::AttachName(renamed(name)),
-        Got::AttachData(data) => {
+        RecordedPiece::Item(raw, _) => RecordedPiece::Item(renamed(&lines(raw)), None),
+        RecordedPiece::AttachName(name) => RecordedPiece::AttachName(renamed(name)),
+        RecordedPiece::AttachData(data) => {
             let text = renamed(&String::from_utf8_lossy(data));
-            Got::AttachData(text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
+            RecordedPiece::AttachData(text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
         }
         other => other.clone(),
     };
@@ -195,15 +200,15 @@ fn in_lines(got: &[Got]) -> Vec<Got> {
 
 /// The decoders take every piece, and what is plain means what is read of the whole item. What they read is compared in
 /// the target `intake`.
-fn decoded(got: &Got) {
+fn decoded(got: &RecordedPiece) {
     let mut memory = Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0);
     match got {
-        Got::Field { value, .. } => {
+        RecordedPiece::Field { value, .. } => {
             xml::text(value.as_bytes());
             let object = xml::object(value.as_bytes(), usize::MAX, &mut memory).expect("there is room");
             assert_eq!(memory.bytes(), object.allocated());
         }
-        Got::Item(raw, plain) => {
+        RecordedPiece::Item(raw, plain) => {
             let item = xml::item(raw.as_bytes(), &mut memory).expect("there is room");
             assert_eq!(memory.bytes(), item.as_ref().map_or(0, |item| item.custom_data.allocated()));
             let Some((name, value)) = plain else { return };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::text::push_hex;
+
 /// What a token may be used for. Scopes do not imply each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,13 +138,8 @@ pub fn token_key(token: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(b"trigger-launch token v1\0");
     digest.update(token.as_bytes());
-    let mut key = String::with_capacity(TOKEN_PREFIX.len() + 64);
-    key.push_str(TOKEN_PREFIX);
-    for byte in digest.finalize() {
-        for nibble in [byte >> 4, byte & 15] {
-            key.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
+    let mut key = TOKEN_PREFIX.to_owned();
+    push_hex(&digest.finalize(), &mut key);
     key
 }
 

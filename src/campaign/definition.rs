@@ -1,4 +1,4 @@
-//! The body of `PUT`: what it says of a campaign, or which field is wrong.
+//! Parses the body of `PUT`, the definition of a campaign.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,23 +8,19 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::commands::{Definition, NAME_LIMIT, Refusal};
+use super::protocol::commands::Definition;
 use crate::{
     problem::Problem,
-    wire::{
-        Received,
-        foreign::Foreign,
-        json,
-        scalar::{self, INTEGER_MAX},
-    },
+    text::{self, SAFE_INTEGER_MAX},
+    wire::{ValueType, foreign::Foreign, json, scalar},
 };
 
-/// How much of an unknown field's name appears in a message, in characters.
+/// Characters of an unknown field's name that an error text shows.
 const NAME_SHOWN: usize = 80;
 
-/// Reads the definition of campaign `id`. Unlike in a launch, an unknown field is rejected: with a misspelt `active` the
-/// answer would be 200, but the campaign would not be paused.
-pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
+/// Parses the definition of campaign `id`. Unlike in a launch, unknown fields are rejected: otherwise a `PUT` with a misspelt
+/// `active` would get 200 and not pause the campaign.
+pub fn parse(id: u64, body: &[u8]) -> Result<Definition, Problem> {
     let members = members(body)?;
     let mut definition = Definition { id, ..Definition::default() };
     let mut seen: Vec<Cow<'_, str>> = Vec::new();
@@ -34,45 +30,45 @@ pub fn read(id: u64, body: &[u8]) -> Result<Definition, Problem> {
         match name.as_ref() {
             "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),
             "database" => {
-                definition.database = scalar::integer(&value, 1..=INTEGER_MAX).map_err(|what| wrong(&what))?;
+                definition.database = scalar::integer(&value, 1..=SAFE_INTEGER_MAX).map_err(|what| wrong(&what))?;
             }
             "active" => definition.active = scalar::boolean(&value).map_err(|what| wrong(&what))?,
-            // A reply of `GET` can be sent back unchanged. The totals cannot be set.
+            // A caller may send back the reply of `GET`. The totals are ignored.
             "id" => match scalar::integer(&value, 0..=u64::MAX) {
                 Ok(given) if given.is_none_or(|given| given == id) => {}
-                _ => return Err(wrong("must be that of the path, or absent")),
+                _ => return Err(wrong("must be the id in the path, or absent")),
             },
             "launches" | "recipients" => {}
-            _ => return Err(wrong("is not known: a definition has name, database and active")),
+            _ => return Err(wrong("unknown field; a definition has name, database and active")),
         }
         if seen.contains(&name) {
             return Err(wrong("is given twice"));
         }
         seen.push(name);
     }
-    check(&definition)?;
+    definition.check()?;
     Ok(definition)
 }
 
-/// Reads the body as a JSON object.
+/// Parses the body as a JSON object.
 fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let body = text::without_byte_order_mark(body);
     let malformed = |what: String| Problem::Malformed(not_json(body).unwrap_or(what));
     let text = str::from_utf8(body)
         .map_err(|error| malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
-    let Members(members) = serde_json::from_str(text).map_err(|error| match body.trim_ascii_start() {
+    let DefinitionMembers(members) = serde_json::from_str(text).map_err(|error| match body.trim_ascii_start() {
         [first, ..] if error.is_data() => {
-            Problem::BadField(format!("the body must be a JSON object, not {}", Received::json(*first)))
+            Problem::BadField(format!("the body must be a JSON object, not {}", ValueType::of_json(*first)))
         }
         _ => malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column())),
     })?;
     Ok(members)
 }
 
-/// What is wrong with a body that seems to be in another format.
+/// Returns an error text if the body seems to be in another format.
 fn not_json(body: &[u8]) -> Option<String> {
     let foreign = match body.trim_ascii_start() {
-        // An ASCII character in little-endian order.
+        // An ASCII character in UTF-16, little-endian.
         [_, 0, ..] => Foreign::Utf16,
         [b'{' | b'[', ..] | [] => return None,
         [first, ..] => Foreign::from_first(*first)?,
@@ -84,66 +80,46 @@ fn not_json(body: &[u8]) -> Option<String> {
     Some(format!("the body must be a JSON object, not {foreign}{remedy}"))
 }
 
-/// Checks the fields that are given. Whether one is missing is for the campaign's object to say: it knows whether this is the
-/// first definition.
-pub fn check(definition: &Definition) -> Result<(), Refusal> {
-    let wrong = |field: &str, what: &str| Err(Refusal::BadField(format!("{field}: {what}")));
-    if let Some(name) = &definition.name {
-        if name.is_empty() {
-            return wrong("name", "must not be empty");
-        }
-        if name.len() > NAME_LIMIT {
-            return wrong("name", &format!("is longer than {NAME_LIMIT} bytes"));
-        }
-        if name.chars().any(char::is_control) {
-            return wrong("name", "must hold no control characters");
-        }
-    }
-    match definition.database {
-        Some(id) if !(1..=INTEGER_MAX).contains(&id) => {
-            wrong("database", &format!("must be an integer from 1 to {INTEGER_MAX}"))
-        }
-        _ => Ok(()),
+/// The members of a JSON object in their order. A map would hide repeated names.
+struct DefinitionMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for DefinitionMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DefinitionVisitor)
     }
 }
 
-/// The members of an object, each with its value as it came.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct DefinitionVisitor;
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
+impl<'de> Visitor<'de> for DefinitionVisitor {
+    type Value = DefinitionMembers<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                #[derive(Deserialize)]
-                struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-                let mut members = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        #[derive(Deserialize)]
+        struct BorrowedName<'a>(#[serde(borrow)] Cow<'a, str>);
+        let mut members = Vec::new();
+        while let Some((BorrowedName(name), value)) = map.next_entry::<BorrowedName<'de>, &'de RawValue>()? {
+            members.push((name, value));
         }
-        deserializer.deserialize_map(Object)
+        Ok(DefinitionMembers(members))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CAMPAIGN_NAME_LIMIT;
 
     fn definition(name: Option<&str>, database: Option<u64>, active: Option<bool>) -> Definition {
         Definition { id: 8, name: name.map(str::to_owned), database, active }
     }
 
     #[test]
-    fn reads_the_fields_that_are_given() {
+    fn parses_the_fields_that_are_present() {
         for (body, expected) in [
             ("{}", definition(None, None, None)),
             ("\u{feff} {\"active\" : false} ", definition(None, None, Some(false))),
@@ -151,23 +127,23 @@ mod tests {
             (r#"{"name":null,"database":null,"active":null,"id":null}"#, definition(None, None, None)),
             (
                 r#"{"id":8,"name":"x","database":9007199254740991,"active":true,"launches":7,"recipients":9}"#,
-                definition(Some("x"), Some(INTEGER_MAX), Some(true)),
+                definition(Some("x"), Some(SAFE_INTEGER_MAX), Some(true)),
             ),
         ] {
-            assert_eq!(read(8, body.as_bytes()), Ok(expected), "{body}");
+            assert_eq!(parse(8, body.as_bytes()), Ok(expected), "{body}");
         }
-        let long = "\u{e9}".repeat(NAME_LIMIT / 2);
-        assert!(read(8, format!(r#"{{"name":"{long}"}}"#).as_bytes()).is_ok());
+        let long = "\u{e9}".repeat(CAMPAIGN_NAME_LIMIT / 2);
+        assert!(parse(8, format!(r#"{{"name":"{long}"}}"#).as_bytes()).is_ok());
     }
 
     #[test]
-    fn reads_integers_and_booleans_in_every_spelling() {
+    fn parses_integers_and_booleans_in_every_spelling() {
         for one in ["1", "\"1\"", "\" 1\\n\"", "1.0", "1.00", "\"0001\""] {
             let body = format!(r#"{{"database":{one}}}"#);
-            assert_eq!(read(8, body.as_bytes()), Ok(definition(None, Some(1), None)), "{body}");
+            assert_eq!(parse(8, body.as_bytes()), Ok(definition(None, Some(1), None)), "{body}");
             let body = format!(r#"{{"id":{one}}}"#);
-            assert!(read(1, body.as_bytes()).is_ok(), "{body}");
-            assert_eq!(read(8, body.as_bytes()).unwrap_err().status(), 400, "{body}");
+            assert!(parse(1, body.as_bytes()).is_ok(), "{body}");
+            assert_eq!(parse(8, body.as_bytes()).unwrap_err().status(), 400, "{body}");
         }
         for (values, expected) in [
             (["true", "1", "1.0", "\"1\"", "\"true\"", "\"True\"", "\" TRUE \""], true),
@@ -175,17 +151,17 @@ mod tests {
         ] {
             for value in values {
                 let body = format!(r#"{{"active":{value}}}"#);
-                assert_eq!(read(8, body.as_bytes()), Ok(definition(None, None, Some(expected))), "{body}");
+                assert_eq!(parse(8, body.as_bytes()), Ok(definition(None, None, Some(expected))), "{body}");
             }
         }
     }
 
     #[test]
-    fn names_what_is_wrong() {
-        let long = "x".repeat(NAME_LIMIT + 1);
+    fn rejects_an_invalid_definition_with_a_text_that_names_the_fault() {
+        let long = "x".repeat(CAMPAIGN_NAME_LIMIT + 1);
         let unknown = "u".repeat(1000);
         let database = "database: must be an integer from 1 to 9007199254740991";
-        for (body, said) in [
+        for (body, expected) in [
             ("", "the body is not JSON: line 1, column 0"),
             ("{\"name\":\n", "the body is not JSON: line 2, column 0"),
             ("{} {}", "the body is not JSON: line 1, column 4"),
@@ -202,9 +178,9 @@ mod tests {
             (r#"{"name":["x"]}"#, "name: must be a string, not a JSON array"),
             (r#"{"name":"\ud800"}"#, "name: must be a string, not a JSON string with half of a surrogate pair"),
             (&format!(r#"{{"name":"{long}"}}"#), "name: is longer than 256 bytes"),
-            (r#"{"name":"a\u0000"}"#, "name: must hold no control characters"),
-            (r#"{"name":"a\nb"}"#, "name: must hold no control characters"),
-            ("{\"name\":\"a\u{85}b\"}", "name: must hold no control characters"),
+            (r#"{"name":"a\u0000"}"#, "name: must not contain control characters"),
+            (r#"{"name":"a\nb"}"#, "name: must not contain control characters"),
+            ("{\"name\":\"a\u{85}b\"}", "name: must not contain control characters"),
             (r#"{"database":0}"#, database),
             (r#"{"database":"0"}"#, database),
             (r#"{"database":"1.0"}"#, database),
@@ -219,26 +195,26 @@ mod tests {
             (r#"{"active":2}"#, "active: must be true or false"),
             (r#"{"active":[true]}"#, "active: must be true or false, not a JSON array"),
             (r#"{"active":true,"active":false}"#, "active: is given twice"),
-            (r#"{"id":9}"#, "id: must be that of the path, or absent"),
-            (r#"{"id":"9"}"#, "id: must be that of the path, or absent"),
-            (r#"{"id":true}"#, "id: must be that of the path, or absent"),
-            (r#"{"actve":false}"#, "actve: is not known: a definition has name, database and active"),
+            (r#"{"id":9}"#, "id: must be the id in the path, or absent"),
+            (r#"{"id":"9"}"#, "id: must be the id in the path, or absent"),
+            (r#"{"id":true}"#, "id: must be the id in the path, or absent"),
+            (r#"{"actve":false}"#, "actve: unknown field; a definition has name, database and active"),
             (
                 &format!(r#"{{"{unknown}":1}}"#),
-                &format!("{:.80}: is not known: a definition has name, database and active", unknown),
+                &format!("{:.80}: unknown field; a definition has name, database and active", unknown),
             ),
         ] {
-            let problem = read(8, body.as_bytes()).unwrap_err();
-            assert_eq!((problem.status(), problem.debug("").as_ref()), (400, said), "{body:.80}");
+            let problem = parse(8, body.as_bytes()).unwrap_err();
+            assert_eq!((problem.status(), problem.debug("").as_ref()), (400, expected), "{body:.80}");
         }
-        for (body, said) in [
+        for (body, expected) in [
             (&b"{\"name\":\"\xff\"}"[..], "the body is not UTF-8: byte 9"),
             (b"\x1F\x8B\x08\0", "the body must be a JSON object, not gzip; send the body uncompressed"),
             (b"\xFF\xFE{\0}\0", "the body must be a JSON object, not UTF-16; send UTF-8"),
             (b"\xFE\xFF\0{\0}", "the body must be a JSON object, not UTF-16; send UTF-8"),
             (b"\0{\0}", "the body must be a JSON object, not UTF-16; send UTF-8"),
         ] {
-            assert_eq!(read(8, body).unwrap_err().debug(""), said, "{}", body.escape_ascii());
+            assert_eq!(parse(8, body).unwrap_err().debug(""), expected, "{}", body.escape_ascii());
         }
     }
 }

@@ -1,57 +1,29 @@
-//! The campaign: its log of launches, and how a launch gets into it.
+//! The campaign's object: its log of launches, and the protocol between the Worker and the object.
 //!
-//! One object per campaign holds the campaign's definition and its log; everything that is decided about a
-//! campaign is decided there, one request at a time. The Worker sends it [`commands`]; a launch travels as one
-//! binary [`message`] that the object checks whole before it writes any of it.
+//! Every campaign has one object with a database of its own. The object decides everything about the campaign, one request at
+//! a time. The Worker sends it [commands](protocol::commands). A launch is sent as one binary [message](protocol::message),
+//! which the object checks completely before it writes any of it.
 //!
-//! | module | what it is for |
-//! |---|---|
-//! | [`id`] | launch ids: UUIDv7, and why the log needs one index only |
-//! | [`message`], [`head`], [`layout`] | the commit message, which is also how a stored launch comes back to be repeated |
-//! | [`packed`] | outcomes, run by run |
-//! | [`items`] | the `custom_data` that items brought along |
-//! | [`sql`], [`schema`] | what the log asks of a database, and its tables |
-//! | [`log`], [`stored`] | defining, committing; finding a launch and its bytes |
-//! | [`due`], [`retention`] | what the object's alarm is for; removing what is old, in small steps |
-//! | [`listing`] | KV's copy of the campaign, from which campaigns are listed |
-//! | [`attachments`], [`upkeep`] | the files of launches: which uploads are to be completed, and doing it |
-//! | [`reading`], [`recipients`], [`report`] | what consumers read, piece by piece in bounded memory |
-//! | [`commands`] | what travels between Worker and object, both ends |
-//! | [`definition`] | the body of `PUT` |
+//! | module | contents | imports |
+//! |---|---|---|
+//! | [`protocol`] | what travels between the Worker and the object, and what is stored | |
+//! | [`ports`] | what the object needs from the runtime, R2 and KV | [`protocol`] |
+//! | [`log`] | the log in its database, and the steps of the alarm | [`protocol`], [`ports`] |
+//! | [`read`] | replies that are read from the log in pieces | [`protocol`], [`log`] |
+//! | [`object`] | the object: requests, responses, alarms | all of them |
+//! | [`definition`] | the body of `PUT` | [`protocol`] |
 //!
-//! *Architecture invariant*: a launch is in the log whole or not at all; its `sequence` is one more than that of
-//! the launch before it, whatever has been removed since; time comes in as an argument and never goes back.
+//! Invariants:
+//! - The log contains either a whole launch or nothing of it.
+//! - The `sequence` of a launch is one more than that of the launch before it, even if that one has been removed.
+//! - Times are arguments, and accepted times never decrease.
 
-pub mod attachments;
-pub mod commands;
 pub mod definition;
-pub mod due;
-pub mod head;
-pub mod id;
-pub mod items;
-pub mod layout;
-pub mod listing;
 pub mod log;
-pub mod message;
-pub mod packed;
-pub mod reading;
-pub mod recipients;
-pub mod report;
-pub mod retention;
-pub mod schema;
-pub mod sql;
-pub mod stored;
-pub mod time;
-pub mod upkeep;
-
-/// Appends `bytes` in lower-case hexadecimal.
-pub fn hex(bytes: &[u8], text: &mut String) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-}
+pub mod object;
+pub mod ports;
+pub mod protocol;
+pub mod read;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,99 +1,88 @@
-//! Step 2: once the body is in, finds the fault to answer, or admits the request.
+//! Step 2: decides whether a received request is run, and which fault is answered if it is not.
+//!
+//! Faults of one request are found in any order: a token is looked up while the body arrives, and attachments are uploaded at the
+//! same time. The answer must not depend on that. [`admit`] is the only place where the faults found while receiving meet;
+//! [`Problem::rank`](crate::problem::Problem::rank) is the order. Faults that only a run can find (unmatched items with `strict`, a full log) rank after all of them.
 
 use super::{
-    Admitted,
-    files::cannot_store,
-    gate::Gate,
-    intake::Intake,
-    ports::Ports,
-    verify::{NO_TOKEN, Source, refuse, token_not_first},
+    receive::{Received, must_end_at_once, uploads::cannot_store},
+    request::{Admitted, RequestHead},
+    verify::token_not_first,
 };
 use crate::{
-    access::TokenRecord,
     memory::OutOfMemory,
     problem::{Cause, Problem, Refused},
+    text::hex,
 };
-use futures_util::stream::StreamExt as _;
 
-impl<P: Ports> Gate<'_, P> {
-    /// Returns the token's record, or the fault with the highest priority.
-    pub async fn judge(&mut self, intake: &mut Intake) -> Result<TokenRecord, Refused> {
-        let head_fault = self.incoming.fault.clone().map(Refused::from);
-        if self.presented.is_none() && !intake.is_short_of_memory() {
-            let fault = refuse(self.ports, NO_TOKEN, Source::Body).await;
-            return Err(first_of(fault, [intake.fault(), head_fault.as_ref()]));
-        }
-        self.store(intake).await?;
-        while let Some(answer) = self.questions.next().await {
-            self.answered(Some(answer), intake)?;
-            self.store(intake).await?;
-        }
-        let faults = [intake.fault(), head_fault.as_ref()];
-        let token = match self.token.take() {
-            Some(Ok(token)) => token,
-            Some(Err(fault)) => return Err(first_of(fault, faults)),
-            None => return Err(without_token(faults, intake.shortage(), self.incoming.setup.limits.body)),
-        };
-        if let Some(fault) = faults.into_iter().flatten().cloned().reduce(Refused::first) {
-            return Err(fault);
-        }
-        match self.database.outcome() {
-            Some(Err(cause)) => Err(cannot_look_up(cause.clone())),
-            _ => Ok(token),
-        }
+/// Returns a request that can be run, or the fault to answer.
+pub fn admit(received: Received, head: &RequestHead) -> Result<Box<Admitted>, Refused> {
+    let Received { stopped, body, lookups, uploads, launch_id } = received;
+    let token = lookups.token.into_outcome();
+    if let Some(stopped) = stopped {
+        // The body is incomplete, so only a token outside of it can have a fault that ranks before the reason.
+        let is_head_token = !head.tokens.is_empty() && !must_end_at_once(&stopped.problem);
+        return Err(match token {
+            Some(Err(fault)) if is_head_token => fault.first(stopped),
+            _ => stopped,
+        });
     }
-
-    /// Returns the request with everything known about it.
-    pub async fn admit(&mut self, mut intake: Intake, token: TokenRecord) -> Result<Admitted, Refused> {
-        let database = self.database.take().and_then(Result::ok).flatten();
-        let (digest, checksum) = (intake.digest().finish(), intake.digest().id());
-        let attachments = match (self.object.outcome(), self.unstored.take()) {
-            // A repeat: storing its attachments ended when the object reported the earlier launch.
-            (Some(Ok(Some(_))), _) => Ok(Vec::new()),
-            (_, Some(refused)) => Err(refused),
-            (_, None) => {
-                let incomplete = || cannot_store(Cause::new("an upload is incomplete, and no step of it has failed"));
-                self.files.staged().ok_or_else(incomplete)
-            }
-        };
-        if !attachments.as_ref().is_ok_and(|attachments| !attachments.is_empty()) {
-            self.give_up().await;
-        }
-        self.files.stop(self.ports.bucket(), intake.memory());
-        self.stop_reading(&mut intake);
-        let (request, memory) = intake.into_request()?;
-        Ok(Admitted {
-            request,
-            memory,
-            token,
-            digest,
-            checksum,
-            database,
-            manifest: self.manifest.take(),
-            object: self.object.take(),
-            launch_id: self.launch_id,
-            attachments,
-        })
+    let faults = [body.fault.clone(), head.fault.clone().map(Refused::from)].into_iter().flatten();
+    let token = match token {
+        Some(Ok(token)) => token,
+        Some(Err(fault)) => return Err(faults.fold(fault, Refused::first)),
+        None => return Err(without_token(faults, body.shortage, head.settings.limits.body)),
+    };
+    if let Some(fault) = faults.reduce(Refused::first) {
+        return Err(fault);
     }
+    let database = match lookups.campaign.into_outcome() {
+        Some(Ok(database)) => database,
+        Some(Err(cause)) => return Err(cannot_look_up_campaign(cause)),
+        None => None,
+    };
+    let earlier = lookups.earlier.into_outcome();
+    let is_repeat = matches!(earlier, Some(Ok(Some(_))));
+    let attachments = match (uploads.failure, uploads.attachments) {
+        // Uploads stopped when the earlier launch was found. Its attachments are stored.
+        _ if is_repeat => Ok(Vec::new()),
+        (Some(refused), _) => Err(refused),
+        (None, attachments) => attachments.ok_or_else(incomplete_upload),
+    };
+    let (digest, digest_id) = (body.digest, body.digest_id);
+    let (request, memory) = body.into_request()?;
+    Ok(Box::new(Admitted {
+        endpoint: head.settings.endpoint,
+        request_id: digest_id.map_or_else(|| head.request_id.clone(), |digest| hex(&digest)),
+        secrets: head.settings.secrets.clone(),
+        request,
+        token,
+        digest,
+        database,
+        manifest: lookups.manifest.into_outcome(),
+        earlier,
+        launch_id,
+        attachments,
+        memory,
+    }))
 }
 
 /// 503: KV failed.
-fn cannot_look_up(cause: Cause) -> Refused {
+fn cannot_look_up_campaign(cause: Cause) -> Refused {
     Refused::unavailable("the campaign cannot be looked up now: retry later", cause)
 }
 
-/// The refusal of a request whose token may have arrived and found no room. Faults that rank after a bad token are answered
-/// only to callers with a valid one.
-fn without_token(faults: [Option<&Refused>; 2], shortage: Option<OutOfMemory>, limit: u64) -> Refused {
-    let bad_token = Problem::TokenRequiredInBody(token_not_first(limit));
-    let first = faults.into_iter().flatten().cloned().reduce(Refused::first);
-    let first = first.filter(|fault| fault.problem.rank() <= bad_token.rank());
-    first.unwrap_or_else(|| match shortage {
-        Some(error) => error.into(),
-        None => Refused::because(Problem::no_memory(), Cause::new("no token was looked up")),
-    })
+fn incomplete_upload() -> Refused {
+    cannot_store(Cause::new("an upload is incomplete, and no step of it has failed"))
 }
 
-fn first_of(fault: Refused, others: [Option<&Refused>; 2]) -> Refused {
-    others.into_iter().flatten().cloned().fold(fault, Refused::first)
+/// Returns the fault of a request whose token may have arrived when there was no memory for it. Faults that rank after an
+/// invalid token are answered to callers with a valid one only.
+fn without_token(faults: impl Iterator<Item = Refused>, shortage: Option<OutOfMemory>, limit: u64) -> Refused {
+    let invalid_token = Problem::TokenRequiredInBody(token_not_first(limit));
+    let first = faults.reduce(Refused::first).filter(|fault| fault.problem.rank() <= invalid_token.rank());
+    first.unwrap_or_else(|| match shortage {
+        Some(shortage) => shortage.into(),
+        None => Refused::because(Problem::no_memory(), Cause::new("no token was looked up")),
+    })
 }

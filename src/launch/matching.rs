@@ -1,10 +1,11 @@
-//! The eleven matching modes: which field of an item is its key, and where the key is searched.
+//! The matching modes: which fields of an item are its keys, and where the keys are searched.
 
 use crate::{
+    fields::KeyField,
     limits::KEY_LIMIT,
     outcome::Outcome,
     profiles::{
-        bucket::Section,
+        bucket::BucketSection,
         key::{Class, IndexKey, KeyHash},
         normal::normalise,
     },
@@ -12,9 +13,8 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// How the items of a launch name their profiles (specification, "Profile matching mode").
+/// A matching mode. The names are those of the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the names are the specification's")]
 pub enum Matching {
     #[default]
     Email,
@@ -30,35 +30,33 @@ pub enum Matching {
     EmailPhoneSub,
 }
 
-/// One search of a mode: a class of keys, and the sections of its buckets in the order in which they are asked.
+/// One search of a matching mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Search {
-    /// The class of keys.
+pub struct SearchStep {
     pub class: Class,
-    /// The sections, in order; the first that holds the key decides.
-    pub sections: &'static [Section],
+    /// The sections of a bucket to search, in order. The first one that contains the key decides.
+    pub sections: &'static [BucketSection],
 }
 
-const PROFILES: &[Section] = &[Section::Profiles];
-const SUBSCRIPTIONS: &[Section] = &[Section::Subscriptions];
-const BOTH: &[Section] = &[Section::Profiles, Section::Subscriptions];
+const PROFILES: &[BucketSection] = &[BucketSection::Profiles];
+const SUBSCRIPTIONS: &[BucketSection] = &[BucketSection::Subscriptions];
+const BOTH: &[BucketSection] = &[BucketSection::Profiles, BucketSection::Subscriptions];
 
-const EMAIL: Search = Search { class: Class::Email, sections: BOTH };
-const EMAIL_PROFILE: Search = Search { class: Class::Email, sections: PROFILES };
-const EMAIL_SUB: Search = Search { class: Class::Email, sections: SUBSCRIPTIONS };
-const PHONE: Search = Search { class: Class::Phone, sections: BOTH };
-const PHONE_PROFILE: Search = Search { class: Class::Phone, sections: PROFILES };
-const PHONE_SUB: Search = Search { class: Class::Phone, sections: SUBSCRIPTIONS };
-const PROFILE_ID: Search = Search { class: Class::ProfileId, sections: PROFILES };
-const PUSH_SUB: Search = Search { class: Class::Push, sections: SUBSCRIPTIONS };
-const CUSTOM: Search = Search { class: Class::Custom, sections: PROFILES };
-const CUSTOM_SUB: Search = Search { class: Class::CustomSub, sections: SUBSCRIPTIONS };
+const EMAIL: SearchStep = SearchStep { class: Class::Email, sections: BOTH };
+const EMAIL_PROFILE: SearchStep = SearchStep { class: Class::Email, sections: PROFILES };
+const EMAIL_SUB: SearchStep = SearchStep { class: Class::Email, sections: SUBSCRIPTIONS };
+const PHONE: SearchStep = SearchStep { class: Class::Phone, sections: BOTH };
+const PHONE_PROFILE: SearchStep = SearchStep { class: Class::Phone, sections: PROFILES };
+const PHONE_SUB: SearchStep = SearchStep { class: Class::Phone, sections: SUBSCRIPTIONS };
+const PROFILE_ID: SearchStep = SearchStep { class: Class::ProfileId, sections: PROFILES };
+const PUSH_SUB: SearchStep = SearchStep { class: Class::Push, sections: SUBSCRIPTIONS };
+const CUSTOM: SearchStep = SearchStep { class: Class::Custom, sections: PROFILES };
+const CUSTOM_SUB: SearchStep = SearchStep { class: Class::CustomSub, sections: SUBSCRIPTIONS };
 
-/// The hashes of one item's keys, for the mode's first and second search.
+/// The hashed keys of one item for the first and the second search of its mode.
 pub type ItemKeys = [Option<KeyHash>; 2];
 
 impl Matching {
-    /// All modes, with their names.
     pub const ALL: [(Self, &'static str); 11] = [
         (Self::Email, "email"),
         (Self::EmailProfile, "email_profile"),
@@ -73,18 +71,16 @@ impl Matching {
         (Self::EmailPhoneSub, "email_phone_sub"),
     ];
 
-    /// The mode of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(mode, _)| *mode)
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
     }
 
-    /// Its searches, in order: an item that the first does not find goes on to the second.
-    pub fn searches(self) -> &'static [Search] {
+    /// The searches of the mode, in order. An item that the first search does not find is searched by the second.
+    pub fn searches(self) -> &'static [SearchStep] {
         match self {
             Self::Email => &[EMAIL],
             Self::EmailProfile => &[EMAIL_PROFILE],
@@ -100,37 +96,41 @@ impl Matching {
         }
     }
 
-    /// Whether the root's `field_name` belongs to the key.
+    /// Whether the root field `field_name` is a part of the key.
     pub fn needs_field_name(self) -> bool {
         matches!(self, Self::Custom | Self::CustomSub)
     }
 
-    /// The field whose text alone is the key, where there is one.
-    pub fn only_field(self) -> Option<&'static str> {
+    /// The item field whose text is the key, if the mode has exactly one such field.
+    pub fn only_key(self) -> Option<KeyField> {
         Some(match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => "email",
-            Self::Phone | Self::PhoneSub => "phone",
-            Self::ProfileId => "profile_id",
-            Self::Custom | Self::CustomSub => "field_value",
+            Self::Email | Self::EmailProfile | Self::EmailSub => KeyField::Email,
+            Self::Phone | Self::PhoneSub => KeyField::Phone,
+            Self::ProfileId => KeyField::ProfileId,
+            Self::Custom | Self::CustomSub => KeyField::FieldValue,
             Self::PushSub | Self::EmailPhone | Self::EmailPhoneSub => return None,
         })
     }
 
-    /// The hashes of an item's keys, or why it is invalid.
-    pub fn keys(self, item: &Item<'_>, field_name: &str, index: &IndexKey) -> Result<ItemKeys, Outcome> {
+    /// Hashes the keys of an item. Returns the reason if the item is invalid.
+    pub fn hash_keys(self, item: &Item<'_>, field_name: &str, index: &IndexKey) -> Result<ItemKeys, Outcome> {
         let only = |key: Result<KeyHash, Outcome>| Ok([Some(key?), None]);
         match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => only(key(Class::Email, "", text(&item.email)?, index)),
-            Self::Phone | Self::PhoneSub => only(key(Class::Phone, "", text(&item.phone)?, index)),
-            Self::ProfileId => only(key(Class::ProfileId, "", text(&item.profile_id)?, index)),
-            Self::Custom => only(key(Class::Custom, field_name, &text_or_integer(&item.field_value)?, index)),
-            Self::CustomSub => only(key(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?, index)),
-            Self::PushSub => only(push(text(&item.provider)?, text(&item.subscription_id)?, index)),
+            Self::Email | Self::EmailProfile | Self::EmailSub => {
+                only(hash_key(Class::Email, "", text(&item.email)?, index))
+            }
+            Self::Phone | Self::PhoneSub => only(hash_key(Class::Phone, "", text(&item.phone)?, index)),
+            Self::ProfileId => only(hash_key(Class::ProfileId, "", text(&item.profile_id)?, index)),
+            Self::Custom => only(hash_key(Class::Custom, field_name, &text_or_integer(&item.field_value)?, index)),
+            Self::CustomSub => {
+                only(hash_key(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?, index))
+            }
+            Self::PushSub => only(hash_push_key(text(&item.provider)?, text(&item.subscription_id)?, index)),
             Self::EmailPhone | Self::EmailPhoneSub => {
-                let first = text(&item.email).and_then(|value| key(Class::Email, "", value, index));
-                let second = text(&item.phone).and_then(|value| key(Class::Phone, "", value, index));
+                let first = text(&item.email).and_then(|value| hash_key(Class::Email, "", value, index));
+                let second = text(&item.phone).and_then(|value| hash_key(Class::Phone, "", value, index));
                 match (first, second) {
-                    // Nothing to search by: the reason of the field that is there, the e-mail's first.
+                    // Without a valid key, the reason is that of the field that is present, the e-mail first.
                     (Err(Outcome::MissingField), Err(reason)) | (Err(reason), Err(_)) => Err(reason),
                     (first, second) => Ok([first.ok(), second.ok()]),
                 }
@@ -139,7 +139,7 @@ impl Matching {
     }
 }
 
-/// The text of a field that has to be a string.
+/// Returns the text of a string field.
 fn text<'a>(value: &'a Scalar<'_>) -> Result<&'a str, Outcome> {
     match value {
         Scalar::Text(text) => Ok(text),
@@ -148,7 +148,7 @@ fn text<'a>(value: &'a Scalar<'_>) -> Result<&'a str, Outcome> {
     }
 }
 
-/// The text of a field that may be an integer as well.
+/// Returns the text of a field that can be a string or an integer.
 fn text_or_integer<'a>(value: &'a Scalar<'_>) -> Result<Cow<'a, str>, Outcome> {
     match value {
         Scalar::Integer(digits) => Ok(Cow::Borrowed(digits)),
@@ -160,12 +160,12 @@ fn within_limit(value: &str) -> Result<&str, Outcome> {
     if value.len() > KEY_LIMIT { Err(Outcome::TooLong) } else { Ok(value) }
 }
 
-fn key(class: Class, field: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
+fn hash_key(class: Class, field: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
     let value = normalise(class, within_limit(value)?).ok_or(Outcome::Malformed)?;
     Ok(index.hash(class, field, &value))
 }
 
-fn push(provider: &str, subscription: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
+fn hash_push_key(provider: &str, subscription: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
     let (provider, subscription) = (within_limit(provider)?, within_limit(subscription)?);
-    if provider.is_empty() { Err(Outcome::Malformed) } else { key(Class::Push, provider, subscription, index) }
+    if provider.is_empty() { Err(Outcome::Malformed) } else { hash_key(Class::Push, provider, subscription, index) }
 }

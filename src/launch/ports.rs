@@ -1,13 +1,15 @@
-//! What a launch needs from the outside. The Worker implements these over its bindings, tests over fakes that
-//! fail in every way that the platform can.
+//! Everything outside of the core that a launch needs. The Worker implements these traits with its bindings; tests implement
+//! them with fakes that fail in every way that the platform can.
 
 use crate::{
     access::TokenRecord,
     campaign::{
-        commands::{Committed, Request},
-        id::LaunchId,
-        message::Repeated,
-        upkeep::Uploads,
+        ports::AttachmentStore,
+        protocol::{
+            commands::{Committed, RequestIdentity},
+            id::LaunchId,
+            message::RepeatedLaunch,
+        },
     },
     problem::{Cause, Refused},
     profiles::lookup::BucketStore,
@@ -22,88 +24,99 @@ pub trait Clock {
     async fn sleep(&self, milliseconds: u64);
 }
 
-/// The outside of one deployment, as seen by one request.
+/// The services of one deployment, as one request sees them.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Ports: BucketStore + Clock {
     /// Where attachments are stored.
     type Bucket: Bucket;
-    /// Where attachments are stored.
     fn bucket(&self) -> &Self::Bucket;
 
-    /// The record under a token's key ([`crate::access::token_key`]), if there is one.
+    /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;
-    /// Whether the rate limit of the token of that name lets one more request through.
+    /// Counts a request of a token name. Returns whether its rate limit allows the request.
     async fn allow_token(&self, name: &str) -> bool;
-    /// Whether the rate limit of the caller's address does. Asked only when the answer would be 401.
+    /// Counts a 401 of the caller's address. Returns whether its rate limit allows the 401 (the answer is 429 otherwise).
     async fn allow_address(&self) -> bool;
-    /// The database of a campaign, as far as KV knows the campaign yet.
+    /// Reads the database of a campaign from KV; `None`: KV does not know the campaign yet.
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause>;
-    /// The manifest of a database's profile index, as text, if there is one.
+    /// Reads the manifest of a database's profile index.
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause>;
-    /// The database of a campaign, as its object has it: for a campaign that KV does not know yet.
+    /// Asks the campaign's object for its database, if KV does not know the campaign yet.
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError>;
-    /// Asks the campaign's object before the commit: may it be launched, and was this request launched already?
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError>;
-    /// Sends the commit message to the campaign's object. It may be sent again with the same launch id.
+    /// Asks the campaign's object for the launch of an earlier request with this ID. Refused if the campaign cannot be
+    /// launched.
+    async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: &RequestIdentity,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError>;
+    /// Sends a commit message to the campaign's object. A message can be sent repeatedly: its launch is stored once.
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError>;
     /// Logs a failure from which the request recovers. Neither text contains a value of the request.
     fn report(&self, failure: &str, cause: &Cause);
-    /// Tells the campaign's object that the attachments of a launch are complete.
+    /// Informs the campaign's object that the attachments of a launch are complete.
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError>;
-    /// Fills with random bytes.
+    /// Fills `bytes` with random bytes.
     fn random(&self, bytes: &mut [u8]);
 }
 
-/// Where attachments are stored: multipart uploads, none of which can be read before it is completed.
+/// The store of attachments. An upload has several parts and is readable once it is completed.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
-pub trait Bucket: Uploads<Error = Cause> {
-    /// Bytes of one part, wherever they are best held.
+pub trait Bucket: AttachmentStore {
+    /// The bytes of one part, in the memory of the implementation's choice.
     type Part: 'static;
-    /// A SHA-256 under way.
+    /// An incomplete SHA-256.
     type Digest: 'static;
-    /// An empty part with memory for so many bytes.
-    fn part(&self, room: usize) -> Self::Part;
-    /// Bytes that a part has memory for.
-    fn room(&self, part: &Self::Part) -> usize;
-    /// Bytes of a part.
+    /// Returns an empty part with this capacity, in bytes.
+    fn part(&self, capacity: usize) -> Self::Part;
+    fn capacity(&self, part: &Self::Part) -> usize;
     fn len(&self, part: &Self::Part) -> usize;
-    /// Adds to a part what it has room for.
+    /// Appends bytes that fit into the part's capacity.
     fn append(&self, part: &mut Self::Part, bytes: &[u8]);
-    /// Adds one part to another, which has room for it.
+    /// Appends one part to another that has enough capacity.
     fn copy(&self, part: &Self::Part, to: &mut Self::Part);
-    /// Empties a part; it keeps its memory.
+    /// Removes the bytes of a part and keeps its capacity.
     fn clear(&self, part: &mut Self::Part);
-    /// A digest of no bytes yet.
+    /// Begins a SHA-256.
     fn digest(&self) -> Result<Self::Digest, Cause>;
-    /// Takes a part in.
+    /// Adds a part to the digest.
     async fn update(&self, digest: Self::Digest, part: &Self::Part) -> Result<Self::Digest, Cause>;
-    /// The SHA-256 of all that was taken in.
     async fn finish(&self, digest: Self::Digest) -> Result<[u8; 32], Cause>;
-    /// Begins an upload; its id.
+    /// Begins an upload, and returns its ID.
     async fn begin(&self, key: &str) -> Result<String, Cause>;
-    /// Uploads a part (numbered from 1); its etag.
+    /// Uploads a part (numbered from 1), and returns its ETag.
     async fn upload(&self, key: &str, upload_id: &str, number: u16, part: &Self::Part) -> Result<String, Cause>;
 }
 
-/// What a commit came to.
+/// The answer to a commit.
 #[derive(Debug)]
 pub enum Answer {
-    /// The launch is in the log.
+    /// The launch is stored.
     New(Committed),
-    /// An earlier request with the same id had been launched: nothing was written.
-    Repeated(Box<Repeated>),
+    /// An earlier request with the same ID was launched; nothing was written.
+    Repeated(Box<RepeatedLaunch>),
 }
 
-/// Why the campaign's object did not do what it was asked.
+/// Why the campaign's object did not carry out a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectError {
-    /// It refused.
+    /// The object refused the command.
     Refused(Refused),
     /// The answer was lost: the command may have been carried out.
     Lost(Cause),
 }
 
-/// A body as it arrives.
+/// 503: the answer to a command that writes nothing was lost. Nothing was launched.
+impl From<ObjectError> for Refused {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Refused(refused) => refused,
+            ObjectError::Lost(cause) => Self::unavailable("the campaign cannot be reached now: retry later", cause),
+        }
+    }
+}
+
+/// A body that arrives in chunks.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Body {
     /// Waits for the next bytes, at most `at_once` of them, and returns how many have arrived; `None` at the end. They stay

@@ -1,66 +1,77 @@
-//! What a launch is answered with: written piece by piece, so that a reply to 300,000 items is never held whole.
+//! Step 3c: writes the reply in pieces, so that a reply to 300,000 items is never in memory at once.
 
-use super::matched::Matched;
+use super::search::SearchResult;
 use crate::{
-    campaign::{id::LaunchId, layout::PROFILE_ID, message::Repeated, packed::Runs},
+    campaign::protocol::{id::LaunchId, layout::PROFILE_ID, message::RepeatedLaunch, packed::OutcomeRuns},
     memory::Reservation,
-    outcome::{Counts, Outcome},
+    outcome::{Counts, Outcome, ReportList},
     problem::{Problem, Refused},
     profiles::lookup::Statistics,
     wire::Format,
 };
 use std::fmt::Write as _;
 
-/// How long the phases of a request took, in milliseconds.
+/// Durations of the phases of a request, in milliseconds, as in `Server-Timing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the names are those of Server-Timing")]
 pub struct Timings {
     pub parse: u64,
     pub r#match: u64,
     pub commit: u64,
 }
 
-/// A launch that was made, now or by an earlier request, or that would have been (`dry_run`).
+/// A launch: committed by this request, committed by an earlier one, or simulated (`dry_run`).
 #[derive(Debug)]
 pub struct Launched {
-    /// Its id; `None` for a dry run.
+    /// `None` for a dry run.
     pub launch_id: Option<LaunchId>,
-    /// What became of its items.
     pub counts: Counts,
-    /// Whether an earlier request made it.
+    /// Whether an earlier request committed it.
     pub repeated: bool,
-    /// Whether the caller asked for a report.
-    report: bool,
-    source: Source,
-    /// What it holds until it is written: a caller may read slowly.
+    has_report: bool,
+    content: ReplyContent,
+    /// Reserved until the reply is written: a caller may read slowly.
     memory: Option<Reservation>,
 }
 
-/// Where recipients and outcomes are.
+/// Recipients and outcomes.
 #[derive(Debug)]
-enum Source {
-    New(Matched),
-    Stored(Box<Repeated>),
+enum ReplyContent {
+    New(SearchResult),
+    Stored(Box<RepeatedLaunch>),
 }
 
 impl Launched {
-    /// A launch just made, or a dry run.
-    pub fn new(launch_id: Option<LaunchId>, mut matched: Matched, report: bool) -> Self {
+    /// A launch of this request, or a dry run (without a launch ID).
+    pub fn new(launch_id: Option<LaunchId>, mut matched: SearchResult, has_report: bool) -> Self {
         matched.with_data = Vec::new();
-        Self { launch_id, counts: matched.counts, repeated: false, report, source: Source::New(matched), memory: None }
+        Self {
+            launch_id,
+            counts: matched.counts,
+            repeated: false,
+            has_report,
+            content: ReplyContent::New(matched),
+            memory: None,
+        }
     }
 
-    /// A launch that an earlier request made.
-    pub fn repeated(stored: Repeated, report: bool) -> Self {
+    /// A launch that an earlier request committed.
+    pub fn repeated(stored: RepeatedLaunch, has_report: bool) -> Self {
         let head = stored.head();
         let (launch_id, counts) = (Some(head.launch_id), head.counts);
-        Self { launch_id, counts, repeated: true, report, source: Source::Stored(Box::new(stored)), memory: None }
+        Self {
+            launch_id,
+            counts,
+            repeated: true,
+            has_report,
+            content: ReplyContent::Stored(Box::new(stored)),
+            memory: None,
+        }
     }
 
-    /// Keeps the request's reservation, for as much as the reply holds.
+    /// Keeps the request's reservation, resized to the memory of the reply.
     pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Refused> {
-        let reserved = memory.resize(self.held());
-        // What was launched now is answered all the same: its recipients were a part of what was reserved.
+        let reserved = memory.resize(self.bytes());
+        // A launch of this request is answered in any case: its recipients were reserved before.
         if self.repeated {
             reserved?;
         }
@@ -68,159 +79,124 @@ impl Launched {
         Ok(())
     }
 
-    /// Bytes that are held.
-    fn held(&self) -> u64 {
-        let bytes = match &self.source {
-            Source::New(matched) => matched.recipients.capacity() + matched.outcomes.capacity(),
-            Source::Stored(stored) => stored.bytes(),
+    /// Bytes of memory in use.
+    fn bytes(&self) -> u64 {
+        let bytes = match &self.content {
+            ReplyContent::New(matched) => matched.recipients.capacity() + matched.outcomes.capacity(),
+            ReplyContent::Stored(stored) => stored.bytes(),
         };
         bytes as u64
     }
 
-    /// What looking its items up took: nothing for a launch that an earlier request made.
+    /// The KV reads of the search; none for a launch that an earlier request committed.
     pub fn lookups(&self) -> Statistics {
-        match &self.source {
-            Source::New(matched) => matched.statistics,
-            Source::Stored(_) => Statistics::default(),
+        match &self.content {
+            ReplyContent::New(matched) => matched.statistics,
+            ReplyContent::Stored(_) => Statistics::default(),
         }
     }
 
     fn recipients(&self) -> &[u8] {
-        match &self.source {
-            Source::New(matched) => &matched.recipients,
-            Source::Stored(stored) => stored.recipients(),
+        match &self.content {
+            ReplyContent::New(matched) => &matched.recipients,
+            ReplyContent::Stored(stored) => stored.recipients(),
         }
     }
 
     fn outcomes(&self) -> &[u8] {
-        match &self.source {
-            Source::New(matched) => &matched.outcomes,
-            Source::Stored(stored) => stored.outcomes(),
+        match &self.content {
+            ReplyContent::New(matched) => &matched.outcomes,
+            ReplyContent::Stored(stored) => stored.outcomes(),
         }
     }
 }
 
-/// Bytes of a piece, about.
+/// Approximate size of a piece, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// A reply as it is written.
+/// Writes a reply.
 #[derive(Debug)]
 pub struct Writer {
     launched: Launched,
     format: Format,
-    next: Next,
-    /// Nothing is reserved until the next piece is asked for.
-    waits: bool,
+    next: NextPart,
+    /// The memory is not reserved until the next piece is read.
+    is_waiting: bool,
 }
 
-/// What is to be written next.
+/// The next part of the reply.
 #[derive(Debug, Clone, Copy)]
-enum Next {
+enum NextPart {
     Begin,
-    /// The result, from this recipient on.
-    Result(usize),
+    /// The results, starting with this recipient.
+    Results(usize),
     /// A list of the report.
-    List(List, Cursor),
+    List(ReportList, OutcomeCursor),
     End,
     Nothing,
 }
 
-/// The lists of a report, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum List {
-    Unmatched,
-    Invalid,
-    Duplicates,
-}
-
-/// A place in the packed outcomes.
+/// A position in the packed outcomes.
 #[derive(Debug, Clone, Copy, Default)]
-struct Cursor {
-    /// Bytes of whole runs that are behind.
+struct OutcomeCursor {
+    /// Bytes of the runs that are written.
     bytes: usize,
-    /// Items of those runs.
+    /// Items of the runs that are written.
     items: u64,
-    /// Items of the run at `bytes` that are behind as well.
+    /// Written items of the current run.
     within: u32,
     /// Entries written.
     written: u64,
 }
 
-impl List {
-    fn holds(self, outcome: Outcome) -> bool {
-        match self {
-            Self::Unmatched => outcome.is_unmatched(),
-            Self::Invalid => outcome.is_invalid(),
-            Self::Duplicates => outcome == Outcome::Duplicate,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Unmatched => "unmatched",
-            Self::Invalid => "invalid",
-            Self::Duplicates => "duplicates",
-        }
-    }
-
-    fn next(self) -> Option<Self> {
-        match self {
-            Self::Unmatched => Some(Self::Invalid),
-            Self::Invalid => Some(Self::Duplicates),
-            Self::Duplicates => None,
-        }
-    }
-}
-
 impl Writer {
-    /// Writes the reply to `launched` in `format`.
     pub fn new(launched: Launched, format: Format) -> Self {
-        Self { launched, format, next: Next::Begin, waits: false }
+        Self { launched, format, next: NextPart::Begin, is_waiting: false }
     }
 
-    /// The reply is handed to the runtime. Where its caller has gone nobody ever asks for the rest, nor says so: until the next
-    /// piece is asked for, nothing is reserved for it.
+    /// Returns the reservation until the runtime reads the next piece. If the caller has disconnected, the runtime never reads
+    /// it, and does not report that.
     pub fn wait(&mut self) {
         if let Some(memory) = &mut self.launched.memory {
             memory.shrink(memory.bytes());
         }
-        self.waits = true;
+        self.is_waiting = true;
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// Returns the next piece of the body; `None` at the end.
     pub fn piece(&mut self) -> Option<Vec<u8>> {
-        if std::mem::take(&mut self.waits) {
-            let held = self.launched.held();
-            // It is held in any case: without room for it others find less.
-            let _ = self.launched.memory.as_mut().map(|memory| memory.grow(held));
+        if std::mem::take(&mut self.is_waiting) {
+            let bytes = self.launched.bytes();
+            // The memory is in use, whether or not it can be reserved.
+            let _ = self.launched.memory.as_mut().map(|memory| memory.grow(bytes));
         }
         let mut piece = String::new();
-        while piece.len() < PIECE && !matches!(self.next, Next::Nothing) {
+        while piece.len() < PIECE && !matches!(self.next, NextPart::Nothing) {
             self.next = match self.next {
-                Next::Begin => self.begin(&mut piece),
-                Next::Result(from) => self.result(&mut piece, from),
-                Next::List(list, cursor) => self.list(&mut piece, list, cursor),
-                Next::End => {
+                NextPart::Begin => self.begin(&mut piece),
+                NextPart::Results(from) => self.results(&mut piece, from),
+                NextPart::List(list, cursor) => self.list(&mut piece, list, cursor),
+                NextPart::End => {
                     piece.push_str(if self.format == Format::Json { "}" } else { "</xml>" });
-                    Next::Nothing
+                    NextPart::Nothing
                 }
-                Next::Nothing => Next::Nothing,
+                NextPart::Nothing => NextPart::Nothing,
             };
         }
         (!piece.is_empty()).then(|| piece.into_bytes())
     }
 
-    fn begin(&self, piece: &mut String) -> Next {
+    fn begin(&self, piece: &mut String) -> NextPart {
         let recipients = self.launched.recipients().len() / PROFILE_ID;
         piece.reserve(PIECE.min(256 + recipients.saturating_mul(64)));
         piece.push_str(match self.format {
             Format::Json => "{\"error\":0,\"error_text\":\"Successful operation\",\"result\":[",
             Format::Xml => "<xml><error>0</error><error_text>Successful operation</error_text>",
         });
-        Next::Result(0)
+        NextPart::Results(0)
     }
 
-    fn result(&self, piece: &mut String, from: usize) -> Next {
+    fn results(&self, piece: &mut String, from: usize) -> NextPart {
         let (ids, _) = self.launched.recipients().as_chunks::<PROFILE_ID>();
         let (before, after) = match self.format {
             Format::Json => ("{\"profile_id\":\"", "\"}"),
@@ -228,23 +204,23 @@ impl Writer {
         };
         for (next, id) in (0..).zip(ids).skip(from) {
             if piece.len() >= PIECE {
-                return Next::Result(next);
+                return NextPart::Results(next);
             }
             if next > 0 && self.format == Format::Json {
                 piece.push(',');
             }
             piece.push_str(before);
-            crate::campaign::hex(id, piece);
+            crate::text::push_hex(id, piece);
             piece.push_str(after);
         }
         if self.format == Format::Json {
             piece.push(']');
         }
-        if !self.launched.report {
-            return Next::End;
+        if !self.launched.has_report {
+            return NextPart::End;
         }
         self.begin_report(piece);
-        Next::List(List::Unmatched, Cursor::default())
+        NextPart::List(ReportList::FIRST, OutcomeCursor::default())
     }
 
     fn begin_report(&self, piece: &mut String) {
@@ -260,25 +236,25 @@ impl Writer {
         };
     }
 
-    fn list(&self, piece: &mut String, list: List, mut cursor: Cursor) -> Next {
+    fn list(&self, piece: &mut String, list: ReportList, mut cursor: OutcomeCursor) -> NextPart {
         let json = self.format == Format::Json;
         if json && cursor.bytes == 0 && cursor.within == 0 {
             let _ = write!(piece, ",\"{}\":[", list.name());
         }
         let outcomes = self.launched.outcomes();
-        let mut runs = Runs::new(outcomes.get(cursor.bytes..).unwrap_or_default());
+        let mut runs = OutcomeRuns::new(outcomes.get(cursor.bytes..).unwrap_or_default());
         while let Some(Ok((outcome, length))) = runs.next() {
-            if list.holds(outcome) {
+            if list.contains(outcome) {
                 for item in cursor.within..length {
                     if piece.len() >= PIECE {
-                        return Next::List(list, Cursor { within: item, ..cursor });
+                        return NextPart::List(list, OutcomeCursor { within: item, ..cursor });
                     }
                     let index = cursor.items + u64::from(item);
                     self.entry(piece, list, index, outcome, cursor.written > 0);
                     cursor.written += 1;
                 }
             }
-            cursor = Cursor {
+            cursor = OutcomeCursor {
                 bytes: outcomes.len() - runs.rest().len(),
                 items: cursor.items + u64::from(length),
                 within: 0,
@@ -289,13 +265,13 @@ impl Writer {
             piece.push(']');
         }
         if let Some(next) = list.next() {
-            return Next::List(next, Cursor::default());
+            return NextPart::List(next, OutcomeCursor::default());
         }
         piece.push_str(if json { "}" } else { "</report>" });
-        Next::End
+        NextPart::End
     }
 
-    fn entry(&self, piece: &mut String, list: List, index: u64, outcome: Outcome, follows: bool) {
+    fn entry(&self, piece: &mut String, list: ReportList, index: u64, outcome: Outcome, follows: bool) {
         let name = list.name();
         let comma = if follows { "," } else { "" };
         let _ = match (self.format, outcome.reason()) {
@@ -309,7 +285,7 @@ impl Writer {
     }
 }
 
-/// The body of a refusal.
+/// Writes the body of a refusal.
 pub fn problem(problem: &Problem, request_id: &str, format: Format) -> String {
     let (code, text) = (problem.code(), problem.text());
     let debug = problem.debug(request_id);

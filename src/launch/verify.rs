@@ -1,4 +1,4 @@
-//! Verifying the token of a request.
+//! Verifies the token of a request.
 
 use super::ports::Ports;
 use crate::{
@@ -13,18 +13,17 @@ pub const NO_TOKEN: &str = "no token: send Authorization: Bearer, the field toke
 /// A request without a token whose body has no field for one.
 const NO_TOKEN_IN_HEAD: &str = "no token: send Authorization: Bearer, or ?token=";
 const UNKNOWN_TOKEN: &str = "the token is not known";
-/// Two different tokens: neither is looked up.
 pub const TWO_TOKENS: &str = "two tokens that differ were sent";
 
-/// An unverified caller sent more attachment data than is held until its token arrives.
+/// The message for an unverified caller whose attachments exceed the limit before the token has arrived.
 pub fn token_not_first(limit: u64) -> Cow<'static, str> {
     let what = format!("attachments before the token exceed {limit} bytes");
     format!("{what}; send the token in the Authorization header, or before \"attach\"").into()
 }
 
-/// Where the token of a request was sent, which decides the rank of a 401.
+/// Where a token was sent. It decides the rank of a 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum TokenSource {
     /// In `Authorization` or the query.
     Head,
     /// In the body.
@@ -34,14 +33,19 @@ pub enum Source {
 /// Verifies the token of a request whose body has no field for one.
 pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Refused> {
     match tokens {
-        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, Source::Head).await),
-        [token] => verify(ports, token, scope, Source::Head).await,
-        _ => Err(refuse(ports, TWO_TOKENS, Source::Head).await),
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
+        [token] => verify(ports, token, scope, TokenSource::Head).await,
+        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
 
 /// Returns the record of a token that is known, not revoked, within its rate limit, and has the scope.
-pub async fn verify<P: Ports>(ports: &P, token: &str, scope: Scope, source: Source) -> Result<TokenRecord, Refused> {
+pub async fn verify<P: Ports>(
+    ports: &P,
+    token: &str,
+    scope: Scope,
+    source: TokenSource,
+) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
@@ -56,12 +60,12 @@ pub async fn verify<P: Ports>(ports: &P, token: &str, scope: Scope, source: Sour
     if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
 }
 
-/// The refusal of a caller without a valid token: 401, or 429 if its address has had too many.
-pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: Source) -> Refused {
+/// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has had too many.
+pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: TokenSource) -> Refused {
     let problem = match (ports.allow_address().await, source) {
         (false, _) => Problem::TooManyRequests(RateLimit::Address),
-        (true, Source::Head) => Problem::TokenRequired(message),
-        (true, Source::Body) => Problem::TokenRequiredInBody(message.into()),
+        (true, TokenSource::Head) => Problem::TokenRequired(message),
+        (true, TokenSource::Body) => Problem::TokenRequiredInBody(message.into()),
     };
     problem.into()
 }

@@ -1,154 +1,145 @@
-//! The text of a bucket: a header and entries of a fixed width, sorted, so that it is searched where it lies.
+//! The format of a bucket: a header, and sorted entries of a fixed width, so that it can be searched without decoding it.
 //!
 //! ```text
 //! TLB1 000002 000001 | hash(16) id(16) | hash(16) id(16) | hash(16) id(16)
-//!      profiles      └─ sorted: entries of profiles ────┘ └ of subscriptions
-//!             subscriptions
+//!      │      │        └ entries of profiles, sorted ────┘ └ entries of subscriptions, sorted
+//!      │      └ number of entries of subscriptions
+//!      └ number of entries of profiles
 //! ```
-//! (Without the spaces and bars.) A hash and an id are 96 bits each, as 16 characters of a base64 whose alphabet
-//! is in the order of ASCII: so the order of texts is the order of hashes. A key that stands for more than one
-//! profile has [`AMBIGUOUS`] in place of the id.
-
-use std::fmt;
+//! (Without the spaces and bars.) A hash and a profile ID are 96 bits each, written as 16 characters of base64. The alphabet is
+//! in ASCII order, so texts sort like hashes. If more than one profile has a key, its entry has [`AMBIGUOUS`] instead of an ID.
 
 use super::key::{KeyHash, ProfileId};
 
-/// The alphabet: 64 characters in the order of ASCII, none of which JSON or a shell would touch.
+/// 64 characters in ASCII order. JSON and shells do not escape them.
 const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
-/// What no character of the alphabet stands for.
-const NONE: u8 = 0xFF;
+/// In [`DECODED`], a byte that is not in the alphabet.
+const INVALID: u8 = 0xFF;
 const MAGIC: &[u8; 4] = b"TLB1";
 const COUNT_DIGITS: usize = 6;
-const HEADER: usize = MAGIC.len() + 2 * COUNT_DIGITS;
-/// Bytes of one entry.
-pub const ENTRY: usize = 32;
-/// In place of the id where a key stands for more than one profile; `*` is not in the alphabet.
+const HEADER_BYTES: usize = MAGIC.len() + 2 * COUNT_DIGITS;
+/// Size of an entry in bytes.
+pub const ENTRY_BYTES: usize = 32;
+/// Replaces the ID of an ambiguous key. `*` is not in the alphabet.
 const AMBIGUOUS: &[u8; 16] = b"****************";
 
-/// Which entries of a bucket to search.
+/// A part of a bucket, which is searched separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
+pub enum BucketSection {
     /// Keys of profiles.
     Profiles,
     /// Keys of subscriptions.
     Subscriptions,
 }
 
-/// What a key was found to be.
+/// The result of a search for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The key of this profile.
+pub enum KeyMatch {
+    /// One profile has the key.
     Profile(ProfileId),
-    /// The key of more than one profile.
+    /// More than one profile has the key.
     Ambiguous,
-    /// No profile's key.
-    NotFound,
+    /// No profile has the key.
+    None,
 }
 
-/// The text is not that of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Corrupt;
+/// A text is not a valid bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a bucket of the profile index is damaged")]
+pub struct CorruptBucket;
 
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a bucket of the profile index is damaged")
-    }
-}
-
-/// A bucket whose header and length have been checked.
+/// A bucket with a valid header and length.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket<'a> {
-    profiles: &'a [[u8; ENTRY]],
-    subscriptions: &'a [[u8; ENTRY]],
+    profiles: &'a [[u8; ENTRY_BYTES]],
+    subscriptions: &'a [[u8; ENTRY_BYTES]],
 }
 
 impl<'a> Bucket<'a> {
-    /// Checks the header, and the length by it.
-    pub fn parse(text: &'a str) -> Result<Self, Corrupt> {
-        let rest = text.as_bytes().strip_prefix(MAGIC).ok_or(Corrupt)?;
-        let (profiles, rest) = count(rest)?;
-        let (subscriptions, rest) = count(rest)?;
-        let (entries, cut) = rest.as_chunks::<ENTRY>();
-        if !cut.is_empty() || entries.len() != profiles + subscriptions {
-            return Err(Corrupt);
+    /// Checks the header and the length. Entries are checked when they are searched.
+    pub fn parse(text: &'a str) -> Result<Self, CorruptBucket> {
+        let rest = text.as_bytes().strip_prefix(MAGIC).ok_or(CorruptBucket)?;
+        let (profiles, rest) = parse_count(rest)?;
+        let (subscriptions, rest) = parse_count(rest)?;
+        let (entries, remainder) = rest.as_chunks::<ENTRY_BYTES>();
+        if !remainder.is_empty() || entries.len() != profiles + subscriptions {
+            return Err(CorruptBucket);
         }
-        let (profiles, subscriptions) = entries.split_at_checked(profiles).ok_or(Corrupt)?;
+        let (profiles, subscriptions) = entries.split_at_checked(profiles).ok_or(CorruptBucket)?;
         Ok(Self { profiles, subscriptions })
     }
 
     /// Searches one section.
-    pub fn find(&self, section: Section, hash: &KeyHash) -> Result<Found, Corrupt> {
+    pub fn find(&self, section: BucketSection, hash: &KeyHash) -> Result<KeyMatch, CorruptBucket> {
         self.find_first(&[section], hash)
     }
 
-    /// Searches sections in their order: the first that holds the key decides.
-    pub fn find_first(&self, sections: &[Section], hash: &KeyHash) -> Result<Found, Corrupt> {
-        let wanted = encode(hash.entry());
+    /// Searches sections in order, and returns the result of the first one that contains the key.
+    pub fn find_first(&self, sections: &[BucketSection], hash: &KeyHash) -> Result<KeyMatch, CorruptBucket> {
+        let wanted = encode(hash.prefix());
         for section in sections {
             let entries = match section {
-                Section::Profiles => self.profiles,
-                Section::Subscriptions => self.subscriptions,
+                BucketSection::Profiles => self.profiles,
+                BucketSection::Subscriptions => self.subscriptions,
             };
-            match find_among(entries, &wanted)? {
-                Found::NotFound => {}
+            match find_entry(entries, &wanted)? {
+                KeyMatch::None => {}
                 found => return Ok(found),
             }
         }
-        Ok(Found::NotFound)
+        Ok(KeyMatch::None)
     }
 }
 
-/// Searches entries. Everything that the answer rests on is checked: the id that is found, or the two neighbours between
-/// which the hash would stand.
-fn find_among(entries: &[[u8; ENTRY]], wanted: &[u8; 16]) -> Result<Found, Corrupt> {
-    // By a number of the first half, which hardly two entries share: comparing all bytes takes several times as long.
-    let first = number(wanted);
-    let start = entries.partition_point(|entry| number(&halves(entry).0) < first);
-    let below = |entry: &&[u8; ENTRY]| halves(entry).0 < *wanted;
-    let at = start + entries.iter().skip(start).take_while(below).count();
-    match entries.get(at).map(halves) {
-        Some((hash, id)) if hash == *wanted && id == *AMBIGUOUS => Ok(Found::Ambiguous),
-        Some((hash, id)) if hash == *wanted => decode(&id).map(|id| Found::Profile(ProfileId(id))).ok_or(Corrupt),
-        after => {
-            let before = at.checked_sub(1).and_then(|at| entries.get(at)).map(halves);
-            let sound_before = before.is_none_or(|(hash, _)| hash < *wanted && is_text(&hash));
-            let sound_after = after.is_none_or(|(hash, _)| hash > *wanted && is_text(&hash));
-            if sound_before && sound_after { Ok(Found::NotFound) } else { Err(Corrupt) }
+/// Searches sorted entries. Checks every entry on which the result depends: the one that is found, or its two neighbours if
+/// none is found.
+fn find_entry(entries: &[[u8; ENTRY_BYTES]], wanted: &[u8; 16]) -> Result<KeyMatch, CorruptBucket> {
+    // Comparing only the first halves, as numbers, is several times faster. Hardly two entries have the same first half.
+    let first = first_half(wanted);
+    let start = entries.partition_point(|entry| first_half(&split_entry(entry).0) < first);
+    let is_below = |entry: &&[u8; ENTRY_BYTES]| split_entry(entry).0 < *wanted;
+    let at = start + entries.iter().skip(start).take_while(is_below).count();
+    match entries.get(at).map(split_entry) {
+        Some((hash, id)) if hash == *wanted && id == *AMBIGUOUS => Ok(KeyMatch::Ambiguous),
+        Some((hash, id)) if hash == *wanted => {
+            decode(&id).map(|id| KeyMatch::Profile(ProfileId(id))).ok_or(CorruptBucket)
+        }
+        next => {
+            let previous = at.checked_sub(1).and_then(|at| entries.get(at)).map(split_entry);
+            let is_previous_valid = previous.is_none_or(|(hash, _)| hash < *wanted && is_encoded(&hash));
+            let is_next_valid = next.is_none_or(|(hash, _)| hash > *wanted && is_encoded(&hash));
+            if is_previous_valid && is_next_valid { Ok(KeyMatch::None) } else { Err(CorruptBucket) }
         }
     }
 }
 
-/// Searches one section of a bucket's text.
-pub fn find(text: &str, section: Section, hash: &KeyHash) -> Result<Found, Corrupt> {
-    Bucket::parse(text)?.find(section, hash)
-}
-
-/// An entry to be written: the hash's part, and the profile, or `None` if the key is ambiguous.
+/// An entry that is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// [`KeyHash::entry`].
+pub struct BucketEntry {
+    /// [`KeyHash::prefix`].
     pub hash: [u8; 12],
-    /// Whose key it is; `None`: more than one profile's.
+    /// The profile that has the key, or `None` if the key is ambiguous.
     pub profile: Option<ProfileId>,
 }
 
-/// The entries cannot be written: a section's hashes do not strictly ascend, or are more than a header can count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unwritable;
+/// Entries cannot be written as a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the entries of a bucket are not sorted, or too many")]
+pub struct InvalidEntries;
 
-/// Bytes of a bucket of so many entries.
+/// Returns the size of a bucket with this number of entries, in bytes.
 pub fn length(entries: usize) -> usize {
-    entries.saturating_mul(ENTRY).saturating_add(HEADER)
+    entries.saturating_mul(ENTRY_BYTES).saturating_add(HEADER_BYTES)
 }
 
-/// Writes a bucket. The hashes of each section must strictly ascend.
-pub fn write(profiles: &[Entry], subscriptions: &[Entry]) -> Result<String, Unwritable> {
+/// Writes a bucket. The hashes of each section must be strictly ascending.
+pub fn write(profiles: &[BucketEntry], subscriptions: &[BucketEntry]) -> Result<String, InvalidEntries> {
     let mut text = Vec::with_capacity(length(profiles.len().saturating_add(subscriptions.len())));
     text.extend_from_slice(MAGIC);
     for section in [profiles, subscriptions] {
         let digits = format!("{:0width$}", section.len(), width = COUNT_DIGITS);
         if digits.len() != COUNT_DIGITS || !section.is_sorted_by(|a, b| a.hash < b.hash) {
-            return Err(Unwritable);
+            return Err(InvalidEntries);
         }
         text.extend_from_slice(digits.as_bytes());
     }
@@ -156,22 +147,23 @@ pub fn write(profiles: &[Entry], subscriptions: &[Entry]) -> Result<String, Unwr
         text.extend_from_slice(&encode(entry.hash));
         text.extend_from_slice(&entry.profile.map_or(*AMBIGUOUS, |id| encode(id.0)));
     }
-    String::from_utf8(text).map_err(|_| Unwritable)
+    String::from_utf8(text).map_err(|_| InvalidEntries)
 }
 
-fn count(text: &[u8]) -> Result<(usize, &[u8]), Corrupt> {
-    let (digits, rest) = text.split_at_checked(COUNT_DIGITS).ok_or(Corrupt)?;
+fn parse_count(text: &[u8]) -> Result<(usize, &[u8]), CorruptBucket> {
+    let (digits, rest) = text.split_at_checked(COUNT_DIGITS).ok_or(CorruptBucket)?;
     let mut count = 0;
     for digit in digits {
         if !digit.is_ascii_digit() {
-            return Err(Corrupt);
+            return Err(CorruptBucket);
         }
         count = count * 10 + usize::from(digit - b'0');
     }
     Ok((count, rest))
 }
 
-fn halves(entry: &[u8; ENTRY]) -> ([u8; 16], [u8; 16]) {
+/// Returns the hash and the ID of an entry.
+fn split_entry(entry: &[u8; ENTRY_BYTES]) -> ([u8; 16], [u8; 16]) {
     let (halves, _) = entry.as_chunks::<16>();
     match halves {
         [hash, id] => (*hash, *id),
@@ -179,15 +171,15 @@ fn halves(entry: &[u8; ENTRY]) -> ([u8; 16], [u8; 16]) {
     }
 }
 
-/// The first half of a hash, in the order of its text.
-fn number(hash: &[u8; 16]) -> u64 {
+/// Returns the first half of an encoded hash as a number. Numbers sort like texts.
+fn first_half(hash: &[u8; 16]) -> u64 {
     let (halves, _) = hash.as_chunks::<8>();
     halves.first().map_or(0, |half| u64::from_be_bytes(*half))
 }
 
-/// Whether all characters are of the alphabet.
-fn is_text(text: &[u8; 16]) -> bool {
-    text.iter().fold(0, |seen, c| seen | DECODE.get(usize::from(*c)).copied().unwrap_or(NONE)) & 0xC0 == 0
+/// Whether all characters are in the alphabet.
+fn is_encoded(text: &[u8; 16]) -> bool {
+    text.iter().fold(0, |seen, c| seen | DECODED.get(usize::from(*c)).copied().unwrap_or(INVALID)) & 0xC0 == 0
 }
 
 fn encode(bytes: [u8; 12]) -> [u8; 16] {
@@ -207,19 +199,19 @@ fn decode(text: &[u8; 16]) -> Option<[u8; 12]> {
     let (quads, _) = text.as_chunks::<4>();
     let mut seen = 0;
     for (triple, quad) in triples.iter_mut().zip(quads) {
-        let [a, b, c, d] = quad.map(|c| DECODE.get(usize::from(c)).copied().unwrap_or(NONE));
+        let [a, b, c, d] = quad.map(|c| DECODED.get(usize::from(c)).copied().unwrap_or(INVALID));
         seen |= a | b | c | d;
         *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
     (seen & 0xC0 == 0).then_some(bytes)
 }
 
-/// The number of each character of the alphabet.
-static DECODE: [u8; 256] = decode_table();
+/// The position of each byte in the alphabet, or [`INVALID`].
+static DECODED: [u8; 256] = decode_table();
 
-#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when this compiles")]
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
 const fn decode_table() -> [u8; 256] {
-    let mut table = [NONE; 256];
+    let mut table = [INVALID; 256];
     let mut i = 0;
     while i < ALPHABET.len() {
         table[ALPHABET[i] as usize] = i as u8;
@@ -234,17 +226,21 @@ mod tests {
 
     use super::*;
 
-    fn entry(hash: u8, id: Option<u8>) -> Entry {
-        Entry { hash: [hash; 12], profile: id.map(|id| ProfileId([id; 12])) }
+    fn entry(hash: u8, id: Option<u8>) -> BucketEntry {
+        BucketEntry { hash: [hash; 12], profile: id.map(|id| ProfileId([id; 12])) }
     }
 
     fn hash(byte: u8) -> KeyHash {
         KeyHash([byte; 16])
     }
 
-    /// Pinned: another text cannot be read by what is deployed.
+    fn find(text: &str, section: BucketSection, hash: &KeyHash) -> Result<KeyMatch, CorruptBucket> {
+        Bucket::parse(text)?.find(section, hash)
+    }
+
+    /// Pinned: deployed Workers read this format.
     #[test]
-    fn the_text_stays_what_it_is() {
+    fn the_format_is_pinned() {
         let text = write(&[entry(0, Some(255)), entry(16, None)], &[entry(255, Some(0x12))]).unwrap();
         let expected = "TLB1000002000001\
             ----------------zzzzzzzzzzzzzzzz\
@@ -256,54 +252,54 @@ mod tests {
     }
 
     #[test]
-    fn sections_are_apart_and_an_ambiguous_key_is_told() {
+    fn searches_sections_separately_and_reports_an_ambiguous_key() {
         let text = write(&[entry(1, Some(7)), entry(2, None)], &[entry(2, Some(8)), entry(9, Some(9))]).unwrap();
         let find = |section, byte| find(&text, section, &hash(byte)).unwrap();
-        assert_eq!(find(Section::Profiles, 1), Found::Profile(ProfileId([7; 12])));
-        assert_eq!(find(Section::Profiles, 2), Found::Ambiguous);
-        assert_eq!(find(Section::Profiles, 9), Found::NotFound);
-        assert_eq!(find(Section::Subscriptions, 2), Found::Profile(ProfileId([8; 12])));
-        assert_eq!(find(Section::Subscriptions, 1), Found::NotFound);
+        assert_eq!(find(BucketSection::Profiles, 1), KeyMatch::Profile(ProfileId([7; 12])));
+        assert_eq!(find(BucketSection::Profiles, 2), KeyMatch::Ambiguous);
+        assert_eq!(find(BucketSection::Profiles, 9), KeyMatch::None);
+        assert_eq!(find(BucketSection::Subscriptions, 2), KeyMatch::Profile(ProfileId([8; 12])));
+        assert_eq!(find(BucketSection::Subscriptions, 1), KeyMatch::None);
     }
 
     #[test]
-    fn what_is_damaged_is_an_error() {
+    fn reports_a_damaged_bucket() {
         let text = write(&[entry(1, Some(7)), entry(3, None)], &[entry(2, Some(8))]).unwrap();
-        let find = |text: &str, byte| find(text, Section::Profiles, &hash(byte));
+        let find = |text: &str, byte| find(text, BucketSection::Profiles, &hash(byte));
         for end in 0..text.len() {
-            assert_eq!(find(&text[..end], 1), Err(Corrupt), "cut at {end}");
+            assert_eq!(find(&text[..end], 1), Err(CorruptBucket), "cut at {end}");
         }
-        assert_eq!(find(&format!("{text}-"), 1), Err(Corrupt));
-        assert_eq!(find(&text.replace("TLB1", "TLB2"), 1), Err(Corrupt));
-        assert_eq!(find(&text.replace("000002", "00000+"), 1), Err(Corrupt));
-        assert_eq!(find(&text.replace("000002000001", "000001000001"), 1), Err(Corrupt));
+        assert_eq!(find(&format!("{text}-"), 1), Err(CorruptBucket));
+        assert_eq!(find(&text.replace("TLB1", "TLB2"), 1), Err(CorruptBucket));
+        assert_eq!(find(&text.replace("000002", "00000+"), 1), Err(CorruptBucket));
+        assert_eq!(find(&text.replace("000002000001", "000001000001"), 1), Err(CorruptBucket));
         let at = |at: usize| {
             let mut damaged = text.clone();
             damaged.replace_range(at..=at, "!");
             damaged
         };
-        assert_eq!(find(&at(HEADER + 16), 1), Err(Corrupt), "the id that is found");
-        assert_eq!(find(&at(HEADER + 15), 2), Err(Corrupt), "the neighbour before");
-        assert_eq!(find(&at(HEADER + ENTRY + 15), 2), Err(Corrupt), "the neighbour after");
+        assert_eq!(find(&at(HEADER_BYTES + 16), 1), Err(CorruptBucket), "the ID that is found");
+        assert_eq!(find(&at(HEADER_BYTES + 15), 2), Err(CorruptBucket), "the neighbour before");
+        assert_eq!(find(&at(HEADER_BYTES + ENTRY_BYTES + 15), 2), Err(CorruptBucket), "the neighbour after");
     }
 
     #[test]
-    fn what_cannot_be_searched_is_not_written() {
-        assert_eq!(write(&[entry(2, None), entry(1, None)], &[]), Err(Unwritable));
-        assert_eq!(write(&[], &[entry(1, None), entry(1, Some(3))]), Err(Unwritable));
+    fn refuses_to_write_entries_that_are_not_ascending() {
+        assert_eq!(write(&[entry(2, None), entry(1, None)], &[]), Err(InvalidEntries));
+        assert_eq!(write(&[], &[entry(1, None), entry(1, Some(3))]), Err(InvalidEntries));
     }
 
     proptest! {
         #[test]
-        fn the_order_of_texts_is_the_order_of_hashes(a: [u8; 12], b: [u8; 12]) {
+        fn texts_sort_like_hashes_and_decode_to_them(a: [u8; 12], b: [u8; 12]) {
             prop_assert_eq!(encode(a).cmp(&encode(b)), a.cmp(&b));
             prop_assert_eq!(decode(&encode(a)), Some(a));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "(TLB1)?[0-9]{0,14}[-a-zA-Z0-9_*é]{0,80}", hash: [u8; 16]) {
-            let _ = find(&text, Section::Profiles, &KeyHash(hash));
-            let _ = find(&text, Section::Subscriptions, &KeyHash(hash));
+        fn any_text_can_be_searched_without_a_panic(text in "(TLB1)?[0-9]{0,14}[-a-zA-Z0-9_*é]{0,80}", hash: [u8; 16]) {
+            let _ = find(&text, BucketSection::Profiles, &KeyHash(hash));
+            let _ = find(&text, BucketSection::Subscriptions, &KeyHash(hash));
         }
     }
 }

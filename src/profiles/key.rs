@@ -1,42 +1,44 @@
-//! Keys of profiles: their classes, and the keyed hash that stands for them.
+//! Keys of profiles: their classes, and the keyed hash by which the index finds them.
 //!
-//! No address stands in KV: what stands there is a hash under a key that is derived from a secret.
+//! KV never contains an address. It contains hashes under a key that is derived from a secret.
 
 use std::{fmt, hash::Hasher as _};
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
-/// The version of the text that is hashed: it is part of the hash. A change of it changes [`NORMALISATION`] too.
-const HASH_VERSION: u8 = 2;
-/// The version of what becomes of keys, normalisation ([`super::normal`]) and hash: an index made with another one cannot be used.
-pub const NORMALISATION: u32 = 2;
-/// Fewest characters of the secret that index keys are derived from.
-pub const SECRET_MIN: usize = 32;
+use crate::{
+    limits::INDEX_SECRET_MIN,
+    text::{hex, hex_digits, parse_hex},
+};
 
-/// A class of keys. Profiles' and subscriptions' addresses are one class, told apart in the bucket.
+/// The version of the hashed text, and part of it. A change requires a new [`NORMALISATION_VERSION`].
+const HASH_VERSION: u8 = 2;
+/// The version of the normalisation ([`super::normal`]) and the hash of keys. An index of another version cannot be searched.
+pub const NORMALISATION_VERSION: u32 = 2;
+
+/// A class of keys. Each class has buckets of its own, and so has each custom field and custom channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// E-mail addresses.
+    /// E-mail addresses of profiles and of subscriptions.
     Email,
-    /// Phone numbers.
+    /// Phone numbers of profiles and of subscriptions.
     Phone,
-    /// Profile ids: an entry says that the profile exists.
+    /// Profile IDs. An entry says that the profile exists.
     ProfileId,
-    /// Push subscriptions: provider and subscription id.
+    /// Push subscriptions: provider and subscription ID.
     Push,
-    /// Values of a custom profile field; each field has an index of its own.
+    /// Values of a custom profile field.
     Custom,
-    /// Values of a custom channel's subscriptions; each field has an index of its own.
+    /// Subscriptions of a custom channel.
     CustomSub,
 }
 
 impl Class {
-    /// All classes, each at its place.
     pub const ALL: [Self; 6] = [Self::Email, Self::Phone, Self::ProfileId, Self::Push, Self::Custom, Self::CustomSub];
 
-    /// As it is written in manifests and keys.
+    /// The name in manifests and in keys of KV. Pinned.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -48,7 +50,7 @@ impl Class {
         }
     }
 
-    /// Its number in the hashed text: pinned.
+    /// The number in the hashed text. Pinned.
     fn number(self) -> u8 {
         match self {
             Self::Email => 1,
@@ -61,31 +63,22 @@ impl Class {
     }
 }
 
-/// A profile's id: 96 bits, written as 24 lower-case hexadecimal digits.
+/// A profile's ID: 96 bits, written as 24 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProfileId(pub [u8; 12]);
 
 impl ProfileId {
-    /// Reads 24 hexadecimal digits, of either case.
+    /// Reads 24 hexadecimal digits of either case.
     pub fn parse(text: &str) -> Option<Self> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != 12 || !rest.is_empty() {
-            return None;
-        }
-        let mut id = [0; 12];
-        for (byte, pair) in id.iter_mut().zip(pairs) {
-            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-            *byte = u8::try_from(high? << 4 | low?).ok()?;
-        }
-        Some(Self(id))
+        parse_hex(text.as_bytes()).map(Self)
     }
 
-    /// The 24 digits, in ASCII.
+    /// Returns the 24 digits in ASCII.
     pub fn to_hex(self) -> [u8; 24] {
         let mut hex = [0; 24];
         let (pairs, _) = hex.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+            *pair = hex_digits(byte);
         }
         hex
     }
@@ -103,51 +96,46 @@ impl fmt::Debug for ProfileId {
     }
 }
 
-/// The hash of a key: 96 bits stand in the entry of a bucket, the other 32 choose the bucket.
+/// The hash of a key. A bucket contains the first 96 bits, and the last 32 bits select the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 16]);
 
 impl KeyHash {
-    /// What stands in the entry.
-    pub fn entry(&self) -> [u8; 12] {
+    /// Returns the first 96 bits, which identify the key in a bucket.
+    pub fn prefix(&self) -> [u8; 12] {
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 
-    /// What chooses the bucket: spread evenly over all 32 bits.
+    /// Returns the last 32 bits, which select the bucket.
     pub fn selector(&self) -> u32 {
         let [.., a, b, c, d] = self.0;
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// The bucket of `buckets`. Buckets are ranges of the selector: those of a smaller selector come first.
-    pub fn bucket(&self, buckets: u32) -> u32 {
-        bucket_of(self.selector(), buckets)
+    /// Returns the number of the key's bucket in an index of `buckets` buckets.
+    pub fn bucket_number(&self, buckets: u32) -> u32 {
+        bucket_number(self.selector(), buckets)
     }
 }
 
-/// The bucket, of `buckets`, that a selector chooses.
-pub fn bucket_of(selector: u32, buckets: u32) -> u32 {
-    // The product's upper half is below `buckets`, so it always fits.
+/// Returns the number of the bucket for a selector. Buckets are ranges of selectors, in ascending order.
+pub fn bucket_number(selector: u32, buckets: u32) -> u32 {
+    // The upper half of the product is less than `buckets`, so it always fits.
     u32::try_from((u64::from(selector) * u64::from(buckets)) >> 32).unwrap_or(0)
 }
 
-/// The secret is too short to be one: fewer than [`SECRET_MIN`] characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WeakSecret;
+/// The secret of an index key is too short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key is shorter than {INDEX_SECRET_MIN} characters")]
+pub struct SecretTooShort;
 
-impl fmt::Display for WeakSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key is shorter than {SECRET_MIN} characters")
-    }
-}
-
-/// What hashes keys: made from the secret `PROFILE_INDEX_KEY`.
+/// Hashes keys. Derived from the secret `PROFILE_INDEX_KEY`.
 #[derive(Clone)]
 pub struct IndexKey {
-    sip: SipHasher24,
-    /// What [`begin`] makes of each class without a field, at the class's place.
-    begun: [SipHasher24; Class::ALL.len()],
+    hasher: SipHasher24,
+    /// The hasher of each class without a field name, in the order of [`Class::ALL`], after [`hash_prefix`].
+    class_hashers: [SipHasher24; Class::ALL.len()],
     check: String,
 }
 
@@ -158,52 +146,53 @@ impl fmt::Debug for IndexKey {
 }
 
 impl IndexKey {
-    /// Derives the key from a secret text of at least [`SECRET_MIN`] characters.
-    pub fn new(secret: &str) -> Result<Self, WeakSecret> {
-        if secret.chars().count() < SECRET_MIN {
-            return Err(WeakSecret);
+    /// Derives the key from a secret of at least [`INDEX_SECRET_MIN`] characters.
+    pub fn new(secret: &str) -> Result<Self, SecretTooShort> {
+        if secret.chars().count() < INDEX_SECRET_MIN {
+            return Err(SecretTooShort);
         }
         let secret = secret.as_bytes();
-        let sip = first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
+        let hash_key =
+            first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
         let check = first_half(blake3::derive_key("trigger-launch 2026 profile index key check v1", secret));
-        let sip = SipHasher24::new_with_key(&sip);
-        Ok(Self { sip, begun: Class::ALL.map(|class| begin(sip, class, "")), check: hex(&check) })
+        let hasher = SipHasher24::new_with_key(&hash_key);
+        Ok(Self { hasher, class_hashers: Class::ALL.map(|class| hash_prefix(hasher, class, "")), check: hex(&check) })
     }
 
-    /// Tells keys apart without telling anything about them: 32 hexadecimal digits that stand in a manifest.
+    /// Returns the check value: 32 hexadecimal digits that identify the key in a manifest and reveal nothing about the secret.
     pub fn check(&self) -> &str {
         &self.check
     }
 
-    /// Hashes a normalised key. `field` is the name of the custom field, the provider of a push subscription, and
-    /// empty for the other classes. Neither database nor campaign is part of it, so that a key can be hashed
-    /// before either is known.
+    /// Hashes a normalised key. `field` is the name of a custom field, the provider of a push subscription, or empty for other
+    /// classes. The database is not part of the hash, so that a key can be hashed before the campaign is known.
     pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
         self.hash_bytes(class, field, value.as_bytes())
     }
 
-    /// [`IndexKey::hash`] of a value that [`super::normal::is_normal`].
+    /// Hashes the bytes of a key for which [`super::normal::is_normal`] returns `true`.
     pub fn hash_bytes(&self, class: Class, field: &str, value: &[u8]) -> KeyHash {
-        let begun = if field.is_empty() { self.begun.get(class as usize) } else { None };
-        let sip = match begun {
-            Some(sip) => sip.hash(value),
-            None => begin(self.sip, class, field).hash(value),
+        let class_hasher = if field.is_empty() { self.class_hashers.get(class as usize) } else { None };
+        let hash = match class_hasher {
+            Some(hasher) => hasher.hash(value),
+            None => hash_prefix(self.hasher, class, field).hash(value),
         };
-        KeyHash(sip.as_bytes())
+        KeyHash(hash.as_bytes())
     }
 }
 
-/// The hash of what stands before the value: the version, the class and the field's length in eight bytes, and the field,
-/// filled up with zeros. A multiple of eight bytes, which is what the hasher takes in at once: so it goes on as if it had
-/// just begun, over the value as it stands in the body.
-fn begin(mut sip: SipHasher24, class: Class, field: &str) -> SipHasher24 {
-    // Fields are bounded, far below 4 GiB.
+/// Returns a hasher that has read the text before a value: eight bytes with the version, the class and the length of the field
+/// name, then the name, padded with zeros to a multiple of eight bytes.
+///
+/// The hasher consumes eight bytes at a time. After a multiple of eight bytes it reads a value without copying it.
+fn hash_prefix(mut hasher: SipHasher24, class: Class, field: &str) -> SipHasher24 {
+    // The length of a field name is limited, far below 4 GiB.
     let [a, b, c, d] = u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes();
-    sip.write(&[HASH_VERSION, class.number(), 0, 0, a, b, c, d]);
-    sip.write(field.as_bytes());
-    let behind = field.len() % 8;
-    sip.write([0; 8].get(behind..).filter(|_| behind > 0).unwrap_or_default());
-    sip
+    hasher.write(&[HASH_VERSION, class.number(), 0, 0, a, b, c, d]);
+    hasher.write(field.as_bytes());
+    let used = field.len() % 8;
+    hasher.write([0; 8].get(used..).filter(|_| used > 0).unwrap_or_default());
+    hasher
 }
 
 fn first_half(bytes: [u8; 32]) -> [u8; 16] {
@@ -211,25 +200,20 @@ fn first_half(bytes: [u8; 32]) -> [u8; 16] {
     halves.first().copied().unwrap_or_default()
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(u32::from(n), 16)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn profile_ids_are_read_and_written() {
+    fn a_profile_id_is_read_in_either_case_and_written_in_lower_case() {
         let id = ProfileId::parse("6606E08F10bcdd88297057a7").unwrap();
         assert_eq!(id.to_string(), "6606e08f10bcdd88297057a7");
         assert_eq!(&id.to_hex(), b"6606e08f10bcdd88297057a7");
     }
 
-    /// Pinned: another hash would make every index in use worthless.
+    /// Pinned: an index in use could not be searched with other hashes.
     #[test]
-    fn hashes_and_check_values_stay_what_they_are() {
+    fn hashes_and_check_values_are_pinned() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
         let hash = |class, field, value| hex(&key.hash(class, field, value).0);
         assert_eq!(key.check(), "868c11b1f25bc0c0a55e2c20093557be");
@@ -238,7 +222,7 @@ mod tests {
         assert_eq!(hash(Class::Push, "android-firebase", "abc"), "ee60e63999d59e66f50e18043ee66d38");
     }
 
-    /// An independent making of the hashed text: what is hashed in parts is what the documentation says.
+    /// Builds the documented text in one piece and hashes it at once.
     #[test]
     fn the_hashed_text_is_version_class_field_and_value() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
@@ -250,14 +234,18 @@ mod tests {
                     text.extend(field.as_bytes());
                     text.resize(text.len().next_multiple_of(8), 0);
                     text.extend(value.as_bytes());
-                    assert_eq!(key.hash(class, &field, value).0, key.sip.hash(&text).as_bytes(), "{class:?} {field}");
+                    assert_eq!(
+                        key.hash(class, &field, value).0,
+                        key.hasher.hash(&text).as_bytes(),
+                        "{class:?} {field}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn classes_fields_values_and_keys_do_not_run_into_each_other() {
+    fn hashes_differ_by_class_field_value_and_key() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
         let other = IndexKey::new("0123456789abcdef0123456789abcdeg").unwrap();
         let hashes = [
@@ -272,13 +260,13 @@ mod tests {
         }
         assert_ne!(key.check(), other.check());
         assert_eq!(format!("{key:?}"), "IndexKey(..)");
-        assert_eq!(IndexKey::new("0123456789abcdef0123456789abcde").err(), Some(WeakSecret));
+        assert_eq!(IndexKey::new("0123456789abcdef0123456789abcde").err(), Some(SecretTooShort));
     }
 
     #[test]
-    fn buckets_are_ranges_of_the_selector() {
-        assert_eq!([0, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX].map(|s| bucket_of(s, 2)), [0, 0, 1, 1]);
-        assert_eq!(bucket_of(u32::MAX, 45_000), 44_999);
-        assert_eq!(bucket_of(u32::MAX, 1), 0);
+    fn buckets_are_ranges_of_selectors() {
+        assert_eq!([0, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX].map(|s| bucket_number(s, 2)), [0, 0, 1, 1]);
+        assert_eq!(bucket_number(u32::MAX, 45_000), 44_999);
+        assert_eq!(bucket_number(u32::MAX, 1), 0);
     }
 }

@@ -1,12 +1,13 @@
-//! Looking up all items of a launch: each bucket once, a hundred to a bulk read, a few reads at once.
+//! Finds the profiles of all items of a launch. Reads each bucket once, up to [`BULK_KEYS`] buckets in one bulk read of KV, and
+//! a few bulk reads at once.
 
-use std::{fmt, future::Future, ops::AddAssign, rc::Rc};
+use std::{future::Future, ops::AddAssign, rc::Rc};
 
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{
     BINDING,
-    bucket::{Bucket, Corrupt, Found, Section},
+    bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
     key::{Class, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
@@ -15,65 +16,58 @@ use crate::{
     problem::Cause,
 };
 
-/// Where buckets are read from.
+/// Reads buckets, and caches them for later launches.
 pub trait BucketStore {
-    /// Reads at most [`BULK_KEYS`] values at once. The values are in the order of the keys; `None`: the store
-    /// does not hold that key (or not yet, at this place).
+    /// Reads at most [`BULK_KEYS`] values, and returns them in the order of the keys. A value is `None` if the store does not
+    /// have the key, or does not have it at this location yet.
     fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, Cause>>;
-    /// Bytes of buckets that are kept for later searches ([`super::cache`]).
-    fn room(&self) -> usize {
+    /// Returns the largest size of the cache ([`super::cache`]) in bytes.
+    fn cache_limit(&self) -> usize {
         0
     }
-    /// The bucket under a key, if it was kept.
-    fn kept(&self, _key: &str) -> Option<Rc<String>> {
+    /// Returns a bucket from the cache.
+    fn cached(&self, _key: &str) -> Option<Rc<String>> {
         None
     }
-    /// Keeps a bucket.
-    fn keep(&self, _key: String, _bucket: String) {}
+    /// Adds a bucket to the cache.
+    fn cache(&self, _key: String, _bucket: String) {}
 }
 
-/// Why a search came to no end. What it has answered so far is void.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a search failed. The results that it has reported are not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// The bucket under this key is absent: the *whole* launch is searched again, in the generation before.
+    /// The store does not have the bucket with this key. The whole launch has to search the previous generation.
+    #[error("KV {BINDING} {0}: not found")]
     Missing(String),
-    /// The bucket under this key is damaged.
+    /// The bucket with this key is damaged.
+    #[error("KV {BINDING} {0}: damaged")]
     Corrupt(String),
     /// The store failed.
-    Store(Cause),
+    #[error(transparent)]
+    Store(#[from] Cause),
 }
 
-impl fmt::Display for LookupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(key) => write!(f, "KV {BINDING} {key}: not found"),
-            Self::Corrupt(key) => write!(f, "KV {BINDING} {key}: damaged"),
-            Self::Store(cause) => cause.fmt(f),
-        }
-    }
-}
-
-/// What to search.
+/// The part of an index that is searched.
 #[derive(Debug, Clone, Copy)]
-pub struct Search<'a> {
+pub struct IndexSearch<'a> {
     /// The database.
     pub database: u64,
     /// The generation.
     pub generation: &'a Generation,
     /// The class of the keys.
     pub class: Class,
-    /// The custom field of the class; empty for classes without one (also for push).
+    /// The name of the custom field or channel, or empty for other classes.
     pub field: &'a str,
-    /// The sections to search, in this order: a profile ends the search, and so does an ambiguous key.
-    pub sections: &'a [Section],
+    /// The sections to search, in order. The first section that contains a key decides, even if the key is ambiguous there.
+    pub sections: &'a [BucketSection],
 }
 
-/// What a search took, without what was kept from earlier ones.
+/// The reads of a search. Buckets from the cache are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Bulk reads.
     pub reads: usize,
-    /// Keys in them, each of another bucket.
+    /// Keys in these bulk reads. Each key is a different bucket.
     pub keys: usize,
 }
 
@@ -84,46 +78,46 @@ impl AddAssign for Statistics {
     }
 }
 
-/// Looks up the items `wanted`; `hash` is an item's hash, `answer` is told each item's result once, in no
-/// particular order. A class that the generation does not have is answered without a read.
+/// Searches the index for the keys of `items`. `hash` returns the hash of an item's key. `on_result` receives the result of each
+/// item once, in any order. A class that the generation does not have is not read.
 pub async fn find<S: BucketStore>(
     store: &S,
-    search: Search<'_>,
-    wanted: &[u32],
+    search: IndexSearch<'_>,
+    items: &[u32],
     hash: impl Fn(u32) -> KeyHash,
-    mut answer: impl FnMut(u32, Found),
+    mut on_result: impl FnMut(u32, KeyMatch),
 ) -> Result<Statistics, LookupError> {
     let Some(index) = search.generation.class(search.class, search.field) else {
-        for &item in wanted {
-            answer(item, Found::NotFound);
+        for &item in items {
+            on_result(item, KeyMatch::None);
         }
         return Ok(Statistics::default());
     };
-    let bucket_of = |item: u32| hash(item).bucket(index.buckets);
-    let order = by_bucket(wanted, index.buckets, bucket_of);
-    let mut answer_all = |group: &[Placed], text: &str| {
+    let bucket_number = |item: u32| hash(item).bucket_number(index.buckets);
+    let order = sort_by_bucket(items, index.buckets, bucket_number);
+    let mut search_bucket = |group: &[BucketItem], text: &str| {
         let bucket = Bucket::parse(text)?;
-        for &Placed { item, .. } in group {
-            answer(item, bucket.find_first(search.sections, &hash(item))?);
+        for &BucketItem { item, .. } in group {
+            on_result(item, bucket.find_first(search.sections, &hash(item))?);
         }
-        Ok::<(), Corrupt>(())
+        Ok::<(), CorruptBucket>(())
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let key = |group: &[Placed]| group.first().map(|placed| format!("{prefix}{}", placed.bucket)).unwrap_or_default();
+    let key = |group: &[BucketItem]| group.first().map(|first| format!("{prefix}{}", first.bucket)).unwrap_or_default();
     let mut buckets = 0_usize;
-    let mut absent: Vec<&[Placed]> = Vec::new();
+    let mut uncached: Vec<&[BucketItem]> = Vec::new();
     for group in order.chunk_by(|a, b| a.bucket == b.bucket) {
         buckets += 1;
-        match store.kept(&key(group)) {
-            Some(text) => answer_all(group, &text).map_err(|Corrupt| LookupError::Corrupt(key(group)))?,
-            None => absent.push(group),
+        match store.cached(&key(group)) {
+            Some(text) => search_bucket(group, &text).map_err(|CorruptBucket| LookupError::Corrupt(key(group)))?,
+            None => uncached.push(group),
         }
     }
-    // A search that may read more than is kept would drive out what all others use.
-    let keep = buckets.saturating_mul(index.largest as usize) <= store.room();
-    let plan = plan(index, wanted.len());
-    let reads = absent.chunks(plan.keys).map(|groups| {
-        // Made when they are asked for: those of all buckets together would be megabytes.
+    // A search that may read more than the cache can contain would evict the buckets of all other launches.
+    let fits_cache = buckets.saturating_mul(index.largest as usize) <= store.cache_limit();
+    let plan = plan_reads(index, items.len());
+    let reads = uncached.chunks(plan.keys).map(|groups| {
+        // Built when the read begins: the keys of all buckets together would take megabytes.
         let keys: Vec<String> = groups.iter().map(|group| key(group)).collect();
         async move {
             let texts = store.read(&keys).await;
@@ -132,74 +126,74 @@ pub async fn find<S: BucketStore>(
     });
     let mut reads = stream::iter(reads).buffer_unordered(plan.at_once);
     while let Some((keys, groups, texts)) = reads.next().await {
-        let texts = texts.map_err(LookupError::Store)?;
+        let texts = texts?;
         if texts.len() != groups.len() {
             let cause = format!("KV {BINDING}: {} values for {} keys", texts.len(), groups.len());
             return Err(LookupError::Store(Cause(cause)));
         }
         for ((key, group), text) in keys.into_iter().zip(groups).zip(texts) {
             let Some(text) = text else { return Err(LookupError::Missing(key)) };
-            let answered = answer_all(group, &text);
-            if let Err(Corrupt) = answered {
+            if let Err(CorruptBucket) = search_bucket(group, &text) {
                 return Err(LookupError::Corrupt(key));
             }
-            if keep {
-                store.keep(key, text);
+            if fits_cache {
+                store.cache(key, text);
             }
         }
     }
-    Ok(Statistics { reads: absent.len().div_ceil(plan.keys), keys: absent.len() })
+    Ok(Statistics { reads: uncached.len().div_ceil(plan.keys), keys: uncached.len() })
 }
 
-/// Bytes to reserve for a search of so many items: its lists, and the buckets that are read at once.
-pub fn working_bytes(search: &Search<'_>, wanted: usize) -> u64 {
+/// Returns the memory to reserve for a search of this number of items, in bytes: its lists, and the buckets that are read at
+/// once.
+pub fn working_bytes(search: &IndexSearch<'_>, items: usize) -> u64 {
     let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
-    let buckets = (index.buckets as u64).min(wanted as u64);
-    let lists = size_of::<Placed>() as u64 * wanted as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
-    let Plan { keys, at_once } = plan(index, wanted);
+    let buckets = (index.buckets as u64).min(items as u64);
+    let lists = size_of::<BucketItem>() as u64 * items as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
+    let ReadPlan { keys, at_once } = plan_reads(index, items);
     let in_flight = (keys * at_once) as u64;
     lists + u64::from(index.largest) * buckets.min(in_flight)
 }
 
-/// How buckets are read.
+/// How a search reads its buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Plan {
-    /// Keys of one bulk read.
+struct ReadPlan {
+    /// Keys in one bulk read.
     keys: usize,
-    /// Bulk reads under way at once.
+    /// Bulk reads at once.
     at_once: usize,
 }
 
-/// Many reads at once, each of few keys, as long as that takes no more than [`BULK_READS_AIM`] of them: within
-/// [`BYTES_IN_FLIGHT`] either way.
-fn plan(index: &ClassIndex, wanted: usize) -> Plan {
+/// Plans many small bulk reads at once, unless there would be more than [`BULK_READS_AIM`] of them. Large or small, the reads in
+/// progress stay within [`BYTES_IN_FLIGHT`].
+fn plan_reads(index: &ClassIndex, items: usize) -> ReadPlan {
     let largest = (index.largest as usize).max(1);
-    let buckets = wanted.min(index.buckets as usize);
-    let few = BYTES_IN_FLIGHT / BULK_READS_AT_ONCE / largest;
-    let keys = few.max(buckets.div_ceil(BULK_READS_AIM)).clamp(1, BULK_KEYS);
+    let buckets = items.min(index.buckets as usize);
+    let small = BYTES_IN_FLIGHT / BULK_READS_AT_ONCE / largest;
+    let keys = small.max(buckets.div_ceil(BULK_READS_AIM)).clamp(1, BULK_KEYS);
     let at_once = (BYTES_IN_FLIGHT / largest.saturating_mul(keys)).clamp(1, BULK_READS_AT_ONCE);
-    Plan { keys, at_once }
+    ReadPlan { keys, at_once }
 }
 
-/// An item and its bucket: kept together, since hashes lie far apart once items are in the order of buckets.
+/// An item and the number of its bucket. Stored together, because computing the number again would access hashes in random order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Placed {
+struct BucketItem {
     bucket: u32,
     item: u32,
 }
 
-/// The items in the order of their buckets. Many items are sorted by counting, which takes time and room for
-/// each bucket; few by comparing.
-fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Vec<Placed> {
-    let place = |&item: &u32| Placed { bucket: bucket_of(item), item };
-    if wanted.len() < buckets as usize / 4 {
-        let mut order: Vec<Placed> = wanted.iter().map(place).collect();
-        order.sort_by_key(|placed| placed.bucket);
+/// Sorts items by bucket. Many items are sorted by counting, which takes time and memory for each bucket; few items are sorted by
+/// comparing.
+fn sort_by_bucket(items: &[u32], buckets: u32, bucket_number: impl Fn(u32) -> u32) -> Vec<BucketItem> {
+    let with_bucket = |&item: &u32| BucketItem { bucket: bucket_number(item), item };
+    if items.len() < buckets as usize / 4 {
+        let mut order: Vec<BucketItem> = items.iter().map(with_bucket).collect();
+        order.sort_by_key(|item| item.bucket);
         return order;
     }
     let mut starts = vec![0_u32; buckets as usize];
-    for placed in wanted.iter().map(place) {
-        if let Some(count) = starts.get_mut(placed.bucket as usize) {
+    for item in items.iter().map(with_bucket) {
+        if let Some(count) = starts.get_mut(item.bucket as usize) {
             *count += 1;
         }
     }
@@ -207,11 +201,11 @@ fn by_bucket(wanted: &[u32], buckets: u32, bucket_of: impl Fn(u32) -> u32) -> Ve
     for start in &mut starts {
         next += std::mem::replace(start, next);
     }
-    let mut order = vec![Placed::default(); wanted.len()];
-    for placed in wanted.iter().map(place) {
-        if let Some(start) = starts.get_mut(placed.bucket as usize) {
-            if let Some(to) = order.get_mut(*start as usize) {
-                *to = placed;
+    let mut order = vec![BucketItem::default(); items.len()];
+    for item in items.iter().map(with_bucket) {
+        if let Some(start) = starts.get_mut(item.bucket as usize) {
+            if let Some(slot) = order.get_mut(*start as usize) {
+                *slot = item;
             }
             *start += 1;
         }

@@ -1,184 +1,205 @@
-//! Which generations a database's index has, and the keys of everything in KV that belongs to it.
+//! The format of a manifest, and the names of all keys in KV that belong to an index.
 //!
-//! An import writes its buckets under a generation's name of its own and then the manifest, in which the former
-//! current generation becomes the previous one. So readers see the old import or the new one.
-
-use std::fmt;
+//! An import writes the buckets of a new generation, and then the manifest, in which the current generation becomes the previous
+//! one. A launch therefore searches either the old import or the new one, never a mixture.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     BINDING,
-    key::{Class, IndexKey, NORMALISATION, hex},
+    key::{Class, IndexKey, NORMALISATION_VERSION},
 };
-use crate::problem::Cause;
+use crate::{
+    problem::Cause,
+    text::{error_chain, hex},
+};
 
-/// The version of the manifest and of the buckets that it names.
-pub const FORMAT: u32 = 1;
-/// A generation is removed when it is two behind and has been for this long, in milliseconds.
-pub const RETIRED_MS: u64 = 24 * 60 * 60 * 1000;
+/// The version of the manifest and the buckets.
+pub const FORMAT_VERSION: u32 = 1;
 
-/// A database's manifest: the value under [`manifest_key`], as JSON. Pinned: a change of it is a migration.
+/// The manifest of a database: the value of [`manifest_key`], as JSON. Pinned: a change is a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// [`FORMAT_VERSION`].
     pub format: u32,
-    /// What launches use.
+    /// The generation that launches search.
     pub current: Generation,
-    /// What launches use where a bucket of the current one has not arrived at their place.
+    /// The generation that a launch searches instead if a bucket of the current one has not reached its location yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Generation>,
-    /// What no launch uses any more and an import removes in time.
+    /// Generations that no launch searches any more. An import deletes their buckets later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retired: Vec<Retired>,
+    pub retired: Vec<RetiredGeneration>,
 }
 
-/// One import.
+/// The result of one import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Its random name, part of the keys of its buckets.
+    /// A random name, which is part of the keys of its buckets.
     pub name: String,
-    /// When it was made, in milliseconds since 1970.
+    /// When the import began, in milliseconds since 1970.
     pub created: u64,
-    /// The version of the normalisation of its keys.
+    /// [`NORMALISATION_VERSION`].
     pub normalisation: u32,
-    /// [`IndexKey::check`] of the key that it was made with.
+    /// [`IndexKey::check`] of the key that hashed its keys.
     pub key: String,
-    /// The indexes that it consists of.
+    /// The indexes of all classes that have keys.
     pub classes: Vec<ClassIndex>,
 }
 
 /// The buckets of one class of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassIndex {
-    /// The class.
+    /// The class of keys.
     pub class: Class,
-    /// The field, for the classes that have one.
+    /// The name of the custom field or channel, or empty for other classes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
-    /// How many buckets it has, numbered from 0; at least one.
+    /// The number of buckets, at least one. Buckets are numbered from 0.
     pub buckets: u32,
-    /// Bytes of the largest bucket.
+    /// The size of the largest bucket in bytes.
     pub largest: u32,
 }
 
-/// A generation that is two behind: no more than its name, since launches read this and do not need it.
+/// A generation that no launch searches any more. Every launch reads the manifest, so only the name is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retired {
-    /// The generation's name.
+pub struct RetiredGeneration {
+    /// The name of the generation.
     pub name: String,
-    /// Since when it is two behind, in milliseconds since 1970.
+    /// When the generation was retired, in milliseconds since 1970.
     pub since: u64,
 }
 
-/// A generation that can be searched, and which of the configured keys hashes its keys.
+/// A generation that can be searched, and the key that hashed its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usable<'a> {
+pub struct UsableGeneration<'a> {
     /// The generation.
     pub generation: &'a Generation,
-    /// The position of its key among those configured.
-    pub key: usize,
+    /// The position of the key among the configured keys.
+    pub key_position: usize,
 }
 
-/// Why a database's index cannot be searched: a 503, with [`Unusable::message`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unusable {
-    /// There is no manifest.
-    NoImport,
-    /// The current generation was made with a key that is not configured.
-    OtherKey,
-    /// It was made by another version of this software.
+/// Why the index of a database cannot be searched. Launches get 503.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// There is no manifest: no profiles have been imported.
+    #[error("not found")]
+    NotImported,
+    /// The current generation was built with a key that is not configured.
+    #[error("the current generation was built with a key that is not configured")]
+    UnknownKey,
+    /// The manifest or the current generation was written by another version of this software.
+    #[error("built by another version")]
     OtherVersion,
-    /// The manifest cannot be read: what is wrong with it.
-    Damaged(String),
+    /// The manifest is not valid JSON of the expected form.
+    #[error("damaged")]
+    Damaged(#[from] serde_json::Error),
+    /// A class in the manifest has no buckets.
+    #[error("damaged: a class has no buckets")]
+    NoBuckets,
 }
 
-impl Unusable {
-    /// What callers and operators are told.
+impl IndexError {
+    /// Returns the message for the caller.
     pub fn message(&self, database: u64) -> String {
         match self {
-            Self::NoImport => format!("database {database} has no profile index: import profiles first"),
-            Self::OtherKey => format!("profile index of database {database} was built with another key"),
+            Self::NotImported => format!("database {database} has no profile index: import profiles first"),
+            Self::UnknownKey => {
+                format!("profile index of database {database} was built with another key: import profiles again")
+            }
             Self::OtherVersion => {
                 format!("profile index of database {database} was built by another version: import profiles again")
             }
-            Self::Damaged(_) => format!("profile index of database {database} is damaged: import profiles again"),
+            Self::Damaged(_) | Self::NoBuckets => {
+                format!("profile index of database {database} is damaged: import profiles again")
+            }
         }
     }
 
-    /// The same for the operator's log: the record's key, and what is wrong with it.
+    /// Returns the cause for the operator's log: the key in KV, and why its value cannot be used.
     pub fn cause(&self, database: u64) -> Cause {
-        Cause(format!("KV {BINDING} {}: {self}", manifest_key(database)))
-    }
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoImport => f.write_str("not found"),
-            Self::OtherKey => f.write_str("the current generation was built with a key that is not configured"),
-            Self::OtherVersion => f.write_str("built by another version"),
-            Self::Damaged(what) => write!(f, "damaged: {what}"),
-        }
+        Cause(format!("KV {BINDING} {}: {}", manifest_key(database), error_chain(self)))
     }
 }
 
 impl Manifest {
-    /// Reads the value in KV; `None`: there is none.
-    pub fn parse(text: Option<&str>) -> Result<Self, Unusable> {
-        /// The version is read by itself: what else stands there is the version's affair.
+    /// Reads the value of [`manifest_key`], or `None` if KV does not have the key.
+    pub fn parse(text: Option<&str>) -> Result<Self, IndexError> {
+        /// Read before the rest, whose form depends on the version.
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let text = text.ok_or(Unusable::NoImport)?;
-        let damaged = |error: serde_json::Error| Unusable::Damaged(error.to_string());
-        let version: Version = serde_json::from_str(text).map_err(damaged)?;
-        if version.format != FORMAT {
-            return Err(Unusable::OtherVersion);
+        let text = text.ok_or(IndexError::NotImported)?;
+        let Version { format } = serde_json::from_str(text)?;
+        if format != FORMAT_VERSION {
+            return Err(IndexError::OtherVersion);
         }
-        let manifest: Self = serde_json::from_str(text).map_err(damaged)?;
-        let sound = |generation: &Generation| generation.classes.iter().all(|class| class.buckets > 0);
-        let all_sound = sound(&manifest.current) && manifest.previous.as_ref().is_none_or(sound);
-        if all_sound { Ok(manifest) } else { Err(Unusable::Damaged("a class has no buckets".to_owned())) }
+        let manifest: Self = serde_json::from_str(text)?;
+        let mut generations = std::iter::once(&manifest.current).chain(&manifest.previous);
+        let has_buckets = generations.all(|generation| generation.classes.iter().all(|class| class.buckets > 0));
+        if has_buckets { Ok(manifest) } else { Err(IndexError::NoBuckets) }
     }
 
-    /// The value in KV.
+    /// Returns the value of [`manifest_key`].
     pub fn to_json(&self) -> String {
-        // Plain data without maps: it always has a JSON form.
+        // Serialisation cannot fail: the manifest contains no maps.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The generations to search, the current one first, each with the position of its key among `keys`. The
-    /// current one has to be usable; the previous one is left out where it is not.
-    pub fn generations(&self, keys: &[IndexKey]) -> Result<Vec<Usable<'_>>, Unusable> {
+    /// Makes a new generation the current one. The current generation of `before` becomes the previous one, and the previous
+    /// one is retired. `deleted` contains the names of retired generations whose buckets have been deleted.
+    pub fn publish(before: Option<Self>, generation: Generation, deleted: &[String], now: u64) -> Self {
+        let (previous, mut retired, replaced) = match before {
+            Some(Self { current, previous, retired, .. }) => (Some(current), retired, previous),
+            None => (None, Vec::new(), None),
+        };
+        retired.retain(|retired| !deleted.contains(&retired.name));
+        retired.extend(replaced.map(|generation| RetiredGeneration { name: generation.name, since: now }));
+        Self { format: FORMAT_VERSION, current: generation, previous, retired }
+    }
+
+    /// Returns the generations to search, the current one first. The current generation must be usable; the previous one is
+    /// left out if it is not.
+    pub fn generations(&self, keys: &[IndexKey]) -> Result<Vec<UsableGeneration<'_>>, IndexError> {
         let mut usable = vec![self.current.usable(keys)?];
         usable.extend(self.previous.as_ref().and_then(|previous| previous.usable(keys).ok()));
         Ok(usable)
     }
+
+    /// Whether the manifest names this generation, retired or not.
+    pub fn has_generation(&self, name: &str) -> bool {
+        let usable = std::iter::once(&self.current).chain(&self.previous).map(|generation| &generation.name);
+        usable.chain(self.retired.iter().map(|retired| &retired.name)).any(|known| known == name)
+    }
 }
 
 impl Generation {
-    /// Which of `keys` it was made with.
-    fn usable(&self, keys: &[IndexKey]) -> Result<Usable<'_>, Unusable> {
-        if self.normalisation != NORMALISATION {
-            return Err(Unusable::OtherVersion);
-        }
-        let key = keys.iter().position(|key| key.check() == self.key).ok_or(Unusable::OtherKey)?;
-        Ok(Usable { generation: self, key })
+    /// A generation without buckets. `check` is [`IndexKey::check`] of the key that hashes its keys.
+    pub fn new(name: &str, check: &str, created: u64) -> Self {
+        let (name, key) = (name.to_owned(), check.to_owned());
+        Self { name, created, normalisation: NORMALISATION_VERSION, key, classes: Vec::new() }
     }
 
-    /// The index of a class (and field), if the import held such keys.
+    fn usable(&self, keys: &[IndexKey]) -> Result<UsableGeneration<'_>, IndexError> {
+        if self.normalisation != NORMALISATION_VERSION {
+            return Err(IndexError::OtherVersion);
+        }
+        let key_position = keys.iter().position(|key| key.check() == self.key).ok_or(IndexError::UnknownKey)?;
+        Ok(UsableGeneration { generation: self, key_position })
+    }
+
+    /// Returns the index of a class and field, or `None` if the import had no such keys.
     pub fn class(&self, class: Class, field: &str) -> Option<&ClassIndex> {
         self.classes.iter().find(|index| index.class == class && index.field == field)
     }
 
-    /// The key of one bucket of one of its classes.
+    /// Returns the key in KV of one bucket.
     pub fn bucket_key(&self, database: u64, index: &ClassIndex, number: u32) -> String {
         format!("{}{number}", bucket_prefix(database, &self.name, index.class, &index.field))
     }
 
-    /// The keys of all its buckets.
+    /// Returns the keys in KV of all buckets.
     pub fn bucket_keys(&self, database: u64) -> impl Iterator<Item = String> {
         self.classes
             .iter()
@@ -186,34 +207,36 @@ impl Generation {
     }
 }
 
-/// The key of a database's manifest.
+/// Returns the key in KV of a database's manifest.
 pub fn manifest_key(database: u64) -> String {
     format!("manifest:{database}")
 }
 
-/// The key of the marker of an import that has begun to write: it is deleted when the import ends, and what is
-/// older than [`RETIRED_MS`] is of one that died. The value is the [`Generation`] as JSON.
+/// Returns the key in KV of the marker of a generation that an import is writing. The value is the [`Generation`] as JSON.
+///
+/// The import deletes the marker at its end. A marker older than [`crate::limits::RETIRED_GENERATION_MS`] belongs to an import
+/// that was interrupted.
 pub fn pending_key(database: u64, generation: &str) -> String {
     format!("{}{generation}", pending_prefix(database))
 }
 
-/// What all keys of a database's markers begin with.
+/// Returns the prefix of the keys of all markers of a database. The name of the generation follows.
 pub fn pending_prefix(database: u64) -> String {
     format!("pending:{database}:")
 }
 
-/// The prefix of the keys of all buckets of a database; the generation's name follows.
+/// Returns the prefix of the keys of all buckets of a database. The name of the generation follows.
 pub fn database_prefix(database: u64) -> String {
     format!("bucket:{database}:")
 }
 
-/// The prefix of the keys of all buckets of a generation.
+/// Returns the prefix of the keys of all buckets of a generation. The class follows.
 pub fn generation_prefix(database: u64, generation: &str) -> String {
     format!("{}{generation}:", database_prefix(database))
 }
 
-/// What the keys of all buckets of one class begin with; the bucket's number follows. A field's name stands in
-/// it as a digest: names may be longer than a key of KV.
+/// Returns the prefix of the keys of all buckets of a class and field. The number of the bucket follows. The field is
+/// represented by a digest, because its name can be longer than a key of KV.
 pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str) -> String {
     let (generation, class) = (generation_prefix(database, generation), class.as_str());
     if field.is_empty() {
@@ -239,7 +262,7 @@ mod tests {
         Generation {
             name: name.into(),
             created: 1_700_000_000_000,
-            normalisation: NORMALISATION,
+            normalisation: NORMALISATION_VERSION,
             key: key.check().into(),
             classes: vec![email, custom],
         }
@@ -247,18 +270,18 @@ mod tests {
 
     fn manifest() -> Manifest {
         Manifest {
-            format: FORMAT,
+            format: FORMAT_VERSION,
             current: generation("bb", &key("b")),
             previous: Some(generation("aa", &key("a"))),
             retired: Vec::new(),
         }
     }
 
-    /// Pinned: what is stored is read by what is deployed.
+    /// Pinned: deployed Workers read this format.
     #[test]
-    fn the_json_stays_what_it_is() {
+    fn the_json_is_pinned() {
         let mut manifest = manifest();
-        manifest.retired.push(Retired { name: "zz".into(), since: 5 });
+        manifest.retired.push(RetiredGeneration { name: "zz".into(), since: 5 });
         let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
         let generation = |name: &str, check: &str| {
             format!(
@@ -271,11 +294,11 @@ mod tests {
             generation("aa", "778f7fdcc80d3dffda680e0d40fb67e9"),
         );
         assert_eq!(manifest.to_json(), expected);
-        assert_eq!(Manifest::parse(Some(&expected)), Ok(manifest));
+        assert_eq!(Manifest::parse(Some(&expected)).unwrap(), manifest);
     }
 
     #[test]
-    fn the_keys_stay_what_they_are() {
+    fn the_keys_in_kv_are_pinned() {
         assert_eq!(manifest_key(1), "manifest:1");
         assert_eq!(pending_key(1, "aa"), "pending:1:aa");
         let keys: Vec<String> = generation("aa", &key("a")).bucket_keys(7).collect();
@@ -286,37 +309,68 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_chooses_its_key() {
+    fn each_generation_is_searched_with_the_key_that_built_it() {
         let manifest = manifest();
         let usable = |keys: &[IndexKey]| {
             let usable = manifest.generations(keys)?;
-            Ok(usable.iter().map(|u| (u.generation.name.clone(), u.key)).collect::<Vec<_>>())
+            Ok(usable.iter().map(|usable| (usable.generation.name.clone(), usable.key_position)).collect::<Vec<_>>())
         };
-        assert_eq!(usable(&[key("b"), key("a")]), Ok(vec![("bb".into(), 0), ("aa".into(), 1)]));
-        assert_eq!(usable(&[key("a"), key("b")]), Ok(vec![("bb".into(), 1), ("aa".into(), 0)]));
-        assert_eq!(usable(&[key("b")]), Ok(vec![("bb".into(), 0)]), "a previous one with a lost key is left out");
-        assert_eq!(usable(&[key("a")]), Err(Unusable::OtherKey), "the current one has to fit");
-        assert_eq!(usable(&[]), Err(Unusable::OtherKey));
+        assert_eq!(usable(&[key("b"), key("a")]).unwrap(), [("bb".into(), 0), ("aa".into(), 1)]);
+        assert_eq!(usable(&[key("a"), key("b")]).unwrap(), [("bb".into(), 1), ("aa".into(), 0)]);
+        assert_eq!(usable(&[key("b")]).unwrap(), [("bb".into(), 0)], "the previous generation is left out");
+        for keys in [&[key("a")][..], &[]] {
+            assert!(matches!(usable(keys), Err(IndexError::UnknownKey)), "the current generation must be usable");
+        }
         let mut older = manifest.clone();
         older.current.normalisation += 1;
-        assert_eq!(older.generations(&[key("b")]), Err(Unusable::OtherVersion));
+        assert!(matches!(older.generations(&[key("b")]), Err(IndexError::OtherVersion)));
     }
 
     #[test]
-    fn what_cannot_be_read_says_what_to_do() {
-        assert_eq!(Manifest::parse(None), Err(Unusable::NoImport));
-        let damaged = |text: &str| match Manifest::parse(Some(text)) {
-            Err(Unusable::Damaged(what)) => what,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(damaged("{}"), "missing field `format` at line 1 column 2");
-        assert_eq!(damaged(r#"{"format":1}"#), "missing field `current` at line 1 column 12");
-        assert_eq!(Manifest::parse(Some(r#"{"format":2,"x":1}"#)), Err(Unusable::OtherVersion));
-        let no_buckets = manifest().to_json().replace(r#""buckets":2"#, r#""buckets":0"#);
-        assert_eq!(damaged(&no_buckets), "a class has no buckets");
-        let cause = Manifest::parse(Some(&no_buckets)).unwrap_err().cause(3);
-        assert_eq!(cause.0, "KV PROFILES manifest:3: damaged: a class has no buckets");
-        assert_eq!(Unusable::NoImport.message(3), "database 3 has no profile index: import profiles first");
-        assert_eq!(Unusable::OtherKey.message(3), "profile index of database 3 was built with another key");
+    fn a_new_generation_replaces_the_current_one_and_retires_the_previous_one() {
+        let first = Manifest::publish(None, generation("aa", &key("a")), &[], 1);
+        assert_eq!((first.previous.clone(), first.retired.clone()), (None, vec![]));
+        let second = Manifest::publish(Some(first), generation("bb", &key("b")), &[], 2);
+        assert_eq!(second, manifest());
+        let third = Manifest::publish(Some(second), generation("cc", &key("a")), &[], 3);
+        assert_eq!(third.retired, [RetiredGeneration { name: "aa".into(), since: 3 }]);
+        assert_eq!(["aa", "bb", "cc", "dd"].map(|name| third.has_generation(name)), [true, true, true, false]);
+        let fourth = Manifest::publish(Some(third), generation("dd", &key("a")), &["aa".into()], 4);
+        assert_eq!(fourth.retired, [RetiredGeneration { name: "bb".into(), since: 4 }]);
+        assert!(!fourth.has_generation("aa"));
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_used_is_reported_with_the_remedy_and_the_cause() {
+        let damaged = manifest().to_json().replace(r#""buckets":2"#, r#""buckets":0"#);
+        for (text, message, cause) in [
+            (None, "database 3 has no profile index: import profiles first", "not found"),
+            (
+                Some(r#"{"format":2,"x":1}"#),
+                "profile index of database 3 was built by another version: import profiles again",
+                "built by another version",
+            ),
+            (
+                Some("{}"),
+                "profile index of database 3 is damaged: import profiles again",
+                "damaged: missing field `format` at line 1 column 2",
+            ),
+            (
+                Some(r#"{"format":1}"#),
+                "profile index of database 3 is damaged: import profiles again",
+                "damaged: missing field `current` at line 1 column 12",
+            ),
+            (
+                Some(damaged.as_str()),
+                "profile index of database 3 is damaged: import profiles again",
+                "damaged: a class has no buckets",
+            ),
+        ] {
+            let error = Manifest::parse(text).unwrap_err();
+            assert_eq!(error.message(3), message);
+            assert_eq!(error.cause(3).0, format!("KV PROFILES manifest:3: {cause}"));
+        }
+        let other_key = "profile index of database 3 was built with another key: import profiles again";
+        assert_eq!(IndexError::UnknownKey.message(3), other_key);
     }
 }

@@ -1,20 +1,20 @@
-//! From a key to a profile: normalised, hashed, looked up in buckets.
+//! The profile index: finds the profile that has a key, such as an e-mail address or a phone number.
 //!
-//! A database's index is one *manifest* and, for each *generation* (one import), the *buckets* of each class of
-//! key, all of them values in KV. A bucket holds a few thousand bytes of sorted entries and never changes, so it
-//! can be cached for ever; only the manifest does, and it is written last.
+//! Each database has one index: a *manifest*, and one or more *generations*, each made by one import. A generation consists of
+//! *buckets*: sorted lists of key hashes and profile IDs, about 32 KiB each. Manifests and buckets are values in KV. A bucket
+//! never changes, so it can be cached for ever. An import writes its buckets first and the manifest last.
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
-//! | [`key`] | classes of keys, the keyed hash, profile ids |
+//! | [`key`] | classes of keys, the keyed hash, profile IDs |
 //! | [`normal`] | the normalisation of keys |
-//! | [`bucket`] | the text of a bucket: searching in it, writing it |
-//! | [`manifest`] | which generations there are, how many buckets they have, and the keys of all values in KV |
-//! | [`cache`] | buckets that an isolate has read |
-//! | [`lookup`] | looking up all items of a launch |
-//! | [`import`] | turning a file into buckets (native alone) |
+//! | [`bucket`] | the format of a bucket: writing and searching it |
+//! | [`manifest`] | the format of a manifest, and the names of all keys in KV |
+//! | [`cache`] | the buckets that an isolate keeps in memory |
+//! | [`lookup`] | finds the profiles of all items of a launch |
+//! | [`import`] | builds buckets from a file (native only) |
 //!
-//! *Architecture invariant*: a bucket that cannot be read, or not be understood, is an error, never "not found".
+//! *Invariant*: a bucket that is missing or damaged is an error. It never means that a key has no profile.
 
 pub mod bucket;
 pub mod cache;
@@ -25,5 +25,5 @@ pub mod lookup;
 pub mod manifest;
 pub mod normal;
 
-/// The binding of the KV namespace that holds manifests and buckets.
+/// The binding of the KV namespace that contains manifests and buckets.
 pub const BINDING: &str = "PROFILES";

@@ -1,103 +1,80 @@
-//! The `data` of an attachment: a data URI (RFC 2397) in base64, or base64 alone.
-
-use std::fmt;
+//! Decodes the `data` of an attachment: a data URI (RFC 2397) with base64, or base64 alone.
 
 use super::base64::{Base64Decoder, Base64Error};
 use crate::limits::DATA_URI_PREFIX_LIMIT;
 
-/// The media type of what does not tell its own.
+/// The media type of an attachment without a valid media type.
 pub const DEFAULT_MEDIA_TYPE: &str = "application/octet-stream";
 
 const SCHEME: &[u8] = b"data:";
 
-/// Why the `data` of an attachment cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why the `data` of an attachment is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentDataError {
-    /// It is not base64.
-    Base64(Base64Error),
-    /// It begins with `data:`, but its prefix does not end in `;base64,`.
-    NotInBase64,
-    /// It begins with `data:`, but its prefix is not UTF-8.
-    PrefixNotText,
-    /// It begins with `data:`, but no `,` follows within the limit.
+    #[error(transparent)]
+    Base64(#[from] Base64Error),
+    #[error("not base64; a data URI must contain \";base64,\"")]
+    NotBase64,
+    #[error("the prefix of the data URI is not UTF-8")]
+    PrefixNotUtf8,
+    #[error("the prefix of the data URI is longer than {DATA_URI_PREFIX_LIMIT} bytes")]
     PrefixTooLong,
 }
 
-impl fmt::Display for AttachmentDataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Base64(error) => error.fmt(f),
-            Self::NotInBase64 => f.write_str("not base64; a data URI must contain \";base64,\""),
-            Self::PrefixNotText => f.write_str("the prefix of the data URI is not UTF-8"),
-            Self::PrefixTooLong => write!(f, "the prefix of the data URI is longer than {DATA_URI_PREFIX_LIMIT} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for AttachmentDataError {}
-
-impl From<Base64Error> for AttachmentDataError {
-    fn from(error: Base64Error) -> Self {
-        Self::Base64(error)
-    }
-}
-
-/// Decodes the value of `data`, pushed in pieces of any size. White space before `data:` is skipped.
+/// Decodes the value of `data` in chunks of any size. White space before `data:` is skipped.
 #[derive(Debug, Clone, Default)]
 pub struct AttachmentDecoder {
-    /// What may be, or is, the prefix of a data URI, as far as it has come; `None` behind it.
-    prefix: Prefix,
+    prefix: DataUriPrefix,
     base64: Base64Decoder,
-    /// Bytes of the value before what the decoder of base64 has been fed.
+    /// Bytes of the value before the base64.
     before: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Prefix {
-    /// Up to `data:` or to what shows that there is none; white space in front is not kept.
+enum DataUriPrefix {
+    /// The beginning of the value, which may be `data:`, without white space before it.
     Perhaps(Vec<u8>),
-    /// Behind `data:`, up to the `,`.
+    /// After `data:`, up to the comma.
     Parameters(Vec<u8>),
-    /// Behind the prefix, or there is none.
+    /// After the prefix, or without one.
     Done { media_type: Option<String> },
 }
 
-impl Default for Prefix {
+impl Default for DataUriPrefix {
     fn default() -> Self {
         Self::Perhaps(Vec::new())
     }
 }
 
 impl AttachmentDecoder {
-    /// A decoder at the start of a value.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Decodes what follows in the value, behind what stands in `out`. After an error it is of no more use.
-    /// Offsets in errors are those in the value.
+    /// Decodes the next chunk, and appends the bytes to `out`. After an error, the decoder must not be used. Offsets in errors
+    /// are those in the value.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentDataError> {
         let mut rest = input;
         loop {
             match &mut self.prefix {
-                Prefix::Done { .. } => return self.decode(rest, out),
-                Prefix::Perhaps(scheme) => {
-                    let Some((byte, behind)) = rest.split_first() else { return Ok(()) };
+                DataUriPrefix::Done { .. } => return self.decode(rest, out),
+                DataUriPrefix::Perhaps(scheme) => {
+                    let Some((byte, after)) = rest.split_first() else { return Ok(()) };
                     let expected = SCHEME.get(scheme.len());
                     if scheme.is_empty() && byte.is_ascii_whitespace() {
                         self.before = self.before.saturating_add(1);
                     } else if expected == Some(&byte.to_ascii_lowercase()) {
                         scheme.push(*byte);
                         if scheme.len() == SCHEME.len() {
-                            self.prefix = Prefix::Parameters(Vec::new());
+                            self.prefix = DataUriPrefix::Parameters(Vec::new());
                         }
                     } else {
-                        self.no_prefix(out)?;
+                        self.decode_without_prefix(out)?;
                         continue;
                     }
-                    rest = behind;
+                    rest = after;
                 }
-                Prefix::Parameters(parameters) => {
+                DataUriPrefix::Parameters(parameters) => {
                     let room = DATA_URI_PREFIX_LIMIT.saturating_sub(SCHEME.len() + parameters.len());
                     let window = rest.get(..room).unwrap_or(rest);
                     let comma = window.iter().position(|byte| *byte == b',');
@@ -107,11 +84,11 @@ impl AttachmentDecoder {
                             rest = rest.get(comma + 1..).unwrap_or_default();
                             let prefix = SCHEME.len() + parameters.len() + 1;
                             if std::str::from_utf8(parameters).is_err() {
-                                return Err(AttachmentDataError::PrefixNotText);
+                                return Err(AttachmentDataError::PrefixNotUtf8);
                             }
-                            let media_type = media_type(parameters).ok_or(AttachmentDataError::NotInBase64)?;
+                            let media_type = media_type(parameters).ok_or(AttachmentDataError::NotBase64)?;
                             self.before = self.before.saturating_add(u64::try_from(prefix).unwrap_or(u64::MAX));
-                            self.prefix = Prefix::Done { media_type };
+                            self.prefix = DataUriPrefix::Done { media_type };
                         }
                         None if window.len() == room => return Err(AttachmentDataError::PrefixTooLong),
                         None => return Ok(()),
@@ -121,33 +98,33 @@ impl AttachmentDecoder {
         }
     }
 
-    /// Decodes from the start of `input` what is of base64's alphabet and can be decoded many at a time, behind what stands in
-    /// `out`; how many bytes those are. It may stop anywhere: [`AttachmentDecoder::push`] takes the rest.
+    /// Decodes base64 characters at the start of `input` in blocks, and returns their number. It can stop anywhere:
+    /// [`AttachmentDecoder::push`] decodes the rest.
     pub fn push_base64(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         match self.prefix {
-            Prefix::Done { .. } => self.base64.push_alphabet(input, out),
-            Prefix::Perhaps(_) | Prefix::Parameters(_) => 0,
+            DataUriPrefix::Done { .. } => self.base64.push_alphabet(input, out),
+            DataUriPrefix::Perhaps(_) | DataUriPrefix::Parameters(_) => 0,
         }
     }
 
-    /// The value has ended: its media type (`type/subtype` in lower case, without parameters).
+    /// Ends the value. Returns its media type (`type/subtype` in lower case, without parameters).
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<String, AttachmentDataError> {
         match &self.prefix {
-            Prefix::Perhaps(_) => self.no_prefix(out)?,
-            Prefix::Parameters(_) => return Err(AttachmentDataError::NotInBase64),
-            Prefix::Done { .. } => {}
+            DataUriPrefix::Perhaps(_) => self.decode_without_prefix(out)?,
+            DataUriPrefix::Parameters(_) => return Err(AttachmentDataError::NotBase64),
+            DataUriPrefix::Done { .. } => {}
         }
         self.base64.finish(out).map_err(|error| self.error(error))?;
         match self.prefix {
-            Prefix::Done { media_type: Some(media_type) } => Ok(media_type),
+            DataUriPrefix::Done { media_type: Some(media_type) } => Ok(media_type),
             _ => Ok(DEFAULT_MEDIA_TYPE.to_owned()),
         }
     }
 
-    /// There is no prefix: what looked like the start of one is base64.
-    fn no_prefix(&mut self, out: &mut Vec<u8>) -> Result<(), AttachmentDataError> {
-        let prefix = std::mem::replace(&mut self.prefix, Prefix::Done { media_type: None });
-        if let Prefix::Perhaps(scheme) = prefix { self.decode(&scheme, out) } else { Ok(()) }
+    /// Decodes the beginning of the value, which is not `data:`, as base64.
+    fn decode_without_prefix(&mut self, out: &mut Vec<u8>) -> Result<(), AttachmentDataError> {
+        let prefix = std::mem::replace(&mut self.prefix, DataUriPrefix::Done { media_type: None });
+        if let DataUriPrefix::Perhaps(scheme) = prefix { self.decode(&scheme, out) } else { Ok(()) }
     }
 
     fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentDataError> {
@@ -159,7 +136,8 @@ impl AttachmentDecoder {
     }
 }
 
-/// What stands between `data:` and `,`: `None` unless it ends in `;base64`; then the media type, if it is one.
+/// Reads the parameters of a data URI, between `data:` and the comma. Returns `None` unless they end with `;base64`, and
+/// otherwise the media type, if it is valid.
 fn media_type(parameters: &[u8]) -> Option<Option<String>> {
     let parameters = parameters.trim_ascii();
     let (before, base64) = parameters.split_at_checked(parameters.len().checked_sub(b"base64".len())?)?;
@@ -245,7 +223,7 @@ mod tests {
             "data:text/plain;xbase64,Zm9v",
             "data:é,",
         ] {
-            assert_eq!(decode_all(value), Err(AttachmentDataError::NotInBase64), "{value:?}");
+            assert_eq!(decode_all(value), Err(AttachmentDataError::NotBase64), "{value:?}");
         }
         for (value, at) in [
             (" dat:", 4),
@@ -269,7 +247,7 @@ mod tests {
         assert_eq!(decode_all("data:a/b;name=é;base64,Zm9v"), Ok((b"foo".to_vec(), "a/b".to_owned())));
         for value in [&b"data:text/\xBElain;base64,Zm9v"[..], b"data:a/b;name=\xC3;base64,Zm9v"] {
             for size in [1, 3, 100] {
-                assert_eq!(decode(value.chunks(size)), Err(AttachmentDataError::PrefixNotText));
+                assert_eq!(decode(value.chunks(size)), Err(AttachmentDataError::PrefixNotUtf8));
             }
         }
     }

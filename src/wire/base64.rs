@@ -1,105 +1,73 @@
-//! Base64 as it arrives, decoded as it arrives.
+//! Decodes base64 chunk by chunk.
 //!
-//! What is accepted is what browsers accept: *forgiving-base64 decode* of the WHATWG's Infra Standard. That is
-//! the standard alphabet; ASCII white space anywhere; padding that is complete or absent; bits of the last
-//! character that stand for nothing may be anything (senders exist that do not clear them, and a data URI with
-//! such an end works everywhere else). Refused are other characters, a last group of one character, padding that
-//! does not fill its group, and anything but white space behind padding.
+//! The decoder accepts what browsers accept: *forgiving-base64 decode* of the WHATWG Infra Standard. That is the standard
+//! alphabet, with ASCII white space anywhere and with complete or no padding. The unused bits of the last character may have any
+//! value, because some senders do not clear them. Other characters, a last group of one character, incomplete padding, and
+//! characters after the padding are errors.
 
+mod alphabet;
 mod blocks;
 
-use std::fmt;
+use alphabet::{LAST_VALUE, OTHER, PADDING, WHITE, value};
 
-/// Why a text is not base64. `at` is the offset in the text (its length: the text as a whole).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a text is not base64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {at} of the value{}", RemedySuffix(*.remedy))]
 pub struct Base64Error {
-    /// The byte that is wrong.
+    /// Offset of the byte in the text. The length of the text: its end is wrong.
     pub at: u64,
-    /// What is wrong with it.
     pub what: &'static str,
     /// What to send instead, if the cause is known.
     pub remedy: Option<&'static str>,
 }
 
-/// The remedy for the two characters of URL-safe base64 (RFC 4648, §5).
-const STANDARD: &str = "URL-safe base64 is not accepted; send '+' for '-' and '/' for '_'";
+struct RemedySuffix(Option<&'static str>);
 
-impl fmt::Display for Base64Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {} of the value", self.what, self.at)?;
-        self.remedy.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
+impl std::fmt::Display for RemedySuffix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
     }
 }
 
-impl std::error::Error for Base64Error {}
+/// The remedy for URL-safe base64 (RFC 4648, section 5).
+const STANDARD: &str = "URL-safe base64 is not accepted; send '+' for '-' and '/' for '_'";
 
-/// Decodes base64 that is pushed in pieces of any size.
+/// Decodes base64 in chunks of any size.
 #[derive(Debug, Clone, Default)]
 pub struct Base64Decoder {
-    /// Bytes read so far.
+    /// Bytes read.
     read: u64,
-    /// The bits of a group that is not complete, and how many characters they come from (0 to 3).
+    /// The bits of an incomplete group, and the number of its characters (0 to 3).
     group: u32,
     characters: u8,
-    /// How many `=` have been read.
+    /// Number of `=` read.
     padding: u8,
 }
 
-/// The greatest value of a character; what is none has one of these.
-const LAST_VALUE: u8 = 63;
-const OTHER: u8 = 0xFF;
-const WHITE: u8 = 0xFE;
-const PADDING: u8 = 0xFD;
-
-const VALUES: [u8; 256] = {
-    let mut values = [OTHER; 256];
-    let mut byte = 0_u8;
-    loop {
-        #[allow(clippy::indexing_slicing, reason = "in a constant: 256 entries, a byte as the index")]
-        {
-            values[byte as usize] = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                b'=' => PADDING,
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0C => WHITE,
-                _ => OTHER,
-            };
-        }
-        if byte == u8::MAX {
-            break values;
-        }
-        byte += 1;
-    }
-};
-
 impl Base64Decoder {
-    /// A decoder at the start of a text.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Decodes what follows in the text, behind what stands in `out`. After an error it is of no more use.
+    /// Decodes the next chunk, and appends the bytes to `out`. After an error, the decoder must not be used.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Base64Error> {
         let mut rest = input;
         loop {
-            let quick = self.push_alphabet(rest, out);
-            rest = rest.get(quick..).unwrap_or_default();
-            // Too little is left, or something is in the way: one by one to the start of a group behind it.
-            let mut passed = false;
-            while !(passed && self.characters == 0) {
-                let Some((byte, behind)) = rest.split_first() else { return Ok(()) };
-                self.character(*byte, out)?;
-                passed |= value(*byte) == WHITE;
-                rest = behind;
+            let taken = self.push_alphabet(rest, out);
+            rest = rest.get(taken..).unwrap_or_default();
+            // The rest is short, or has white space: byte by byte up to the start of a group after the white space.
+            let mut has_passed_white = false;
+            while !(has_passed_white && self.characters == 0) {
+                let Some((byte, after)) = rest.split_first() else { return Ok(()) };
+                self.push_byte(*byte, out)?;
+                has_passed_white |= value(*byte) == WHITE;
+                rest = after;
             }
         }
     }
 
-    /// Decodes from the start of `input` what is of the alphabet and can be decoded many at a time, and tells how many
-    /// characters those are. It may stop anywhere: [`Base64Decoder::push`] takes the rest.
+    /// Decodes characters of the alphabet at the start of `input` in blocks, and returns their number. It can stop anywhere:
+    /// [`Base64Decoder::push`] decodes the rest.
     pub fn push_alphabet(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         if self.padding > 0 {
             return 0;
@@ -109,14 +77,14 @@ impl Base64Decoder {
         if group.iter().any(|byte| value(*byte) > LAST_VALUE) {
             return 0;
         }
-        group.iter().for_each(|byte| self.put(value(*byte), out));
+        group.iter().for_each(|byte| self.push_value(value(*byte), out));
         let decoded = blocks::decode(blocks, out);
         let taken = group.len() + decoded;
         self.read = self.read.saturating_add(length(taken));
         taken
     }
 
-    /// The text has ended.
+    /// Ends the text.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Base64Error> {
         let error = |what| Base64Error { at: self.read, what, remedy: None };
         match (self.characters, self.padding) {
@@ -124,7 +92,7 @@ impl Base64Decoder {
             (1, _) => return Err(error("base64 ends with a group of one character")),
             _ => return Err(error("base64 ends with incomplete padding")),
         }
-        // What is there of a group, as if it had been filled: the last bits stand for nothing.
+        // The incomplete group, as if it were filled with zeros.
         let [_, one, two, _] = (self.group << (6 * (4 - u32::from(self.characters)) % 24)).to_be_bytes();
         match self.characters {
             2 => out.push(one),
@@ -134,8 +102,7 @@ impl Base64Decoder {
         Ok(())
     }
 
-    /// One byte of the text.
-    fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Base64Error> {
+    fn push_byte(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Base64Error> {
         let at = self.read;
         self.read = at.saturating_add(1);
         let error = |what, remedy| Err(Base64Error { at, what, remedy });
@@ -147,16 +114,15 @@ impl Base64Decoder {
             }
             PADDING => error("'=' where base64 needs no padding", None),
             OTHER => error("a character that is not base64", matches!(byte, b'-' | b'_').then_some(STANDARD)),
-            _ if self.padding > 0 => error("base64 goes on behind its padding", None),
+            _ if self.padding > 0 => error("base64 continues after its padding", None),
             value => {
-                self.put(value, out);
+                self.push_value(value, out);
                 Ok(())
             }
         }
     }
 
-    /// The next value of a group.
-    fn put(&mut self, value: u8, out: &mut Vec<u8>) {
+    fn push_value(&mut self, value: u8, out: &mut Vec<u8>) {
         self.group = self.group << 6 | u32::from(value);
         self.characters += 1;
         if self.characters == 4 {
@@ -165,11 +131,6 @@ impl Base64Decoder {
             (self.group, self.characters) = (0, 0);
         }
     }
-}
-
-#[inline]
-fn value(byte: u8) -> u8 {
-    VALUES.get(usize::from(byte)).copied().unwrap_or(OTHER)
 }
 
 fn length(bytes: usize) -> u64 {
@@ -259,8 +220,8 @@ mod tests {
             ("Zm9v=", 4, "'='"),
             ("Zg===", 4, "'='"),
             ("Zm8==", 4, "'='"),
-            ("Zg==Zg==", 4, "behind its padding"),
-            ("Zg=g", 3, "behind its padding"),
+            ("Zg==Zg==", 4, "after its padding"),
+            ("Zg=g", 3, "after its padding"),
             ("Zm-v", 2, "not base64"),
             ("Zm9v\u{B}", 4, "not base64"),
             ("Zm9vé", 4, "not base64"),

@@ -1,14 +1,13 @@
-//! Bodies in a format that is not read, recognised by their first byte, so that a refusal can name the cause.
+//! Recognises bodies in other formats by their first byte, so that an error can name the cause.
 
 use std::fmt;
 
-/// What a body seems to be.
+/// The probable format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "see `Display`")]
 pub enum Foreign {
-    /// Where XML is expected.
+    /// If XML is expected.
     Json,
-    /// Where JSON is expected.
+    /// If JSON is expected.
     Xml,
     Gzip,
     Utf16,
@@ -32,7 +31,7 @@ impl Foreign {
         })
     }
 
-    /// What the caller of a launch can do.
+    /// What the caller can do.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Json => "send Content-Type: application/json",

@@ -1,254 +1,253 @@
-//! Framing and decoding of JSON (RFC 8259).
+//! Frames and decodes JSON (RFC 8259).
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
-//! | `grammar` | checks the whole document, byte by byte, and stops where the framer wants to look |
-//! | `text`, `scan` | the inside of strings |
-//! | `name`, `entry` | the names of members, the entries of `attach` |
-//! | `capture` | a value that is kept until it is complete |
-//! | `gather` | short runs of attachment data, put together |
-//! | `direct` | flat items, which are the common ones, in one pass |
-//! | [`decode`] | what the pieces mean |
+//! | `grammar` | checks the document byte by byte, and stops where the framer decides |
+//! | `string`, `scan` | decode and check the inside of strings |
+//! | `member_name`, `attachment` | names of members, entries of `attach` |
+//! | `run_buffer` | joins short runs of attachment data |
+//! | `flat` | the fast path for items |
+//! | [`decode`] | decodes complete values |
 //!
-//! Strictness: the grammar of RFC 8259 and UTF-8 everywhere but in the `data` of attachments, where bytes past
-//! ASCII are handed on for [`super::attachment_data`] to refuse. One byte order mark may come first. Half of a surrogate
-//! pair (`"\ud800"`) is well-formed (§8.2): as a known name it is none, in a value [`decode`] judges it, and in
-//! `content` and `custom_data` it is kept as it came.
+//! The framer watches one container at a time ([`Watched`]): the document, the root object, `data`, `attach`, or one of its
+//! entries. For each value in it, [`ValueRole`] says what the value is for. All other containers are only checked.
+//!
+//! The body must be UTF-8, except for the `data` of attachments, where [`super::attachment_data`] rejects bytes that are not
+//! ASCII. One byte order mark is allowed. Half of a surrogate pair (`"\ud800"`) is well-formed (RFC 8259, section 8.2): a name
+//! with one is unknown, [`decode`] rejects it in values, and `content` and `custom_data` keep it as sent.
 
-mod capture;
+mod attachment;
 pub mod decode;
-mod direct;
-mod entry;
-mod fault;
-mod gather;
+mod flat;
 mod grammar;
-mod name;
+mod member_name;
+mod run_buffer;
 mod scan;
+mod string;
+mod syntax_error;
 #[cfg(test)]
 mod tests;
-mod text;
 
 pub use decode::{item, object, scalar};
 
-use super::{Endpoint, Field, FrameError, Piece, Received, Sink};
-use capture::{Capture, Kept};
-use entry::Entry;
-use fault::Fault;
-use gather::Gather;
-use grammar::{Event, Grammar};
-use name::Name;
+use super::{
+    FrameError, Piece, Sink, ValueType,
+    capture::{Capture, Captured, Chunk},
+};
+use crate::{
+    fields::{Endpoint, RootField},
+    text::BYTE_ORDER_MARK,
+};
+use attachment::AttachmentObject;
+use grammar::{Grammar, GrammarEvent};
+use member_name::MemberName;
+use run_buffer::RunBuffer;
+use string::DecodedString;
+use syntax_error::SyntaxError;
 
-/// Frames a JSON body: see [`Piece`] for what it hands on. It never reads: it is pushed.
+/// Frames a JSON body. [`Piece`] documents what it passes to the sink.
 #[derive(Debug)]
 pub struct JsonFramer {
     endpoint: Endpoint,
     grammar: Grammar,
-    /// The watched container.
-    place: Place,
-    /// What the value under way in it is.
-    role: Role,
-    /// The string under way that is read here, not by the grammar.
-    reading: Reading,
-    name: Name,
-    /// The root's member under way, if it is known.
-    field: Option<Field>,
-    entry: Entry,
+    watched: Watched,
+    /// The role of the current value in the watched container.
+    role: ValueRole,
+    /// The string that the framer decodes. The grammar checks all others.
+    decoding: Option<DecodedString>,
+    name: MemberName,
+    /// The current member of the root, if it is known.
+    field: Option<RootField>,
+    attachment: AttachmentObject,
     capture: Capture,
+    /// Bytes of a byte order mark that have been read or ruled out.
     mark: usize,
-    /// Bytes before the chunk under way.
+    /// Bytes of the body before the chunk.
     offset: u64,
     attachment_bytes: u64,
-    dead: Option<FrameError>,
+    error: Option<FrameError>,
 }
 
-/// A container whose members the framer tells apart.
+/// A container whose members the framer distinguishes.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum Watched {
     Document,
     Root,
     Items,
     Attachments,
-    Entry,
+    Attachment,
 }
 
-/// What a value is that the grammar is going over.
+/// What a skipped value is for.
 #[derive(Debug, Clone, Copy)]
-enum Role {
-    /// Nobody's.
+enum ValueRole {
+    /// Only checked.
     Unknown,
-    Field(Field),
-    Null(Field),
-    NotAnArray(Field, Received),
+    Field(RootField),
+    Null(RootField),
+    NotAnArray(RootField, ValueType),
     Item,
-    NotAnEntry,
+    /// An entry of `attach` that is not an object.
+    NotAnAttachment,
 }
-
-/// A string that is decoded.
-#[derive(Debug, Clone, Copy)]
-enum Reading {
-    Nothing,
-    Name,
-    AttachName,
-    /// `data` of an entry; not handed on if it is the second one.
-    AttachData {
-        hand_on: bool,
-    },
-}
-
-/// The byte order mark.
-const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl JsonFramer {
-    /// A framer at the beginning of a body.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
             grammar: Grammar::default(),
-            place: Place::Document,
-            role: Role::Unknown,
-            reading: Reading::Nothing,
-            name: Name::default(),
+            watched: Watched::Document,
+            role: ValueRole::Unknown,
+            decoding: None,
+            name: MemberName::default(),
             field: None,
-            entry: Entry::default(),
+            attachment: AttachmentObject::default(),
             capture: Capture::default(),
             mark: 0,
             offset: 0,
             attachment_bytes: 0,
-            dead: None,
+            error: None,
         }
     }
 
-    /// Raw bytes of the `data` of attachments so far: all between the quotation marks, escapes included. They do
-    /// not count against `BODY_LIMIT`. After an error: those before the byte that is wrong.
+    /// Bytes of the `data` of attachments as sent: everything between the quotation marks, escapes included. They do not count
+    /// against `BODY_LIMIT`. After an error, the bytes before it.
     pub fn attachment_bytes(&self) -> u64 {
         self.attachment_bytes
     }
 
-    /// Whether it is inside the `data` of an attachment, or was when it found a fault.
+    /// Whether the next byte, or the byte with the error, is inside the `data` of an attachment.
     pub fn is_in_attachment(&self) -> bool {
-        matches!(self.reading, Reading::AttachData { .. })
+        matches!(self.decoding, Some(DecodedString::AttachmentData { .. }))
     }
 
-    /// Takes the next bytes of the body, all of them. After an error every further call returns the same error.
+    /// Frames the next chunk of the body. After an error, every call returns the same error.
     pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), FrameError> {
-        if let Some(error) = &self.dead {
+        if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        if let Err(Fault { at, what }) = self.advance(chunk, sink) {
+        if let Err(SyntaxError { at, what }) = self.advance(chunk, sink) {
             let at = self.offset.saturating_add(at as u64);
-            return Err(self.die(FrameError::Malformed { at, what }, sink));
+            return Err(self.fail(FrameError::Malformed { at, what }, sink));
         }
-        self.capture.suspend(chunk, sink);
-        self.offset = self.offset.saturating_add(chunk.len() as u64);
+        let chunk = self.chunk(chunk);
+        self.capture.suspend(chunk.end(), chunk, sink);
+        self.offset = chunk.end();
         Ok(())
     }
 
-    /// The body has ended: an error if the document has not.
+    /// Ends the body. Returns an error if the document is incomplete.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), FrameError> {
-        if let Some(error) = &self.dead {
+        if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        let Some(mut open) = self.grammar.open_here() else { return Ok(()) };
-        let what = if matches!(self.place, Place::Document) {
+        let Some(mut position) = self.grammar.describe_position() else { return Ok(()) };
+        let what = if matches!(self.watched, Watched::Document) {
             "the body is empty: expected a JSON object".into()
         } else {
-            if !matches!(self.reading, Reading::Nothing) {
-                open = if matches!(self.reading, Reading::Name) { "in a member's name" } else { "in a string" };
+            match self.decoding {
+                None => {}
+                Some(DecodedString::MemberName) => position = "in a member's name",
+                Some(DecodedString::AttachmentName | DecodedString::AttachmentData { .. }) => position = "in a string",
             }
-            match self.field.map(|field| field.name(self.endpoint)) {
-                Some(name) => format!("the body ends early: {open}, in the field {name}").into(),
-                None => format!("the body ends early: {open}").into(),
+            match self.field.and_then(|field| field.name(self.endpoint)) {
+                Some(name) => format!("the body ends early: {position}, in the field {name}").into(),
+                None => format!("the body ends early: {position}").into(),
             }
         };
-        Err(self.die(FrameError::Malformed { at: self.offset, what }, sink))
+        Err(self.fail(FrameError::Malformed { at: self.offset, what }, sink))
     }
 
-    fn die<S: Sink>(&mut self, error: FrameError, sink: &mut S) -> FrameError {
-        self.capture.drop_held(sink);
-        self.dead = Some(error.clone());
+    fn fail<S: Sink>(&mut self, error: FrameError, sink: &mut S) -> FrameError {
+        self.capture.release(sink);
+        self.error = Some(error.clone());
         error
     }
 
-    fn advance<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), Fault> {
+    fn advance<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), SyntaxError> {
         let mut pos = 0;
         while let Some(byte) = chunk.get(pos)
-            && self.mark < MARK.len()
+            && self.mark < BYTE_ORDER_MARK.len()
         {
-            if MARK.get(self.mark) == Some(byte) {
+            if BYTE_ORDER_MARK.get(self.mark) == Some(byte) {
                 self.mark += 1;
                 pos += 1;
             } else if self.mark == 0 {
-                self.mark = MARK.len();
+                self.mark = BYTE_ORDER_MARK.len();
             } else {
-                return Err(Fault::found(pos, "the rest of a byte order mark", *byte));
+                return Err(SyntaxError::found(pos, "the rest of a byte order mark", *byte));
             }
         }
         while pos < chunk.len() {
-            pos = match self.reading {
-                Reading::Nothing => self.structure(chunk, pos, sink)?,
-                _ => self.read(chunk, pos, sink)?,
+            pos = match self.decoding {
+                None => self.advance_structure(chunk, pos, sink)?,
+                Some(string) => self.advance_string(string, chunk, pos, sink)?,
             };
         }
         Ok(())
     }
 
-    fn structure<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> Result<usize, Fault> {
+    fn advance_structure<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> Result<usize, SyntaxError> {
         let (pos, event) = self.grammar.run(chunk, pos)?;
         match event {
-            Event::More => {}
-            Event::Name => {
+            GrammarEvent::ChunkEnd => {}
+            GrammarEvent::Name => {
                 self.name.clear();
-                self.reading = Reading::Name;
+                self.decoding = Some(DecodedString::MemberName);
             }
-            Event::Value(byte) => return self.value(chunk, pos, byte, sink),
-            Event::Done => self.done(chunk.get(..pos).unwrap_or_default(), sink),
-            Event::Closed => self.closed(sink),
+            GrammarEvent::Value(byte) => return self.begin_value(chunk, pos, byte, sink),
+            GrammarEvent::ValueEnd => self.end_value(chunk, pos, sink),
+            GrammarEvent::ContainerEnd => self.end_container(sink),
         }
         Ok(pos)
     }
 
-    /// A value of the watched container begins at `pos` with `byte`.
-    fn value<S: Sink>(&mut self, chunk: &[u8], pos: usize, byte: u8, sink: &mut S) -> Result<usize, Fault> {
-        self.role = Role::Unknown;
-        match self.place {
-            Place::Document if byte == b'{' => return self.watch(Place::Root, pos),
-            Place::Document => return Err(Fault::root(pos, byte)),
-            Place::Root => match self.field {
+    /// Begins a value of the watched container at `pos` with `byte`.
+    fn begin_value<S: Sink>(&mut self, chunk: &[u8], pos: usize, byte: u8, sink: &mut S) -> Result<usize, SyntaxError> {
+        self.role = ValueRole::Unknown;
+        match self.watched {
+            Watched::Document if byte == b'{' => return self.watch(Watched::Root, pos),
+            Watched::Document => return Err(SyntaxError::root(pos, byte)),
+            Watched::Root => match self.field {
                 None => {}
-                Some(field @ (Field::Data | Field::Attach)) if byte == b'[' => {
-                    sink.piece(Piece::Array { field });
-                    return self.watch(if field == Field::Data { Place::Items } else { Place::Attachments }, pos);
+                Some(field @ (RootField::Data | RootField::Attach)) if byte == b'[' => {
+                    sink.accept(Piece::Array { field });
+                    return self
+                        .watch(if field == RootField::Data { Watched::Items } else { Watched::Attachments }, pos);
                 }
-                Some(field @ (Field::Data | Field::Attach)) => {
-                    self.role =
-                        if byte == b'n' { Role::Null(field) } else { Role::NotAnArray(field, Received::json(byte)) };
+                Some(field @ (RootField::Data | RootField::Attach)) => {
+                    self.role = if byte == b'n' {
+                        ValueRole::Null(field)
+                    } else {
+                        ValueRole::NotAnArray(field, ValueType::of_json(byte))
+                    };
                 }
                 Some(field) => {
-                    self.role = Role::Field(field);
-                    self.capture.begin(pos, sink.field_limit(field));
+                    self.role = ValueRole::Field(field);
+                    self.capture.begin(self.offset_of(pos), sink.field_limit(field));
                 }
             },
-            Place::Items => {
+            Watched::Items => {
                 let end = self.flat_items(chunk, pos, sink);
                 if end > pos {
                     return Ok(end);
                 }
-                self.role = Role::Item;
-                self.capture.begin(pos, usize::MAX);
+                self.role = ValueRole::Item;
+                self.capture.begin(self.offset_of(pos), usize::MAX);
             }
-            Place::Attachments => {
-                sink.piece(Piece::AttachBegin);
-                self.entry = Entry::default();
+            Watched::Attachments => {
+                sink.accept(Piece::AttachBegin);
+                self.attachment = AttachmentObject::default();
                 if byte == b'{' {
-                    return self.watch(Place::Entry, pos);
+                    return self.watch(Watched::Attachment, pos);
                 }
-                sink.piece(Piece::AttachNotAnObject(Received::json(byte)));
-                self.role = Role::NotAnEntry;
+                sink.accept(Piece::AttachNotAnObject(ValueType::of_json(byte)));
+                self.role = ValueRole::NotAnAttachment;
             }
-            Place::Entry => {
-                self.reading = self.entry.value(byte, sink);
-                if !matches!(self.reading, Reading::Nothing) {
-                    self.grammar.read_string();
+            Watched::Attachment => {
+                self.decoding = self.attachment.begin_value(byte, sink);
+                if self.decoding.is_some() {
+                    self.grammar.begin_string();
                     return Ok(pos + 1);
                 }
             }
@@ -257,103 +256,133 @@ impl JsonFramer {
         Ok(pos + 1)
     }
 
-    /// The direct path: hands on the flat items from `pos` on, and tells where it gave up. That is `pos` itself,
-    /// or the end of an item.
+    /// Passes on the flat items from `pos` on. Returns the position after the last one.
     fn flat_items<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> usize {
         let mut rest = chunk.get(pos..).unwrap_or_default();
-        let mut found = direct::item(rest);
+        let mut found = flat::item(rest);
         while let Some(item) = found {
-            sink.piece(Piece::Item { raw: item.raw, plain: item.plain });
-            self.grammar.passed();
+            sink.accept(item.piece());
+            self.grammar.end_checked_value();
             rest = item.rest;
-            // If another flat item follows, on to it; if not, the comma is the grammar's business.
-            let next = direct::white_space(rest).strip_prefix(b",").map(direct::white_space);
-            found = next.and_then(direct::item);
+            // If no flat item follows, the grammar reads the comma.
+            let next = flat::trim_start(rest).strip_prefix(b",").map(flat::trim_start);
+            found = next.and_then(flat::item);
         }
         chunk.len() - rest.len()
     }
 
-    fn watch(&mut self, place: Place, pos: usize) -> Result<usize, Fault> {
-        self.grammar.watch(!matches!(place, Place::Items | Place::Attachments), pos)?;
-        self.place = place;
+    fn watch(&mut self, container: Watched, pos: usize) -> Result<usize, SyntaxError> {
+        self.grammar.watch(!matches!(container, Watched::Items | Watched::Attachments), pos)?;
+        self.watched = container;
         Ok(pos + 1)
     }
 
-    /// The value under way ends with `before`, the chunk up to its end.
-    fn done<S: Sink>(&mut self, before: &[u8], sink: &mut S) {
+    /// Ends the current value, which ends before `pos`.
+    fn end_value<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) {
+        let (end, chunk) = (self.offset_of(pos), self.chunk(chunk));
         match self.role {
-            Role::Unknown => {}
-            Role::Null(field) => sink.piece(Piece::Null { field }),
-            Role::NotAnArray(field, received) => sink.piece(Piece::NotAnArray { field, received }),
-            Role::NotAnEntry => sink.piece(Piece::AttachEnd),
-            Role::Field(field) => self.capture.end(before, sink, |sink, value| match value {
-                Kept::Whole(value) => sink.piece(Piece::Field { field, value, marked_array: false }),
-                Kept::TooLong => sink.piece(Piece::FieldTooLong { field }),
-                Kept::Refused => {}
-            }),
-            Role::Item => self.capture.end(before, sink, |sink, item| {
-                if let Kept::Whole(raw) = item {
-                    // An item split over chunks comes here although it may be plain.
-                    let plain = direct::item(raw).and_then(|item| item.plain);
-                    sink.piece(Piece::Item { raw, plain });
+            ValueRole::Unknown => {}
+            ValueRole::Null(field) => sink.accept(Piece::Null { field }),
+            ValueRole::NotAnArray(field, received) => sink.accept(Piece::NotAnArray { field, received }),
+            ValueRole::NotAnAttachment => sink.accept(Piece::AttachEnd),
+            ValueRole::Field(field) => {
+                match self.capture.end(end, chunk, sink) {
+                    Captured::Whole(value) => sink.accept(Piece::Field { field, value, marked_array: false }),
+                    Captured::TooLong => sink.accept(Piece::FieldTooLong { field }),
+                    Captured::Refused => {}
                 }
-            }),
+                self.capture.release(sink);
+            }
+            ValueRole::Item => {
+                if let Captured::Whole(raw) = self.capture.end(end, chunk, sink) {
+                    // A flat item that is split between chunks arrives here.
+                    let plain = flat::item(raw).and_then(|item| item.plain);
+                    sink.accept(Piece::Item { raw, plain });
+                }
+                self.capture.release(sink);
+            }
         }
-        if matches!(self.place, Place::Root) {
+        if matches!(self.watched, Watched::Root) {
             self.field = None;
         }
     }
 
-    /// The watched container has ended.
-    fn closed<S: Sink>(&mut self, sink: &mut S) {
-        self.place = match self.place {
-            Place::Items | Place::Attachments => {
+    fn chunk<'c>(&self, bytes: &'c [u8]) -> Chunk<'c> {
+        Chunk { bytes, offset: self.offset }
+    }
+
+    /// The offset in the body of a position in the chunk.
+    fn offset_of(&self, pos: usize) -> u64 {
+        self.offset.saturating_add(pos as u64)
+    }
+
+    /// Ends the watched container.
+    fn end_container<S: Sink>(&mut self, sink: &mut S) {
+        self.watched = match self.watched {
+            Watched::Items | Watched::Attachments => {
                 self.field = None;
-                Place::Root
+                Watched::Root
             }
-            Place::Entry => {
-                sink.piece(Piece::AttachEnd);
-                Place::Attachments
+            Watched::Attachment => {
+                sink.accept(Piece::AttachEnd);
+                Watched::Attachments
             }
-            Place::Document | Place::Root => Place::Document,
+            Watched::Document | Watched::Root => Watched::Document,
         };
     }
 
-    /// Goes on with a string that is decoded.
-    fn read<S: Sink>(&mut self, chunk: &[u8], pos: usize, sink: &mut S) -> Result<usize, Fault> {
-        let text = &mut self.grammar.text;
-        let (end, ended) = match self.reading {
-            Reading::AttachData { hand_on } => {
-                let short =
-                    if hand_on && text.is_between() { sink.base64(chunk.get(pos..).unwrap_or_default()) } else { 0 };
-                self.attachment_bytes += short as u64;
-                let pos = pos + short;
-                let mut gather = Gather::new(sink);
-                let fed = text.feed::<true>(chunk, pos, &mut |run| {
-                    if hand_on {
-                        gather.push(run);
+    /// Decodes the next bytes of a string.
+    fn advance_string<S: Sink>(
+        &mut self,
+        decoding: DecodedString,
+        chunk: &[u8],
+        pos: usize,
+        sink: &mut S,
+    ) -> Result<usize, SyntaxError> {
+        let string = &mut self.grammar.string;
+        let (end, has_ended) = match decoding {
+            DecodedString::AttachmentData { is_first } => {
+                let fast = if is_first && string.is_between_characters() {
+                    sink.take_base64(chunk.get(pos..).unwrap_or_default())
+                } else {
+                    0
+                };
+                self.attachment_bytes += fast as u64;
+                let pos = pos + fast;
+                let mut runs = RunBuffer::new(sink);
+                let result = string.feed::<true>(chunk, pos, &mut |run| {
+                    if is_first {
+                        runs.push(run);
                     }
                 });
-                gather.flush();
-                let inside = match &fed {
-                    Ok((end, ended)) => end - usize::from(*ended),
-                    Err(fault) => fault.at,
+                runs.flush();
+                let inside = match &result {
+                    Ok((end, has_ended)) => end - usize::from(*has_ended),
+                    Err(error) => error.at,
                 };
                 self.attachment_bytes += inside.saturating_sub(pos) as u64;
-                fed?
+                result?
             }
-            Reading::AttachName => text.feed::<false>(chunk, pos, &mut |run| self.entry.push_name(run))?,
-            Reading::Name | Reading::Nothing => text.feed::<false>(chunk, pos, &mut |run| self.name.push(run))?,
+            DecodedString::AttachmentName => {
+                string.feed::<false>(chunk, pos, &mut |run| self.attachment.push_name(run))?
+            }
+            DecodedString::MemberName => string.feed::<false>(chunk, pos, &mut |run| self.name.push(run))?,
         };
-        if ended {
-            match self.reading {
-                Reading::Name if matches!(self.place, Place::Entry) => self.entry.member(self.name.get(), sink),
-                Reading::Name => self.field = self.name.get().and_then(|name| Field::from_name(self.endpoint, name)),
-                Reading::AttachName => self.entry.end_name(self.grammar.text.lone, sink),
-                Reading::AttachData { hand_on: true } => sink.piece(Piece::AttachDataEnd),
-                Reading::AttachData { hand_on: false } | Reading::Nothing => {}
+        if has_ended {
+            self.decoding = None;
+            match decoding {
+                DecodedString::MemberName if matches!(self.watched, Watched::Attachment) => {
+                    self.attachment.begin_member(self.name.get(), sink);
+                }
+                DecodedString::MemberName => {
+                    self.field = self.name.get().and_then(|name| RootField::from_name(self.endpoint, name));
+                }
+                DecodedString::AttachmentName => {
+                    self.attachment.end_name(self.grammar.string.has_lone_surrogate, sink);
+                }
+                DecodedString::AttachmentData { is_first: true } => sink.accept(Piece::AttachDataEnd),
+                DecodedString::AttachmentData { is_first: false } => {}
             }
-            self.reading = Reading::Nothing;
         }
         Ok(end)
     }

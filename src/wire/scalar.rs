@@ -1,16 +1,12 @@
 //! Reads a [`Scalar`] as the type of its field: the same for JSON and XML, for launches and definitions.
 //!
-//! The error says what the value must be, and what was received if that is of another type. The caller puts the field's name
-//! in front.
+//! The error says what the value must be, and what was received if its type is wrong. The caller adds the name of the field.
 
-use super::{Received, Scalar};
+use super::{Scalar, ValueType};
 use std::{borrow::Cow, ops::RangeInclusive};
 
-/// The second half of a refusal, such as `must be a string, not a JSON array`.
+/// The text of an error after the name of the field, such as `must be a string, not a JSON array`.
 pub type MustBe = Cow<'static, str>;
-
-/// The largest integer that every JSON reader keeps exactly: 2^53 − 1.
-pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// Reads an integer within `range`: a JSON number without an exponent whose fraction, if any, is zeros; or decimal text, with
 /// ASCII white space around it. `None` if the field is absent.
@@ -64,20 +60,20 @@ pub fn text<'v>(value: &'v Scalar<'_>) -> Result<Option<&'v str>, MustBe> {
     }
 }
 
-/// Says what a value must be, and what was received if its type is wrong.
-pub fn must_be(expected: &str, received: Option<Received>) -> MustBe {
+/// Returns a text that says what a value must be, and what was received if its type is wrong.
+pub fn must_be(expected: &str, received: Option<ValueType>) -> MustBe {
     match received {
         Some(received) => format!("must be {expected}, not {received}").into(),
         None => format!("must be {expected}").into(),
     }
 }
 
-/// The type of a value. `None` for text and for what is absent.
-fn received(value: &Scalar<'_>) -> Option<Received> {
+/// Returns the type of a value; `None` if it is text or absent.
+fn received(value: &Scalar<'_>) -> Option<ValueType> {
     match value {
         Scalar::Absent | Scalar::Text(_) => None,
-        Scalar::Integer(_) | Scalar::ZeroFraction(_) => Some(Received::Number),
-        Scalar::Boolean(_) => Some(Received::Boolean),
+        Scalar::Integer(_) | Scalar::ZeroFraction(_) => Some(ValueType::Number),
+        Scalar::Boolean(_) => Some(ValueType::Boolean),
         Scalar::WrongType(received) => Some(*received),
     }
 }
@@ -96,23 +92,24 @@ fn decimal(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::SAFE_INTEGER_MAX;
 
     fn of_text(text: &str) -> Scalar<'_> {
         Scalar::Text(Cow::Borrowed(text))
     }
 
     const WRONG: [(Scalar<'static>, &str); 4] = [
-        (Scalar::WrongType(Received::Object), "a JSON object"),
-        (Scalar::WrongType(Received::Array), "a JSON array"),
-        (Scalar::WrongType(Received::Elements), "XML elements"),
-        (Scalar::WrongType(Received::OtherNumber), "a JSON number with a fraction or an exponent"),
+        (Scalar::WrongType(ValueType::Object), "a JSON object"),
+        (Scalar::WrongType(ValueType::Array), "a JSON array"),
+        (Scalar::WrongType(ValueType::Elements), "XML elements"),
+        (Scalar::WrongType(ValueType::OtherNumber), "a JSON number with a fraction or an exponent"),
     ];
 
     #[test]
     fn reads_an_integer_within_its_range() {
-        let range = 1..=INTEGER_MAX;
+        let range = 1..=SAFE_INTEGER_MAX;
         assert_eq!(integer(&Scalar::Absent, range.clone()), Ok(None));
-        for (text, expected) in [("1", 1), ("0085", 85), ("9007199254740991", INTEGER_MAX)] {
+        for (text, expected) in [("1", 1), ("0085", 85), ("9007199254740991", SAFE_INTEGER_MAX)] {
             for value in [of_text(text), Scalar::Integer(text), Scalar::ZeroFraction(text)] {
                 assert_eq!(integer(&value, range.clone()), Ok(Some(expected)), "{value:?}");
             }
@@ -126,7 +123,7 @@ mod tests {
 
     #[test]
     fn rejects_what_is_not_an_integer_within_the_range() {
-        let error = |value: &Scalar<'_>| integer(value, 1..=INTEGER_MAX).unwrap_err();
+        let error = |value: &Scalar<'_>| integer(value, 1..=SAFE_INTEGER_MAX).unwrap_err();
         let expected = "must be an integer from 1 to 9007199254740991";
         for text in ["", " ", "0", "-1", "+1", "1.0", "1e3", "0x1", "1 2", "9007199254740992", "99999999999999999999"] {
             assert_eq!(error(&of_text(text)), expected, "{text:?}");

@@ -1,4 +1,4 @@
-//! Every binding and variable of `wrangler.toml`, by its name, once.
+//! The bindings of `wrangler.toml`, each name once, and what an isolate keeps.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -10,9 +10,9 @@ use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 
 use super::kv::Namespace;
 use crate::{
-    limits::{self, Limits},
-    memory::Budget,
-    profiles::{cache::BucketCache, key::IndexKey},
+    api::settings::{Settings, SettingsError},
+    limits::DATABASES_REMEMBERED,
+    profiles::cache::BucketCache,
 };
 
 /// The campaigns' objects.
@@ -48,33 +48,25 @@ pub fn metrics(env: &Env) -> Option<AnalyticsEngineDataset> {
     env.analytics_engine("METRICS").ok()
 }
 
-/// What an isolate keeps: it does not change while the isolate lives.
+/// What an isolate keeps for as long as it lives.
 #[derive(Debug)]
-pub struct Config {
-    /// The deployment's limits.
-    pub limits: Limits,
-    /// `PROFILE_INDEX_KEY`, and `PROFILE_INDEX_KEY_PREVIOUS` where it is set.
-    pub secrets: Rc<[IndexKey]>,
-    /// `RATE_LIMITING` is not `off`.
-    pub rate_limiting: bool,
-    /// `DEDUPLICATION` is `checksum`.
-    pub checksum: bool,
-    /// The memory that the isolate's requests share.
-    pub budget: Rc<Budget>,
-    /// The databases of campaigns that were launched here: they never change.
-    pub databases: RefCell<HashMap<u64, u64>>,
-    /// Buckets that were read here.
+pub struct Isolate {
+    pub settings: Settings,
+    /// Databases of campaigns. The database of a campaign never changes.
+    databases: RefCell<HashMap<u64, u64>>,
+    /// Buckets of profile indexes that were read recently.
     pub buckets: RefCell<BucketCache>,
 }
 
-/// Campaigns of which an isolate remembers the database.
-const DATABASES: usize = 10_000;
+impl Isolate {
+    pub fn database(&self, trigger_id: u64) -> Option<u64> {
+        self.databases.borrow().get(&trigger_id).copied()
+    }
 
-impl Config {
     /// Remembers the database of a campaign.
-    pub fn remember(&self, trigger_id: u64, database: u64) {
+    pub fn remember_database(&self, trigger_id: u64, database: u64) {
         let mut databases = self.databases.borrow_mut();
-        if databases.len() >= DATABASES {
+        if databases.len() >= DATABASES_REMEMBERED {
             databases.clear();
         }
         databases.insert(trigger_id, database);
@@ -82,61 +74,20 @@ impl Config {
 }
 
 thread_local! {
-    static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+    static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
 }
 
-/// The isolate's configuration. A variable that is no number or over its maximum is an error that names it.
-pub fn config(env: &Env) -> std::result::Result<Rc<Config>, String> {
-    CONFIG.with(|cell| {
-        if let Some(config) = cell.get() {
-            return Ok(Rc::clone(config));
+/// Returns what the isolate keeps, or why the configuration is invalid.
+pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
+    ISOLATE.with(|cell| {
+        if let Some(isolate) = cell.get() {
+            return Ok(Rc::clone(isolate));
         }
-        let config = Rc::new(read(env)?);
-        Ok(Rc::clone(cell.get_or_init(|| config)))
+        let variable = |name: &str| env.var(name).ok().map(|value| value.to_string());
+        let secret = |name: &str| env.secret(name).ok().map(|value| value.to_string());
+        let settings = Settings::read(variable, secret)?;
+        let buckets = BucketCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
+        let isolate = Isolate { settings, databases: RefCell::default(), buckets: RefCell::new(buckets) };
+        Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
-}
-
-fn read(env: &Env) -> std::result::Result<Config, String> {
-    let limits = limits(env)?;
-    let mut secrets = Vec::new();
-    for name in ["PROFILE_INDEX_KEY", "PROFILE_INDEX_KEY_PREVIOUS"] {
-        if let Ok(secret) = env.secret(name) {
-            secrets.push(IndexKey::new(&secret.to_string()).map_err(|weak| format!("{name}: {weak}"))?);
-        }
-    }
-    let text = |name: &str| env.var(name).map(|value| value.to_string()).unwrap_or_default();
-    Ok(Config {
-        limits,
-        secrets: secrets.into(),
-        rate_limiting: text("RATE_LIMITING") != "off",
-        checksum: text("DEDUPLICATION") == "checksum",
-        budget: Budget::new(limits.memory, limits.unverified),
-        databases: RefCell::default(),
-        buckets: RefCell::new(BucketCache::new(usize::try_from(limits.kept).unwrap_or(0))),
-    })
-}
-
-/// The limits that the variables set.
-pub fn limits(env: &Env) -> std::result::Result<Limits, String> {
-    let mut limits = Limits::default();
-    for (name, limit, most) in [
-        ("BODY_LIMIT", &mut limits.body, limits::BODY_LIMIT_MAX),
-        ("FILES_LIMIT", &mut limits.files, limits::FILES_LIMIT_MAX),
-        ("ITEMS_LIMIT", &mut limits.items, limits::ITEMS_LIMIT_MAX),
-        ("CONTENT_LIMIT", &mut limits.content, limits::CONTENT_LIMIT_MAX),
-        ("MEMORY_LIMIT", &mut limits.memory, u64::MAX),
-        ("UNVERIFIED_LIMIT", &mut limits.unverified, u64::MAX),
-        ("BUCKETS_KEPT", &mut limits.kept, limits::BUCKETS_KEPT_MAX),
-        ("DEDUPLICATION_SECONDS", &mut limits.deduplication_seconds, u64::MAX),
-        ("RETENTION_DAYS", &mut limits.retention_days, u64::MAX),
-        ("LOG_LIMIT", &mut limits.log, u64::MAX),
-    ] {
-        let Ok(value) = env.var(name) else { continue };
-        let value: u64 = value.to_string().parse().map_err(|_| format!("{name} is no number"))?;
-        if value > most {
-            return Err(format!("{name} is above {most}"));
-        }
-        *limit = value;
-    }
-    Ok(limits)
 }

@@ -13,7 +13,7 @@ use worker::{
 };
 
 use crate::{
-    campaign::{head::Upload, upkeep::Uploads},
+    campaign::{ports::AttachmentStore, protocol::head::Upload},
     launch::ports::Bucket,
     problem::Cause,
 };
@@ -115,7 +115,7 @@ impl Bucket for Attachments {
         PartBuffer { memory: Uint8Array::new_with_length(u32::try_from(room).unwrap_or_default()), len: 0 }
     }
 
-    fn room(&self, part: &PartBuffer) -> usize {
+    fn capacity(&self, part: &PartBuffer) -> usize {
         part.memory.length() as usize
     }
 
@@ -171,9 +171,7 @@ impl Bucket for Attachments {
     }
 }
 
-impl Uploads for Attachments {
-    type Error = Cause;
-
+impl AttachmentStore for Attachments {
     async fn complete(&self, upload: &Upload) -> Result<(), Cause> {
         let parts = Array::new();
         for part in &upload.parts {

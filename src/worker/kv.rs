@@ -9,11 +9,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::Delay;
 
-use super::{ports::now, thrown};
+use super::thrown;
 use crate::{
     access::{CampaignRecord, DIGEST_SHOWN, TOKEN_PREFIX, campaign_key},
-    campaign::listing::{Copies, REPLY_WAIT},
-    limits::KV_CACHE_SECONDS,
+    campaign::ports::CampaignCopies,
+    limits::{COPY_WAIT_MS, KV_CACHE_SECONDS},
     problem::Cause,
 };
 
@@ -119,21 +119,15 @@ impl Namespace {
     }
 }
 
-impl Copies for Namespace {
-    type Error = Cause;
-
+impl CampaignCopies for Namespace {
     async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
-        let late = || Err(Cause(format!("KV did not answer in {REPLY_WAIT} ms")));
-        within(REPLY_WAIT, self.json(&campaign_key(id), KV_CACHE_SECONDS)).await.unwrap_or_else(late)
+        let late = || Err(Cause(format!("KV did not answer in {COPY_WAIT_MS} ms")));
+        within(COPY_WAIT_MS, self.json(&campaign_key(id), KV_CACHE_SECONDS)).await.unwrap_or_else(late)
     }
 
     async fn write(&self, record: &CampaignRecord) -> Result<(), Cause> {
         let value = serde_json::to_string(record).map_err(|error| Cause(error.to_string()))?;
         self.put(&campaign_key(record.id), &value, record).await
-    }
-
-    fn now(&self) -> u64 {
-        now()
     }
 }
 

@@ -3,15 +3,13 @@
 mod bindings;
 mod body;
 mod bucket;
-pub mod campaigns;
-mod download;
-mod entry;
+mod fetch;
 mod kv;
-mod log;
 mod object;
-mod operate;
+mod objects;
 mod ports;
-mod respond;
+mod response;
+mod telemetry;
 
 use std::rc::Rc;
 
@@ -28,7 +26,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let within = Rc::clone(&context);
     context.wait_until(async move {
         // Nobody may be there any more to take it.
-        let _ = answer.send(Box::pin(entry::handle(request, env, within)).await);
+        let _ = answer.send(Box::pin(fetch::handle(request, env, within)).await);
     });
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
 }

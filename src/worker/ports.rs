@@ -1,19 +1,27 @@
-//! The ports of a launch, over the bindings of one request.
+//! The ports of the API and of launches, over the bindings of one request.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, ops::Range, rc::Rc, time::Duration};
 
-use worker::{Delay, Env, RateLimiter};
+use worker::{Delay, Env, RateLimiter, ResponseBody};
 
 use super::{
-    bindings::{self, Config},
+    bindings::{self, Isolate},
     bucket::Attachments,
-    campaigns::{self, Campaigns},
     kv::Namespace,
-    log,
+    objects::{ALL_DATABASES, CampaignObjects},
+    telemetry,
 };
 use crate::{
-    access::{CampaignRecord, TokenRecord, campaign_key},
-    campaign::{commands::Request, id::LaunchId, message::Repeated},
+    access::{CAMPAIGN_PREFIX, CampaignRecord, TokenRecord, campaign_key},
+    api::{
+        head::HttpHead,
+        ports::{ApiPorts, CampaignPage, ObjectStream},
+    },
+    campaign::protocol::{
+        commands::{Campaign, Command, RequestIdentity},
+        id::LaunchId,
+        message::RepeatedLaunch,
+    },
     launch::ports::{Answer, Clock, ObjectError, Ports},
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
@@ -21,50 +29,58 @@ use crate::{
     profiles::{lookup::BucketStore, manifest::manifest_key},
 };
 
-/// What one request asks.
+/// The bindings of one request.
 pub struct RequestPorts {
     profiles: Namespace,
     access: Namespace,
-    campaigns: Campaigns,
+    objects: CampaignObjects,
     attachments: Attachments,
     /// `None`: rate limiting is off.
-    limits: Option<(RateLimiter, RateLimiter)>,
-    address: String,
+    rate_limiters: Option<RateLimiters>,
+    /// The key of the caller's rate limit.
+    client_network: String,
     request_id: String,
-    config: Rc<Config>,
-    /// Room for stored launches that came back; given back when the request ends.
+    isolate: Rc<Isolate>,
+    /// Memory of stored launches that objects returned. Released when the request ends.
     stored: RefCell<Vec<Reservation>>,
 }
 
+struct RateLimiters {
+    token: RateLimiter,
+    address: RateLimiter,
+}
+
 impl RequestPorts {
-    /// The ports of a request from `address` (`CF-Connecting-IP`).
-    pub fn new(env: &Env, config: &Rc<Config>, address: Option<&str>, request_id: &str) -> worker::Result<Self> {
-        let limits = config.rate_limiting.then(|| Ok((bindings::token_limit(env)?, bindings::address_limit(env)?)));
+    /// Opens the bindings. Fails if one is missing.
+    pub fn new(env: &Env, isolate: Rc<Isolate>, head: &HttpHead<'_>) -> worker::Result<Self> {
+        let rate_limiters = match isolate.settings.rate_limiting {
+            true => Some(RateLimiters { token: bindings::token_limit(env)?, address: bindings::address_limit(env)? }),
+            false => None,
+        };
         Ok(Self {
             profiles: bindings::profiles(env)?,
             access: bindings::access(env)?,
-            campaigns: Campaigns::new(env)?,
+            objects: CampaignObjects::new(env)?,
             attachments: Attachments::new(env)?,
-            limits: limits.transpose().map_err(|error: worker::Error| error)?,
-            address: crate::http::headers::client_network(address.unwrap_or_default()),
-            request_id: request_id.to_owned(),
-            config: Rc::clone(config),
+            rate_limiters,
+            client_network: head.client_network(),
+            request_id: head.request_id.clone(),
+            isolate,
             stored: RefCell::default(),
         })
     }
 
     fn reservation(&self) -> Reservation {
-        Reservation::verified(&self.config.budget)
+        Reservation::verified(&self.isolate.settings.budget)
     }
 
-    fn keep(&self, memory: Reservation) {
+    fn keep_reservation(&self, memory: Reservation) {
         self.stored.borrow_mut().push(memory);
     }
 
-    /// Whether a limiter lets the request through. One that fails lets all requests through: it protects the service, and must
-    /// not stop it.
-    async fn allow(&self, limiter: Option<&RateLimiter>, key: &str) -> bool {
-        let Some(limiter) = limiter else { return true };
+    /// Whether a rate limiter lets the request through. A limiter that fails lets all requests through: it protects the service,
+    /// so its failure must not stop the service.
+    async fn is_allowed(&self, limiter: &RateLimiter, key: &str) -> bool {
         match limiter.limit(key.to_owned()).await {
             Ok(outcome) => outcome.success,
             Err(error) => {
@@ -80,16 +96,16 @@ impl BucketStore for RequestPorts {
         self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
-    fn room(&self) -> usize {
-        self.config.buckets.borrow().limit()
+    fn cache_limit(&self) -> usize {
+        self.isolate.buckets.borrow().limit()
     }
 
-    fn kept(&self, key: &str) -> Option<Rc<String>> {
-        self.config.buckets.borrow_mut().get(key)
+    fn cached(&self, key: &str) -> Option<Rc<String>> {
+        self.isolate.buckets.borrow_mut().get(key)
     }
 
-    fn keep(&self, key: String, bucket: String) {
-        self.config.buckets.borrow_mut().put(key, bucket);
+    fn cache(&self, key: String, bucket: String) {
+        self.isolate.buckets.borrow_mut().put(key, bucket);
     }
 }
 
@@ -101,7 +117,7 @@ impl Ports for RequestPorts {
     }
 
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
-        self.campaigns.completed(trigger_id, launch_id).await
+        self.objects.command(trigger_id, Command::Completed(launch_id), ALL_DATABASES).await.map(drop)
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {
@@ -109,22 +125,28 @@ impl Ports for RequestPorts {
     }
 
     async fn allow_token(&self, name: &str) -> bool {
-        self.allow(self.limits.as_ref().map(|(token, _)| token), name).await
+        match &self.rate_limiters {
+            Some(limiters) => self.is_allowed(&limiters.token, name).await,
+            None => true,
+        }
     }
 
     async fn allow_address(&self) -> bool {
-        self.allow(self.limits.as_ref().map(|(_, address)| address), &self.address).await
+        match &self.rate_limiters {
+            Some(limiters) => self.is_allowed(&limiters.address, &self.client_network).await,
+            None => true,
+        }
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {
-        let known = self.config.databases.borrow().get(&trigger_id).copied();
+        let known = self.isolate.database(trigger_id);
         if known.is_some() {
             return Ok(known);
         }
         let campaign = self.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
         let database = campaign.map(|campaign| campaign.database);
         if let Some(database) = database {
-            self.config.remember(trigger_id, database);
+            self.isolate.remember_database(trigger_id, database);
         }
         Ok(database)
     }
@@ -134,25 +156,32 @@ impl Ports for RequestPorts {
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
-        self.campaigns.read(trigger_id, campaigns::ALL).await.map(|campaign| campaign.database)
+        let campaign = self.objects.command(trigger_id, Command::Read, ALL_DATABASES).await?;
+        let campaign: Campaign =
+            serde_json::from_slice(&campaign).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+        Ok(campaign.database)
     }
 
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
+    async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: &RequestIdentity,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let mut memory = self.reservation();
-        let asked = self.campaigns.preflight(trigger_id, &request.token_name, &request.request_id, &mut memory).await;
-        self.keep(memory);
-        asked
+        let repeated = self.objects.preflight(trigger_id, request.clone(), &mut memory).await;
+        self.keep_reservation(memory);
+        repeated
     }
 
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
         let mut memory = self.reservation();
-        let answer = self.campaigns.commit(trigger_id, message, &mut memory).await;
-        self.keep(memory);
+        let answer = self.objects.commit(trigger_id, message, &mut memory).await;
+        self.keep_reservation(memory);
         answer
     }
 
     fn report(&self, failure: &str, cause: &Cause) {
-        log::failure(Some(&self.request_id), failure, cause);
+        telemetry::failure(Some(&self.request_id), failure, cause);
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -160,17 +189,29 @@ impl Ports for RequestPorts {
     }
 }
 
-/// The runtime's clock and timers.
-#[derive(Debug, Clone, Copy)]
-pub struct RuntimeClock;
+impl ApiPorts for RequestPorts {
+    type Stream = ResponseBody;
 
-impl Clock for RuntimeClock {
-    fn now(&self) -> u64 {
-        now()
+    async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
+        self.objects.command(trigger_id, command, databases).await
     }
 
-    async fn sleep(&self, milliseconds: u64) {
-        Delay::from(Duration::from_millis(milliseconds)).await;
+    async fn stream(
+        &self,
+        trigger_id: u64,
+        command: Command,
+        databases: &[u64],
+    ) -> Result<ObjectStream<ResponseBody>, ObjectError> {
+        self.objects.stream(trigger_id, command, databases).await
+    }
+
+    async fn campaigns(&self, cursor: Option<String>) -> Result<CampaignPage, Cause> {
+        let page = self.access.list(CAMPAIGN_PREFIX, cursor).await?;
+        Ok(CampaignPage { records: page.metadata, cursor: page.cursor })
+    }
+
+    async fn file(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<ResponseBody>, Cause> {
+        Ok(self.attachments.read(key, size, range).await?.map(ResponseBody::Stream))
     }
 }
 
@@ -180,7 +221,7 @@ impl Clock for RequestPorts {
     }
 
     async fn sleep(&self, milliseconds: u64) {
-        RuntimeClock.sleep(milliseconds).await;
+        sleep(milliseconds).await;
     }
 }
 
@@ -189,8 +230,12 @@ pub fn now() -> u64 {
     worker::Date::now().as_millis()
 }
 
+pub async fn sleep(milliseconds: u64) {
+    Delay::from(Duration::from_millis(milliseconds)).await;
+}
+
 /// Fills with random bytes.
 pub fn random(bytes: &mut [u8]) {
-    // The platform's generator does not fail; were it to, ids would be less random and still be compared in full.
+    // The platform's generator does not fail. If it did, IDs would be less random; they are still compared in full.
     let _ = getrandom::fill(bytes);
 }

@@ -246,7 +246,7 @@ describe('access', () => {
     it('of an index says which database and what to do', async () => {
       for (const [trigger_id, told] of [
         [CAMPAIGN.unimported, 'database 2 has no profile index: import profiles first'],
-        [CAMPAIGN.foreign, 'profile index of database 3 was built with another key'],
+        [CAMPAIGN.foreign, 'profile index of database 3 was built with another key: import profiles again'],
       ] as const) {
         const reply = await launch(worker, { ...GOOD, trigger_id });
         expect(reply.status).toBe(503);

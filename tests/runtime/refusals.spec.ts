@@ -126,7 +126,7 @@ describe('refusals', () => {
       [
         { ...GOOD, trigger_id: CAMPAIGN.foreign },
         TOKEN.all,
-        'profile index of database 3 was built with another key',
+        'profile index of database 3 was built with another key: import profiles again',
         /^KV PROFILES manifest:3: the current generation was built with a key that is not configured$/,
       ],
     ] as const) {

@@ -175,7 +175,7 @@ describe('two commands at once', () => {
     for (const { code, stdout, stderr } of ended) {
       if (code === 0) continue;
       expect(stdout).toBe('');
-      expect(stderr).toContain(`error: there is a token ${name}`);
+      expect(stderr).toContain(`error: token ${name} already exists`);
     }
     const { stdout } = await operator.run(['token', 'list']);
     expect(stdout.split('\n').filter((line) => line.startsWith(`${name} `))).toHaveLength(1);

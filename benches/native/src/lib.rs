@@ -5,19 +5,20 @@
 use serde::Deserialize;
 use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
 use trigger_launch::{
-    campaign::{
-        head::{Endpoint as HeadEndpoint, Head},
+    campaign::protocol::{
+        head::LaunchHead,
         id::{LaunchId, RequestKey},
-        items::Collector,
+        items::ItemDataBuilder,
         message::Commit,
-        packed::Packer,
+        packed::OutcomePacker,
     },
+    fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
     profiles::{
-        bucket::{self, Bucket, Entry, Section},
+        bucket::{self, Bucket, BucketEntry, BucketSection},
         key::{Class, IndexKey, KeyHash, ProfileId},
     },
-    wire::{Endpoint, Field, Piece, Sink, json, xml},
+    wire::{Piece, Sink, json, xml},
 };
 
 /// Something that is measured.
@@ -44,7 +45,7 @@ const FILE: usize = 3 * 1024 * 1024;
 struct Count(usize);
 
 impl Sink for Count {
-    fn piece(&mut self, piece: Piece<'_>) {
+    fn accept(&mut self, piece: Piece<'_>) {
         self.0 += match piece {
             Piece::Item { plain: Some((_, value)), .. } => value.len(),
             Piece::Item { raw, .. } => raw.len(),
@@ -56,7 +57,7 @@ impl Sink for Count {
         true
     }
     fn release(&mut self, _: usize) {}
-    fn field_limit(&self, _: Field) -> usize {
+    fn field_limit(&self, _: RootField) -> usize {
         usize::MAX
     }
 }
@@ -83,7 +84,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 fn frame_json(body: &[u8]) -> usize {
-    let mut framer = json::JsonFramer::new(Endpoint::Batch);
+    let mut framer = json::JsonFramer::new(Endpoint::StartBatch);
     let mut count = Count::default();
     let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
     assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());
@@ -91,7 +92,7 @@ fn frame_json(body: &[u8]) -> usize {
 }
 
 fn frame_xml(body: &[u8]) -> usize {
-    let mut framer = xml::XmlFramer::new(Endpoint::Batch);
+    let mut framer = xml::XmlFramer::new(Endpoint::StartBatch);
     let mut count = Count::default();
     let framed = body.chunks(CHUNK).try_for_each(|chunk| framer.feed(chunk, &mut count));
     assert!(framed.and_then(|()| framer.finish(&mut count)).is_ok());
@@ -189,14 +190,14 @@ type Add<'a> = dyn FnMut(&'static str, &'static str, usize, Box<dyn Fn() -> usiz
 fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     let hashes: Vec<KeyHash> = addresses.iter().map(|text| index.hash(Class::Email, "", text)).collect();
     let profile = Some(ProfileId([9; 12]));
-    let mut entries: Vec<Entry> = hashes.iter().step_by(2).map(|hash| Entry { hash: hash.entry(), profile }).collect();
+    let mut entries: Vec<BucketEntry> = hashes.iter().step_by(2).map(|hash| BucketEntry { hash: hash.prefix(), profile }).collect();
     entries.sort_by_key(|entry| entry.hash);
     let text: &'static str = bucket::write(&entries, &[]).unwrap_or_default().leak();
     let wanted: &'static [KeyHash] = hashes.leak();
     let ours = || {
         let bucket = Bucket::parse(text).expect("a bucket");
-        let found = wanted.iter().map(|hash| bucket.find(Section::Profiles, hash));
-        found.filter(|found| matches!(found, Ok(bucket::Found::Profile(_)))).count()
+        let found = wanted.iter().map(|hash| bucket.find(BucketSection::Profiles, hash));
+        found.filter(|found| matches!(found, Ok(bucket::KeyMatch::Profile(_)))).count()
     };
     add("search a bucket", "ours", text.len(), Box::new(ours));
     let json: &'static str = serde_json::to_string(
@@ -204,7 +205,7 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     )
     .unwrap_or_default()
     .leak();
-    let keys: &'static [String] = wanted.iter().map(|hash| format!("{:?}", hash.entry())).collect::<Vec<_>>().leak();
+    let keys: &'static [String] = wanted.iter().map(|hash| format!("{:?}", hash.prefix())).collect::<Vec<_>>().leak();
     let map = || {
         let map: HashMap<&str, u8> = serde_json::from_str(json).expect("a map");
         keys.iter().filter(|key| map.contains_key(key.as_str())).count()
@@ -214,15 +215,15 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
 
 fn commit(add: &mut Add<'_>) {
     let recipients: &'static [u8] = noise(12 * ITEMS).leak();
-    let mut packer = Packer::default();
+    let mut packer = OutcomePacker::default();
     (0..ITEMS).for_each(|_| packer.push(Outcome::Matched));
     let outcomes: &'static [u8] = packer.finish().leak();
-    let head = Head {
+    let head = LaunchHead {
         launch_id: LaunchId::new(0, RequestKey::new("t", "r"), 0),
         trigger_id: 1,
         request_id: "r".to_owned(),
         token_name: "t".to_owned(),
-        endpoint: HeadEndpoint::StartBatch,
+        endpoint: Endpoint::StartBatch,
         body_digest: [0; 32],
         matching: "email".to_owned(),
         field_name: None,
@@ -231,7 +232,7 @@ fn commit(add: &mut Add<'_>) {
         attachments: Vec::new(),
     };
     let encode = move || {
-        let item_data = Collector::default();
+        let item_data = ItemDataBuilder::default();
         let item_data = item_data.view();
         let commit = Commit { head: head.clone(), content: None, custom_data: None, recipients, outcomes, item_data };
         commit.encode().expect("a message").len()

@@ -1,72 +1,93 @@
-//! The demo data: the specification's own examples run as they are printed, on a database of some size.
+//! The demo data: the profiles and the token of the examples in the specification, and more profiles.
 
 use std::fmt::Write as _;
 
 use indicatif::ProgressBar;
 use trigger_launch::{
     access::{DEMO_TOKEN, Scope, TOKEN_PREFIX, TokenRecord, token_key},
+    limits::SORT_RUN_KEYS,
     profiles::{
-        import::Importer,
+        import::{ImportError, Importer, RefusedRow},
         key::IndexKey,
         manifest::{Manifest, manifest_key},
     },
 };
 
 use crate::{
-    Failure, Outcome,
-    output::Warn,
-    place::LockFile,
-    profiles::{RUN, Target, write},
-    store::{Kv, Namespace},
-    tokens::json,
+    kv::{KvBinding, KvError, KvStore},
+    lock::LockFile,
+    profiles::{GenerationError, NewGeneration},
+    system::SystemError,
+    terminal::Warn,
 };
 
-/// The database of the demo data.
 const DATABASE: u64 = 1;
-/// Profiles beside the two of the specification.
+/// The number of profiles in addition to those of the specification.
 const PROFILES: u64 = 10_000;
-/// What a generation of demo data is called like: by it a load that died half-way is told from an operator's import.
-const GENERATION: &str = "demo";
-/// The profiles of the specification's examples.
+/// The prefix of the names of demo generations. It distinguishes an interrupted load from an operator's import.
+const GENERATION_PREFIX: &str = "demo";
+/// The profiles of the examples in the specification.
 const EXAMPLES: &str = r#"{"profile_id":"6606e08f10bcdd88297057a7","email":"example1@example.com","custom:Custom_ID":["003","AA"]}
 {"profile_id":"66101437dc4594c2934da6da","email":"example2@example.com","custom:Custom_ID":["002","YY"]}
 "#;
 
-/// Loads the data if the state is empty, and returns a line that says what was done. The token is written last: without
-/// it, the data is incomplete.
-pub fn load(kv: &mut dyn Kv, key: IndexKey, lock: &LockFile, now: u64, warn: Warn<'_>) -> Outcome<&'static str> {
-    let manifest = kv.get_one(Namespace::Profiles, manifest_key(DATABASE))?;
-    let ours = match Manifest::parse(manifest.as_deref()) {
-        Ok(manifest) => manifest.current.name.starts_with(GENERATION),
-        Err(_) => false,
-    };
-    if !kv.list(Namespace::Access, TOKEN_PREFIX)?.is_empty() || (manifest.is_some() && !ours) {
+/// Why the demo data was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error("demo data, line {}: {}", .0.line, .0.reason)]
+    Refused(RefusedRow),
+    #[error("demo data")]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error("cannot encode a token record as JSON")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// Loads the demo data if the state is empty, and returns a message. The token is written last: if it is missing, the data is
+/// incomplete and is loaded again.
+pub fn load_demo(
+    kv: &mut dyn KvStore,
+    key: IndexKey,
+    lock: &LockFile,
+    now: u64,
+    warn: Warn<'_>,
+) -> Result<&'static str, DemoError> {
+    let manifest = kv.get_one(KvBinding::Profiles, manifest_key(DATABASE))?;
+    let has_demo_profiles =
+        Manifest::parse(manifest.as_deref()).is_ok_and(|manifest| manifest.current.name.starts_with(GENERATION_PREFIX));
+    let has_tokens = !kv.list(KvBinding::Access, TOKEN_PREFIX)?.is_empty();
+    if has_tokens || (manifest.is_some() && !has_demo_profiles) {
         return Ok("the state is not empty: no demo data loaded");
     }
-    if !ours {
-        let target = Target::new(DATABASE, &key, GENERATION, lock, now)?;
-        let mut importer = Importer::new(key, RUN);
+    if !has_demo_profiles {
+        let generation = NewGeneration::new(DATABASE, &key, GENERATION_PREFIX, lock, now)?;
+        let mut importer = Importer::new(key, SORT_RUN_KEYS);
         let mut refused = None;
-        importer.read(data().as_bytes(), |row| refused = Some(row))?;
+        importer.read(demo_profiles().as_bytes(), |row| refused = Some(row))?;
         if let Some(row) = refused {
-            return Err(Failure(format!("demo data, line {}: {}", row.line, row.reason)));
+            return Err(DemoError::Refused(row));
         }
-        write(kv, &target, importer, &ProgressBar::hidden(), warn)?;
+        generation.write(kv, importer, &ProgressBar::hidden(), warn)?;
     }
     let scopes = vec![Scope::Launch, Scope::Read, Scope::Admin];
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
-    kv.put(Namespace::Access, &[(token_key(DEMO_TOKEN), json(&record)?)])?;
+    kv.put(KvBinding::Access, &[(token_key(DEMO_TOKEN), serde_json::to_string(&record)?)])?;
     Ok("demo data loaded")
 }
 
-/// The demo profiles as NDJSON: the same at every time and place.
-fn data() -> String {
+/// Returns the demo profiles as NDJSON. They are always the same.
+fn demo_profiles() -> String {
     const NAMES: [&str; 16] = [
         "anna", "boris", "chen", "dmitri", "elena", "farid", "grace", "hugo", "irina", "jonas", "kenji", "lucia",
         "maria", "nadia", "oleg", "priya",
     ];
     let mut text = EXAMPLES.to_owned();
-    let mut random = Random(0x7472_6967_6765_7221);
+    let mut random = SplitMix64(0x7472_6967_6765_7221);
     for number in 1..=PROFILES {
         let (high, low) = (random.next(), random.next());
         let name = NAMES[(high % 16) as usize];
@@ -94,10 +115,10 @@ fn data() -> String {
     text
 }
 
-/// SplitMix64.
-struct Random(u64);
+/// A pseudo-random number generator.
+struct SplitMix64(u64);
 
-impl Random {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -109,39 +130,40 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use trigger_launch::profiles::{
-        bucket::{Found, Section, find},
+        bucket::{Bucket, BucketSection, KeyMatch},
         key::{Class, ProfileId},
     };
 
     use super::*;
-    use crate::store::fake::Fake;
+    use crate::kv::fake::FakeKv;
 
     fn key() -> IndexKey {
         IndexKey::new(&"k".repeat(32)).unwrap()
     }
 
-    fn load(kv: &mut Fake, now: u64) -> Outcome<&'static str> {
+    /// Loads the demo data. Panics if there is a warning.
+    fn load(kv: &mut FakeKv, now: u64) -> Result<&'static str, DemoError> {
         let state = tempfile::tempdir().unwrap();
-        super::load(kv, key(), &LockFile::in_folder(state.path()), now, &mut |warning| panic!("{warning}"))
+        load_demo(kv, key(), &LockFile::silent(state.path()), now, &mut |warning| panic!("{warning}"))
     }
 
-    fn look_up(kv: &Fake, class: Class, field: &str, value: &str) -> Found {
+    fn look_up(kv: &FakeKv, class: Class, field: &str, value: &str) -> KeyMatch {
         let manifest = Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap();
         let hash = key().hash(class, field, value);
         let index = manifest.current.class(class, field).unwrap();
-        let text = &kv.profiles[&manifest.current.bucket_key(1, index, hash.bucket(index.buckets))];
-        find(text, Section::Profiles, &hash).unwrap()
+        let text = &kv.profiles[&manifest.current.bucket_key(1, index, hash.bucket_number(index.buckets))];
+        Bucket::parse(text).unwrap().find(BucketSection::Profiles, &hash).unwrap()
     }
 
     #[test]
-    fn the_specifications_examples_find_their_profiles() {
-        let mut kv = Fake::default();
+    fn the_examples_of_the_specification_find_their_profiles() {
+        let mut kv = FakeKv::default();
         assert_eq!(load(&mut kv, 5).unwrap(), "demo data loaded");
         for (id, email, values) in [
             ("6606e08f10bcdd88297057a7", "example1@example.com", ["003", "AA"]),
             ("66101437dc4594c2934da6da", "example2@example.com", ["002", "YY"]),
         ] {
-            let id = Found::Profile(ProfileId::parse(id).unwrap());
+            let id = KeyMatch::Profile(ProfileId::parse(id).unwrap());
             assert_eq!(look_up(&kv, Class::Email, "", email), id);
             assert_eq!(values.map(|value| look_up(&kv, Class::Custom, "Custom_ID", value)), [id, id]);
         }
@@ -151,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn a_load_that_died_is_completed_and_an_operators_import_left_alone() {
-        let mut kv = Fake::default();
+    fn completes_an_interrupted_load_and_does_not_replace_an_operators_import() {
+        let mut kv = FakeKv::default();
         load(&mut kv, 5).unwrap();
         let manifest = kv.profiles["manifest:1"].clone();
         kv.access.clear();
@@ -165,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn the_data_is_the_same_at_every_time() {
+    fn the_demo_profiles_are_always_the_same() {
         assert_eq!(
-            blake3::hash(data().as_bytes()).to_hex().as_str(),
+            blake3::hash(demo_profiles().as_bytes()).to_hex().as_str(),
             "8c998e4b0d01a7f6878e6989e1d8c499f8aaa7107256bcaf6125f5a8646aaa5c"
         );
     }

@@ -1,112 +1,162 @@
-//! Tokens: created, listed and revoked. KV contains only digests, and a revoked token stays as a tombstone.
+//! Creates, lists and revokes tokens. KV contains only digests of tokens. A revoked token stays in KV as a tombstone, so that it
+//! never works again.
 //!
-//! A record that cannot be read is reported by its key. It does not keep commands from working on the other records.
+//! A record that cannot be read is reported by its key. Commands still work on all other records.
 
 use std::fmt;
 
 use trigger_launch::{
     access::{DEMO_TOKEN, DIGEST_SHOWN, Scope, TOKEN_MIN, TOKEN_PREFIX, TokenRecord, token_key},
-    escape::short,
-    limits::TOKEN_LIMIT,
+    escape::escape_name,
+    limits::{TOKEN_LIMIT, TOKEN_NAME_LIMIT},
+    text::rfc3339,
 };
 
 use crate::{
-    Create, Failure, Outcome,
-    output::Warn,
-    random,
-    store::{Kv, Namespace},
+    arguments::CreateToken,
+    kv::{KvBinding, KvError, KvStore},
+    system::{SystemError, random_bytes},
+    terminal::{PrintError, Warn},
 };
 
-/// How many digits of a digest are shown.
-/// Longest name of a token, in characters.
-const NAME_LIMIT: usize = 64;
+/// Why a command on tokens failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("--name: use 1 to {TOKEN_NAME_LIMIT} visible ASCII characters")]
+    InvalidName,
+    #[error("--value: use {TOKEN_MIN} to {TOKEN_LIMIT} visible ASCII characters")]
+    InvalidValue,
+    #[error("--value: the demo token is only for the local state; use another value")]
+    DemoToken,
+    #[error("--value: the record of this token is damaged; use another value ({0})")]
+    DamagedValue(DamagedRecord),
+    #[error("--value: a token with another name has this value; use another value")]
+    ValueOfOtherToken,
+    #[error("--value: this value was revoked; use another value")]
+    RevokedValue,
+    #[error("token {0} already has this value; use another value, or keep the token as it is")]
+    ValueExists(String),
+    #[error("token {0} already exists; use another name, or add a second value with --rotate")]
+    NameExists(String),
+    #[error("there is no active token named {0} to rotate; omit --rotate to create it")]
+    NothingToRotate(String),
+    #[error("there is no active token named {0}; `token list` shows all tokens")]
+    UnknownName(String),
+    #[error("token {name} has no active value whose digest begins with {digest}; `token list` shows all digests")]
+    UnknownDigest { name: String, digest: String },
+    #[error("--digest: {matches} digests begin with {digest}; give more digits")]
+    AmbiguousDigest { matches: usize, digest: String },
+    #[error("cannot print the new token; revoke it with `token revoke {name} --digest {digest}`")]
+    NotPrinted { name: String, digest: String, source: PrintError },
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error("cannot encode a token record as JSON")]
+    Encode(#[from] serde_json::Error),
+}
 
-/// The token records in KV.
-struct Records {
-    good: Vec<(String, TokenRecord)>,
-    damaged: Vec<Damaged>,
+/// The token records in KV, with their keys.
+struct TokenRecords {
+    valid: Vec<(String, TokenRecord)>,
+    damaged: Vec<DamagedRecord>,
 }
 
 /// A token record that cannot be read.
 #[derive(Debug)]
-pub struct Damaged {
+pub struct DamagedRecord {
     key: String,
-    /// Its name, if that can be read.
+    /// The name in the record, if the name can be read.
     name: Option<String>,
     reason: String,
 }
 
-impl Damaged {
-    /// Whether the record may be a value of that name.
+impl DamagedRecord {
+    /// Whether the record may belong to the token with this name.
     fn may_belong_to(&self, name: &str) -> bool {
         self.name.as_ref().is_none_or(|known| known == name)
     }
 
-    /// Whether the record is a value of that name.
+    /// Whether the record belongs to the token with this name.
     fn belongs_to(&self, name: &str) -> bool {
         self.name.as_ref().is_some_and(|known| known == name)
     }
 }
 
-impl fmt::Display for Damaged {
+impl fmt::Display for DamagedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, reason, digest) = (short(&self.key), short(&self.reason), shown(&self.key));
+        let (key, reason, digest) = (escape_name(&self.key), escape_name(&self.reason), short_digest(&self.key));
         let name = self.name.as_deref().unwrap_or("NAME");
-        write!(f, "{key} is damaged ({reason}); `token revoke {name} --digest {digest}` replaces the record")
+        write!(
+            f,
+            "{key} is damaged ({reason}); `token revoke {name} --digest {digest}` replaces it with a revoked record"
+        )
     }
 }
 
-/// Creates a token and returns it.
-pub fn create(kv: &mut dyn Kv, create: &Create, remote: bool, now: u64, warn: Warn<'_>) -> Outcome<String> {
-    let name = &create.name;
-    if !is_name(name) {
-        return Err(Failure(format!("--name: use 1 to {NAME_LIMIT} visible ASCII characters")));
+/// Creates a token, or adds a value to one, and returns the value.
+pub fn create_token(
+    kv: &mut dyn KvStore,
+    arguments: &CreateToken,
+    is_remote: bool,
+    now: u64,
+    warn: Warn<'_>,
+) -> Result<String, TokenError> {
+    let name = &arguments.name;
+    if !is_valid_name(name) {
+        return Err(TokenError::InvalidName);
     }
-    let token = match &create.value {
-        Some(value) => checked(value, remote)?,
-        None => base64_simd::URL_SAFE_NO_PAD.encode_to_string(random::<32>()?),
+    let value = match &arguments.value {
+        Some(value) => {
+            check_value(value, is_remote)?;
+            value.clone()
+        }
+        None => base64_simd::URL_SAFE_NO_PAD.encode_to_string(random_bytes::<32>()?),
     };
-    let Records { good, damaged } = read(kv)?;
-    let key = token_key(&token);
-    for record in &damaged {
-        // Whether this token was revoked cannot be read, and a revoked token must not work again.
+    let TokenRecords { valid, damaged } = read_records(kv)?;
+    let key = token_key(&value);
+    for record in damaged {
+        // The damaged record may be a tombstone. A revoked token must never work again.
         if record.key == key {
-            return Err(Failure(format!("--value: the record of this token is damaged, use another value; {record}")));
+            return Err(TokenError::DamagedValue(record));
         }
-        if record.may_belong_to(name) {
-            warn(&format!("{record}; it may be a value of {name}"));
-        } else {
-            warn(&record.to_string());
+        match record.may_belong_to(name) {
+            true => warn(&format!("{record}; it may belong to the token {name}")),
+            false => warn(&record.to_string()),
         }
     }
-    if let Some((_, record)) = good.iter().find(|(known, _)| *known == key) {
-        return Err(Failure(if record.name != *name {
-            "--value: another name has this token; use another value".into()
+    if let Some((_, record)) = valid.iter().find(|(known, _)| *known == key) {
+        return Err(if record.name != *name {
+            TokenError::ValueOfOtherToken
         } else if record.revoked.is_some() {
-            "--value: this token was revoked; use another value".into()
+            TokenError::RevokedValue
         } else {
-            format!("{name} has this value already")
-        }));
+            TokenError::ValueExists(name.clone())
+        });
     }
-    let in_use = good.iter().map(|(_, record)| record).filter(|record| record.name == *name);
-    let in_use = in_use.filter(|record| record.revoked.is_none()).max_by_key(|record| record.created);
-    let (mut scopes, mut databases) = (create.scopes.clone(), create.databases.clone());
-    match in_use {
-        Some(_) if !create.rotate => {
-            return Err(Failure(format!("there is a token {name}: --rotate adds a second value to it")));
+    let active =
+        valid.iter().map(|(_, record)| record).filter(|record| record.name == *name && record.revoked.is_none());
+    let newest = active.max_by_key(|record| record.created);
+    match newest {
+        Some(_) if !arguments.rotate => return Err(TokenError::NameExists(name.clone())),
+        None if arguments.rotate => return Err(TokenError::NothingToRotate(name.clone())),
+        _ => {}
+    }
+    let record = new_record(arguments, newest, now);
+    kv.put(KvBinding::Access, &[(key, serde_json::to_string(&record)?)])?;
+    Ok(value)
+}
+
+/// Returns the record of a new value. Scopes and databases that are not given are those of the newest value.
+fn new_record(arguments: &CreateToken, newest: Option<&TokenRecord>, now: u64) -> TokenRecord {
+    let (mut scopes, mut databases) = (arguments.scopes.clone(), arguments.databases.clone());
+    if let Some(newest) = newest {
+        if scopes.is_empty() {
+            scopes.clone_from(&newest.scopes);
         }
-        None if create.rotate => {
-            return Err(Failure(format!("there is no token {name} to rotate: omit --rotate to create it")));
+        if databases.is_empty() {
+            databases.clone_from(&newest.databases);
         }
-        Some(record) => {
-            if scopes.is_empty() {
-                scopes.clone_from(&record.scopes);
-            }
-            if databases.is_empty() {
-                databases.clone_from(&record.databases);
-            }
-        }
-        None => {}
     }
     if scopes.is_empty() {
         scopes.push(Scope::Launch);
@@ -115,48 +165,42 @@ pub fn create(kv: &mut dyn Kv, create: &Create, remote: bool, now: u64, warn: Wa
     scopes.dedup();
     databases.sort_unstable();
     databases.dedup();
-    let record = TokenRecord { name: name.clone(), scopes, databases, created: now, revoked: None };
-    kv.put(Namespace::Access, &[(key, json(&record)?)])?;
-    Ok(token)
+    TokenRecord { name: arguments.name.clone(), scopes, databases, created: now, revoked: None }
 }
 
-/// The failure of a token that was created and cannot be printed.
-pub fn not_shown(create: &Create, token: &str, reason: &str) -> Failure {
-    let (name, digest) = (&create.name, shown(&token_key(token)));
-    Failure(format!("{reason}; revoke the new token: token revoke {name} --digest {digest}"))
+/// Returns the error for a token that was created but cannot be printed.
+pub fn not_printed(arguments: &CreateToken, value: &str, source: PrintError) -> TokenError {
+    TokenError::NotPrinted { name: arguments.name.clone(), digest: short_digest(&token_key(value)), source }
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+fn is_valid_name(name: &str) -> bool {
+    (1..=TOKEN_NAME_LIMIT).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Checks an existing token, which the operator provides.
-fn checked(value: &str, remote: bool) -> Outcome<String> {
-    if value == DEMO_TOKEN && remote {
-        return Err(Failure::new("--value: the demo token is only for the local state; use another value"));
+fn check_value(value: &str, is_remote: bool) -> Result<(), TokenError> {
+    if value == DEMO_TOKEN && is_remote {
+        return Err(TokenError::DemoToken);
     }
-    let length = TOKEN_MIN..=TOKEN_LIMIT;
-    if !length.contains(&value.len()) || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Failure(format!("--value: use {TOKEN_MIN} to {TOKEN_LIMIT} visible ASCII characters")));
-    }
-    Ok(value.to_owned())
+    let is_valid =
+        (TOKEN_MIN..=TOKEN_LIMIT).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_valid { Ok(()) } else { Err(TokenError::InvalidValue) }
 }
 
-/// The rows of a table of all tokens, and the records that it lacks.
-pub fn list(kv: &mut dyn Kv) -> Outcome<(Vec<String>, Vec<Damaged>)> {
-    let Records { mut good, damaged } = read(kv)?;
-    good.sort_by(|(_, a), (_, b)| (&a.name, a.created).cmp(&(&b.name, b.created)));
+/// Returns the lines of a table of all tokens, and the damaged records, which the table does not contain.
+pub fn list_tokens(kv: &mut dyn KvStore) -> Result<(Vec<String>, Vec<DamagedRecord>), TokenError> {
+    let TokenRecords { mut valid, damaged } = read_records(kv)?;
+    valid.sort_by(|(_, a), (_, b)| (&a.name, a.created).cmp(&(&b.name, b.created)));
     let mut rows = vec![["NAME", "DIGEST", "SCOPES", "DATABASES", "CREATED", "REVOKED"].map(str::to_owned)];
-    for (key, record) in good {
+    for (key, record) in valid {
         let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
         let databases: Vec<String> = record.databases.iter().map(u64::to_string).collect();
         rows.push([
-            short(&record.name).to_string(),
-            shown(&key),
+            escape_name(&record.name).to_string(),
+            short_digest(&key),
             scopes.join(","),
             if databases.is_empty() { "all".into() } else { databases.join(",") },
-            date(record.created),
-            record.revoked.map_or_else(|| "-".into(), date),
+            format_date(record.created),
+            record.revoked.map_or_else(|| "-".into(), format_date),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -168,69 +212,70 @@ pub fn list(kv: &mut dyn Kv) -> Outcome<(Vec<String>, Vec<Damaged>)> {
     Ok((rows.iter().map(line).collect(), damaged))
 }
 
-/// Revokes the values of a name, or the one whose digest begins with `digest`, and returns how many. A damaged record is
-/// replaced by a tombstone if it has the name, or if it has no readable name and `digest` matches nothing else.
-pub fn revoke(kv: &mut dyn Kv, name: &str, digest: Option<&str>, now: u64, warn: Warn<'_>) -> Outcome<usize> {
-    let Records { mut good, damaged } = read(kv)?;
-    let selected = |key: &str| digest.is_none_or(|digest| digest_of(key).starts_with(digest));
-    good.retain(|(key, record)| record.name == name && record.revoked.is_none() && selected(key));
-    let (mut lost, others): (Vec<_>, Vec<_>) =
-        damaged.into_iter().partition(|record| record.belongs_to(name) && selected(&record.key));
-    let by_digest_alone = good.is_empty() && lost.is_empty() && digest.is_some() && is_name(name);
+/// Revokes all values of a token, or the value whose digest begins with `digest`. Returns the number of values.
+///
+/// Damaged records are replaced with tombstones if they have the name. A record without a readable name is replaced if
+/// `digest` selects nothing else.
+pub fn revoke_token(
+    kv: &mut dyn KvStore,
+    name: &str,
+    digest: Option<&str>,
+    now: u64,
+    warn: Warn<'_>,
+) -> Result<usize, TokenError> {
+    let TokenRecords { mut valid, damaged } = read_records(kv)?;
+    let is_selected = |key: &str| digest.is_none_or(|digest| digest_of(key).starts_with(digest));
+    valid.retain(|(key, record)| record.name == name && record.revoked.is_none() && is_selected(key));
+    let (mut replaced, others): (Vec<_>, Vec<_>) =
+        damaged.into_iter().partition(|record| record.belongs_to(name) && is_selected(&record.key));
+    let by_digest_only = valid.is_empty() && replaced.is_empty() && digest.is_some() && is_valid_name(name);
     for record in others {
-        if by_digest_alone && record.name.is_none() && selected(&record.key) {
-            lost.push(record);
+        if by_digest_only && record.name.is_none() && is_selected(&record.key) {
+            replaced.push(record);
         } else {
             warn(&record.to_string());
         }
     }
-    let found = good.len() + lost.len();
+    let matches = valid.len() + replaced.len();
     match digest {
-        None if found == 0 => return Err(Failure(format!("there is no token {name} in use: see `token list`"))),
-        Some(digest) if found == 0 => {
-            return Err(Failure(format!(
-                "no value of {name} in use has a digest that begins with {digest}: see `token list`"
-            )));
+        None if matches == 0 => return Err(TokenError::UnknownName(name.to_owned())),
+        Some(digest) if matches == 0 => {
+            return Err(TokenError::UnknownDigest { name: name.to_owned(), digest: digest.to_owned() });
         }
-        Some(digest) if found > 1 => {
-            return Err(Failure(format!("--digest: {found} digests begin with {digest}; give more digits")));
-        }
+        Some(digest) if matches > 1 => return Err(TokenError::AmbiguousDigest { matches, digest: digest.to_owned() }),
         _ => {}
     }
-    let tombstone = |name: &str| TokenRecord {
-        name: name.to_owned(),
-        scopes: Vec::new(),
-        databases: Vec::new(),
-        created: now,
-        revoked: Some(now),
-    };
-    let good = good.into_iter().map(|(key, record)| (key, TokenRecord { revoked: Some(now), ..record }));
-    let records = good.chain(lost.into_iter().map(|record| (record.key, tombstone(name))));
-    let tombstones = records.map(|(key, record)| Ok((key, json(&record)?))).collect::<Outcome<Vec<_>>>()?;
-    kv.put(Namespace::Access, &tombstones)?;
-    Ok(found)
+    let valid = valid.into_iter().map(|(key, record)| (key, TokenRecord { revoked: Some(now), ..record }));
+    let replaced = replaced.into_iter().map(|record| {
+        let (name, scopes, databases) = (name.to_owned(), Vec::new(), Vec::new());
+        (record.key, TokenRecord { name, scopes, databases, created: now, revoked: Some(now) })
+    });
+    let tombstones: Result<Vec<_>, TokenError> =
+        valid.chain(replaced).map(|(key, record)| Ok((key, serde_json::to_string(&record)?))).collect();
+    kv.put(KvBinding::Access, &tombstones?)?;
+    Ok(matches)
 }
 
-fn read(kv: &mut dyn Kv) -> Outcome<Records> {
-    let keys = kv.list(Namespace::Access, TOKEN_PREFIX)?;
-    let values = kv.get(Namespace::Access, &keys)?;
-    let mut records = Records { good: Vec::with_capacity(keys.len()), damaged: Vec::new() };
+fn read_records(kv: &mut dyn KvStore) -> Result<TokenRecords, TokenError> {
+    let keys = kv.list(KvBinding::Access, TOKEN_PREFIX)?;
+    let values = kv.get(KvBinding::Access, &keys)?;
+    let mut records = TokenRecords { valid: Vec::with_capacity(keys.len()), damaged: Vec::new() };
     for (key, value) in keys.into_iter().zip(values) {
-        // A deleted key may still be listed.
+        // KV can list a key that has been deleted.
         let Some(value) = value else { continue };
         match serde_json::from_str(&value) {
-            Ok(record) => records.good.push((key, record)),
+            Ok(record) => records.valid.push((key, record)),
             Err(error) => {
-                let name = name_in(&value).filter(|name| is_name(name));
-                records.damaged.push(Damaged { key, name, reason: error.to_string() });
+                let name = read_name(&value).filter(|name| is_valid_name(name));
+                records.damaged.push(DamagedRecord { key, name, reason: error.to_string() });
             }
         }
     }
     Ok(records)
 }
 
-/// The name in a damaged record that is still a JSON object, for example one that a later version has written.
-fn name_in(value: &str) -> Option<String> {
+/// Reads the name in a damaged record that is a JSON object, such as a record that a later version has written.
+fn read_name(value: &str) -> Option<String> {
     let record: serde_json::Value = serde_json::from_str(value).ok()?;
     Some(record.get("name")?.as_str()?.to_owned())
 }
@@ -239,224 +284,15 @@ fn digest_of(key: &str) -> &str {
     key.strip_prefix(TOKEN_PREFIX).unwrap_or(key)
 }
 
-/// The beginning of a digest, which identifies a value.
-fn shown(key: &str) -> String {
-    short(&digest_of(key).chars().take(DIGEST_SHOWN).collect::<String>()).to_string()
+/// Returns the beginning of a digest, which identifies a value.
+fn short_digest(key: &str) -> String {
+    escape_name(&digest_of(key).chars().take(DIGEST_SHOWN).collect::<String>()).to_string()
 }
 
-/// The value in KV.
-pub fn json(record: &TokenRecord) -> Outcome<String> {
-    serde_json::to_string(record).map_err(|error| Failure(error.to_string()))
-}
-
-/// The day, in UTC.
-fn date(ms: u64) -> String {
-    // Days since 1 March of the year 0: with the leap day last, months and years follow by division.
-    let days = ms / 86_400_000 + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = (era * 400 + year, if month < 10 { month + 3 } else { month - 9 });
-    format!("{:04}-{month:02}-{day:02}", year + u64::from(month <= 2))
+/// Returns the date of a time in milliseconds since 1970, in UTC.
+fn format_date(time: u64) -> String {
+    rfc3339(time).chars().take_while(|char| *char != 'T').collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::fake::Fake;
-
-    fn named(name: &str) -> Create {
-        Create { name: name.into(), ..Create::default() }
-    }
-
-    /// These tests expect no warnings unless they collect them.
-    fn create(kv: &mut Fake, create: &Create, remote: bool, now: u64) -> Outcome<String> {
-        super::create(kv, create, remote, now, &mut |warning| panic!("{warning}"))
-    }
-
-    fn revoke(kv: &mut Fake, name: &str, digest: Option<&str>, now: u64) -> Outcome<usize> {
-        super::revoke(kv, name, digest, now, &mut |warning| panic!("{warning}"))
-    }
-
-    /// A result, with the warnings.
-    fn warned<T>(command: impl FnOnce(Warn<'_>) -> Outcome<T>) -> (Result<T, String>, Vec<String>) {
-        let mut warnings = Vec::new();
-        let result = command(&mut |warning| warnings.push(warning.to_owned()));
-        (result.map_err(|Failure(text)| text), warnings)
-    }
-
-    /// A name in use and a damaged record.
-    fn with_damage(value: &str) -> (Fake, String) {
-        let mut kv = Fake::default();
-        let scopes = vec![Scope::Launch];
-        let record = TokenRecord { name: "shop".into(), scopes, databases: vec![], created: 5, revoked: None };
-        let [good, damaged] = ["a", "d"].map(|digit| format!("{TOKEN_PREFIX}{}", digit.repeat(64)));
-        kv.access.insert(good, json(&record).unwrap());
-        kv.access.insert(damaged.clone(), value.into());
-        (kv, damaged)
-    }
-
-    fn record(kv: &Fake, token: &str) -> TokenRecord {
-        serde_json::from_str(&kv.access[&token_key(token)]).unwrap()
-    }
-
-    #[test]
-    fn a_token_is_made_and_only_its_digest_kept() {
-        let mut kv = Fake::default();
-        let token = create(&mut kv, &named("shop"), true, 5).unwrap();
-        assert_eq!(token.len(), 43);
-        let expected = TokenRecord {
-            name: "shop".into(),
-            scopes: vec![Scope::Launch],
-            databases: vec![],
-            created: 5,
-            revoked: None,
-        };
-        assert_eq!(record(&kv, &token), expected);
-        assert!(kv.access.iter().all(|(key, value)| !key.contains(&token) && !value.contains(&token)));
-        assert!(create(&mut kv, &named("shop"), true, 6).is_err(), "the name is in use");
-        for name in ["", "a b", "é", &"a".repeat(65)] {
-            assert!(create(&mut kv, &named(name), true, 6).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_rotation_adds_a_value_and_revoking_by_digest_ends_it() {
-        let mut kv = Fake::default();
-        let scopes = vec![Scope::Read, Scope::Launch, Scope::Read];
-        let first = create(&mut kv, &Create { scopes, databases: vec![2, 1], ..named("shop") }, false, 5).unwrap();
-        assert!(create(&mut kv, &Create { rotate: true, ..named("other") }, false, 6).is_err());
-        let second = create(&mut kv, &Create { rotate: true, ..named("shop") }, false, 6).unwrap();
-        assert_eq!(record(&kv, &second), TokenRecord { created: 6, ..record(&kv, &first) });
-        assert_eq!(record(&kv, &second).databases, [1, 2]);
-        let digest = token_key(&first)[TOKEN_PREFIX.len()..][..12].to_owned();
-        assert_eq!(revoke(&mut kv, "shop", Some(&digest), 7).unwrap(), 1);
-        assert_eq!((record(&kv, &first).revoked, record(&kv, &second).revoked), (Some(7), None));
-        assert!(revoke(&mut kv, "shop", Some(&digest), 8).is_err(), "revoked already");
-        let (listed, damaged) = list(&mut kv).unwrap();
-        let row = format!("shop  {digest}  launch,read  1,2        1970-01-01  1970-01-01");
-        assert!(listed.contains(&row) && damaged.is_empty(), "{listed:?}");
-        assert_eq!(revoke(&mut kv, "shop", None, 9).unwrap(), 1);
-        assert_eq!(record(&kv, &first).revoked, Some(7), "a tombstone keeps its time");
-        assert!(create(&mut kv, &named("shop"), false, 10).is_ok(), "all values revoked: the name is free");
-    }
-
-    #[test]
-    fn an_existing_token_is_kept_if_it_can_be() {
-        let mut kv = Fake::default();
-        let with = |name: &str, value: &str| Create { value: Some(value.into()), ..named(name) };
-        let token = "an-existing-token-of-a-shop";
-        assert_eq!(create(&mut kv, &with("shop", token), true, 5).unwrap(), token);
-        assert!(create(&mut kv, &with("other", token), true, 5).is_err(), "another name's");
-        assert!(create(&mut kv, &Create { rotate: true, ..with("shop", token) }, true, 5).is_err(), "the same again");
-        revoke(&mut kv, "shop", None, 6).unwrap();
-        assert!(create(&mut kv, &with("shop", token), true, 7).is_err(), "what is revoked does not come back");
-        for value in ["nineteen-characters", "with a space in between", &"a".repeat(1025)] {
-            assert!(create(&mut kv, &with("new", value), true, 5).is_err(), "{value}");
-        }
-        assert!(create(&mut kv, &with("demo", DEMO_TOKEN), true, 5).is_err());
-        assert!(create(&mut kv, &with("demo", DEMO_TOKEN), false, 5).is_ok());
-    }
-
-    #[test]
-    fn reports_a_damaged_record_by_its_key_and_works_on_the_others() {
-        for value in ["", "{", "null", "[]", "{\"name\":\"shop\"}", "{\"name\":7}", "\u{1b}[2J", "\u{0}"] {
-            let (mut kv, key) = with_damage(value);
-            let (rows, damaged) = list(&mut kv).unwrap();
-            assert_eq!((rows.len(), damaged.len()), (2, 1), "{value:?}");
-            assert!(damaged[0].to_string().starts_with(&format!("{key} is damaged (")), "{}", damaged[0]);
-            let (created, warnings) = warned(|warn| super::create(&mut kv, &named("new"), false, 6, warn));
-            assert!(created.is_ok() && warnings.len() == 1 && warnings[0].contains(&key), "{warnings:?}");
-            let rotate = Create { rotate: true, ..named("shop") };
-            let (rotated, warnings) = warned(|warn| super::create(&mut kv, &rotate, false, 7, warn));
-            assert!(rotated.is_ok() && warnings.len() == 1, "{warnings:?}");
-            let (revoked, warnings) = warned(|warn| super::revoke(&mut kv, "new", None, 8, warn));
-            assert_eq!((revoked, warnings.len()), (Ok(1), 1));
-            assert_eq!(kv.access[&key], value, "a damaged record stays as it is");
-        }
-    }
-
-    #[test]
-    fn warns_when_a_damaged_record_may_have_the_name_of_a_new_token() {
-        for (value, doubt) in [("{", true), ("{\"name\":\"crm\"}", true), ("{\"name\":\"shop\"}", false)] {
-            let (mut kv, _) = with_damage(value);
-            let (_, warnings) = warned(|warn| super::create(&mut kv, &named("crm"), false, 6, warn));
-            assert_eq!(warnings[0].ends_with("; it may be a value of crm"), doubt, "{warnings:?}");
-        }
-    }
-
-    #[test]
-    fn replaces_a_damaged_record_that_is_revoked_by_its_digest() {
-        for (value, name) in [("{", "lost"), ("{\"name\":7}", "lost"), ("{\"name\":\"shop\"}", "shop")] {
-            let (mut kv, key) = with_damage(value);
-            for (name, digest) in [(name, "e"), ("", "d"), ("a b", "d")] {
-                let (revoked, warnings) = warned(|warn| super::revoke(&mut kv, name, Some(digest), 6, warn));
-                assert!(revoked.is_err() && warnings.len() == 1, "{name} {digest} {warnings:?}");
-            }
-            assert_eq!(revoke(&mut kv, name, Some("dd"), 7).unwrap(), 1, "{value}");
-            let tombstone: TokenRecord = serde_json::from_str(&kv.access[&key]).unwrap();
-            assert_eq!((tombstone.name.as_str(), tombstone.scopes, tombstone.revoked), (name, vec![], Some(7)));
-            assert!(list(&mut kv).unwrap().1.is_empty());
-        }
-    }
-
-    #[test]
-    fn revokes_a_damaged_record_with_the_other_values_of_its_name() {
-        let (mut kv, key) = with_damage("{\"name\":\"shop\",\"scopes\":[\"of a later version\"],\"created\":1}");
-        assert_eq!(revoke(&mut kv, "shop", None, 6).unwrap(), 2);
-        assert!(serde_json::from_str::<TokenRecord>(&kv.access[&key]).unwrap().revoked.is_some());
-    }
-
-    #[test]
-    fn prefers_a_good_record_to_a_damaged_one_with_the_same_beginning() {
-        let (mut kv, key) = with_damage("{");
-        let good = kv.access.keys().find(|known| **known != key).unwrap().clone();
-        let value = kv.access.remove(&good).unwrap();
-        kv.access.insert(format!("{TOKEN_PREFIX}{}", "da".repeat(32)), value);
-        let (revoked, warnings) = warned(|warn| super::revoke(&mut kv, "shop", Some("d"), 6, warn));
-        assert_eq!((revoked, warnings.len()), (Ok(1), 1));
-        assert_eq!(kv.access[&key], "{");
-        kv.access.insert(format!("{TOKEN_PREFIX}{}", "db".repeat(32)), "{".into());
-        let (revoked, _) = warned(|warn| super::revoke(&mut kv, "lost", Some("d"), 7, warn));
-        assert_eq!(revoked, Err("--digest: 2 digests begin with d; give more digits".into()));
-    }
-
-    #[test]
-    fn does_not_replace_the_damaged_record_of_an_existing_token() {
-        let mut kv = Fake::default();
-        let value = "an-existing-token-of-a-shop";
-        kv.access.insert(token_key(value), "{".into());
-        let create = Create { value: Some(value.into()), ..named("shop") };
-        let (created, _) = warned(|warn| super::create(&mut kv, &create, false, 5, warn));
-        assert!(created.unwrap_err().starts_with("--value: the record of this token is damaged"));
-        assert_eq!(kv.access[&token_key(value)], "{");
-    }
-
-    #[test]
-    fn lists_names_without_control_characters_and_in_columns() {
-        let (mut kv, key) = with_damage("");
-        let name = format!("\u{1b}[2J\u{202e}größe{}", "x".repeat(2000));
-        let record = TokenRecord { name, scopes: vec![Scope::Read], databases: vec![], created: 1, revoked: None };
-        kv.access.insert(key, json(&record).unwrap());
-        kv.access.insert(format!("{TOKEN_PREFIX}\u{1b}[2J"), "\u{1b}".into());
-        let (rows, damaged) = list(&mut kv).unwrap();
-        let lines: Vec<String> = rows.iter().cloned().chain(damaged.iter().map(Damaged::to_string)).collect();
-        for line in &lines {
-            assert_eq!(trigger_launch::escape::whole(line).to_string(), *line);
-            assert!(line.len() < 400, "{line}");
-        }
-        let column = |row: &String| row.chars().position(|char| char == ' ');
-        assert!(rows[1].starts_with("\\u{1b}[2J\\u{202e}größexx"), "{}", rows[1]);
-        assert_eq!(rows[0].find("DIGEST"), column(&rows[1]).map(|at| at + 2));
-    }
-
-    #[test]
-    fn formats_days() {
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(951_782_399_999), "2000-02-28");
-        assert_eq!(date(951_782_400_000), "2000-02-29");
-        assert_eq!(date(1_798_675_200_000), "2026-12-31");
-    }
-}
+mod tests;

@@ -2,24 +2,28 @@
 
 use super::{
     NOON, Sample,
-    bucket::Bucket,
+    bucket::MemoryBucket,
     database::{bytes, committed, defined, empty},
     faults::run,
 };
-use crate::campaign::{
-    attachments::GRACE,
-    commands::{Campaign, Command, Definition, Envelope, Page, Refusal, Request, Thing},
-    log::Fault,
-    upkeep,
+use crate::{
+    campaign::{
+        log::{state::LogError, uploads},
+        object::answer,
+        protocol::commands::{
+            Campaign, Command, Definition, Envelope, PageRequest, Refusal, RequestIdentity, Resource,
+        },
+    },
+    limits::UPLOAD_GRACE_MS,
 };
 
-const UNKNOWN: Result<(), Fault> = Err(Fault::Refused(Refusal::NotFound(Thing::Campaign)));
+const UNKNOWN: Result<(), LogError> = Err(LogError::Refused(Refusal::NotFound(Resource::Campaign)));
 
-/// Every command but `Define`, for a launch with one file.
+/// Every command except `Define`, for a launch with one file.
 fn commands(sample: &Sample) -> Vec<Command> {
     let id = sample.launch_id();
-    let page = Page { after: None, limit: 10 };
-    let request = Request { token_name: "crm".to_owned(), request_id: "a".to_owned() };
+    let page = PageRequest { after: None, limit: 10 };
+    let request = RequestIdentity { token_name: "crm".to_owned(), request_id: "a".to_owned() };
     let commands = vec![
         Command::Read,
         Command::Preflight(request),
@@ -31,10 +35,10 @@ fn commands(sample: &Sample) -> Vec<Command> {
         Command::Attachment(id, 0),
         Command::Completed(id),
     ];
-    // A new command does not compile until it is in this list, or exempt like `Define`.
+    // A new command does not compile until it is added here, and to the list or to the exceptions.
     for command in &commands {
         match command {
-            Command::Define(_) => panic!("see the other tests"),
+            Command::Define(_) => panic!("definitions have tests of their own"),
             Command::Read
             | Command::Preflight(_)
             | Command::Launches(_)
@@ -50,8 +54,8 @@ fn commands(sample: &Sample) -> Vec<Command> {
 }
 
 #[test]
-fn commands_of_a_token_of_other_databases_find_no_campaign_and_do_nothing() {
-    let bucket = Bucket::default();
+fn commands_of_a_token_for_other_databases_find_no_campaign_and_change_nothing() {
+    let bucket = MemoryBucket::default();
     let sample = Sample { attachments: vec![bucket.stage("k/0", "policy.pdf", b"bytes")], ..Sample::new("a") };
     for (databases, is_allowed) in
         [(vec![], true), (vec![1], true), (vec![2, 1], true), (vec![2], false), (vec![2, 3, 85, 0], false)]
@@ -63,15 +67,15 @@ fn commands_of_a_token_of_other_databases_find_no_campaign_and_do_nothing() {
             let envelope = Envelope { databases: databases.clone(), command };
             for (log, is_found) in [(&foreign, is_allowed), (&unknown, false)] {
                 let calls = bucket.faults.calls("complete");
-                let answer = run(upkeep::prepare(log, &bucket, &envelope, NOON))
-                    .and_then(|()| log.answer(&envelope, NOON))
+                let answer = run(uploads::complete_requested(log, &bucket, &envelope, NOON))
+                    .and_then(|()| answer(log, &envelope, NOON))
                     .and_then(|reading| bytes(log, reading));
                 if is_found {
                     assert!(answer.is_ok(), "{envelope:?}: {answer:?}");
                     continue;
                 }
                 assert_eq!(answer.map(drop), UNKNOWN, "{envelope:?}");
-                assert_eq!(bucket.faults.calls("complete"), calls, "nothing is completed for {envelope:?}");
+                assert_eq!(bucket.faults.calls("complete"), calls, "an upload was completed for {envelope:?}");
             }
             if !is_allowed {
                 assert_eq!(foreign.sql.dump(), before, "{envelope:?}");
@@ -82,38 +86,38 @@ fn commands_of_a_token_of_other_databases_find_no_campaign_and_do_nothing() {
 }
 
 #[test]
-fn a_token_of_other_databases_does_not_learn_which_launches_exist() {
+fn a_token_for_other_databases_does_not_learn_which_launches_exist() {
     let log = defined();
     let sample = Sample::new("a");
     committed(log.commit(&sample.message(), NOON));
     let never = Sample::new("never").launch_id();
     for command in [Command::Launch(never), Command::Report(never), Command::Attachment(never, 7)] {
         let envelope = Envelope { databases: vec![2], command };
-        let prepared = run(upkeep::prepare(&log, &Bucket::default(), &envelope, NOON + GRACE));
-        assert_eq!(prepared.and_then(|()| log.answer(&envelope, NOON).map(drop)), UNKNOWN);
+        let prepared =
+            run(uploads::complete_requested(&log, &MemoryBucket::default(), &envelope, NOON + UPLOAD_GRACE_MS));
+        assert_eq!(prepared.and_then(|()| answer(&log, &envelope, NOON).map(drop)), UNKNOWN);
     }
 }
 
-/// A definition: what it sets.
-fn of(name: Option<&str>, database: Option<u64>, active: Option<bool>) -> Definition {
+fn fields(name: Option<&str>, database: Option<u64>, active: Option<bool>) -> Definition {
     Definition { id: 85, name: name.map(str::to_owned), database, active }
 }
 
 #[test]
-fn a_definition_by_a_limited_token_answers_alike_for_a_foreign_and_an_unknown_campaign() {
+fn a_definition_by_a_limited_token_gets_the_same_answer_for_a_foreign_and_an_unknown_campaign() {
     let definitions = [
-        of(None, None, None),
-        of(None, None, Some(false)),
-        of(Some("x"), None, None),
-        of(None, Some(1), None),
-        of(None, Some(2), None),
-        of(Some("x"), Some(1), None),
-        of(Some("x"), Some(2), None),
-        of(Some("x"), None, Some(true)),
-        of(None, Some(2), Some(true)),
+        fields(None, None, None),
+        fields(None, None, Some(false)),
+        fields(Some("x"), None, None),
+        fields(None, Some(1), None),
+        fields(None, Some(2), None),
+        fields(Some("x"), Some(1), None),
+        fields(Some("x"), Some(2), None),
+        fields(Some("x"), None, Some(true)),
+        fields(None, Some(2), Some(true)),
         // A complete definition in a database that the token may not use.
-        of(Some("x"), Some(1), Some(true)),
-        of(Some("x"), Some(3), Some(true)),
+        fields(Some("x"), Some(1), Some(true)),
+        fields(Some("x"), Some(3), Some(true)),
     ];
     for definition in definitions {
         let (foreign, unknown) = (defined(), empty());
@@ -127,8 +131,8 @@ fn a_definition_by_a_limited_token_answers_alike_for_a_foreign_and_an_unknown_ca
 }
 
 #[test]
-fn a_complete_definition_by_a_limited_token_defines_an_unknown_campaign_and_never_a_foreign_one() {
-    let complete = of(Some("x"), Some(2), Some(true));
+fn a_complete_definition_by_a_limited_token_defines_an_unknown_campaign_but_not_a_foreign_one() {
+    let complete = fields(Some("x"), Some(2), Some(true));
     let campaign = Campaign { id: 85, name: "x".to_owned(), database: 2, active: true, launches: 0, recipients: 0 };
     for databases in [&[2][..], &[1, 2]] {
         assert_eq!(empty().define(&complete, databases, NOON), Ok(campaign.clone()));
@@ -137,28 +141,28 @@ fn a_complete_definition_by_a_limited_token_defines_an_unknown_campaign_and_neve
 }
 
 #[test]
-fn a_limited_token_changes_its_own_campaign_like_an_unlimited_one() {
-    let fixed = Fault::Refused(Refusal::DatabaseFixed);
+fn a_limited_token_can_change_a_campaign_of_its_database() {
+    let fixed = LogError::Refused(Refusal::DatabaseFixed);
     for databases in [&[][..], &[1], &[1, 2]] {
         let log = defined();
         let active = |definition: &Definition| log.define(definition, databases, NOON).map(|campaign| campaign.active);
-        assert_eq!(active(&of(None, None, None)), Ok(true));
-        assert_eq!(active(&of(None, None, Some(false))), Ok(false));
-        assert_eq!(active(&of(Some("x"), Some(1), Some(true))), Ok(true));
-        assert_eq!(active(&of(None, Some(2), Some(false))), Err(fixed.clone()));
-        assert_eq!(active(&of(None, Some(3), Some(false))), Err(fixed.clone()));
-        assert_eq!(active(&of(None, None, None)), Ok(true));
+        assert_eq!(active(&fields(None, None, None)), Ok(true));
+        assert_eq!(active(&fields(None, None, Some(false))), Ok(false));
+        assert_eq!(active(&fields(Some("x"), Some(1), Some(true))), Ok(true));
+        assert_eq!(active(&fields(None, Some(2), Some(false))), Err(fixed.clone()));
+        assert_eq!(active(&fields(None, Some(3), Some(false))), Err(fixed.clone()));
+        assert_eq!(active(&fields(None, None, None)), Ok(true));
     }
 }
 
 #[test]
-fn an_unlimited_token_is_told_which_field_a_first_definition_lacks() {
+fn an_unlimited_token_learns_which_field_a_first_definition_lacks() {
     for (definition, field) in [
-        (of(None, None, None), "name"),
-        (of(Some("x"), None, Some(true)), "database"),
-        (of(Some("x"), Some(1), None), "active"),
+        (fields(None, None, None), "name"),
+        (fields(Some("x"), None, Some(true)), "database"),
+        (fields(Some("x"), Some(1), None), "active"),
     ] {
         let missing = Refusal::BadField(format!("{field}: required to define a campaign"));
-        assert_eq!(empty().define(&definition, &[], NOON), Err(Fault::Refused(missing)));
+        assert_eq!(empty().define(&definition, &[], NOON), Err(LogError::Refused(missing)));
     }
 }

@@ -1,5 +1,5 @@
-//! A bucket in memory with the semantics of multipart uploads: nothing can be read before its upload is completed,
-//! which happens once; parts are equal but the last; what was aborted cannot be completed.
+//! A bucket in memory with R2's multipart uploads: an object can be read once its upload is completed. All parts except the
+//! last have the same size. An aborted upload cannot be completed.
 
 use std::{
     cell::{Cell, RefCell},
@@ -10,36 +10,35 @@ use std::{
 use super::faults::{Faults, pause};
 use crate::{
     campaign::{
-        head::{Attachment, Part, Upload},
-        upkeep::Uploads,
+        ports::AttachmentStore,
+        protocol::head::{Attachment, Upload, UploadPart},
     },
-    limits::PART,
+    limits::{PART, RETENTION_STEP_FILES},
     problem::Cause,
 };
 
 #[derive(Debug, Default)]
-pub struct Bucket {
-    /// `begin`, `upload`, `complete`, `abort`, `delete`, `digest`.
+pub struct MemoryBucket {
+    /// Operations: `begin`, `upload`, `complete`, `abort`, `delete`, `digest`.
     pub faults: Faults,
-    uploads: RefCell<BTreeMap<String, Begun>>,
+    uploads: RefCell<BTreeMap<String, BegunUpload>>,
     objects: RefCell<BTreeMap<String, Vec<u8>>>,
     begun: Cell<u64>,
-    under_way: Cell<usize>,
-    /// Most uploads of parts that were under way at once.
+    in_progress: Cell<usize>,
+    /// The largest number of parts that were uploaded at the same time.
     pub most_at_once: Cell<usize>,
-    /// Bytes of parts that fill or are uploaded.
-    pub held: Rc<Held>,
+    /// Memory of parts that are filled or uploaded.
+    pub held: Rc<HeldBytes>,
 }
 
-/// Bytes that are held.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct HeldBytes {
     pub now: Cell<usize>,
     pub most: Cell<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Begun {
+struct BegunUpload {
     key: String,
     parts: BTreeMap<u16, (String, Vec<u8>)>,
 }
@@ -48,28 +47,28 @@ fn failed(what: &str) -> Cause {
     Cause(what.to_owned())
 }
 
-impl Bucket {
-    /// What can be read under a key.
+impl MemoryBucket {
+    /// Reads an object.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.objects.borrow().get(key).cloned()
     }
 
-    /// All keys under which something can be read.
+    /// The keys of all objects.
     pub fn keys(&self) -> Vec<String> {
         self.objects.borrow().keys().cloned().collect()
     }
 
-    /// How many uploads were begun, and neither completed nor aborted.
+    /// The number of uploads that were neither completed nor aborted.
     pub fn incomplete(&self) -> usize {
         self.uploads.borrow().len()
     }
 
-    /// How many uploads were ever begun.
+    /// The number of uploads that were begun.
     pub fn begun(&self) -> u64 {
         self.begun.get()
     }
 
-    /// The bucket's own rule: incomplete uploads go.
+    /// Applies the bucket's lifecycle rule, which removes incomplete uploads.
     pub fn expire_incomplete(&self) {
         self.uploads.borrow_mut().clear();
     }
@@ -77,7 +76,7 @@ impl Bucket {
     pub fn create(&self, key: &str) -> String {
         self.begun.set(self.begun.get() + 1);
         let id = format!("upload-{}", self.begun.get());
-        self.uploads.borrow_mut().insert(id.clone(), Begun { key: key.to_owned(), parts: BTreeMap::new() });
+        self.uploads.borrow_mut().insert(id.clone(), BegunUpload { key: key.to_owned(), parts: BTreeMap::new() });
         id
     }
 
@@ -90,13 +89,13 @@ impl Bucket {
         Ok(etag)
     }
 
-    /// An upload as the Worker makes it, complete but for its last step.
+    /// Uploads the parts of a file, like the Worker before a commit.
     pub fn stage(&self, key: &str, name: &str, bytes: &[u8]) -> Attachment {
         let upload_id = self.create(key);
         let pieces: Vec<&[u8]> = if bytes.is_empty() { vec![bytes] } else { bytes.chunks(PART).collect() };
         let parts = (1_u16..).zip(pieces);
         let parts =
-            parts.map(|(number, piece)| Part { number, etag: self.put(key, &upload_id, number, piece).unwrap() });
+            parts.map(|(number, piece)| UploadPart { number, etag: self.put(key, &upload_id, number, piece).unwrap() });
         let parts = parts.collect();
         Attachment {
             name: name.to_owned(),
@@ -108,19 +107,19 @@ impl Bucket {
     }
 
     pub async fn upload_part(&self, key: &str, upload_id: &str, number: u16, bytes: &[u8]) -> Result<String, Cause> {
-        self.under_way.set(self.under_way.get() + 1);
-        self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
+        self.in_progress.set(self.in_progress.get() + 1);
+        self.most_at_once.set(self.most_at_once.get().max(self.in_progress.get()));
         for _ in 0..3 {
             pause().await;
         }
-        self.under_way.set(self.under_way.get() - 1);
+        self.in_progress.set(self.in_progress.get() - 1);
         self.faults.run("upload", failed("the network is gone"), || self.put(key, upload_id, number, bytes))
     }
 
     fn finish(&self, upload: &Upload) -> Result<(), Cause> {
         let mut uploads = self.uploads.borrow_mut();
         let begun = uploads.get(&upload.upload_id).filter(|begun| begun.key == upload.key);
-        // The platform refuses a second completion; the adapter then looks whether there was a first.
+        // R2 rejects a second completion. The Worker's adapter then checks whether the object exists.
         let Some(begun) = begun else {
             let there = self.objects.borrow().contains_key(&upload.key);
             return if there { Ok(()) } else { Err(failed("10024: no such upload")) };
@@ -140,9 +139,7 @@ impl Bucket {
     }
 }
 
-impl Uploads for Bucket {
-    type Error = Cause;
-
+impl AttachmentStore for MemoryBucket {
     async fn complete(&self, upload: &Upload) -> Result<(), Cause> {
         pause().await;
         self.faults.run("complete", failed("the bucket is down"), || self.finish(upload))
@@ -158,7 +155,7 @@ impl Uploads for Bucket {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), Cause> {
-        assert!(!keys.is_empty() && keys.len() <= crate::campaign::retention::STEP_FILES);
+        assert!(!keys.is_empty() && keys.len() <= RETENTION_STEP_FILES);
         pause().await;
         self.faults.run("delete", failed("the bucket is down"), || {
             self.objects.borrow_mut().retain(|key, _| !keys.contains(key));

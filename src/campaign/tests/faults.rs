@@ -1,5 +1,5 @@
-//! Failures of the outside, planned or at random: before an effect, or *after* it, when what reports an error has
-//! succeeded.
+//! Failures of services, planned or random, and an executor for tests. A failed operation has either done nothing, or has
+//! succeeded and lost its answer.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,46 +16,46 @@ use std::{
 /// When an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Nothing was done.
+    /// The operation does nothing.
     Before,
-    /// It was done, and the answer lost.
+    /// The operation succeeds, and its answer is lost.
     After,
 }
 
-/// Which operations fail. Operations go by their names.
+/// Decides which calls of which operations fail.
 #[derive(Debug, Default)]
 pub struct Faults {
     calls: RefCell<BTreeMap<&'static str, u32>>,
-    /// The name, the first and the last call that fail (counted from the plan on, from 1), and how.
+    /// An operation, the first and the last call that fail (counted from 1), and how they fail.
     plan: RefCell<Vec<(&'static str, u32, u32, When)>>,
-    /// Of how many calls one fails, and which.
+    /// One of this number of calls fails.
     random: RefCell<Option<(u64, Dice)>>,
 }
 
 impl Faults {
-    /// The `nth` call from now on fails.
+    /// Lets the `nth` call from now on fail.
     pub fn plan(&self, operation: &'static str, nth: u32, when: When) {
         let before = self.calls(operation);
         self.plan.borrow_mut().push((operation, before + nth, before + nth, when));
     }
 
-    /// All calls from now on fail.
+    /// Lets all calls fail from now on.
     pub fn always(&self, operation: &'static str, when: When) {
         self.plan.borrow_mut().push((operation, 0, u32::MAX, when));
     }
 
-    /// One of so many calls fails, of whatever operation.
+    /// Lets one of `one_in` calls fail, of any operation.
     pub fn random(&self, seed: u64, one_in: u64) {
         self.random.replace(Some((one_in, Dice::new(seed))));
     }
 
-    /// Nothing fails any more.
+    /// Lets all calls succeed from now on.
     pub fn heal(&self) {
         self.plan.borrow_mut().clear();
         self.random.replace(None);
     }
 
-    /// How often that was called.
+    /// Returns how often an operation was called.
     pub fn calls(&self, operation: &'static str) -> u32 {
         self.calls.borrow().get(operation).copied().unwrap_or_default()
     }
@@ -69,7 +69,7 @@ impl Faults {
         }
     }
 
-    /// Whether the call that comes now fails.
+    /// Counts a call and returns whether it fails.
     pub fn next(&self, operation: &'static str) -> Option<When> {
         let mut calls = self.calls.borrow_mut();
         let call = calls.entry(operation).or_default();
@@ -87,7 +87,7 @@ impl Faults {
     }
 }
 
-/// Numbers that look random, and are the same for the same seed (SplitMix64).
+/// Pseudorandom numbers (SplitMix64). The same seed gives the same numbers.
 #[derive(Debug)]
 pub struct Dice(Cell<u64>);
 
@@ -104,13 +104,13 @@ impl Dice {
         n ^ (n >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub fn below(&self, bound: u64) -> u64 {
         self.number() % bound
     }
 }
 
-/// Comes back at the next poll: what is waited for at once is interleaved.
+/// Is ready at the second poll, so that other futures run in between.
 pub async fn pause() {
     let mut paused = false;
     poll_fn(|context| {
@@ -121,12 +121,12 @@ pub async fn pause() {
 }
 
 thread_local! {
-    /// Timers that have not fired, by the time at which they are due, and in the order in which they were started.
+    /// Timers that have not fired, in the order of their due times. Equal times are in the order of their start.
     static TIMERS: RefCell<BTreeMap<(u64, u64), Waker>> = const { RefCell::new(BTreeMap::new()) };
     static STARTED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A timer that is due at a time of a test's own clock. It fires when nothing else can run.
+/// A timer for a time of a test's clock. It fires when no other future can run.
 pub struct Timer {
     key: (u64, u64),
     started: bool,
@@ -160,13 +160,13 @@ impl Drop for Timer {
     }
 }
 
-/// Fires the next timer, if there is one.
+/// Fires the next timer. Returns false if there is none.
 pub fn fire_timer() -> bool {
     let next = TIMERS.with_borrow_mut(BTreeMap::pop_first);
     next.map(|(_, waker)| waker.wake()).is_some()
 }
 
-/// Whether a future was woken.
+/// Records whether a future was woken.
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
@@ -175,7 +175,7 @@ impl Wake for Woken {
     }
 }
 
-/// Polls a future until it completes. When it waits for timers alone, the next one fires.
+/// Polls a future until it is ready. When it waits for timers only, the next timer fires.
 pub fn run<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let woken = Arc::new(Woken(AtomicBool::new(false)));
@@ -187,8 +187,8 @@ pub fn run<F: Future>(future: F) -> F::Output {
             return output;
         }
         if !woken.0.load(Ordering::Relaxed) && !fire_timer() {
-            panic!("it waits for ever");
+            panic!("the future waits forever");
         }
     }
-    panic!("it does not end");
+    panic!("the future does not end");
 }

@@ -1,23 +1,29 @@
+//! The formats that the Worker and the object exchange.
+
 use proptest::prelude::*;
 
 use super::{NOON, Sample, hex};
 use crate::{
-    campaign::{
-        commands::{self, Command, Definition, Envelope, Page, Refusal, Request, Thing},
-        head::{Attachment, Endpoint, Head, Part, Upload},
+    campaign::protocol::{
+        commands::{
+            Command, Definition, Envelope, PageRequest, Refusal, RequestIdentity, Resource, check_same_request,
+        },
+        head::{Attachment, LaunchHead, Upload, UploadPart},
         id::{LaunchId, RequestKey},
-        items::{Collector, ItemData, NotInOrder},
-        layout::{Layout, TOKEN_NAME_LIMIT},
-        message::{BadMessage, Commit, Repeated},
-        packed::{self, NotPacked, Packer, Runs},
-        time::rfc3339,
+        items::{ItemData, ItemDataBuilder, ItemDataError},
+        layout::MessageLayout,
+        message::{Commit, MessageError, RepeatedLaunch},
+        packed::{self, InvalidOutcomes, OutcomePacker, OutcomeRuns},
     },
+    fields::Endpoint,
+    limits::LAUNCH_TOKEN_NAME_LIMIT,
     outcome::{Counts, Outcome},
     problem::{Problem, Refused},
 };
 
+/// A launch that has every section.
 fn full() -> Sample {
-    let mut sample = Sample::of("req-1", 3);
+    let mut sample = Sample::with_recipients("req-1", 3);
     sample.outcomes = vec![
         Outcome::Matched,
         Outcome::NotFound,
@@ -32,13 +38,12 @@ fn full() -> Sample {
     sample
 }
 
-/// The same text on every machine: what the object has stored must stay readable.
 #[test]
-fn the_bytes_of_a_message_are_pinned() {
+fn a_message_has_its_stored_bytes() {
     let message = full().message();
     let (prefix, rest) = message.split_at(32);
     let (body, digest) = rest.split_at(rest.len() - 16);
-    let head_length = Layout::read(&message).unwrap().head() as usize;
+    let head_length = MessageLayout::read(&message).unwrap().head() as usize;
     let (head, sections) = body.split_at(head_length);
     assert_eq!(hex(prefix), "544c43313f010000150000000200000024000000060000001000000009000000");
     assert_eq!(
@@ -67,29 +72,29 @@ fn the_bytes_of_a_message_are_pinned() {
 }
 
 #[test]
-fn what_is_sent_is_what_arrives() {
+fn a_message_decodes_to_what_was_encoded() {
     let sample = full();
     let message = sample.message();
     sample.with_commit(|commit| assert_eq!(Commit::decode(&message).as_ref(), Ok(commit)));
-    assert_eq!(message.len() as u64, Layout::read(&message).unwrap().message());
-    let repeated = Repeated::decode(message).unwrap();
+    assert_eq!(message.len() as u64, MessageLayout::read(&message).unwrap().message());
+    let repeated = RepeatedLaunch::decode(message).unwrap();
     assert_eq!(repeated.recipients(), sample.recipients);
     assert_eq!(packed::outcomes(repeated.outcomes()).collect::<Vec<_>>(), sample.outcomes);
     assert_eq!(repeated.head().launch_id, sample.launch_id());
 }
 
 #[test]
-fn a_message_that_is_cut_off_or_longer_is_no_message() {
+fn rejects_a_message_of_another_length() {
     let message = full().message();
     for end in 0..message.len() {
         assert!(Commit::decode(&message[..end]).is_err(), "cut off at {end}");
     }
     let longer = [message.as_slice(), &[0]].concat();
-    assert_eq!(Commit::decode(&longer), Err(BadMessage("cut off")));
+    assert_eq!(Commit::decode(&longer), Err(MessageError::Length));
 }
 
 #[test]
-fn a_message_with_any_bit_flipped_is_no_message() {
+fn rejects_a_message_with_any_flipped_bit() {
     let message = full().message();
     for position in 0..message.len() {
         for bit in 0..8 {
@@ -100,35 +105,34 @@ fn a_message_with_any_bit_flipped_is_no_message() {
     }
 }
 
-/// What a caller of `encode` can get wrong is found there, and again by whoever reads a message.
 #[test]
-fn a_message_whose_parts_disagree_is_not_made() {
+fn rejects_parts_that_contradict_each_other() {
     let refused = |change: fn(&mut Commit<'_>)| {
         full().with_commit(|commit| {
             let mut commit = commit.clone();
             change(&mut commit);
-            commit.encode().unwrap_err().0
+            commit.encode().unwrap_err()
         })
     };
-    assert_eq!(refused(|commit| commit.head.counts.matched = 2), "recipients");
-    assert_eq!(refused(|commit| commit.recipients = &commit.recipients[1..]), "recipients");
-    assert_eq!(refused(|commit| commit.outcomes = &commit.outcomes[1..]), "outcomes");
-    assert_eq!(refused(|commit| commit.outcomes = &[0x80]), "outcomes");
-    assert_eq!(refused(|commit| commit.item_data.texts = "{}"), "item data");
-    assert_eq!(refused(|commit| commit.item_data.index = &[3, 0, 0, 0, 9, 0, 0, 0]), "item data");
-    assert_eq!(refused(|commit| commit.head.request_id = "another".to_owned()), "head");
+    assert_eq!(refused(|commit| commit.head.counts.matched = 2), MessageError::Recipients);
+    assert_eq!(refused(|commit| commit.recipients = &commit.recipients[1..]), MessageError::Recipients);
+    assert_eq!(refused(|commit| commit.outcomes = &commit.outcomes[1..]), MessageError::Outcomes);
+    assert_eq!(refused(|commit| commit.outcomes = &[0x80]), MessageError::Outcomes);
+    assert_eq!(refused(|commit| commit.item_data.texts = "{}"), MessageError::ItemData);
+    assert_eq!(refused(|commit| commit.item_data.index = &[3, 0, 0, 0, 9, 0, 0, 0]), MessageError::ItemData);
+    assert_eq!(refused(|commit| commit.head.request_id = "another".to_owned()), MessageError::Head);
     let long_name = full().with_commit(|commit| {
         let mut commit = commit.clone();
-        commit.head.token_name = "x".repeat(TOKEN_NAME_LIMIT + 1);
+        commit.head.token_name = "x".repeat(LAUNCH_TOKEN_NAME_LIMIT + 1);
         let key = RequestKey::new(&commit.head.token_name, &commit.head.request_id);
         commit.head.launch_id = LaunchId::new(NOON, key, 1);
         commit.encode()
     });
-    assert_eq!(long_name, Err(BadMessage("head")));
+    assert_eq!(long_name, Err(MessageError::Head));
 }
 
 #[test]
-fn a_head_with_files_is_pinned() {
+fn a_head_with_files_has_its_stored_json() {
     let attachment = Attachment {
         name: "a\"é".to_owned(),
         content_type: "text/plain".to_owned(),
@@ -137,7 +141,7 @@ fn a_head_with_files_is_pinned() {
         upload: Upload {
             key: "k/0".to_owned(),
             upload_id: "up".to_owned(),
-            parts: vec![Part { number: 1, etag: "tag".to_owned() }],
+            parts: vec![UploadPart { number: 1, etag: "tag".to_owned() }],
         },
     };
     let json = serde_json::to_string(&attachment).unwrap();
@@ -150,15 +154,15 @@ fn a_head_with_files_is_pinned() {
     for bad in ["0f", &"0g".repeat(32), &"0F".repeat(32), &"00".repeat(33)] {
         assert!(serde_json::from_str::<Attachment>(&json.replace(&"0f".repeat(32), bad)).is_err(), "{bad}");
     }
-    // A head without files, fields that came later or in another order is read all the same.
+    // Unknown fields are ignored, so that an earlier release reads what a later one wrote.
     let head = full().with_commit(|commit| commit.head.clone());
-    let json = serde_json::to_string(&Head { endpoint: Endpoint::Start, ..head }).unwrap();
+    let json = serde_json::to_string(&LaunchHead { endpoint: Endpoint::Start, ..head }).unwrap();
     assert!(json.contains(r#""endpoint":"start","#));
-    assert!(serde_json::from_str::<Head>(&json.replacen('{', r#"{"later":1,"#, 1)).is_ok());
+    assert!(serde_json::from_str::<LaunchHead>(&json.replacen('{', r#"{"later":1,"#, 1)).is_ok());
 }
 
 #[test]
-fn a_launch_id_is_a_uuid_of_version_7_that_tells_its_time_and_its_request() {
+fn a_launch_id_is_a_uuid_of_version_7_with_its_time_and_its_request_key() {
     let key = RequestKey::new("crm", "req-1");
     let id = LaunchId::new(NOON, key, u64::MAX);
     assert_eq!(id.to_string(), "01a20990-9500-7fff-bfff-ffdd9d0d1fc9");
@@ -183,28 +187,9 @@ fn a_launch_id_is_a_uuid_of_version_7_that_tells_its_time_and_its_request() {
 }
 
 #[test]
-fn times_read_as_rfc_3339() {
-    let known = [
-        (0, "1970-01-01T00:00:00.000Z"),
-        (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-        (1_709_251_199_001, "2024-02-29T23:59:59.001Z"),
-        (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
-        (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
-        (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        (NOON, "2026-11-23T18:00:00.000Z"),
-        ((1 << 48) - 1, "10889-08-02T05:31:50.655Z"),
-    ];
-    for (time, text) in known {
-        assert_eq!(rfc3339(time), text);
-    }
-    assert!(!rfc3339(u64::MAX).is_empty());
-}
-
-#[test]
-fn packed_outcomes_are_pinned() {
+fn packed_outcomes_have_their_stored_bytes() {
     let pack = |runs: &[(Outcome, u32)]| {
-        let mut packer = Packer::default();
+        let mut packer = OutcomePacker::default();
         for (outcome, length) in runs {
             (0..*length).for_each(|_| packer.push(*outcome));
         }
@@ -214,23 +199,23 @@ fn packed_outcomes_are_pinned() {
     assert_eq!(pack(&[(Outcome::Matched, 300_000)]), "80be9201");
     assert_eq!(pack(&[(Outcome::Malformed, 15), (Outcome::Duplicate, 16)]), "7f8101");
     for bad in [&[0x00][..], &[0x07], &[0x80], &[0x88, 0x00], &[0xFF, 0xFF, 0xFF, 0xFF, 0x1F], &[0x88; 6]] {
-        assert_eq!(packed::counts(bad), Err(NotPacked), "{bad:?}");
-        assert_eq!(Runs::new(bad).count(), 1);
+        assert_eq!(packed::counts(bad), Err(InvalidOutcomes), "{bad:?}");
+        assert_eq!(OutcomeRuns::new(bad).count(), 1);
     }
 }
 
 #[test]
-fn data_of_items_is_collected_in_order() {
-    let mut items = Collector::default();
+fn items_data_is_collected_in_the_order_of_recipients() {
+    let mut items = ItemDataBuilder::default();
     assert_eq!(items.push(4, "{}"), Ok(()));
-    assert_eq!(items.push(4, "{}"), Err(NotInOrder));
-    assert_eq!(items.push(5, ""), Err(NotInOrder));
+    assert_eq!(items.push(4, "{}"), Err(ItemDataError));
+    assert_eq!(items.push(5, ""), Err(ItemDataError));
     assert_eq!(items.push(9, "[]"), Ok(()));
     assert_eq!(items.bytes(), 20);
     assert_eq!(hex(items.view().index), "04000000020000000900000004000000");
     assert_eq!(items.view().iter().collect::<Vec<_>>(), [(4, "{}"), (9, "[]")]);
-    assert!(items.view().is_sound(10));
-    assert!(!items.view().is_sound(9));
+    assert!(items.view().is_valid(10));
+    assert!(!items.view().is_valid(9));
     let index = items.view().index;
     for bad in [
         ItemData { index, texts: "{}[" },
@@ -238,15 +223,15 @@ fn data_of_items_is_collected_in_order() {
         ItemData { index: &index[1..], texts: "{}[]" },
         ItemData { index: &[0, 0, 0, 0, 1, 0, 0, 0], texts: "é" },
     ] {
-        assert!(!bad.is_sound(10), "{bad:?}");
+        assert!(!bad.is_valid(10), "{bad:?}");
     }
 }
 
 #[test]
-fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
+fn commands_and_refusals_have_their_json_and_decode_to_what_was_encoded() {
     let id = LaunchId::new(NOON, RequestKey::new("crm", "a"), 0);
-    let page = Page { after: None, limit: 100 };
-    let request = Request { token_name: "crm".to_owned(), request_id: "a".to_owned() };
+    let page = PageRequest { after: None, limit: 100 };
+    let request = RequestIdentity { token_name: "crm".to_owned(), request_id: "a".to_owned() };
     let definition = Definition { id: 85, active: Some(false), ..Definition::default() };
     let commands = [
         (Command::Define(definition), r#"{"define":{"id":85,"name":null,"database":null,"active":false}}"#.to_owned()),
@@ -268,12 +253,12 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
         assert_eq!(serde_json::to_string(&envelope).unwrap(), json);
         assert_eq!(serde_json::from_str::<Envelope>(&json).unwrap(), envelope);
         let without = json.replace(r#""databases":[1,2],"#, "");
-        assert!(serde_json::from_str::<Envelope>(&without).is_err(), "a missing list does not mean all databases");
+        assert!(serde_json::from_str::<Envelope>(&without).is_err(), "a missing list must not mean all databases");
     }
     let refusals = [
-        (Refusal::NotFound(Thing::Campaign), r#"{"not_found":"campaign"}"#, Problem::NotFound("trigger campaign")),
-        (Refusal::NotFound(Thing::Launch), r#"{"not_found":"launch"}"#, Problem::NotFound("launch")),
-        (Refusal::NotFound(Thing::Attachment), r#"{"not_found":"attachment"}"#, Problem::NotFound("attachment")),
+        (Refusal::NotFound(Resource::Campaign), r#"{"not_found":"campaign"}"#, Problem::NotFound("trigger campaign")),
+        (Refusal::NotFound(Resource::Launch), r#"{"not_found":"launch"}"#, Problem::NotFound("launch")),
+        (Refusal::NotFound(Resource::Attachment), r#"{"not_found":"attachment"}"#, Problem::NotFound("attachment")),
         (
             Refusal::BadField("name: …".to_owned()),
             r#"{"bad_field":"name: …"}"#,
@@ -302,10 +287,10 @@ fn commands_and_refusals_are_pinned_and_come_back_as_they_went() {
 }
 
 #[test]
-fn parameters_out_of_range_are_named_with_their_range() {
-    let launches = |after, limit| Page::of_launches(after, limit);
-    assert_eq!(launches(None, None), Ok(Page { after: None, limit: 100 }));
-    assert_eq!(launches(Some("0"), Some("1000")), Ok(Page { after: Some(0), limit: 1000 }));
+fn rejects_a_parameter_outside_of_its_range_with_its_name_and_range() {
+    let launches = |after, limit| PageRequest::of_launches(after, limit);
+    assert_eq!(launches(None, None), Ok(PageRequest { after: None, limit: 100 }));
+    assert_eq!(launches(Some("0"), Some("1000")), Ok(PageRequest { after: Some(0), limit: 1000 }));
     let refused = |what: &str| Err(Problem::BadField(what.to_owned()));
     for limit in ["0", "1001", "", "+5", "-1", "1.0", "٣", "99999999999999999999"] {
         assert_eq!(launches(None, Some(limit)), refused("limit: must be 1 to 1000"), "{limit}");
@@ -313,12 +298,12 @@ fn parameters_out_of_range_are_named_with_their_range() {
     for after in ["", "-1", "9007199254740992", "x"] {
         assert_eq!(launches(Some(after), None), refused("after: must be 0 to 9007199254740991"), "{after}");
     }
-    assert_eq!(Page::of_recipients(None, None), Ok(Page { after: None, limit: 1000 }));
-    assert_eq!(Page::of_recipients(None, Some("50001")), refused("limit: must be 1 to 50000"));
+    assert_eq!(PageRequest::of_recipients(None, None), Ok(PageRequest { after: None, limit: 1000 }));
+    assert_eq!(PageRequest::of_recipients(None, Some("50001")), refused("limit: must be 1 to 50000"));
     let digest = [1; 32];
-    let same = commands::same_body((Endpoint::Start, &digest), (Endpoint::Start, &digest));
+    let same = check_same_request((Endpoint::Start, &digest), (Endpoint::Start, &digest));
     assert_eq!(same, Ok(()));
-    let other = commands::same_body((Endpoint::Start, &digest), (Endpoint::StartBatch, &digest));
+    let other = check_same_request((Endpoint::Start, &digest), (Endpoint::StartBatch, &digest));
     assert_eq!(other, Err(Problem::RequestIdReused));
 }
 
@@ -331,7 +316,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_launch_arrives_as_it_was_sent(
+    fn any_message_decodes_to_what_was_encoded(
         outcomes in outcomes(),
         content in prop::option::of("[a-zé\\PC]{1,40}"),
         custom_data in prop::option::of("\\PC{1,40}"),
@@ -339,7 +324,7 @@ proptest! {
         request_id in "[!-~]{1,255}",
     ) {
         let matched = outcomes.iter().filter(|outcome| **outcome == Outcome::Matched).count();
-        let mut sample = Sample::of(&request_id, matched as u32);
+        let mut sample = Sample::with_recipients(&request_id, matched as u32);
         sample.outcomes = outcomes;
         sample.content = content;
         sample.custom_data = custom_data;
@@ -349,8 +334,8 @@ proptest! {
     }
 
     #[test]
-    fn outcomes_unpack_to_what_was_packed(outcomes in outcomes()) {
-        let mut packer = Packer::default();
+    fn any_outcomes_unpack_to_what_was_packed(outcomes in outcomes()) {
+        let mut packer = OutcomePacker::default();
         let mut counts = Counts::default();
         for outcome in &outcomes {
             packer.push(*outcome);
@@ -364,12 +349,12 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn decoders_return_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Commit::decode(&bytes).is_err());
-        let _ = Repeated::decode(bytes.clone());
+        let _ = RepeatedLaunch::decode(bytes.clone());
         let _ = packed::counts(&bytes);
         let data = ItemData { index: &bytes, texts: "{}{}{}" };
-        let _ = (data.is_sound(5), data.iter().count());
+        let _ = (data.is_valid(5), data.iter().count());
         let _ = LaunchId::parse(&String::from_utf8_lossy(&bytes));
     }
 }

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     campaign::tests::{
-        bucket::{Bucket, Held},
+        bucket::{HeldBytes, MemoryBucket},
         faults::pause,
     },
     launch::ports,
@@ -18,7 +18,7 @@ use std::rc::Rc;
 pub struct Filling {
     bytes: Vec<u8>,
     room: usize,
-    held: Rc<Held>,
+    held: Rc<HeldBytes>,
 }
 
 impl Drop for Filling {
@@ -27,7 +27,7 @@ impl Drop for Filling {
     }
 }
 
-impl ports::Bucket for Bucket {
+impl ports::Bucket for MemoryBucket {
     type Part = Filling;
     type Digest = Sha256;
 
@@ -38,7 +38,7 @@ impl ports::Bucket for Bucket {
         Filling { bytes: Vec::new(), room, held: Rc::clone(&self.held) }
     }
 
-    fn room(&self, part: &Filling) -> usize {
+    fn capacity(&self, part: &Filling) -> usize {
         part.room
     }
 

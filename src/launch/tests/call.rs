@@ -5,16 +5,17 @@ use std::rc::Rc;
 use super::world::{TOKEN, World};
 use crate::{
     campaign::tests::faults::run,
+    fields::Endpoint,
     launch::{
-        self, Incoming, Settled,
-        intake::Setup,
-        pace::PacedBody,
+        self, BodySettings, LaunchOutcome, RequestHead,
         ports::{Body, Disconnected, Ports as _},
+        receive::pace::PacedBody,
         reply::Writer,
     },
     limits::READ_BUFFER,
     memory::Reservation,
-    wire::{Endpoint, Format},
+    text::hex,
+    wire::Format,
 };
 
 /// One request. Its fields are what a test varies.
@@ -56,7 +57,7 @@ impl Call {
     /// Nothing is in its head.
     pub fn bare(body: impl Into<Vec<u8>>) -> Self {
         Self {
-            endpoint: Endpoint::Batch,
+            endpoint: Endpoint::StartBatch,
             format: None,
             length: None,
             tokens: Vec::new(),
@@ -67,60 +68,60 @@ impl Call {
             ends: None,
         }
     }
+
+    /// The body as it arrives in `world`.
+    pub fn chunks<'a>(&'a self, world: &'a World) -> Chunks<'a> {
+        Chunks { world, body: &self.body, at: 0, read: 0, chunk: self.chunk, ends: self.ends }
+    }
 }
 
 impl World {
     /// Sends a request and waits for its answer.
-    pub fn send(&self, call: Call) -> Settled {
+    pub fn send(&self, call: Call) -> LaunchOutcome {
         run(self.launch(call))
     }
 
     /// Sends a request, waits for its answer and for what is done behind it.
-    pub fn send_and_complete(&self, call: Call) -> Settled {
+    pub fn send_and_complete(&self, call: Call) -> LaunchOutcome {
         run(self.launch_and_complete(call))
     }
 
     /// Sends a request: to be waited for together with others.
-    pub async fn launch(&self, call: Call) -> Settled {
+    pub async fn launch(&self, call: Call) -> LaunchOutcome {
         self.launch_with(call, Reservation::new(&self.budget, self.now())).await
     }
 
     /// The same, with a reservation of the request's.
-    pub async fn launch_with(&self, call: Call, memory: Reservation) -> Settled {
+    pub async fn launch_with(&self, call: Call, memory: Reservation) -> LaunchOutcome {
         let mut id = [0; 8];
         self.random(&mut id);
-        let setup = Setup {
+        let settings = BodySettings {
             endpoint: call.endpoint,
-            body: call.format,
+            format: call.format,
             limits: self.limits,
             secrets: Rc::clone(&self.secrets),
-            checksum: call.checksum && call.request_id.is_none(),
+            digest_is_id: call.checksum && call.request_id.is_none(),
         };
-        let incoming = Incoming {
-            setup,
-            length: call.length,
-            tokens: call.tokens,
-            format: Format::Json,
-            request_id: call.request_id.unwrap_or_else(|| format!("{:016x}", u64::from_le_bytes(id))),
-            fault: None,
-        };
-        let mut body = Chunks { world: self, body: &call.body, at: 0, read: 0, chunk: call.chunk, ends: call.ends };
-        let mut body = PacedBody::new(self, &mut body, memory.watch(), call.length);
-        launch::launch(self, incoming, &mut body, memory).await
+        let request_id = call.request_id.clone().unwrap_or_else(|| hex(&id));
+        let tokens = call.tokens.clone();
+        let head = RequestHead { settings, length: call.length, tokens, format: Format::Json, request_id, fault: None };
+        let mut chunks = call.chunks(self);
+        let mut body = PacedBody::new(self, &mut chunks, memory.watch(), call.length);
+        launch::launch(self, head, &mut body, memory).await
     }
 
     /// The same, with what is done behind its answer.
-    pub async fn launch_and_complete(&self, call: Call) -> Settled {
+    pub async fn launch_and_complete(&self, call: Call) -> LaunchOutcome {
         let mut settled = self.launch(call).await;
-        if let Some(pending) = settled.pending.take() {
-            launch::complete(self, &pending).await;
+        if let Some(pending) = settled.uploads.take() {
+            launch::complete_uploads(self, &pending).await;
         }
         settled
     }
 }
 
 /// The body of the reply to a launch.
-pub fn reply(settled: Settled, format: Format) -> String {
+pub fn reply(settled: LaunchOutcome, format: Format) -> String {
     let mut writer = Writer::new(settled.result.unwrap(), format);
     String::from_utf8(std::iter::from_fn(|| writer.piece()).flatten().collect()).unwrap()
 }

@@ -8,14 +8,14 @@ use super::{
 use crate::{
     access::token_key,
     campaign::tests::faults::{Faults, When},
-    launch::Settled,
+    launch::LaunchOutcome,
     limits::Limits,
     profiles::manifest::manifest_key,
     telemetry::{FailureLine, Memory, RequestLine},
 };
 
 /// The line of a request, as JSON.
-fn line(settled: &Settled) -> serde_json::Value {
+fn line(settled: &LaunchOutcome) -> serde_json::Value {
     let text = RequestLine::of_launch(settled, 0, Memory::default()).to_json();
     for private in [TOKEN, "example1@example.com", "policy"] {
         assert!(!text.contains(private), "{text}");

@@ -9,10 +9,8 @@ use super::{
     world::{CAMPAIGN, World},
 };
 use crate::{
-    campaign::{
-        attachments::GRACE,
-        tests::faults::{When, run},
-    },
+    campaign::tests::faults::{When, run},
+    limits::UPLOAD_GRACE_MS,
     problem::Problem,
 };
 
@@ -31,7 +29,7 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
         assert_eq!(problem(settled), Problem::OutcomeUnknown);
         assert!(world.bucket.keys().is_empty());
         assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it may be in the log");
-        world.advance(GRACE);
+        world.advance(UPLOAD_GRACE_MS);
         let made = when == When::After;
         assert_eq!(world.bucket.keys().len(), usize::from(made), "the alarm completes what is in the log");
         assert_eq!(world.object(CAMPAIGN).read().unwrap().launches, u64::from(made));
@@ -83,11 +81,11 @@ fn what_the_worker_does_not_complete_the_objects_alarm_does() {
             };
             let id = launched(settled).launch_id.unwrap();
             world.restart(CAMPAIGN);
-            world.advance(GRACE);
+            world.advance(UPLOAD_GRACE_MS);
             assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (2, 0), "{operation} {when:?}");
             assert_eq!(world.fetch(id, 1), b"prices");
-            let left = world.object(CAMPAIGN).pending(u64::MAX >> 12).unwrap();
-            assert!(left.is_empty(), "{operation} {when:?}");
+            let left = world.object(CAMPAIGN).due_rows();
+            assert!(!left.iter().any(|row| row.contains("attachments")), "{operation} {when:?}");
         }
     }
 }
@@ -107,15 +105,15 @@ fn at_all_times_the_log_and_the_bucket_agree() {
             let calls = || Call { request_id: Some(["a", "b"][round as usize % 2].into()), ..Call::new(body.clone()) };
             let (one, two) = run(async { join!(world.launch(calls()), world.launch(calls())) });
             for mut settled in [one, two] {
-                if let Some(pending) = settled.pending.take().filter(|_| (seed + round) % 3 > 0) {
-                    run(crate::launch::complete(&world, &pending));
+                if let Some(pending) = settled.uploads.take().filter(|_| (seed + round) % 3 > 0) {
+                    run(crate::launch::complete_uploads(&world, &pending));
                 }
                 acknowledged.extend(settled.result.ok().and_then(|launched| launched.launch_id));
             }
             if seed % 2 == 0 {
                 world.restart(CAMPAIGN);
             }
-            world.advance(GRACE / 2);
+            world.advance(UPLOAD_GRACE_MS / 2);
         }
         world.faults.heal();
         world.bucket.faults.heal();

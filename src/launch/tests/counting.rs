@@ -1,24 +1,24 @@
 //! Which bytes count against `BODY_LIMIT`: the same ones wherever chunks end.
 
 use crate::{
-    launch::intake::{Intake, Setup},
+    fields::Endpoint,
+    launch::{receive::body::BodyParser, request::BodySettings},
     limits::Limits,
     memory::{Budget, Reservation},
     problem::Problem,
     profiles::key::IndexKey,
-    wire::Endpoint,
 };
 
 /// Takes a body in, in two chunks, within a limit.
 fn take_in(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
     let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
     let limits = Limits { body: limit, ..Limits::default() };
-    let setup = Setup { endpoint: Endpoint::Batch, body: None, limits, secrets, checksum: false };
-    let mut intake = Intake::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
+    let setup = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
+    let mut intake = BodyParser::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
     let (head, tail) = body.split_at(cut);
     [head, tail].into_iter().try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
     intake.finish(Some(body.len() as u64));
-    intake.into_request().map(|_| ()).map_err(|refused| refused.problem)
+    intake.into_parsed().into_request().map(|_| ()).map_err(|refused| refused.problem)
 }
 
 #[test]

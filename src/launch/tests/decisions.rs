@@ -5,11 +5,8 @@ use super::{
     world::{CAMPAIGN, TOKEN, World},
 };
 use crate::{
-    access::Scope,
-    campaign::commands::Request,
-    launch::Settled,
-    problem::Problem,
-    wire::{Endpoint, Format},
+    access::Scope, campaign::protocol::commands::RequestIdentity, fields::Endpoint, launch::LaunchOutcome,
+    problem::Problem, wire::Format,
 };
 
 const A: &str = "6606e08f10bcdd88297057a7";
@@ -20,11 +17,11 @@ fn body(fields: &str) -> String {
 }
 
 /// Sends a body with nothing in the head.
-fn post(world: &World, body: impl Into<Vec<u8>>) -> Settled {
+fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
 
-fn problem(settled: Settled) -> Problem {
+fn problem(settled: LaunchOutcome) -> Problem {
     settled.result.unwrap_err().problem
 }
 
@@ -263,7 +260,7 @@ fn an_index_that_cannot_be_used_says_why() {
     assert!(post(&world, text.as_str()).result.is_ok());
     world.secrets = [crate::profiles::key::IndexKey::new(&"x".repeat(32)).unwrap()].into();
     world.advance(60_000);
-    assert_eq!(debug(&world), "profile index of database 2 was built with another key");
+    assert_eq!(debug(&world), "profile index of database 2 was built with another key: import profiles again");
 }
 
 #[test]
@@ -313,7 +310,7 @@ fn what_cannot_be_held_is_not_called_missing() {
 #[test]
 fn the_single_launch_is_the_same_for_one_profile() {
     let world = World::new();
-    let launch = |body: &str| world.send(Call { endpoint: Endpoint::Single, ..Call::bare(body) });
+    let launch = |body: &str| world.send(Call { endpoint: Endpoint::Start, ..Call::bare(body) });
     for (fields, matched) in [
         (r#""email":"example1@example.com","content":{"a":1}"#, 1),
         (r#""matching":"custom","field_name":"Custom_ID","field_value":42"#, 1),
@@ -325,6 +322,6 @@ fn the_single_launch_is_the_same_for_one_profile() {
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
     assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
-    let asked = Request { token_name: "crm".into(), request_id: "x".into() };
+    let asked = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
     assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
 }

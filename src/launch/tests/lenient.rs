@@ -1,34 +1,34 @@
 //! Spellings of one request that are read alike, in JSON and in XML; and refusals that say what was received.
 
 use crate::{
+    fields::Endpoint,
     launch::{
-        intake::{Intake, Request, Setup},
-        items::Known,
+        receive::{body::BodyParser, items::ItemState},
+        request::{BodySettings, LaunchRequest},
     },
     limits::{ITEM_DATA_LIMIT, KEY_LIMIT, Limits, SCALAR_LIMIT},
     memory::{Budget, Reservation},
     outcome::Outcome,
     problem::Problem,
     profiles::key::IndexKey,
-    wire::Endpoint,
 };
 
 /// Takes a body in whose format its first byte decides, in chunks of several sizes.
 #[track_caller]
-fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
+fn take_in(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
-        let setup = Setup { endpoint, body: None, limits: Limits::default(), secrets, checksum: false };
-        let mut intake = Intake::new(setup, Reservation::new(&budget, 0));
+        let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
+        let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
         body.as_bytes().chunks(size).try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
         intake.finish(Some(body.len() as u64));
-        intake.into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
+        intake.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
     };
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |taken: &Result<Request, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
+            let shown = |taken: &Result<LaunchRequest, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
             assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
         }
     }
@@ -37,12 +37,12 @@ fn take_in(endpoint: Endpoint, body: &str) -> Result<Request, Problem> {
 }
 
 /// What was taken in.
-fn summary(request: &Request) -> String {
-    let Request { root, trigger_id, keying, items } = request;
+fn summary(request: &LaunchRequest) -> String {
+    let LaunchRequest { root, trigger_id, keying, items } = request;
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
-    let known: Vec<_> = items.known().collect();
+    let known: Vec<_> = items.states().collect();
     let hashes: Vec<_> = (0..).take(items.len()).map(|item| items.hash(item, 0, 0)).collect();
     format!(
         "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {known:?} {data:?} {hashes:?}",
@@ -76,18 +76,18 @@ fn with_required<'f>(
     (id, data, email): (&'f str, &'f str, &'f str),
 ) -> Vec<(&'f str, &'f str)> {
     let required = match endpoint {
-        Endpoint::Batch => [("trigger_id", id), ("data", data)],
-        Endpoint::Single => [("id", id), ("email", email)],
+        Endpoint::StartBatch => [("trigger_id", id), ("data", data)],
+        Endpoint::Start => [("id", id), ("email", email)],
     };
     let missing = required.into_iter().filter(|(name, _)| fields.iter().all(|(given, _)| given != name));
     fields.iter().copied().chain(missing).collect()
 }
 
-const BOTH: [Endpoint; 2] = [Endpoint::Batch, Endpoint::Single];
+const BOTH: [Endpoint; 2] = [Endpoint::StartBatch, Endpoint::Start];
 const FLAGS: [&str; 4] = ["skip_triggers", "report", "strict", "dry_run"];
 
 fn id_of(endpoint: Endpoint) -> &'static str {
-    if endpoint == Endpoint::Batch { "trigger_id" } else { "id" }
+    if endpoint == Endpoint::StartBatch { "trigger_id" } else { "id" }
 }
 
 #[track_caller]
@@ -134,7 +134,7 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("[]", ", not a JSON array"),
             ("{}", ", not a JSON object"),
         ] {
-            let said = message(Endpoint::Batch, &json(Endpoint::Batch, &[(flag, value)]));
+            let said = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
             assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
         }
         for (value, received) in [
@@ -146,7 +146,7 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("@array='true'>true</x>", ", not an XML element with array='true'"),
         ] {
             let value = value.replace("</x>", &format!("</{flag}>"));
-            let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(flag, &value)]));
+            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
             assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
         }
     }
@@ -194,12 +194,15 @@ fn reads_a_field_value_exactly() {
     let custom = [("matching", r#""custom""#), ("field_name", r#""f""#)];
     for (value, wrong) in [("8", false), (r#""8""#, false), (r#""8.0""#, false), ("8.0", true), ("8e0", true)] {
         let item = format!(r#"[{{"field_value":{value}}}]"#);
-        let batch = json(Endpoint::Batch, &[custom[0], custom[1], ("data", &item)]);
-        let single = json(Endpoint::Single, &[custom[0], custom[1], ("field_value", value)]);
-        for (endpoint, body) in [(Endpoint::Batch, batch), (Endpoint::Single, single)] {
-            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.known().collect();
-            let expected =
-                if wrong { Known::Invalid(Outcome::WrongType) } else { Known::Keys { first: true, second: false } };
+        let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
+        let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
+        for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
+            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.states().collect();
+            let expected = if wrong {
+                ItemState::Invalid(Outcome::WrongType)
+            } else {
+                ItemState::Keys { first: true, second: false }
+            };
             assert_eq!(known, [expected], "{body}");
         }
     }
@@ -280,10 +283,10 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 fn takes_a_nil_item_for_an_empty_one() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::Batch, &xml(Endpoint::Batch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
-    let empty = Known::Invalid(Outcome::MissingField);
-    let good = Known::Keys { first: true, second: false };
+    let empty = ItemState::Invalid(Outcome::MissingField);
+    let good = ItemState::Keys { first: true, second: false };
     for nil in [
         "@xsi:nil='true'/>",
         "@xsi:nil='1'></data>",
@@ -297,8 +300,8 @@ fn takes_a_nil_item_for_an_empty_one() {
     // Keyed when `matching` has come, after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
-    let request = take_in(Endpoint::Batch, body).unwrap();
-    assert_eq!(request.items.known().collect::<Vec<_>>(), [empty]);
+    let request = take_in(Endpoint::StartBatch, body).unwrap();
+    assert_eq!(request.items.states().collect::<Vec<_>>(), [empty]);
 }
 
 #[test]
@@ -316,41 +319,45 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         "subscription_id" => "<provider>p</provider>",
         _ => "",
     };
-    let missing = Known::Invalid(Outcome::MissingField);
+    let missing = ItemState::Invalid(Outcome::MissingField);
     for (matching, name, value) in FIELDS {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
             let fields = [("matching", matching), ("field_name", "f"), ("data", &data)];
-            take_in(Endpoint::Batch, &xml(Endpoint::Batch, &fields)).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
+                .unwrap()
+                .items
+                .states()
+                .collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
-        assert_eq!(batch(&given), [Known::Keys { first: true, second: false }], "{given}");
+        assert_eq!(batch(&given), [ItemState::Keys { first: true, second: false }], "{given}");
         assert_eq!(batch(&nil), [missing], "{nil}");
         assert_eq!(batch(&format!("<{name} a='1' xsi:nil=\"1\" array='true'/>")), [missing], "{name}");
         assert_eq!(batch(&given.replacen('>', " xsi:nil='false'>", 1)), batch(&given), "{name}");
         // Given twice, as an item's field in XML.
         for twice in [format!("{nil}{given}"), format!("{given}{nil}"), format!("{nil}{nil}")] {
-            assert_eq!(batch(&twice), [Known::Invalid(Outcome::WrongType)], "{twice}");
+            assert_eq!(batch(&twice), [ItemState::Invalid(Outcome::WrongType)], "{twice}");
         }
         // The single launch has the item's fields at its root.
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Single, &body).unwrap().items.known().collect::<Vec<_>>()
+            take_in(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email>{custom_data}");
-        let request = take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)])).unwrap();
+        let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
-        (request.items.known().next(), text)
+        (request.items.states().next(), text)
     };
-    let good = Some(Known::Keys { first: true, second: false });
+    let good = Some(ItemState::Keys { first: true, second: false });
     assert_eq!(data("<custom_data xsi:nil='true'><a/></custom_data>"), (good, vec![]));
     assert_eq!(data("<custom_data xsi:nil='true'>text</custom_data>"), (good, vec![]));
-    let wrong = Some(Known::Invalid(Outcome::WrongType));
+    let wrong = Some(ItemState::Invalid(Outcome::WrongType));
     assert_eq!(data("<custom_data xsi:nil='1'/><custom_data><a/></custom_data>").0, wrong);
     assert_eq!(data("<custom_data><a/></custom_data><custom_data xsi:nil='1'/>").0, wrong);
 }
@@ -365,11 +372,11 @@ fn ignores_nil_inside_content_and_custom_data() {
         assert_eq!(request.root.custom_data.as_deref(), Some(expected));
     }
     let data = format!("<email>a@b.c</email><custom_data>{inner}</custom_data>");
-    let request = take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)])).unwrap();
+    let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
     assert_eq!(request.items.custom_data().map(|(_, text)| text.to_vec()).collect::<Vec<_>>(), [expected.as_bytes()]);
     // The root is no field.
     let body = "<xml xsi:nil='true'><trigger_id>8</trigger_id><data><email>a@b.c</email></data></xml>";
-    assert_eq!(take_in(Endpoint::Batch, body).unwrap().trigger_id, 8);
+    assert_eq!(take_in(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
 }
 
 #[test]
@@ -392,7 +399,7 @@ fn takes_what_is_nil_of_an_attachment_for_absent() {
 
 #[test]
 fn rejects_a_value_of_a_wrong_type_with_the_type() {
-    let batch = |name: &str, value: &str| message(Endpoint::Batch, &json(Endpoint::Batch, &[(name, value)]));
+    let batch = |name: &str, value: &str| message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(name, value)]));
     for field in ["content", "custom_data"] {
         for (value, received) in
             [("[]", "a JSON array"), (r#""x""#, "a JSON string"), ("1", "a JSON number"), ("false", "a JSON boolean")]
@@ -405,7 +412,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             ("<a/>&#120;", "text"),
             ("@array='true'/>", "an XML element with array='true'"),
         ] {
-            let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(field, value)]));
+            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
             assert_eq!(said, format!("{field}: must be an object, not {received}"));
         }
     }
@@ -419,7 +426,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ] {
             assert_eq!(batch(field, value), format!("{field}: must be a string, not {received}"));
         }
-        let said = message(Endpoint::Batch, &xml(Endpoint::Batch, &[(field, "<a/>")]));
+        let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
         assert_eq!(said, format!("{field}: must be a string, not XML elements"));
     }
     assert_eq!(batch("format", r#""yaml""#), "format: must be json or xml");
@@ -461,7 +468,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             "attach[0].data: must be a string, not an XML element with array='true'",
         ),
     ] {
-        assert_eq!(message(Endpoint::Batch, &xml(Endpoint::Batch, &[("attach", entry)])), said);
+        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), said);
     }
 }
 
@@ -484,7 +491,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
             assert_eq!(message(endpoint, body), said);
         }
     }
-    let problem = take_in(Endpoint::Batch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
+    let problem = take_in(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
     assert_eq!(
         (problem.status(), problem.debug("").as_ref()),
         (415, "XML declaration: unsupported encoding \"UTF-16\"; send UTF-8")
@@ -494,34 +501,34 @@ fn rejects_a_body_in_another_format_with_the_cause() {
 /// A key that is too long to be one takes no more memory than the longest key.
 #[test]
 fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::Batch, body).unwrap().items.known().collect::<Vec<_>>();
+    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
-            KEY_LIMIT => Known::Keys { first: true, second: false },
-            _ => Known::Invalid(Outcome::TooLong),
+            KEY_LIMIT => ItemState::Keys { first: true, second: false },
+            _ => ItemState::Invalid(Outcome::TooLong),
         };
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
             let custom = [("matching", "\"custom\""), ("field_name", "\"f\""), ("data", &data)];
-            assert_eq!(known(&json(Endpoint::Batch, &custom)), [expected], "{length} of {json_unit}");
+            assert_eq!(known(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
             let data = format!("<field_value>{}</field_value>", long(xml_unit, length));
             let custom = [("matching", "custom"), ("field_name", "f"), ("data", &data)];
-            assert_eq!(known(&xml(Endpoint::Batch, &custom)), [expected], "{length} of {xml_unit}");
+            assert_eq!(known(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
         }
     }
     // Half of a surrogate pair, after any length, is of a wrong type.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::Batch, &[("data", &data)])), [Known::Invalid(Outcome::WrongType)]);
+    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
 fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
-        take_in(Endpoint::Batch, &xml(Endpoint::Batch, &[("data", &data)]))
+        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
-    let kept = |request: Result<Request, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
+    let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);
@@ -542,6 +549,6 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
     // Text beside elements is of a wrong type, however long the rest is.
-    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.known().collect();
-    assert_eq!(known, [Known::Invalid(Outcome::WrongType)]);
+    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
+    assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
 }

@@ -1,7 +1,8 @@
 //! Launches from the body to the log, in a [`world`] of their own.
 
+mod admission;
 mod bucket;
-mod call;
+pub mod call;
 mod causes;
 mod completion;
 mod counting;
@@ -18,4 +19,4 @@ mod simulation;
 mod staging;
 mod stale;
 mod vectors;
-mod world;
+pub mod world;

@@ -3,11 +3,10 @@
 use super::world::World;
 use crate::{
     access::{Scope, TokenRecord, token_key},
-    campaign::{commands::Definition, listing, tests::faults::run},
+    campaign::{log::listing, protocol::commands::Definition, tests::faults::run},
     profiles::{
-        import::Importer,
-        key::NORMALISATION,
-        manifest::{ClassIndex, FORMAT, Generation, Manifest, manifest_key},
+        import::{ImportError, Importer},
+        manifest::{ClassIndex, FORMAT_VERSION, Generation, Manifest, manifest_key},
     },
 };
 
@@ -39,7 +38,7 @@ impl World {
     /// Defines or changes a campaign, as its object does for a `PUT`.
     fn put(&self, definition: &Definition) {
         let log = self.object(definition.id);
-        let (_, begun) = run(listing::define(&log, self, definition, &[])).unwrap();
+        let (_, begun) = run(listing::define(&log, self, definition, &[], || self.now())).unwrap();
         self.set_alarm(definition.id, &log);
         self.write_copy(&log, begun);
     }
@@ -51,23 +50,19 @@ impl World {
         let mut buckets = Vec::new();
         let sink = |index: &ClassIndex, number: u32, text: String| {
             buckets.push((index.clone(), number, text));
-            Ok(())
+            Ok::<_, ImportError>(())
         };
-        let built = importer.build(|_| Ok(()), sink).unwrap();
+        let built = importer.plan().unwrap().build(sink).unwrap();
         self.imports.set(self.imports.get() + 1);
-        let current = Generation {
-            name: format!("g{}", self.imports.get()),
-            created: self.now(),
-            normalisation: NORMALISATION,
-            key: self.secrets[0].check().to_owned(),
-            classes: built.classes,
-        };
+        let name = format!("g{}", self.imports.get());
+        let current =
+            Generation { classes: built.classes, ..Generation::new(&name, self.secrets[0].check(), self.now()) };
         let mut kv = self.kv.borrow_mut();
         for (index, number, text) in buckets {
             kv.insert(current.bucket_key(database, &index, number), text);
         }
         let previous = kv.get(&manifest_key(database)).map(|text| Manifest::parse(Some(text)).unwrap().current);
-        let manifest = Manifest { format: FORMAT, current, previous, retired: Vec::new() };
+        let manifest = Manifest { format: FORMAT_VERSION, current, previous, retired: Vec::new() };
         kv.insert(manifest_key(database), manifest.to_json());
     }
 }

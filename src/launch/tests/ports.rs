@@ -4,15 +4,15 @@ use super::world::{ObjectLog, World};
 use crate::{
     access::{CampaignRecord, TokenRecord, campaign_key},
     campaign::{
-        commands::{Refusal, Request},
-        id::LaunchId,
-        listing::Copies,
-        log::{Fault, Outcome},
-        message::Repeated,
-        reading::{Reading, Repeating},
-        sql::Broken,
-        stored::Stored,
-        tests::{bucket::Bucket, database::bytes, faults::Timer},
+        log::{commit::CommitOutcome, state::LogError, stored::StoredLaunch},
+        ports::CampaignCopies,
+        protocol::{
+            commands::{Refusal, RequestIdentity},
+            id::LaunchId,
+            message::RepeatedLaunch,
+        },
+        read::{repeat::RepeatReply, reply::ObjectReply},
+        tests::{bucket::MemoryBucket, database::bytes, faults::Timer},
     },
     launch::ports::{Answer, Clock, ObjectError, Ports},
     limits::BULK_KEYS,
@@ -45,7 +45,7 @@ impl World {
         &self,
         operation: &'static str,
         id: u64,
-        then: impl FnOnce(&ObjectLog) -> Result<T, Fault>,
+        then: impl FnOnce(&ObjectLog) -> Result<T, LogError>,
     ) -> Result<T, ObjectError> {
         self.pause().await;
         let lost = ObjectError::Lost(Cause::new("the connection is gone"));
@@ -54,8 +54,8 @@ impl World {
             let answer = then(&log);
             self.set_alarm(id, &log);
             answer.map_err(|fault| match fault {
-                Fault::Refused(refusal) => ObjectError::Refused(Refusal::into(refusal)),
-                Fault::Broken(broken) => ObjectError::Lost(Cause(broken.0)),
+                LogError::Refused(refusal) => ObjectError::Refused(Refusal::into(refusal)),
+                error => ObjectError::Lost(error.into()),
             })
         });
         self.pause().await;
@@ -64,14 +64,12 @@ impl World {
 }
 
 /// A stored launch on its way back, as bytes.
-fn repeated(log: &ObjectLog, stored: Stored) -> Result<Repeated, Fault> {
-    let message = bytes(log, Reading::Repeated(Box::new(Repeating::new(stored))))?;
-    Repeated::decode(message).map_err(|bad| Broken::new(bad.0).into())
+fn repeated(log: &ObjectLog, stored: StoredLaunch) -> Result<RepeatedLaunch, LogError> {
+    let message = bytes(log, ObjectReply::Repeat(Box::new(RepeatReply::new(stored))))?;
+    Ok(RepeatedLaunch::decode(message)?)
 }
 
-impl Copies for World {
-    type Error = Cause;
-
+impl CampaignCopies for World {
     async fn read(&self, id: u64) -> Result<Option<CampaignRecord>, Cause> {
         self.record("campaign", &campaign_key(id)).await
     }
@@ -83,10 +81,6 @@ impl Copies for World {
             self.kv.borrow_mut().insert(campaign_key(record.id), value);
             Ok(())
         })
-    }
-
-    fn now(&self) -> u64 {
-        self.now()
     }
 }
 
@@ -111,9 +105,9 @@ impl Clock for World {
 }
 
 impl Ports for World {
-    type Bucket = Bucket;
+    type Bucket = MemoryBucket;
 
-    fn bucket(&self) -> &Bucket {
+    fn bucket(&self) -> &MemoryBucket {
         &self.bucket
     }
 
@@ -142,7 +136,11 @@ impl Ports for World {
         self.call("defined", trigger_id, |log| log.read().map(|campaign| campaign.database)).await
     }
 
-    async fn preflight(&self, trigger_id: u64, request: &Request) -> Result<Option<Repeated>, ObjectError> {
+    async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: &RequestIdentity,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let ask = |log: &ObjectLog| log.preflight(request, self.now())?.map(|stored| repeated(log, stored)).transpose();
         self.call("preflight", trigger_id, ask).await
     }
@@ -152,8 +150,8 @@ impl Ports for World {
             return Err(ObjectError::Refused(Refusal::Busy("the object is full".to_owned()).into()));
         }
         let ask = |log: &ObjectLog| match log.commit(message, self.now())? {
-            Outcome::Committed(committed) => Ok(Answer::New(committed)),
-            Outcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),
+            CommitOutcome::Committed(committed) => Ok(Answer::New(committed)),
+            CommitOutcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),
         };
         self.call("commit", trigger_id, ask).await
     }
@@ -163,7 +161,7 @@ impl Ports for World {
     }
 
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
-        self.call("completed", trigger_id, |log| log.completed(launch_id)).await
+        self.call("completed", trigger_id, |log| log.uploads_completed(launch_id)).await
     }
 
     fn random(&self, bytes: &mut [u8]) {

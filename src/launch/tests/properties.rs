@@ -1,15 +1,19 @@
 //! Any launch, written as JSON or as XML and cut into any chunks, is taken in as the same launch.
 
 use crate::{
+    fields::Endpoint,
     launch::{
-        intake::{Intake, Request, Setup},
-        items::{Keying, Known},
         matching::Matching,
+        receive::{
+            body::BodyParser,
+            items::{ItemState, Keying},
+        },
+        request::{BodySettings, LaunchRequest},
     },
     limits::Limits,
     memory::{Budget, Reservation},
     profiles::key::IndexKey,
-    wire::{Endpoint, Format, Item, Scalar},
+    wire::{Format, Item, Scalar},
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -133,7 +137,7 @@ impl Meant {
                 subscription_id: value(item, "subscription_id"),
                 ..Item::default()
             };
-            match matching.keys(&item, &self.field_name, secret) {
+            match matching.hash_keys(&item, &self.field_name, secret) {
                 Ok([first, second]) => format!("{first:?} {second:?}"),
                 Err(reason) => format!("{reason:?}"),
             }
@@ -146,34 +150,34 @@ fn secret() -> IndexKey {
     IndexKey::new("a key of the tests, longer than 32 characters").unwrap()
 }
 
-fn take_in(body: &str, format: Format, chunk: usize) -> Request {
-    let setup = Setup {
-        endpoint: Endpoint::Batch,
-        body: Some(format),
+fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
+    let setup = BodySettings {
+        endpoint: Endpoint::StartBatch,
+        format: Some(format),
         limits: Limits::default(),
         secrets: [secret()].into(),
-        checksum: false,
+        digest_is_id: false,
     };
     let budget = Budget::new(1 << 30, 1 << 30);
-    let mut intake = Intake::new(setup, Reservation::new(&budget, 0));
+    let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
     for chunk in body.as_bytes().chunks(chunk) {
         intake.feed(chunk).unwrap();
     }
     intake.finish(Some(body.len() as u64));
-    intake.into_request().map(|(request, _)| request).unwrap()
+    intake.into_parsed().into_request().map(|(request, _)| request).unwrap()
 }
 
 /// The keys of an item as they were taken in.
-fn taken(request: &Request) -> Vec<String> {
+fn taken(request: &LaunchRequest) -> Vec<String> {
     let searches = request.keying.matching.searches().len();
-    let item = |(at, known): (u32, Known)| match known {
-        Known::Invalid(reason) => format!("{reason:?}"),
-        Known::Keys { first, second } => {
+    let item = |(at, known): (u32, ItemState)| match known {
+        ItemState::Invalid(reason) => format!("{reason:?}"),
+        ItemState::Keys { first, second } => {
             let key = |there: bool, search: usize| there.then(|| request.items.hash(at, 0, search));
             format!("{:?} {:?}", key(first, 0), if searches > 1 { key(second, 1) } else { None })
         }
     };
-    (0..).zip(request.items.known()).map(item).collect()
+    (0..).zip(request.items.states()).map(item).collect()
 }
 
 proptest! {

@@ -4,34 +4,34 @@ use sha2::{Digest as _, Sha256};
 
 use super::world::{CAMPAIGN, World};
 use crate::campaign::{
-    attachments::File,
-    commands::{Command, Page},
-    id::LaunchId,
-    log::Fault,
+    log::{state::LogError, uploads},
+    protocol::{
+        commands::{AttachmentFile, Command, PageRequest},
+        id::LaunchId,
+    },
     tests::{
         database::{read, unlimited},
         faults::run,
         hex,
     },
-    upkeep,
 };
 
 impl World {
     /// What a campaign's object answers.
-    pub fn ask(&self, id: u64, command: &Command) -> Result<String, Fault> {
+    pub fn ask(&self, id: u64, command: &Command) -> Result<String, LogError> {
         let log = self.object(id);
-        run(upkeep::prepare(&log, &self.bucket, &unlimited(command), self.now()))?;
+        run(uploads::complete_requested(&log, &self.bucket, &unlimited(command), self.now()))?;
         read(&log, command, self.now())
     }
 
     /// The launches of [`CAMPAIGN`], oldest first.
     pub fn launches(&self) -> Vec<serde_json::Value> {
-        self.list("launches", &Command::Launches(Page { after: None, limit: 1000 }))
+        self.list("launches", &Command::Launches(PageRequest { after: None, limit: 1000 }))
     }
 
     /// The ids of a launch's recipients.
     pub fn recipients(&self, launch_id: LaunchId) -> Vec<String> {
-        let page = Page { after: None, limit: 50_000 };
+        let page = PageRequest { after: None, limit: 50_000 };
         let recipients = self.list("recipients", &Command::Recipients(launch_id, page));
         recipients.iter().map(|recipient| recipient["profile_id"].as_str().unwrap().to_owned()).collect()
     }
@@ -44,7 +44,7 @@ impl World {
     /// A file of a launch.
     pub fn fetch(&self, launch_id: LaunchId, number: usize) -> Vec<u8> {
         let reply = self.ask(CAMPAIGN, &Command::Attachment(launch_id, number)).unwrap();
-        let file: File = serde_json::from_str(&reply).unwrap();
+        let file: AttachmentFile = serde_json::from_str(&reply).unwrap();
         let bytes = self.bucket.get(&file.key).expect("what the log names can be read");
         assert_eq!(file.size, bytes.len() as u64);
         assert_eq!(file.sha256, hex(&Sha256::digest(&bytes)));

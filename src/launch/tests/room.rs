@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     campaign::tests::faults::run,
-    launch::{Settled, room},
+    launch::{LaunchOutcome, receive::room},
     limits::{BASE_COST, KIB, MIB},
     memory::Reservation,
 };
 
-fn status(settled: &Settled) -> u16 {
+fn status(settled: &LaunchOutcome) -> u16 {
     settled.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
 }
 

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     campaign::{
-        attachments::GRACE,
-        id::LaunchId,
+        protocol::id::LaunchId,
         tests::faults::{Dice, When, fire_timer},
     },
-    launch::Settled,
+    launch::LaunchOutcome,
+    limits::UPLOAD_GRACE_MS,
     problem::Problem,
 };
 use std::{
@@ -60,7 +60,7 @@ fn caller(world: &World, number: u64) -> Caller {
     }
 }
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = Settled> + 'a>>;
+type Attempt<'a> = Pin<Box<dyn Future<Output = LaunchOutcome> + 'a>>;
 
 /// Lets all callers try until each has its answer or has given up.
 fn schedule(world: &World, callers: &mut [Caller]) {
@@ -84,7 +84,7 @@ fn schedule(world: &World, callers: &mut [Caller]) {
             world.restart(CAMPAIGN);
         }
         if world.dice.below(400) == 0 {
-            world.advance(world.dice.below(2 * GRACE));
+            world.advance(world.dice.below(2 * UPLOAD_GRACE_MS));
         }
         if world.dice.below(400) == 0 {
             fire_timer();
@@ -129,9 +129,9 @@ fn check(world: &World, callers: &[Caller]) {
     let readable = || world.bucket.keys().into_iter().collect::<BTreeSet<_>>();
     assert!(readable().is_subset(&files), "an attachment can be read without its launch");
     // And what belongs to one can be read, as soon as the bucket works again: the alarm sees to it, which has come before.
-    world.advance(2 * GRACE);
+    world.advance(2 * UPLOAD_GRACE_MS);
     world.bucket.faults.heal();
-    world.advance(30 * GRACE);
+    world.advance(30 * UPLOAD_GRACE_MS);
     assert_eq!(readable(), files, "every attachment of the log");
 }
 

@@ -8,12 +8,9 @@ use super::{
 };
 use crate::{
     access::Scope,
-    campaign::{
-        attachments::GRACE,
-        tests::faults::{Dice, When, run},
-    },
-    launch::{Settled, reply::Launched},
-    limits::{Limits, MIB, PART, READ_BUFFER},
+    campaign::tests::faults::{Dice, When, run},
+    launch::{LaunchOutcome, reply::Launched},
+    limits::{Limits, MIB, PART, READ_BUFFER, UPLOAD_GRACE_MS},
     problem::Problem,
 };
 
@@ -38,12 +35,12 @@ pub(super) fn attach(files: &[&[u8]]) -> String {
     format!(r#""attach":[{}]"#, files.iter().enumerate().map(entry).collect::<Vec<_>>().join(","))
 }
 
-pub(super) fn launched(settled: Settled) -> Launched {
+pub(super) fn launched(settled: LaunchOutcome) -> Launched {
     settled.result.expect("it is launched")
 }
 
-pub(super) fn problem(settled: Settled) -> Problem {
-    assert!(settled.pending.is_none(), "nothing is to be completed");
+pub(super) fn problem(settled: LaunchOutcome) -> Problem {
+    assert!(settled.uploads.is_none(), "nothing is to be completed");
     settled.result.expect_err("it is refused").problem
 }
 
@@ -174,7 +171,7 @@ fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
         (entry("\"a\"", "null"), "attach[0].data: is required"),
         (entry("\"\"", "\"AAAA\""), "attach[0].name: must not be empty"),
         (entry("7", "\"AAAA\""), "attach[0].name: must be a string"),
-        (entry("\"a\\nb\"", "\"AAAA\""), "attach[0].name: must hold no control characters"),
+        (entry("\"a\\nb\"", "\"AAAA\""), "attach[0].name: must not contain control characters"),
         (format!(r#"{},{{"data":"AAAA"}}"#, data(&good)), "attach[1].name: is required"),
         (r#"{"name":"a"}"#.to_owned(), "attach[0].data: is required"),
         ("\"AAAA\"".to_owned(), "attach[0]: must be an object"),
@@ -290,12 +287,12 @@ fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
         let body = format!("{{{},{REST}}}", attach(&[&bytes(70_005, 10)]));
         let call = || Call { request_id: (!checksum).then(|| "both".into()), checksum, ..Call::new(body.clone()) };
         let (a, b) = run(async { join!(world.launch(call()), world.launch(call())) });
-        let pending: Vec<_> = [&a, &b].into_iter().filter(|settled| settled.pending.is_some()).collect();
+        let pending: Vec<_> = [&a, &b].into_iter().filter(|settled| settled.uploads.is_some()).collect();
         assert_eq!(pending.len(), 1, "one is to be completed");
         let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
         assert_eq!(ids[0], ids[1]);
         assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
-        world.advance(GRACE);
+        world.advance(UPLOAD_GRACE_MS);
         assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
         assert_eq!(world.fetch(ids[0], 0), bytes(70_005, 10));
     }

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     campaign::{
-        commands::Definition,
+        protocol::commands::Definition,
         tests::faults::{When, pause, run},
     },
-    launch::Settled,
+    launch::LaunchOutcome,
     problem::Problem,
 };
 use futures_util::join;
@@ -41,7 +41,7 @@ async fn after_preflight(world: &World, times: u32, then: impl FnOnce()) {
     then();
 }
 
-fn is_repeat(settled: Settled, world: &World) {
+fn is_repeat(settled: LaunchOutcome, world: &World) {
     let launched = settled.result.unwrap();
     assert!(launched.repeated);
     drop(launched);

@@ -8,9 +8,10 @@ use super::{
     world::{CAMPAIGN, World},
 };
 use crate::{
-    campaign::commands::{Command, Page},
+    campaign::protocol::commands::{Command, PageRequest},
+    fields::Endpoint,
     launch::reply as replies,
-    wire::{Endpoint, Format},
+    wire::Format,
 };
 use std::{fs, path::Path};
 
@@ -40,7 +41,7 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
         let whole = world.ask(CAMPAIGN, &Command::Launch(id)).unwrap();
         text.push_str(&whole.replace(&id.to_string(), "LAUNCH").replace("2026-11-23T18:00:00.000Z", "NOON"));
         text.push('\n');
-        let page = Page { after: None, limit: 1000 };
+        let page = PageRequest { after: None, limit: 1000 };
         text.push_str(&world.ask(CAMPAIGN, &Command::Recipients(id, page)).unwrap());
         text.push('\n');
     }
@@ -56,7 +57,7 @@ fn a_request_means_the_same_in_both_formats_and_in_all_chunks() {
     assert!(names.len() >= 12, "the vectors are there");
     for json in names {
         let name = json.file_stem().unwrap().to_str().unwrap().to_owned();
-        let endpoint = if name.starts_with("start-") { Endpoint::Single } else { Endpoint::Batch };
+        let endpoint = if name.starts_with("start-") { Endpoint::Start } else { Endpoint::StartBatch };
         let expected_file = json.with_extension("expected");
         let bodies =
             [(Format::Json, fs::read(&json).unwrap()), (Format::Xml, fs::read(json.with_extension("xml")).unwrap())];

@@ -15,16 +15,18 @@ use std::{
 use crate::{
     access::Scope,
     campaign::{
-        listing::{self, CopyWrite},
-        log::{Log, Terms},
-        sql::{Bound, Broken, Row, Sql},
+        log::{
+            copy_writes::CopyWrite,
+            listing,
+            state::{LaunchLog, LogLimits},
+        },
         tests::{
             NOON,
-            bucket::Bucket,
-            database::Database,
+            bucket::MemoryBucket,
+            database::{Database, new_alarm},
             faults::{Dice, Faults, pause, run},
+            host::run_bucket_steps,
         },
-        upkeep,
     },
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
@@ -48,7 +50,7 @@ profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:
 ";
 
 /// A campaign's object: its database outlives the log that is over it.
-pub type ObjectLog = Log<Rc<Database>>;
+pub type ObjectLog = LaunchLog<Rc<Database>>;
 
 /// Everything outside of a request, as it is seen from one edge location.
 pub struct World {
@@ -65,7 +67,7 @@ pub struct World {
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
     objects: RefCell<BTreeMap<u64, Rc<ObjectLog>>>,
     alarms: RefCell<BTreeMap<u64, u64>>,
-    pub bucket: Bucket,
+    pub bucket: MemoryBucket,
     pub faults: Faults,
     /// Of a thousand pauses so many are followed by another.
     pub delays: Cell<u64>,
@@ -75,20 +77,6 @@ pub struct World {
     pub dice: Dice,
     /// The failures that were reported, with their causes.
     pub reported: RefCell<Vec<(String, Cause)>>,
-}
-
-impl<T: Sql> Sql for Rc<T> {
-    fn exec(&self, statement: &str, bound: &[Bound<'_>]) -> Result<Vec<Row>, Broken> {
-        (**self).exec(statement, bound)
-    }
-
-    fn transaction(&self, then: &mut dyn FnMut() -> Result<(), Broken>) -> Result<(), Broken> {
-        (**self).transaction(then)
-    }
-
-    fn size(&self) -> u64 {
-        (**self).size()
-    }
 }
 
 impl World {
@@ -109,7 +97,7 @@ impl World {
             databases: RefCell::default(),
             objects: RefCell::default(),
             alarms: RefCell::default(),
-            bucket: Bucket::default(),
+            bucket: MemoryBucket::default(),
             faults: Faults::default(),
             delays: Cell::new(0),
             slow: Cell::new(("", 0)),
@@ -137,8 +125,8 @@ impl World {
             self.now.set(self.now().max(at));
             let log = self.object(id);
             self.write_copy(&log, log.begin_copy(self.now()).unwrap());
-            let faults = run(upkeep::alarm(&log, &self.bucket, self.now())).unwrap();
-            let faults = faults.into_iter().map(|fault| ("alarm".to_owned(), Cause(fault)));
+            let causes = run(run_bucket_steps(&log, &self.bucket, self.now()));
+            let faults = causes.into_iter().map(|cause| ("alarm".to_owned(), cause));
             self.reported.borrow_mut().extend(faults);
             self.set_alarm(id, &log);
         }
@@ -172,7 +160,7 @@ impl World {
 
     fn log(&self, id: u64) -> ObjectLog {
         let database = Rc::clone(self.databases.borrow_mut().entry(id).or_insert_with(|| Rc::new(Database::new())));
-        Log::new(database, Terms::from(&self.limits))
+        LaunchLog::new(database, LogLimits::from(&self.limits))
     }
 
     /// What an object held in memory is gone; its alarm, and what it stored, is not.
@@ -185,13 +173,13 @@ impl World {
 
     pub(super) fn write_copy(&self, log: &ObjectLog, begun: Option<CopyWrite>) {
         if let Some(begun) = begun {
-            let fault = run(listing::write(log, self, begun)).unwrap();
-            self.reported.borrow_mut().extend(fault.map(|fault| ("listing".to_owned(), Cause(fault))));
+            let fault = run(listing::write(log, self, &begun, || self.now())).unwrap();
+            self.reported.borrow_mut().extend(fault.map(|cause| ("listing".to_owned(), cause)));
         }
     }
 
     pub(super) fn set_alarm(&self, id: u64, log: &ObjectLog) {
-        if let Some(at) = log.take_alarm().unwrap() {
+        if let Some(at) = new_alarm(log) {
             self.alarms.borrow_mut().insert(id, at);
         }
     }

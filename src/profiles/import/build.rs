@@ -1,123 +1,135 @@
-//! From sorted keys to buckets.
+//! Writes sorted keys as buckets.
 
 use super::{
-    ImportError,
-    sort::{Merge, Record, Sorter},
+    error::ImportError,
+    sort::{RecordMerge, Sorter},
 };
 use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
     profiles::{
-        bucket::{self, ENTRY, Entry, Section},
-        key::{Class, ProfileId, bucket_of},
+        bucket::{self, BucketEntry, BucketSection, ENTRY_BYTES},
+        key::{Class, ProfileId, bucket_number},
         manifest::ClassIndex,
     },
 };
 
-/// What an import made.
+/// An index that has been built.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Built {
-    /// The indexes, by class and field, with the bytes of their largest buckets.
+pub struct BuiltIndex {
+    /// The indexes of all classes, sorted by class and field, with the sizes of their largest buckets.
     pub classes: Vec<ClassIndex>,
-    /// Profiles.
+    /// Number of profiles.
     pub profiles: u64,
-    /// Keys other than profile ids.
+    /// Number of keys, without profile IDs.
     pub keys: u64,
-    /// Of those, keys that stand for more than one profile.
+    /// Number of keys that more than one profile has.
     pub ambiguous: u64,
 }
 
-pub fn build(
-    fields: Vec<(Class, String)>,
-    sorter: Sorter,
-    begin: impl FnOnce(&[ClassIndex]) -> Result<(), ImportError>,
-    mut sink: impl FnMut(&ClassIndex, u32, String) -> Result<(), ImportError>,
-) -> Result<Built, ImportError> {
-    let (counts, mut records) = sorter.finish()?;
-    let counts = counts.into_iter().chain(std::iter::repeat(0));
-    // A field of which no value came has no index: nothing is found in it without a read.
-    let mut planned = Vec::new();
-    for (place, ((class, field), count)) in (0..).zip(fields.into_iter().zip(counts)) {
-        if count > 0 {
-            planned.push((place, ClassIndex { class, field, buckets: buckets(class, count)?, largest: 0 }));
-        }
-    }
-    let classes: Vec<ClassIndex> = planned.iter().map(|(_, index)| index.clone()).collect();
-    begin(&classes)?;
-    let mut built = Built::default();
-    let mut next = records.next()?;
-    for (place, mut index) in planned {
-        build_class(place, &mut index, &mut records, &mut next, &mut built, &mut sink)?;
-        built.classes.push(index);
-    }
-    built.classes.sort_by(|a, b| (a.class, &a.field).cmp(&(b.class, &b.field)));
-    Ok(built)
+/// The sorted keys of all rows, and the number of buckets of each class.
+pub struct IndexPlan {
+    classes: Vec<ClassIndex>,
+    /// The field number of each class in the records, in the order of `classes`.
+    field_numbers: Vec<u16>,
+    records: RecordMerge,
 }
 
-/// How many buckets a class has for so many keys: enough for buckets of [`BUCKET_TARGET`] bytes, but never so many
-/// that a launch would need more than [`BULK_READS_LIMIT`] bulk reads.
-pub fn buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
-    let most = match class {
-        // The modes `email_phone*` read both.
-        Class::Email | Class::Phone => BULK_READS_LIMIT / 2 * BULK_KEYS,
-        Class::ProfileId | Class::Push | Class::Custom | Class::CustomSub => BULK_READS_LIMIT * BULK_KEYS,
-    } as u64;
-    let bytes = keys.saturating_mul(ENTRY as u64);
-    let buckets = bytes.div_ceil(BUCKET_TARGET as u64).clamp(1, most);
-    // No bucket is much fuller than another: the hash spreads the keys. A tenth is ten times their deviation.
-    if bytes / buckets > (BUCKET_LIMIT - BUCKET_LIMIT / 10) as u64 {
-        return Err(ImportError(format!("too many keys for one index: {keys} of the class {}", class.as_str())));
+/// A key in a bucket: its section, the prefix of its hash, and the profile.
+type SectionKey = (BucketSection, [u8; 12], ProfileId);
+
+impl IndexPlan {
+    pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
+        let (counts, records) = sorter.finish()?;
+        let counts = counts.into_iter().chain(std::iter::repeat(0));
+        let mut plan = Self { classes: Vec::new(), field_numbers: Vec::new(), records };
+        for (number, ((class, field), count)) in (0..).zip(fields.into_iter().zip(counts)) {
+            // A class without keys has no index, so launches do not read it.
+            if count > 0 {
+                let buckets = count_buckets(class, count)?;
+                plan.classes.push(ClassIndex { class, field, buckets, largest: 0 });
+                plan.field_numbers.push(number);
+            }
+        }
+        Ok(plan)
     }
-    u32::try_from(buckets).map_err(|_| ImportError("too many buckets".into()))
+
+    /// The classes with their numbers of buckets. The sizes of the largest buckets are not known yet.
+    pub fn classes(&self) -> &[ClassIndex] {
+        &self.classes
+    }
+
+    /// Builds all buckets, and passes the class, number and text of each one to `on_bucket`. Empty buckets are included.
+    pub fn build<E: From<ImportError>>(
+        mut self,
+        mut on_bucket: impl FnMut(&ClassIndex, u32, String) -> Result<(), E>,
+    ) -> Result<BuiltIndex, E> {
+        let mut built = BuiltIndex::default();
+        let mut next = self.records.next()?;
+        for (mut index, field) in self.classes.into_iter().zip(self.field_numbers) {
+            let mut keys = Vec::new();
+            for number in 0..index.buckets {
+                keys.clear();
+                while let Some(record) = next
+                    && record.field() == field
+                    && bucket_number(record.selector(), index.buckets) == number
+                {
+                    keys.push(record.section_key());
+                    next = self.records.next()?;
+                }
+                let text = built.add_bucket(index.class, &mut keys)?;
+                index.largest = index.largest.max(u32::try_from(text.len()).unwrap_or(u32::MAX));
+                on_bucket(&index, number, text)?;
+            }
+            built.classes.push(index);
+        }
+        built.classes.sort_by(|a, b| (a.class, &a.field).cmp(&(b.class, &b.field)));
+        Ok(built)
+    }
 }
 
-fn build_class(
-    place: u16,
-    index: &mut ClassIndex,
-    records: &mut Merge,
-    next: &mut Option<Record>,
-    built: &mut Built,
-    sink: &mut impl FnMut(&ClassIndex, u32, String) -> Result<(), ImportError>,
-) -> Result<(), ImportError> {
-    let mut bucket = Vec::new();
-    for number in 0..index.buckets {
-        bucket.clear();
-        while let Some(record) = next
-            && record.field() == place
-            && bucket_of(record.selector(), index.buckets) == number
-        {
-            bucket.push(record.in_bucket());
-            *next = records.next()?;
-        }
-        let subscription = |section| section == Section::Subscriptions;
-        bucket.sort_unstable_by_key(|(section, hash, profile)| (subscription(*section), *hash, *profile));
-        let (profiles, subscriptions) =
-            bucket.split_at(bucket.partition_point(|(section, ..)| !subscription(*section)));
-        let (profiles, subscriptions) = (entries(profiles), entries(subscriptions));
+impl BuiltIndex {
+    /// Counts the keys of a bucket, and returns its text.
+    fn add_bucket(&mut self, class: Class, keys: &mut [SectionKey]) -> Result<String, ImportError> {
+        let is_subscription = |section| section == BucketSection::Subscriptions;
+        keys.sort_unstable_by_key(|(section, hash, profile)| (is_subscription(*section), *hash, *profile));
+        let (profiles, subscriptions) = keys.split_at(keys.partition_point(|(section, ..)| !is_subscription(*section)));
+        let (profiles, subscriptions) = (merge_entries(profiles), merge_entries(subscriptions));
         for entry in profiles.iter().chain(&subscriptions) {
-            if index.class == Class::ProfileId {
-                built.profiles += 1;
+            if class == Class::ProfileId {
+                self.profiles += 1;
             } else {
-                built.keys += 1;
-                built.ambiguous += u64::from(entry.profile.is_none());
+                self.keys += 1;
+                self.ambiguous += u64::from(entry.profile.is_none());
             }
         }
         let text = bucket::write(&profiles, &subscriptions).ok().filter(|text| text.len() <= BUCKET_LIMIT);
-        let Some(text) = text else {
-            return Err(ImportError(format!("a bucket of the class {} is too large", index.class.as_str())));
-        };
-        index.largest = index.largest.max(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        sink(index, number, text)?;
+        text.ok_or(ImportError::BucketTooLarge(class))
     }
-    Ok(())
 }
 
-/// The entries of one section, of keys that are sorted: each key once.
-fn entries(keys: &[(Section, [u8; 12], ProfileId)]) -> Vec<Entry> {
-    let of_one_key = keys.chunk_by(|(_, a, _), (_, b, _)| a == b);
-    let entry = |keys: &[(Section, [u8; 12], ProfileId)]| {
+/// Returns the number of buckets for the keys of a class: enough for buckets of [`BUCKET_TARGET`] bytes, but few enough for every
+/// launch to need at most [`BULK_READS_LIMIT`] bulk reads.
+pub fn count_buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
+    let most = match class {
+        // The matching modes `email_phone` and `email_phone_sub` read both classes.
+        Class::Email | Class::Phone => BULK_READS_LIMIT / 2 * BULK_KEYS,
+        Class::ProfileId | Class::Push | Class::Custom | Class::CustomSub => BULK_READS_LIMIT * BULK_KEYS,
+    } as u64;
+    let bytes = keys.saturating_mul(ENTRY_BYTES as u64);
+    let buckets = bytes.div_ceil(BUCKET_TARGET as u64).clamp(1, most);
+    // The hash distributes keys evenly: a tenth of the limit is ten times the standard deviation of a bucket's size.
+    let average_limit = (BUCKET_LIMIT - BUCKET_LIMIT / 10) as u64;
+    let buckets = u32::try_from(buckets).ok().filter(|_| bytes / buckets <= average_limit);
+    buckets.ok_or(ImportError::TooManyKeys { class, keys })
+}
+
+/// Merges sorted keys of one section into entries, one for each hash. A hash with several profiles is ambiguous.
+fn merge_entries(keys: &[SectionKey]) -> Vec<BucketEntry> {
+    let same_hash = keys.chunk_by(|(_, a, _), (_, b, _)| a == b);
+    let entry = |keys: &[SectionKey]| {
         let ((_, hash, profile), others) = keys.split_first()?;
-        let unique = others.iter().all(|(_, _, other)| other == profile);
-        Some(Entry { hash: *hash, profile: unique.then_some(*profile) })
+        let is_unique = others.iter().all(|(_, _, other)| other == profile);
+        Some(BucketEntry { hash: *hash, profile: is_unique.then_some(*profile) })
     };
-    of_one_key.filter_map(entry).collect()
+    same_hash.filter_map(entry).collect()
 }

@@ -1,193 +1,179 @@
-//! CSV with a header. Read with `csv-core` into a buffer of a fixed size: a quote that is never closed makes one
-//! overlong row, not the rest of the file in memory.
+//! Reads CSV with a header. Rows are parsed into a buffer of a fixed size: a quote that is never closed makes one row too long,
+//! and does not load the rest of the file into memory.
 
 use std::io::BufRead;
 
 use csv_core::ReadRecordResult;
 
 use super::{
-    ImportError, Importer, Refused, Rows,
-    row::{Checked, Column, Row},
+    error::{ImportError, RowError},
+    keys::KeyCollector,
+    lines::LineCounter,
+    report::{RefusedRow, RowReport},
+    row::{Column, ProfileRow},
 };
 use crate::{
-    escape::short,
-    limits::{FIELDS_LIMIT, ROW_LIMIT},
+    escape::escape_name,
+    limits::{CELLS_LIMIT, ROW_LIMIT},
 };
 
 /// Separates the values of a cell.
-const SEPARATOR: char = ';';
-/// A second one, or one behind white space, is invisible in front of a name, and no part of it.
-const BYTE_ORDER_MARK: char = '\u{feff}';
-/// More columns than a header can have.
-const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
+const VALUE_SEPARATOR: char = ';';
+/// The character of [`crate::text::BYTE_ORDER_MARK`]. A file can contain a second one, or one after white space. Both are
+/// invisible, and not part of a name.
+const BYTE_ORDER_MARK_CHAR: char = '\u{feff}';
 
-/// `before`: what of the file has been read already.
+/// Reads a file whose first lines have been read: `lines` has counted them.
 pub fn read(
-    importer: &mut Importer,
+    keys: &mut KeyCollector,
     input: impl BufRead,
-    before: Lines,
-    mut refused: impl FnMut(Refused),
-) -> Result<Rows, ImportError> {
-    let mut records = Records::new(input, before);
-    let header = match records.next()? {
-        Some((_, Ok(()))) => records.cells(),
-        Some((_, Err(reason))) => Err(reason),
-        None => Err("missing".into()),
-    };
-    let header = header.map_err(|reason| ImportError(format!("the header: {reason}")))?;
-    let columns = columns(importer, &header)?;
-    let mut rows = Rows::default();
-    let mut row = Row::default();
-    while let Some((line, record)) = records.next()? {
+    lines: LineCounter,
+    report: &mut RowReport<impl FnMut(RefusedRow)>,
+) -> Result<(), ImportError> {
+    let mut reader = CsvReader::new(input, lines);
+    let columns = read_header(&mut reader, keys).map_err(RowError::in_header)?;
+    let mut row = ProfileRow::default();
+    while let Some(CsvRow { line, result }) = reader.next()? {
         row.clear();
-        let taken = record.and_then(|()| fill(importer, &columns, &records, &mut row));
-        let taken = match taken {
-            Ok(()) => row.finish(importer)?,
-            Err(reason) => Err(reason),
-        };
-        match taken {
-            Ok(()) => rows.taken += 1,
-            Err(reason) => {
-                rows.refused += 1;
-                refused(Refused { line, reason: reason.into_owned() });
-            }
-        }
+        let result = result.and_then(|()| read_cells(keys, &columns, &reader, &mut row));
+        report.add(line, result.and_then(|()| row.finish(keys)))?;
     }
-    Ok(rows)
+    Ok(())
 }
 
-fn columns(importer: &mut Importer, header: &[&str]) -> Result<Vec<Column>, ImportError> {
-    let mut columns: Vec<Column> = Vec::with_capacity(header.len());
-    for name in header {
-        let name = name.trim_matches(|char: char| char.is_whitespace() || char == BYTE_ORDER_MARK);
-        if columns.iter().any(|column| column.name == name) {
-            return Err(ImportError(format!("the header has the column {} twice", short(name))));
-        }
-        let column = Column::new(importer, name)?;
-        columns.push(column.map_err(|reason| ImportError(format!("the header: {reason}")))?);
+fn read_header(reader: &mut CsvReader<impl BufRead>, keys: &mut KeyCollector) -> Result<Vec<Column>, RowError> {
+    match reader.next()? {
+        Some(CsvRow { result, .. }) => result?,
+        None => return Err(RowError::refused("missing")),
     }
-    if columns.iter().all(|column| column.keys.is_some()) {
-        return Err(ImportError("the header lacks the column profile_id".into()));
+    let names = reader.cells()?;
+    let mut columns: Vec<Column> = Vec::with_capacity(names.len());
+    for name in names {
+        let name = name.trim_matches(|char: char| char.is_whitespace() || char == BYTE_ORDER_MARK_CHAR);
+        if columns.iter().any(|column| column.name() == name) {
+            return Err(RowError::refused(format!("duplicate column {}", escape_name(name))));
+        }
+        columns.push(Column::new(keys, name)?);
+    }
+    if !columns.iter().any(Column::is_profile_id) {
+        return Err(RowError::refused("the column profile_id is missing"));
     }
     Ok(columns)
 }
 
-fn fill<R: BufRead>(importer: &Importer, columns: &[Column], records: &Records<R>, row: &mut Row) -> Checked {
-    let cells = records.cells()?;
+/// Adds the cells of the reader's row to `row`.
+fn read_cells(
+    keys: &KeyCollector,
+    columns: &[Column],
+    reader: &CsvReader<impl BufRead>,
+    row: &mut ProfileRow,
+) -> Result<(), RowError> {
+    let cells = reader.cells()?;
     if cells.len() != columns.len() {
-        return Err(format!("{} fields where the header has {}", cells.len(), columns.len()).into());
+        let reason = format!("{} cells, but the header has {}", cells.len(), columns.len());
+        return Err(RowError::refused(reason));
     }
     for (column, cell) in columns.iter().zip(cells) {
-        if column.keys.is_none() {
-            row.value(importer, column, cell)?;
+        if column.is_profile_id() {
+            row.add(keys, column, cell)?;
         } else {
-            cell.split(SEPARATOR).try_for_each(|value| row.value(importer, column, value))?;
+            cell.split(VALUE_SEPARATOR).try_for_each(|value| row.add(keys, column, value))?;
         }
     }
     Ok(())
 }
 
-/// One record at a time.
-struct Records<R> {
+/// A row that has been read. Its cells are in the reader.
+struct CsvRow {
+    /// The line on which the row begins.
+    line: u64,
+    /// An error if the row is too long.
+    result: Result<(), RowError>,
+}
+
+/// Reads one row at a time.
+struct CsvReader<R> {
     input: R,
     parser: csv_core::Reader,
-    lines: Lines,
+    lines: LineCounter,
+    /// The text of all cells of the row.
     text: Vec<u8>,
+    /// The positions in `text` at which cells end.
     ends: Vec<usize>,
-    /// How many of `ends` are the last record's.
+    /// The number of cells of the row.
     cells: usize,
 }
 
-impl<R: BufRead> Records<R> {
-    fn new(input: R, lines: Lines) -> Self {
+impl<R: BufRead> CsvReader<R> {
+    fn new(input: R, lines: LineCounter) -> Self {
         let mut parser = csv_core::Reader::new();
-        // The parser looks for a byte order mark in what it is given first, and finds it only if the mark comes at once:
-        // what comes first is this.
+        // The parser removes a byte order mark from its first input, but only if the input contains all of the mark. An empty
+        // first line disables that.
         parser.read_record(b"\n", &mut [0], &mut [0]);
         Self { input, parser, lines, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
     }
 
-    /// Reads a record; its line, and whether it can be had from [`Self::cells`].
-    fn next(&mut self) -> Result<Option<(u64, Checked)>, ImportError> {
+    /// Reads the next row. Returns `None` at the end of the file.
+    fn next(&mut self) -> Result<Option<CsvRow>, ImportError> {
         self.skip_line_ends()?;
-        let begins = self.lines.line;
-        let (mut text_at, mut ends_at) = (0, 0);
+        let line = self.lines.current();
+        let (mut text_end, mut ends_end) = (0, 0);
         let mut result = Ok(());
         loop {
             let input = self.input.fill_buf()?;
-            let text = self.text.get_mut(text_at..).unwrap_or_default();
-            let ends = self.ends.get_mut(ends_at..).unwrap_or_default();
+            let text = self.text.get_mut(text_end..).unwrap_or_default();
+            let ends = self.ends.get_mut(ends_end..).unwrap_or_default();
             let (state, read, written, ended) = self.parser.read_record(input, text, ends);
             self.lines.pass(input.get(..read).unwrap_or_default());
             self.input.consume(read);
-            text_at += written;
-            ends_at += ended;
+            text_end += written;
+            ends_end += ended;
             match state {
                 ReadRecordResult::InputEmpty => {}
-                // What is too much is read all the same, over what came before.
+                // The rest of the row is read as well. It overwrites the beginning.
                 ReadRecordResult::OutputFull => {
-                    result = Err(format!("longer than {ROW_LIMIT} bytes (a quote that is not closed?)").into());
-                    text_at = 0;
+                    let reason = format!("longer than {ROW_LIMIT} bytes; is a quote not closed?");
+                    result = Err(RowError::refused(reason));
+                    text_end = 0;
                 }
                 ReadRecordResult::OutputEndsFull => {
-                    result = result.and_then(|()| Err(format!("more than {CELLS_LIMIT} fields").into()));
-                    ends_at = 0;
+                    if result.is_ok() {
+                        result = Err(RowError::refused(format!("more than {CELLS_LIMIT} cells")));
+                    }
+                    ends_end = 0;
                 }
                 ReadRecordResult::Record => {
-                    self.cells = ends_at;
-                    return Ok(Some((begins, result)));
+                    self.cells = ends_end;
+                    return Ok(Some(CsvRow { line, result }));
                 }
                 ReadRecordResult::End => return Ok(None),
             }
         }
     }
 
-    /// Line ends before a record: skipped here, so that the line on which it begins is known.
+    /// Skips empty lines, which the parser would skip as well, so that the line on which the row begins is known.
     fn skip_line_ends(&mut self) -> Result<(), ImportError> {
         loop {
             let input = self.input.fill_buf()?;
             let count = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            let at_end = count < input.len() || input.is_empty();
+            let is_done = count < input.len() || input.is_empty();
             self.lines.pass(input.get(..count).unwrap_or_default());
             self.input.consume(count);
-            if at_end {
+            if is_done {
                 return Ok(());
             }
         }
     }
 
-    fn cells(&self) -> Checked<Vec<&str>> {
+    /// Returns the cells of the row.
+    fn cells(&self) -> Result<Vec<&str>, RowError> {
         let mut start = 0;
         let ends = self.ends.get(..self.cells).unwrap_or_default();
         let cell = |end: &usize| {
             let cell = self.text.get(start..*end).unwrap_or_default();
             start = *end;
-            std::str::from_utf8(cell).map_err(|_| "not UTF-8".into())
+            std::str::from_utf8(cell).map_err(|_| RowError::refused("not UTF-8"))
         };
         ends.iter().map(cell).collect()
-    }
-}
-
-/// Counts lines. Where the parser ends a row, a line ends: at LF, at CR, and at the two together once.
-pub struct Lines {
-    /// From 1.
-    line: u64,
-    /// The last byte was a CR.
-    returned: bool,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self { line: 1, returned: false }
-    }
-}
-
-impl Lines {
-    pub fn pass(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            let ends = *byte == b'\r' || (*byte == b'\n' && !self.returned);
-            self.line += u64::from(ends);
-            self.returned = *byte == b'\r';
-        }
     }
 }

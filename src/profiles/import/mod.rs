@@ -1,145 +1,81 @@
-//! From a file of profiles to the buckets of a generation, in bounded memory (native alone).
+//! Builds the buckets of a generation from a file of profiles, in bounded memory (native only).
 //!
 //! ```text
-//! file ─▶ rows ([csv], [ndjson]) ─▶ keys, hashed ([row]) ─▶ sorted runs on disk ([sort]) ─▶ buckets ([build])
+//! file ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ sorted runs on disk (sort) ─▶ buckets (build)
 //! ```
-//! A row is taken whole or refused whole; a refused one is reported and stops nothing. What is sorted is hashes:
-//! no address is written to disk.
+//! Each row is imported completely or refused completely. A refused row is reported, and the import continues. Temporary files
+//! contain hashes and profile IDs, never addresses.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `lines` | skips white space at the start of a file and counts lines |
+//! | `csv`, `ndjson` | split a file into rows and cells |
+//! | `row` | the columns of a file, and the keys of one row |
+//! | `keys` | collects the hashed keys of all rows |
+//! | `sort` | sorts more keys than fit in memory |
+//! | `build` | writes sorted keys as buckets |
+//! | `report` | counts rows and reports refused ones |
+//! | `error` | why an import fails, or a row is refused |
 
 mod build;
 mod csv;
+mod error;
+mod keys;
+mod lines;
 mod ndjson;
+mod report;
 mod row;
 mod sort;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    io::{self, BufRead},
+use std::io::BufRead;
+
+use self::{keys::KeyCollector, lines::LeadingSpace, report::RowReport};
+use super::key::IndexKey;
+use crate::text::BYTE_ORDER_MARK;
+
+pub use self::{
+    build::{BuiltIndex, IndexPlan},
+    error::ImportError,
+    report::{RefusedRow, RowCounts},
 };
 
-use super::{
-    bucket::Section,
-    key::{Class, IndexKey, KeyHash, ProfileId},
-    manifest::ClassIndex,
-};
-use crate::limits::FIELDS_LIMIT;
-
-pub use build::Built;
-
-/// Why an import cannot go on, as one line for the operator.
-#[derive(Debug)]
-pub struct ImportError(pub String);
-
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<io::Error> for ImportError {
-    fn from(error: io::Error) -> Self {
-        Self(format!("cannot be read: {error}"))
-    }
-}
-
-/// A row that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The line on which it begins, from 1.
-    pub line: u64,
-    /// Why.
-    pub reason: String,
-}
-
-/// How many rows were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rows {
-    /// Taken.
-    pub taken: u64,
-    /// Refused.
-    pub refused: u64,
-}
-
-/// White space (JSON's) in front of a file's first character, which may be more than is read at once: counted, for the numbers
-/// of lines, and not kept. The two formats end lines differently.
-#[derive(Default)]
-struct Blank {
-    lines: csv::Lines,
-    line_feeds: u64,
-}
-
-impl Blank {
-    /// The first character that is none, which is still to be read.
-    fn skip(&mut self, input: &mut impl BufRead) -> io::Result<Option<u8>> {
-        loop {
-            let read = input.fill_buf()?;
-            let count = read.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
-            let (blank, rest) = read.split_at(count);
-            let (first, at_end) = (rest.first().copied(), read.is_empty());
-            self.lines.pass(blank);
-            self.line_feeds += blank.iter().filter(|byte| **byte == b'\n').count() as u64;
-            input.consume(count);
-            if first.is_some() || at_end {
-                return Ok(first);
-            }
-        }
-    }
-}
-
-/// What an import collects: sorted runs of hashed keys.
+/// Reads files of profiles, and then builds an index of them.
 pub struct Importer {
-    key: IndexKey,
-    fields: Vec<(Class, String)>,
-    sorter: sort::Sorter,
+    keys: KeyCollector,
 }
 
 impl Importer {
-    /// Sorts at most `run` keys (32 bytes each) in memory and spills what is more to temporary files.
+    /// Sorts at most `run` keys in memory (32 bytes each). Further keys are written to temporary files.
     pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { key, fields: Vec::new(), sorter: sort::Sorter::new(run) }
+        Self { keys: KeyCollector::new(key, run) }
     }
 
-    /// Reads a file: NDJSON if its first character is `{`, else CSV with a header. `refused` is told every row
-    /// that is refused.
-    pub fn read(&mut self, mut input: impl BufRead, refused: impl FnMut(Refused)) -> Result<Rows, ImportError> {
-        // A short first read would hide the mark: a byte order mark is at the very beginning, and files give it whole.
-        if input.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
-            input.consume(3);
+    /// Reads a file: NDJSON if its first character is `{`, CSV with a header otherwise. Passes every refused row to
+    /// `on_refused`.
+    pub fn read(
+        &mut self,
+        mut input: impl BufRead,
+        on_refused: impl FnMut(RefusedRow),
+    ) -> Result<RowCounts, ImportError> {
+        // The first read of a file returns at least three bytes, unless the file is shorter.
+        if input.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+            input.consume(BYTE_ORDER_MARK.len());
         }
-        let mut blank = Blank::default();
-        match blank.skip(&mut input)? {
-            None => Err(ImportError("the file is empty".into())),
-            Some(b'{') => ndjson::read(self, input, blank.line_feeds, refused),
-            Some(_) => csv::read(self, input, blank.lines, refused),
+        let mut report = RowReport::new(on_refused);
+        let mut space = LeadingSpace::default();
+        match space.skip(&mut input)? {
+            None => return Err(ImportError::Empty),
+            Some(b'{') => ndjson::read(&mut self.keys, input, space.line_feeds(), &mut report)?,
+            Some(_) => csv::read(&mut self.keys, input, space.into_lines(), &mut report)?,
         }
+        Ok(report.counts())
     }
 
-    /// The place of a class (and field) in [`Self::fields`].
-    fn field(&mut self, class: Class, field: &str) -> Result<u16, ImportError> {
-        let place = self.fields.iter().position(|(c, f)| *c == class && f == field);
-        let place = place.unwrap_or(self.fields.len());
-        if place == self.fields.len() {
-            if place == FIELDS_LIMIT {
-                return Err(ImportError(format!("the file has more than {FIELDS_LIMIT} custom fields")));
-            }
-            self.fields.push((class, field.to_owned()));
-        }
-        u16::try_from(place).map_err(|_| ImportError("too many fields".into()))
-    }
-
-    fn add(&mut self, field: u16, section: Section, hash: KeyHash, profile: ProfileId) -> Result<(), ImportError> {
-        self.sorter.add(sort::Record::new(field, section, hash, profile))
-    }
-
-    /// Makes the buckets, which `sink` takes: class, number, text. Every bucket of every class comes, the empty
-    /// ones too. `begin` is told the classes and their numbers of buckets before the first one.
-    pub fn build(
-        self,
-        begin: impl FnOnce(&[ClassIndex]) -> Result<(), ImportError>,
-        sink: impl FnMut(&ClassIndex, u32, String) -> Result<(), ImportError>,
-    ) -> Result<Built, ImportError> {
-        build::build(self.fields, self.sorter, begin, sink)
+    /// Sorts all keys, and plans the buckets of each class.
+    pub fn plan(self) -> Result<IndexPlan, ImportError> {
+        let (fields, sorter) = self.keys.into_parts();
+        IndexPlan::new(fields, sorter)
     }
 }

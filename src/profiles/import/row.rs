@@ -1,124 +1,134 @@
-//! Columns, and one row: collected first, so that a row with a fault leaves nothing behind.
+//! The columns of a file, and the keys of one row. Keys are collected when the row is complete, so that a refused row adds none.
 
-use std::borrow::Cow;
-
-use super::{ImportError, Importer};
+use super::{error::RowError, keys::KeyCollector};
 use crate::{
-    escape::short,
+    escape::escape_name,
     limits::KEY_LIMIT,
     profiles::{
-        bucket::Section,
+        bucket::BucketSection,
         key::{Class, KeyHash, ProfileId},
         normal::normalise,
     },
 };
 
-/// What a column or member may be called.
-pub const KNOWN: &str = "profile_id, email, phone, email_sub, phone_sub, push_sub, custom:<field>, custom_sub:<field>";
+/// The names of columns and members, for error messages.
+pub const KNOWN_NAMES: &str =
+    "profile_id, email, phone, email_sub, phone_sub, push_sub, custom:<field>, custom_sub:<field>";
 
-/// A column of CSV, or a member of NDJSON.
+/// A column of a CSV file, or a member of NDJSON objects.
 #[derive(Debug, Clone)]
 pub struct Column {
-    /// As the file calls it.
-    pub name: String,
-    /// `None`: the profile id itself.
-    pub keys: Option<Keys>,
+    name: String,
+    /// `None` for `profile_id`.
+    keys: Option<KeyColumn>,
 }
 
-/// Which keys a column holds.
+/// A column that contains keys.
 #[derive(Debug, Clone)]
-pub struct Keys {
-    pub class: Class,
+struct KeyColumn {
+    class: Class,
     field_name: String,
-    field: u16,
-    section: Section,
+    field_number: u16,
+    section: BucketSection,
 }
-
-/// A reason for refusing a row.
-pub type Reason = Cow<'static, str>;
-
-/// Good, or refused.
-pub type Checked<T = ()> = Result<T, Reason>;
 
 impl Column {
-    /// The column of that name; the inner error is for a name that is not known.
-    pub fn new(importer: &mut Importer, name: &str) -> Result<Checked<Self>, ImportError> {
+    /// Creates a column by its name. An unknown name is [`RowError::Refused`].
+    pub fn new(keys: &mut KeyCollector, name: &str) -> Result<Self, RowError> {
+        use BucketSection::{Profiles, Subscriptions};
         let (class, section, field) = match name {
-            "profile_id" => return Ok(Ok(Self { name: name.into(), keys: None })),
-            "email" => (Class::Email, Section::Profiles, ""),
-            "email_sub" => (Class::Email, Section::Subscriptions, ""),
-            "phone" => (Class::Phone, Section::Profiles, ""),
-            "phone_sub" => (Class::Phone, Section::Subscriptions, ""),
-            "push_sub" => (Class::Push, Section::Subscriptions, ""),
+            "profile_id" => return Ok(Self { name: name.into(), keys: None }),
+            "email" => (Class::Email, Profiles, ""),
+            "email_sub" => (Class::Email, Subscriptions, ""),
+            "phone" => (Class::Phone, Profiles, ""),
+            "phone_sub" => (Class::Phone, Subscriptions, ""),
+            "push_sub" => (Class::Push, Subscriptions, ""),
             _ => match name.split_once(':') {
                 Some((_, field)) if field.is_empty() || field.len() > KEY_LIMIT => {
-                    let name = short(name);
-                    return Ok(Err(format!("{name}: the name of the field must have 1 to {KEY_LIMIT} bytes").into()));
+                    let name = escape_name(name);
+                    let reason = format!("{name}: the name of the field must have 1 to {KEY_LIMIT} bytes");
+                    return Err(RowError::refused(reason));
                 }
-                Some(("custom", field)) => (Class::Custom, Section::Profiles, field),
-                Some(("custom_sub", field)) => (Class::CustomSub, Section::Subscriptions, field),
-                _ => return Ok(Err(format!("unknown column \"{}\"; known columns: {KNOWN}", short(name)).into())),
+                Some(("custom", field)) => (Class::Custom, Profiles, field),
+                Some(("custom_sub", field)) => (Class::CustomSub, Subscriptions, field),
+                _ => {
+                    let name = escape_name(name);
+                    let reason = format!("unknown column \"{name}\"; known columns: {KNOWN_NAMES}");
+                    return Err(RowError::refused(reason));
+                }
             },
         };
-        let keys = Keys { class, field_name: field.into(), field: importer.field(class, field)?, section };
-        Ok(Ok(Self { name: name.into(), keys: Some(keys) }))
+        let field_number = keys.field_number(class, field)?;
+        let column = KeyColumn { class, field_name: field.into(), field_number, section };
+        Ok(Self { name: name.into(), keys: Some(column) })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn is_profile_id(&self) -> bool {
+        self.keys.is_none()
+    }
+
+    /// Whether the column contains values of a custom field or channel.
+    pub fn is_custom(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| matches!(keys.class, Class::Custom | Class::CustomSub))
     }
 }
 
-/// The row that is being read.
+/// A row that is being read.
 #[derive(Debug, Default)]
-pub struct Row {
+pub struct ProfileRow {
     profile: Option<ProfileId>,
-    keys: Vec<(u16, Section, KeyHash)>,
+    keys: Vec<(u16, BucketSection, KeyHash)>,
 }
 
-impl Row {
-    /// Takes one value of a column. Empty ones are skipped, also those of which normalisation leaves nothing.
-    pub fn value(&mut self, importer: &Importer, column: &Column, value: &str) -> Checked {
-        let name = short(&column.name);
-        let Some(keys) = &column.keys else {
-            let id = ProfileId::parse(value).ok_or("profile_id: not 24 hexadecimal digits")?;
+impl ProfileRow {
+    /// Adds one value of a column. A value is skipped if it is empty, or if normalisation leaves nothing of it.
+    pub fn add(&mut self, keys: &KeyCollector, column: &Column, value: &str) -> Result<(), RowError> {
+        let name = escape_name(&column.name);
+        let Some(KeyColumn { class, field_name, field_number, section }) = &column.keys else {
+            let id = ProfileId::parse(value);
+            let id = id.ok_or_else(|| RowError::refused("profile_id: not 24 hexadecimal digits"))?;
             return match self.profile.replace(id) {
                 None => Ok(()),
-                Some(_) => Err("profile_id: given twice".into()),
+                Some(_) => Err(RowError::refused("profile_id: more than one value")),
             };
         };
         if value.len() > KEY_LIMIT {
-            return Err(format!("{name}: a value is longer than {KEY_LIMIT} bytes").into());
+            return Err(RowError::refused(format!("{name}: value longer than {KEY_LIMIT} bytes")));
         }
         if value.is_empty() {
             return Ok(());
         }
-        let (field, value) = if keys.class == Class::Push {
-            value.split_once(':').unwrap_or_default()
-        } else {
-            (keys.field_name.as_str(), value)
+        let (field, value) = match class {
+            Class::Push => value.split_once(':').unwrap_or_default(),
+            _ => (field_name.as_str(), value),
         };
-        if keys.class == Class::Push && (field.is_empty() || value.is_empty()) {
-            return Err(format!("{name}: not provider:subscription_id").into());
+        if *class == Class::Push && (field.is_empty() || value.is_empty()) {
+            return Err(RowError::refused(format!("{name}: not in the form provider:subscription_id")));
         }
-        if let Some(value) = normalise(keys.class, value) {
-            self.keys.push((keys.field, keys.section, importer.key.hash(keys.class, field, &value)));
+        if let Some(value) = normalise(*class, value) {
+            self.keys.push((*field_number, *section, keys.hash(*class, field, &value)));
         }
         Ok(())
     }
 
-    /// Forgets what it holds.
     pub fn clear(&mut self) {
         self.profile = None;
         self.keys.clear();
     }
 
-    /// The row is whole and good: its keys are added. The inner error refuses it after all.
-    pub fn finish(&mut self, importer: &mut Importer) -> Result<Checked, ImportError> {
-        let Some(profile) = self.profile else { return Ok(Err("profile_id: missing".into())) };
-        let hex = profile.to_string();
-        let hash = importer.key.hash(Class::ProfileId, "", &hex);
-        let field = importer.field(Class::ProfileId, "")?;
-        importer.add(field, Section::Profiles, hash, profile)?;
+    /// Collects the keys of a complete row, and clears it.
+    pub fn finish(&mut self, keys: &mut KeyCollector) -> Result<(), RowError> {
+        let profile = self.profile.take().ok_or_else(|| RowError::refused("profile_id: missing"))?;
+        let hash = keys.hash(Class::ProfileId, "", &profile.to_string());
+        let field = keys.field_number(Class::ProfileId, "")?;
+        keys.add(field, BucketSection::Profiles, hash, profile)?;
         for (field, section, hash) in self.keys.drain(..) {
-            importer.add(field, section, hash, profile)?;
+            keys.add(field, section, hash, profile)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Sorting more keys than fit in memory: sorted runs in temporary files, merged when they are read.
+//! Sorts more keys than fit in memory: sorted runs in temporary files are merged when they are read.
 
 use std::{
     cmp::Reverse,
@@ -8,69 +8,72 @@ use std::{
     vec,
 };
 
-use super::ImportError;
-use crate::profiles::{
-    bucket::Section,
-    key::{KeyHash, ProfileId},
+use super::error::ImportError;
+use crate::{
+    limits::SORT_READ,
+    profiles::{
+        bucket::BucketSection,
+        key::{KeyHash, ProfileId},
+    },
 };
 
-const BYTES: usize = 32;
-/// What is read of a run at once, in bytes.
-const READ: usize = 64 * 1024;
+/// Size of a record in a temporary file, in bytes.
+const RECORD_BYTES: usize = 32;
 
-/// A key of a profile. The order of records is that of field, selector, section, hash, profile: so the records of
-/// a bucket follow each other, whatever the number of buckets will be.
+/// A key of a profile. Records are sorted by field, selector, section, hash and profile, so that the records of a bucket are
+/// adjacent, whatever the number of buckets is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record {
-    /// Field 16 bits, selector 32, section 8, and the first 72 of the hash.
+pub struct KeyRecord {
+    /// The field (16 bits), the selector (32), the section (8), and the first 72 bits of the hash prefix.
     high: u128,
-    /// The last 24 of the hash, profile 96, and 8 that are not used.
+    /// The last 24 bits of the hash prefix, the profile (96), and 8 unused bits.
     low: u128,
 }
 
-impl Record {
-    pub fn new(field: u16, section: Section, hash: KeyHash, profile: ProfileId) -> Self {
+impl KeyRecord {
+    pub fn new(field: u16, section: BucketSection, hash: KeyHash, profile: ProfileId) -> Self {
         let section = match section {
-            Section::Profiles => 0,
-            Section::Subscriptions => 1,
+            BucketSection::Profiles => 0,
+            BucketSection::Subscriptions => 1,
         };
-        let entry = number(hash.entry());
-        let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | entry >> 24;
-        let low = (entry & 0xFF_FFFF) << 104 | number(profile.0) << 8;
+        let prefix = to_number(hash.prefix());
+        let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | prefix >> 24;
+        let low = (prefix & 0xFF_FFFF) << 104 | to_number(profile.0) << 8;
         Self { high, low }
     }
 
-    /// The place of its class and field.
+    /// The number of the class and field.
     pub fn field(&self) -> u16 {
         let [a, b, ..] = self.high.to_be_bytes();
         u16::from_be_bytes([a, b])
     }
 
-    /// What chooses its bucket.
+    /// [`KeyHash::selector`].
     pub fn selector(&self) -> u32 {
         let [_, _, a, b, c, d, ..] = self.high.to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// Section, hash and profile: the order inside a bucket.
-    pub fn in_bucket(&self) -> (Section, [u8; 12], ProfileId) {
+    /// The section, [`KeyHash::prefix`], and the profile.
+    pub fn section_key(&self) -> (BucketSection, [u8; 12], ProfileId) {
         let [_, _, _, _, _, _, section, a, b, c, d, e, f, g, h, i] = self.high.to_be_bytes();
         let [j, k, l, p @ .., _] = self.low.to_be_bytes();
-        let section = if section == 0 { Section::Profiles } else { Section::Subscriptions };
+        let section = if section == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions };
         (section, [a, b, c, d, e, f, g, h, i, j, k, l], ProfileId(p))
     }
 }
 
-fn number(bytes: [u8; 12]) -> u128 {
+fn to_number(bytes: [u8; 12]) -> u128 {
     bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-/// Collects records.
+/// Sorts records in memory, and writes them to temporary files when a run is full.
 pub struct Sorter {
+    /// Most records in a run.
     limit: usize,
-    run: Vec<Record>,
+    run: Vec<KeyRecord>,
     spilled: Vec<File>,
-    /// How many records of each field there are, those that a run has twice once.
+    /// The number of records of each field in the sorted runs. Duplicates in different runs are counted more than once.
     counts: Vec<u64>,
 }
 
@@ -79,12 +82,12 @@ impl Sorter {
         Self { limit: limit.max(1), run: Vec::new(), spilled: Vec::new(), counts: Vec::new() }
     }
 
-    pub fn add(&mut self, record: Record) -> Result<(), ImportError> {
+    pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
         if self.run.len() == self.limit {
-            self.spill().map_err(temporary)?;
+            self.spill().map_err(temporary_file)?;
         }
         if self.run.capacity() == 0 {
-            // All at once: growing by doubling would hold half as much again.
+            // Growing step by step would need up to half as much memory again.
             self.run.reserve_exact(self.limit);
         }
         self.run.push(record);
@@ -119,67 +122,69 @@ impl Sorter {
         }
     }
 
-    /// The numbers of records by field (at least; fields at the end may be left out), and the records in order.
-    /// The same record may come more than once.
-    pub fn finish(mut self) -> Result<(Vec<u64>, Merge), ImportError> {
+    /// Returns the number of records of each field, and the sorted records. Both can contain duplicates. The numbers of fields
+    /// after the last one with records are left out.
+    pub fn finish(mut self) -> Result<(Vec<u64>, RecordMerge), ImportError> {
         self.sort();
-        let mut runs: Vec<Run> =
-            self.spilled.into_iter().map(|file| Run::File(BufReader::with_capacity(READ, file))).collect();
-        runs.push(Run::Memory(self.run.into_iter()));
-        let mut heads = BinaryHeap::with_capacity(runs.len());
-        for (number, run) in runs.iter_mut().enumerate() {
-            if let Some(record) = run.next()? {
-                heads.push(Reverse((record, number)));
-            }
-        }
-        Ok((self.counts, Merge { runs, heads }))
+        let files = self.spilled.into_iter().map(|file| SortedRun::File(BufReader::with_capacity(SORT_READ, file)));
+        let runs = files.chain([SortedRun::Memory(self.run.into_iter())]).collect();
+        Ok((self.counts, RecordMerge::new(runs)?))
     }
 }
 
-/// The records of all runs, in order.
-pub struct Merge {
-    runs: Vec<Run>,
-    heads: BinaryHeap<Reverse<(Record, usize)>>,
+/// Merges sorted runs.
+pub struct RecordMerge {
+    runs: Vec<SortedRun>,
+    /// The next record of each run, with the position of the run.
+    heads: BinaryHeap<Reverse<(KeyRecord, usize)>>,
 }
 
-impl Merge {
-    pub fn next(&mut self) -> Result<Option<Record>, ImportError> {
+impl RecordMerge {
+    fn new(mut runs: Vec<SortedRun>) -> Result<Self, ImportError> {
+        let mut heads = BinaryHeap::with_capacity(runs.len());
+        for (position, run) in runs.iter_mut().enumerate() {
+            if let Some(record) = run.next()? {
+                heads.push(Reverse((record, position)));
+            }
+        }
+        Ok(Self { runs, heads })
+    }
+
+    pub fn next(&mut self) -> Result<Option<KeyRecord>, ImportError> {
         let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
-        let Reverse((record, number)) = *head;
-        match self.runs.get_mut(number).map(Run::next).transpose()?.flatten() {
-            Some(next) => *head = Reverse((next, number)),
+        let Reverse((record, position)) = *head;
+        match self.runs.get_mut(position).map(SortedRun::next).transpose()?.flatten() {
+            Some(next) => *head = Reverse((next, position)),
             None => drop(std::collections::binary_heap::PeekMut::pop(head)),
         }
         Ok(Some(record))
     }
 }
 
-enum Run {
+enum SortedRun {
     File(BufReader<File>),
-    Memory(vec::IntoIter<Record>),
+    Memory(vec::IntoIter<KeyRecord>),
 }
 
-impl Run {
-    fn next(&mut self) -> Result<Option<Record>, ImportError> {
+impl SortedRun {
+    fn next(&mut self) -> Result<Option<KeyRecord>, ImportError> {
         let file = match self {
             Self::Memory(records) => return Ok(records.next()),
             Self::File(file) => file,
         };
-        let mut halves = [[0; BYTES / 2]; 2];
+        let mut halves = [[0; RECORD_BYTES / 2]; 2];
         match file.read_exact(halves.as_flattened_mut()) {
             Ok(()) => {
                 let [high, low] = halves.map(u128::from_be_bytes);
-                Ok(Some(Record { high, low }))
+                Ok(Some(KeyRecord { high, low }))
             }
-            // Runs are written whole: the end is between two records.
+            // A file contains complete records only.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(temporary(error)),
+            Err(error) => Err(temporary_file(error)),
         }
     }
 }
 
-/// An error of a temporary file.
-fn temporary(error: io::Error) -> ImportError {
-    let folder = std::env::temp_dir();
-    ImportError(format!("temporary files in {}: {error}; set TMPDIR to a folder with free space", folder.display()))
+fn temporary_file(source: io::Error) -> ImportError {
+    ImportError::TemporaryFile { folder: std::env::temp_dir(), source }
 }

@@ -1,4 +1,4 @@
-//! Importing: what is read and refused, and that what was imported is found and nothing else.
+//! Imports files of profiles: which rows are refused, and which keys are found in the buckets.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,10 +7,14 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{build::count_buckets, row::KNOWN_NAMES, *};
 use crate::{
-    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, KEY_LIMIT, ROW_LIMIT},
-    profiles::bucket::{Found, find},
+    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, FIELDS_LIMIT, KEY_LIMIT, ROW_LIMIT},
+    profiles::{
+        bucket::{Bucket, BucketSection, KeyMatch},
+        key::{Class, ProfileId},
+    },
+    text::error_chain,
 };
 
 type Buckets = BTreeMap<(Class, String, u32), String>;
@@ -19,20 +23,17 @@ fn key() -> IndexKey {
     IndexKey::new(&"k".repeat(32)).unwrap()
 }
 
-/// Imports a file, spilling often.
-fn try_import(file: &[u8], run: usize) -> Result<(Buckets, Built, Rows, Vec<Refused>), ImportError> {
+/// Imports a file, and writes a temporary file for every `run` keys.
+fn try_import(file: &[u8], run: usize) -> Result<(Buckets, BuiltIndex, RowCounts, Vec<RefusedRow>), ImportError> {
     let mut importer = Importer::new(key(), run);
     let mut refused = Vec::new();
     let rows = importer.read(file, |row| refused.push(row))?;
     let mut buckets = Buckets::new();
-    let mut planned = Vec::new();
-    let begin = |classes: &[ClassIndex]| {
-        planned = classes.to_vec();
-        Ok(())
-    };
-    let built = importer.build(begin, |index, number, text| {
+    let plan = importer.plan()?;
+    let planned = plan.classes().to_vec();
+    let built = plan.build(|index, number, text| {
         assert!(buckets.insert((index.class, index.field.clone(), number), text).is_none());
-        Ok(())
+        Ok::<_, ImportError>(())
     })?;
     assert_eq!(planned.len(), built.classes.len());
     for index in &built.classes {
@@ -45,33 +46,41 @@ fn try_import(file: &[u8], run: usize) -> Result<(Buckets, Built, Rows, Vec<Refu
     Ok((buckets, built, rows, refused))
 }
 
-fn import(file: &str) -> (Buckets, Built, Rows, Vec<Refused>) {
+fn import(file: &str) -> (Buckets, BuiltIndex, RowCounts, Vec<RefusedRow>) {
     try_import(file.as_bytes(), 7).unwrap()
 }
 
-fn look_up((buckets, built): (&Buckets, &Built), class: Class, field: &str, section: Section, value: &str) -> Found {
-    let of_class = if class == Class::Push { "" } else { field };
-    let Some(index) = built.classes.iter().find(|i| i.class == class && i.field == of_class) else {
-        return Found::NotFound;
+fn look_up(
+    (buckets, built): (&Buckets, &BuiltIndex),
+    class: Class,
+    field: &str,
+    section: BucketSection,
+    value: &str,
+) -> KeyMatch {
+    // The providers of push subscriptions share one index.
+    let index_field = if class == Class::Push { "" } else { field };
+    let Some(index) = built.classes.iter().find(|index| index.class == class && index.field == index_field) else {
+        return KeyMatch::None;
     };
     let hash = key().hash(class, field, value);
-    find(&buckets[&(class, of_class.to_owned(), hash.bucket(index.buckets))], section, &hash).unwrap()
+    let text = &buckets[&(class, index_field.to_owned(), hash.bucket_number(index.buckets))];
+    Bucket::parse(text).unwrap().find(section, &hash).unwrap()
 }
 
 fn id(number: u8) -> String {
     format!("{number:024x}")
 }
 
-fn found(number: u8) -> Found {
-    Found::Profile(ProfileId::parse(&id(number)).unwrap())
+fn profile(number: u8) -> KeyMatch {
+    KeyMatch::Profile(ProfileId::parse(&id(number)).unwrap())
 }
 
-fn reasons(refused: &[Refused]) -> Vec<(u64, &str)> {
+fn reasons(refused: &[RefusedRow]) -> Vec<(u64, &str)> {
     refused.iter().map(|row| (row.line, row.reason.as_str())).collect()
 }
 
 #[test]
-fn every_column_is_found_in_its_place() {
+fn keys_of_every_column_are_found_in_their_class_and_section() {
     let csv = format!(
         "profile_id,email,email_sub,phone,phone_sub,push_sub,custom:Custom_ID,custom_sub:tele;gram\r\n\
          {},A@x.org;b@x.org, S@x.org ,+7 (900) 1,8-900,ios:a:b;android:c,003;AA,T\r\n",
@@ -84,9 +93,9 @@ fn every_column_is_found_in_its_place() {
         id(1)
     );
     let (buckets, built, rows, _) = import(&csv);
-    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 1, refused: 0 }, 1, 10));
+    assert_eq!((rows, built.profiles, built.keys), (RowCounts { accepted: 1, refused: 0 }, 1, 10));
     let all = (&buckets, &built);
-    use Section::{Profiles, Subscriptions};
+    use BucketSection::{Profiles, Subscriptions};
     for (class, field, section, value) in [
         (Class::Email, "", Profiles, "a@x.org"),
         (Class::Email, "", Profiles, "b@x.org"),
@@ -100,9 +109,9 @@ fn every_column_is_found_in_its_place() {
         (Class::CustomSub, "tele;gram", Subscriptions, "T"),
         (Class::ProfileId, "", Profiles, &id(1)),
     ] {
-        assert_eq!(look_up(all, class, field, section, value), found(1), "{class:?} {value}");
+        assert_eq!(look_up(all, class, field, section, value), profile(1), "{class:?} {value}");
         let other = if section == Profiles { Subscriptions } else { Profiles };
-        assert_eq!(look_up(all, class, field, other, value), Found::NotFound, "{class:?} {value}");
+        assert_eq!(look_up(all, class, field, other, value), KeyMatch::None, "{class:?} {value}");
     }
     let (from_ndjson, built_from_ndjson, ..) = import(&ndjson);
     assert_eq!((from_ndjson, built_from_ndjson), (buckets, built));
@@ -119,15 +128,15 @@ fn rows_of_a_profile_are_merged_and_a_key_of_two_profiles_is_ambiguous() {
     for run in [1, 2, 100] {
         let (buckets, built, ..) = try_import(csv.as_bytes(), run).unwrap();
         assert_eq!((built.profiles, built.keys, built.ambiguous), (3, 5, 2));
-        let email = |value| look_up((&buckets, &built), Class::Email, "", Section::Profiles, value);
-        let phone = |value| look_up((&buckets, &built), Class::Phone, "", Section::Profiles, value);
-        assert_eq!([email("x@x"), email("y@x")], [found(1), Found::Ambiguous]);
-        assert_eq!([phone("1"), phone("2"), phone("3")], [found(1), Found::Ambiguous, found(3)]);
+        let email = |value| look_up((&buckets, &built), Class::Email, "", BucketSection::Profiles, value);
+        let phone = |value| look_up((&buckets, &built), Class::Phone, "", BucketSection::Profiles, value);
+        assert_eq!([email("x@x"), email("y@x")], [profile(1), KeyMatch::Ambiguous]);
+        assert_eq!([phone("1"), phone("2"), phone("3")], [profile(1), KeyMatch::Ambiguous, profile(3)]);
     }
 }
 
 #[test]
-fn a_bad_row_of_csv_is_refused_whole_and_stops_nothing() {
+fn refuses_a_csv_row_with_an_error_and_imports_the_others() {
     let long = "x".repeat(1025);
     let head = format!("\u{feff}profile_id,email,push_sub\n\n{},a@x,\r\n", id(1));
     let rest =
@@ -138,38 +147,37 @@ fn a_bad_row_of_csv_is_refused_whole_and_stops_nothing() {
         reasons(&refused),
         [
             (4, "profile_id: not 24 hexadecimal digits"),
-            (5, "2 fields where the header has 3"),
+            (5, "2 cells, but the header has 3"),
             (6, "profile_id: not 24 hexadecimal digits"),
-            (7, "push_sub: not provider:subscription_id"),
-            (8, "email: a value is longer than 1024 bytes"),
+            (7, "push_sub: not in the form provider:subscription_id"),
+            (8, "email: value longer than 1024 bytes"),
             (12, "not UTF-8"),
-            (13, "push_sub: not provider:subscription_id"),
+            (13, "push_sub: not in the form provider:subscription_id"),
         ]
     );
-    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 3, refused: 7 }, 2, 3));
-    let email = |value| look_up((&buckets, &built), Class::Email, "", Section::Profiles, value);
+    assert_eq!((rows, built.profiles, built.keys), (RowCounts { accepted: 3, refused: 7 }, 2, 3));
+    let email = |value| look_up((&buckets, &built), Class::Email, "", BucketSection::Profiles, value);
     assert_eq!(
         [email("a@x"), email("e@x"), email("f\n@x"), email("g@x")],
-        [found(1), Found::NotFound, found(2), found(2)]
+        [profile(1), KeyMatch::None, profile(2), profile(2)]
     );
 }
 
-/// LF, CR and the two together each end a row of CSV, and so a line.
 #[test]
-fn the_lines_of_csv_are_counted_however_they_end() {
+fn counts_csv_lines_that_end_with_lf_cr_or_crlf() {
     for end in ["\n", "\r", "\r\n"] {
         let file = ["profile_id,email", "", "1,a@x", "\"2\",\"b", "@x\"", "", "3,c@x", ""].join(end);
         for size in [3, 4, 5, 7, 1000] {
             let mut lines = Vec::new();
-            let input = io::BufReader::with_capacity(size, file.as_bytes());
+            let input = BufReader::with_capacity(size, file.as_bytes());
             Importer::new(key(), 9).read(input, |row| lines.push(row.line)).unwrap();
-            assert_eq!(lines, [3, 4, 7], "{end:?} in pieces of {size}");
+            assert_eq!(lines, [3, 4, 7], "{end:?} in reads of {size} bytes");
         }
     }
 }
 
 #[test]
-fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
+fn refuses_an_ndjson_row_with_an_error_and_imports_the_others() {
     let long = format!("{{\"profile_id\":\"{}\",\"x\":\"{}\"}}", id(1), "x".repeat(ROW_LIMIT));
     let i = id(1);
     let lines = [
@@ -199,24 +207,23 @@ fn a_bad_row_of_ndjson_is_refused_whole_and_stops_nothing() {
             (6, "not JSON: column 1"),
             (7, "email: not a string or an array of strings"),
             (8, "email: not a string or an array of strings"),
-            (9, "custom:n: not a string, an integer, or an array of them"),
+            (9, "custom:n: not a string, an integer, or an array of strings and integers"),
             (10, "profile_id: not a string"),
-            (11, "profile_id: given twice"),
-            (12, &format!("unknown column \"name\"; known columns: {}", row::KNOWN)),
+            (11, "profile_id: more than one value"),
+            (12, &format!("unknown column \"name\"; known columns: {}", KNOWN_NAMES)),
             (13, "email: not a string or an array of strings"),
             (14, "longer than 1048576 bytes"),
         ]
     );
-    assert_eq!((rows, built.profiles, built.keys), (Rows { taken: 2, refused: 12 }, 2, 5));
+    assert_eq!((rows, built.profiles, built.keys), (RowCounts { accepted: 2, refused: 12 }, 2, 5));
     let all = (&buckets, &built);
-    assert_eq!(look_up(all, Class::Custom, "n", Section::Profiles, "-2"), found(1));
-    assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "e@x"), found(2));
-    assert_eq!(look_up(all, Class::Email, "", Section::Profiles, "c@x"), Found::NotFound);
+    assert_eq!(look_up(all, Class::Custom, "n", BucketSection::Profiles, "-2"), profile(1));
+    assert_eq!(look_up(all, Class::Email, "", BucketSection::Profiles, "e@x"), profile(2));
+    assert_eq!(look_up(all, Class::Email, "", BucketSection::Profiles, "c@x"), KeyMatch::None);
 }
 
-/// Also where it is more than is read at once, and longer than a row may be.
 #[test]
-fn white_space_in_front_of_a_file_is_only_counted() {
+fn skips_white_space_at_the_start_of_a_file_whatever_its_length() {
     for blank in [" \r\n\t\n".to_owned(), " ".repeat(ROW_LIMIT + 1), "\r\n \n".repeat(100_000)] {
         let first = 1 + blank.matches('\n').count() as u64;
         let csv = format!("profile_id,email\n{},a@x\nbad,b@x\n", id(1));
@@ -227,52 +234,56 @@ fn white_space_in_front_of_a_file_is_only_counted() {
                 let mut importer = Importer::new(key(), 7);
                 let mut lines = Vec::new();
                 let input = BufReader::with_capacity(1000, file.as_bytes());
-                let rows = importer.read(input, |row| lines.push(row.line)).map_err(|error| error.0);
-                assert_eq!((rows, lines), (Ok(Rows { taken: 1, refused: 1 }), vec![refused_at]));
+                let rows = importer.read(input, |row| lines.push(row.line)).map_err(|error| error.to_string());
+                assert_eq!((rows, lines), (Ok(RowCounts { accepted: 1, refused: 1 }), vec![refused_at]));
             }
         }
         let empty = Importer::new(key(), 7).read(BufReader::with_capacity(1000, blank.as_bytes()), drop);
-        assert_eq!(empty.map_err(|error| error.0), Err("the file is empty".to_owned()));
+        assert_eq!(empty.map_err(|error| error.to_string()), Err("the file is empty".to_owned()));
     }
 }
 
 #[test]
-fn a_byte_order_mark_in_front_of_the_header_is_found_however_it_is_read() {
-    for at_once in 3..20 {
-        for front in ["\u{feff}", "\n\u{feff}", " \u{feff}", "\u{feff}\u{feff}"] {
-            let file = format!("{front}profile_id\n{}\n", id(1));
-            let rows = Importer::new(key(), 7).read(BufReader::with_capacity(at_once, file.as_bytes()), drop);
-            assert_eq!(rows.map_err(|error| error.0), Ok(Rows { taken: 1, refused: 0 }), "{front:?} {at_once}");
+fn skips_a_byte_order_mark_before_the_header_for_every_read_size() {
+    for size in 3..20 {
+        for start in ["\u{feff}", "\n\u{feff}", " \u{feff}", "\u{feff}\u{feff}"] {
+            let file = format!("{start}profile_id\n{}\n", id(1));
+            let rows = Importer::new(key(), 7).read(BufReader::with_capacity(size, file.as_bytes()), drop);
+            assert_eq!(
+                rows.map_err(|error| error.to_string()),
+                Ok(RowCounts { accepted: 1, refused: 0 }),
+                "{start:?} {size}"
+            );
         }
     }
 }
 
 #[test]
-fn a_quote_that_is_not_closed_costs_one_row_and_no_memory() {
+fn refuses_a_row_with_a_quote_that_is_never_closed() {
     let rest = format!("{},x@x\n", id(2)).repeat(50_000);
     let (_, built, rows, refused) = import(&format!("profile_id,email\n{},a@x\n{},\"b@x\n{rest}", id(1), id(2)));
-    let reason = "longer than 1048576 bytes (a quote that is not closed?)";
-    assert_eq!((reasons(&refused), rows.taken, built.profiles), (vec![(3, reason)], 1, 1));
+    let reason = "longer than 1048576 bytes; is a quote not closed?";
+    assert_eq!((reasons(&refused), rows.accepted, built.profiles), (vec![(3, reason)], 1, 1));
 }
 
 #[test]
-fn a_header_that_is_not_understood_is_refused_before_any_row() {
-    let refused = |header: &str| try_import(format!("{header}\n").as_bytes(), 9).err().map(|error| error.0);
-    let unknown = format!("the header: unknown column \"name\"; known columns: {}", row::KNOWN);
+fn refuses_a_file_whose_header_is_invalid() {
+    let refused = |header: &str| try_import(format!("{header}\n").as_bytes(), 9).err().map(|error| error_chain(&error));
+    let unknown = format!("header: unknown column \"name\"; known columns: {}", KNOWN_NAMES);
     assert_eq!(refused("profile_id,name").as_deref(), Some(unknown.as_str()));
-    assert_eq!(refused("email").as_deref(), Some("the header lacks the column profile_id"));
-    assert_eq!(refused("profile_id,email,email").as_deref(), Some("the header has the column email twice"));
+    assert_eq!(refused("email").as_deref(), Some("header: the column profile_id is missing"));
+    assert_eq!(refused("profile_id,email,email").as_deref(), Some("header: duplicate column email"));
     assert!(refused("profile_id,custom:").is_some());
     assert!(refused("profile_id,other:x").is_some());
     assert_eq!(refused("\n \n").as_deref(), Some("the file is empty"));
     assert!(refused(&format!("profile_id,{}", vec!["custom:a"; 2_000].join(","))).is_some());
     let many: Vec<String> = (0..=FIELDS_LIMIT).map(|i| format!("custom:{i}")).collect();
-    assert!(refused(&format!("profile_id,{}", many.join(","))).unwrap().contains("more than 1000 custom fields"));
+    let expected = "the file needs more than 1000 indexes; remove custom fields or channels";
+    assert_eq!(refused(&format!("profile_id,{}", many.join(","))).as_deref(), Some(expected));
 }
 
-/// Names and values that a terminal would act on.
 #[test]
-fn escapes_names_of_the_file_in_every_message() {
+fn escapes_names_from_the_file_in_every_message() {
     const HOSTILE: &str = "x\u{1b}[2J\u{9b}1m\u{7}\r\n\t\u{202e}\u{200b}\u{2028}";
     let i = id(1);
     let long = "v".repeat(KEY_LIMIT + 1);
@@ -295,34 +306,33 @@ fn escapes_names_of_the_file_in_every_message() {
     ];
     for file in files {
         let text = match try_import(file.as_bytes(), 9) {
-            Err(error) => error.0,
+            Err(error) => error_chain(&error),
             Ok((_, _, rows, refused)) => {
-                assert_eq!((rows.taken, refused.is_empty()), (0, false), "{file:?}");
+                assert_eq!((rows.accepted, refused.is_empty()), (0, false), "{file:?}");
                 refused.into_iter().map(|row| row.reason).collect()
             }
         };
-        assert_eq!(crate::escape::whole(&text).to_string(), text, "{file:?}");
+        assert_eq!(crate::escape::escape(&text).to_string(), text, "{file:?}");
         assert!(text.len() < 300, "{text}");
     }
 }
 
 #[test]
-fn the_number_of_buckets_keeps_every_launch_within_its_reads() {
-    use super::build::buckets;
+fn the_number_of_buckets_limits_the_bulk_reads_of_every_launch() {
     for class in Class::ALL {
-        assert_eq!(buckets(class, 1).unwrap(), 1);
-        assert_eq!(buckets(class, 1_000_000).unwrap(), 977);
+        assert_eq!(count_buckets(class, 1).unwrap(), 1);
+        assert_eq!(count_buckets(class, 1_000_000).unwrap(), 977);
         let classes = if matches!(class, Class::Email | Class::Phone) { 2 } else { 1 };
         for keys in [3_000_000, 10_000_000, 50_000_000] {
-            let buckets = buckets(class, keys).unwrap() as usize;
+            let buckets = count_buckets(class, keys).unwrap() as usize;
             assert!(classes * buckets.div_ceil(BULK_KEYS) <= BULK_READS_LIMIT);
             assert!(keys as usize * 32 / buckets < BUCKET_LIMIT);
         }
-        assert!(buckets(class, 200_000_000).is_err());
+        assert!(count_buckets(class, 200_000_000).is_err());
     }
 }
 
-/// Few values, so that they meet.
+/// Short texts, so that profiles share values.
 fn value() -> impl Strategy<Value = String> {
     "[ab;:\", \u{e9}\u{df}@A\n]{0,4}"
 }
@@ -331,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_imported_is_found_and_nothing_else(
+    fn finds_exactly_the_values_that_were_imported(
         rows in prop::collection::vec((0..6_u8, prop::collection::vec(value(), 0..4)), 1..40),
         run in 1..20_usize,
         others in prop::collection::vec(value(), 8),
@@ -349,16 +359,16 @@ proptest! {
         for value in expected.keys().chain(&others) {
             let profiles = expected.get(value).filter(|_| !value.is_empty());
             let expected = match profiles {
-                None => Found::NotFound,
-                Some(all) if all.iter().all(|other| *other == all[0]) => found(all[0]),
-                Some(_) => Found::Ambiguous,
+                None => KeyMatch::None,
+                Some(all) if all.iter().all(|other| *other == all[0]) => profile(all[0]),
+                Some(_) => KeyMatch::Ambiguous,
             };
-            prop_assert_eq!(look_up((&buckets, &built), Class::Custom, "f", Section::Profiles, value), expected);
+            prop_assert_eq!(look_up((&buckets, &built), Class::Custom, "f", BucketSection::Profiles, value), expected);
         }
     }
 
     #[test]
-    fn csv_and_ndjson_of_the_same_make_the_same_index(
+    fn builds_the_same_index_from_csv_and_ndjson(
         rows in prop::collection::vec((0..6_u8, "[ab@A \"\n,]{0,5}", "[ab:c]{1,2}x[ab:]{0,3}"), 1..30),
     ) {
         let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
@@ -375,7 +385,7 @@ proptest! {
     }
 
     #[test]
-    fn no_file_makes_it_panic(file in "[profile_id,email\n\r\"{}:;0-9a\u{feff}]{0,200}") {
+    fn reads_any_file_without_a_panic(file in "[profile_id,email\n\r\"{}:;0-9a\u{feff}]{0,200}") {
         let _ = try_import(file.as_bytes(), 5);
         let _ = try_import(format!("profile_id,email\n{file}").as_bytes(), 5);
         let _ = try_import(format!("{{{file}").as_bytes(), 5);

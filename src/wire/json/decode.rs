@@ -1,37 +1,38 @@
-//! What the pieces of a JSON body mean: through `serde_json`, which borrows where it can.
+//! Decodes complete values of a JSON body: flat items directly, everything else with `serde_json`.
 
 use super::{
-    direct::{self, Value},
-    text::Text,
+    flat::{self, FlatValue},
+    string::JsonString,
 };
 use crate::{
+    fields::{ItemField, ItemFieldSet, KeyField},
     limits::SCALAR_LIMIT,
-    wire::{Item, NotAnItem, ObjectText, Received, Scalar},
+    wire::{InvalidItem, Item, ObjectText, Scalar, ValueType},
 };
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
-/// The fields of one entry of `data`. A value of a wrong type is that field's fault, not the item's.
-pub fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
-    flat(raw).unwrap_or_else(|| general(raw))
+/// Decodes an entry of `data`. A value of the wrong type makes its field invalid, not the item.
+pub fn item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
+    flat_item(raw).unwrap_or_else(|| general_item(raw))
 }
 
-/// The common item without `serde_json`, which takes several times as long. `None`: it is not flat.
-fn flat(raw: &[u8]) -> Option<Result<Item<'_>, NotAnItem>> {
-    let mut fields = Fields::default();
+/// Decodes a flat item without `serde_json`, which takes several times as long. Returns `None` if the item is not flat.
+fn flat_item(raw: &[u8]) -> Option<Result<Item<'_>, InvalidItem>> {
+    let mut fields = ItemFields::default();
     let mut result = Ok(());
-    let rest = direct::object(raw, |name, value| {
+    let rest = flat::object(raw, |name, value| {
         let (bytes, make, received): (_, fn(_) -> _, _) = match value {
-            Value::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text)), Received::String),
-            Value::Integer(digits) => (digits, Scalar::Integer, Received::Number),
+            FlatValue::Text(text) => (text, |text| Scalar::Text(Cow::Borrowed(text)), ValueType::String),
+            FlatValue::Integer(digits) => (digits, Scalar::Integer, ValueType::Number),
         };
         let value = std::str::from_utf8(bytes).map_or(Scalar::WrongType(received), make);
         result = result.and_then(|()| {
-            match fields.enter(Member::from_name(name))? {
-                Entered::Scalar(field) => *field = value,
-                Entered::Object(field) => *field = ObjectText::WrongType(received),
-                Entered::Unknown => {}
+            match ItemField::from_name(name) {
+                Some(ItemField::Key(field)) => *fields.insert_key(field)? = value,
+                Some(ItemField::CustomData) => *fields.insert_custom_data()? = ObjectText::WrongType(received),
+                None => {}
             }
             Ok(())
         });
@@ -39,64 +40,64 @@ fn flat(raw: &[u8]) -> Option<Result<Item<'_>, NotAnItem>> {
     rest.is_empty().then(|| result.map(|()| fields.item))
 }
 
-/// Any item.
-pub(super) fn general(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
-    // Checked once here, so that `serde_json` need not check each string.
-    let raw = std::str::from_utf8(raw).map_err(|_| NotAnItem)?;
+/// Decodes any item.
+pub(super) fn general_item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
+    // Checked once, so that `serde_json` does not check each string.
+    let raw = std::str::from_utf8(raw).map_err(|_| InvalidItem)?;
     let mut json = serde_json::Deserializer::from_str(raw);
-    let item = json.deserialize_map(ItemVisitor).map_err(|_| NotAnItem)?;
-    json.end().map_err(|_| NotAnItem)?;
+    let item = json.deserialize_map(ItemVisitor).map_err(|_| InvalidItem)?;
+    json.end().map_err(|_| InvalidItem)?;
     Ok(item)
 }
 
-/// Reads the value of a field that holds a string, an integer or a boolean.
+/// Decodes the value of a field that is a string, an integer or a boolean.
 pub fn scalar(raw: &[u8]) -> Scalar<'_> {
-    std::str::from_utf8(raw).map_or(Scalar::WrongType(Received::String), scalar_of)
+    std::str::from_utf8(raw).map_or(Scalar::WrongType(ValueType::String), scalar_of)
 }
 
-/// Reads the value of a field that holds an object, which is kept as the text that came.
+/// Decodes the value of a field that is an object. Its text stays as sent.
 pub fn object(raw: &[u8]) -> ObjectText<'_> {
-    std::str::from_utf8(raw).map_or(ObjectText::WrongType(Received::String), object_of)
+    std::str::from_utf8(raw).map_or(ObjectText::WrongType(ValueType::String), object_of)
 }
 
-/// `raw` is well-formed: the framer has checked it.
+/// Decodes a value that the framer has checked.
 fn scalar_of(raw: &str) -> Scalar<'_> {
     match raw.as_bytes() {
         [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => match raw.get(1..raw.len() - 1) {
             Some(inside) => Scalar::Text(Cow::Borrowed(inside)),
-            None => Scalar::WrongType(Received::String),
+            None => Scalar::WrongType(ValueType::String),
         },
         [b'"', ..] if raw.len() > SCALAR_LIMIT => long_text(raw),
-        // Half of a surrogate pair is well-formed (RFC 8259, §8.2), but it is not text.
+        // Half of a surrogate pair is well-formed (RFC 8259, section 8.2), but it is not text.
         [b'"', ..] => match serde_json::from_str(raw) {
             Ok(text) => Scalar::Text(Cow::Owned(text)),
-            Err(_) => Scalar::WrongType(Received::LoneSurrogate),
+            Err(_) => Scalar::WrongType(ValueType::LoneSurrogate),
         },
         b"null" => Scalar::Absent,
         b"true" => Scalar::Boolean(true),
         b"false" => Scalar::Boolean(false),
         [b'-' | b'0'..=b'9', ..] => number(raw),
-        [first, ..] => Scalar::WrongType(Received::json(*first)),
-        [] => Scalar::WrongType(Received::Null),
+        [first, ..] => Scalar::WrongType(ValueType::of_json(*first)),
+        [] => Scalar::WrongType(ValueType::Null),
     }
 }
 
-/// Decodes a string that is longer than any root field, and too long for a key even if it is all escapes. Only its beginning
-/// is kept, so that no more memory is used than a root field needs.
+/// Decodes the beginning of a string that is longer than every root field, and too long for a key even if it consists of
+/// escapes. The memory is bounded by that of a root field.
 #[cold]
 fn long_text(raw: &str) -> Scalar<'static> {
-    let (mut text, mut kept) = (Text::default(), Vec::with_capacity(SCALAR_LIMIT));
-    let decoded = text.feed::<false>(raw.as_bytes(), 1, &mut |run| {
+    let (mut string, mut kept) = (JsonString::default(), Vec::with_capacity(SCALAR_LIMIT));
+    let decoded = string.feed::<false>(raw.as_bytes(), 1, &mut |run| {
         let room = SCALAR_LIMIT - kept.len();
         kept.extend_from_slice(run.get(..room).unwrap_or(run));
     });
-    if text.lone || !matches!(decoded, Ok((_, true))) {
-        return Scalar::WrongType(Received::LoneSurrogate);
+    if string.has_lone_surrogate || !matches!(decoded, Ok((_, true))) {
+        return Scalar::WrongType(ValueType::LoneSurrogate);
     }
-    // The last character may be cut.
+    // The last character may be incomplete.
     let valid = kept.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
     kept.truncate(valid);
-    String::from_utf8(kept).map_or(Scalar::WrongType(Received::String), |text| Scalar::Text(Cow::Owned(text)))
+    String::from_utf8(kept).map_or(Scalar::WrongType(ValueType::String), |text| Scalar::Text(Cow::Owned(text)))
 }
 
 fn number(raw: &str) -> Scalar<'_> {
@@ -108,7 +109,7 @@ fn number(raw: &str) -> Scalar<'_> {
         Some(fraction) if is_integer && !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0') => {
             Scalar::ZeroFraction(integer)
         }
-        _ => Scalar::WrongType(Received::OtherNumber),
+        _ => Scalar::WrongType(ValueType::OtherNumber),
     }
 }
 
@@ -116,94 +117,57 @@ fn object_of(raw: &str) -> ObjectText<'_> {
     match raw.as_bytes() {
         [b'{', ..] => ObjectText::Object(Cow::Borrowed(raw)),
         b"null" => ObjectText::Absent,
-        [first, ..] => ObjectText::WrongType(Received::json(*first)),
-        [] => ObjectText::WrongType(Received::Null),
+        [first, ..] => ObjectText::WrongType(ValueType::of_json(*first)),
+        [] => ObjectText::WrongType(ValueType::Null),
     }
 }
 
-/// A member of an item, by its name.
-#[derive(Debug, Clone, Copy)]
-enum Member {
-    Email,
-    Phone,
-    ProfileId,
-    FieldValue,
-    Provider,
-    SubscriptionId,
-    CustomData,
-    Unknown,
-}
-
-impl Member {
-    fn from_name(name: &[u8]) -> Self {
-        match name {
-            b"email" => Self::Email,
-            b"phone" => Self::Phone,
-            b"profile_id" => Self::ProfileId,
-            b"field_value" => Self::FieldValue,
-            b"provider" => Self::Provider,
-            b"subscription_id" => Self::SubscriptionId,
-            b"custom_data" => Self::CustomData,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// An item under way.
+/// The fields of an item that have been decoded.
 #[derive(Debug, Default)]
-struct Fields<'a> {
+struct ItemFields<'a> {
     item: Item<'a>,
-    /// The known members that have come: a bit for each.
-    seen: u8,
+    seen: ItemFieldSet,
 }
 
-/// Where a member's value is to go.
-enum Entered<'f, 'a> {
-    Scalar(&'f mut Scalar<'a>),
-    Object(&'f mut ObjectText<'a>),
-    Unknown,
-}
+impl<'a> ItemFields<'a> {
+    /// Returns the place of a key. Fails if the item has the field already.
+    fn insert_key(&mut self, field: KeyField) -> Result<&mut Scalar<'a>, InvalidItem> {
+        self.insert(ItemField::Key(field))?;
+        Ok(self.item.key_mut(field))
+    }
 
-impl<'a> Fields<'a> {
-    /// A known member may stand once.
-    fn enter(&mut self, member: Member) -> Result<Entered<'_, 'a>, NotAnItem> {
-        let bit = 1 << (member as u8);
-        let entered = match member {
-            Member::Email => Entered::Scalar(&mut self.item.email),
-            Member::Phone => Entered::Scalar(&mut self.item.phone),
-            Member::ProfileId => Entered::Scalar(&mut self.item.profile_id),
-            Member::FieldValue => Entered::Scalar(&mut self.item.field_value),
-            Member::Provider => Entered::Scalar(&mut self.item.provider),
-            Member::SubscriptionId => Entered::Scalar(&mut self.item.subscription_id),
-            Member::CustomData => Entered::Object(&mut self.item.custom_data),
-            Member::Unknown => return Ok(Entered::Unknown),
-        };
-        if self.seen & bit != 0 {
-            return Err(NotAnItem);
-        }
-        self.seen |= bit;
-        Ok(entered)
+    /// Returns the place of `custom_data`. Fails if the item has the field already.
+    fn insert_custom_data(&mut self) -> Result<&mut ObjectText<'a>, InvalidItem> {
+        self.insert(ItemField::CustomData)?;
+        Ok(&mut self.item.custom_data)
+    }
+
+    fn insert(&mut self, field: ItemField) -> Result<(), InvalidItem> {
+        if self.seen.insert(field) { Ok(()) } else { Err(InvalidItem) }
     }
 }
 
-impl<'de> Deserialize<'de> for Member {
+/// The name of a member, if it is a field of an item.
+struct ItemMember(Option<ItemField>);
+
+impl<'de> Deserialize<'de> for ItemMember {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, because a name that is no text (half of a surrogate pair) is just an unknown one.
-        deserializer.deserialize_bytes(MemberVisitor)
+        // As bytes: a name with half of a surrogate pair is not text, but only an unknown name.
+        deserializer.deserialize_bytes(ItemMemberVisitor)
     }
 }
 
-struct MemberVisitor;
+struct ItemMemberVisitor;
 
-impl Visitor<'_> for MemberVisitor {
-    type Value = Member;
+impl Visitor<'_> for ItemMemberVisitor {
+    type Value = ItemMember;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a member's name")
     }
 
-    fn visit_bytes<E>(self, name: &[u8]) -> Result<Member, E> {
-        Ok(Member::from_name(name))
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<ItemMember, E> {
+        Ok(ItemMember(ItemField::from_name(name)))
     }
 }
 
@@ -217,12 +181,18 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Item<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(member) = members.next_key::<Member>()? {
-            match fields.enter(member).map_err(|_| A::Error::custom("a member stands twice"))? {
-                Entered::Scalar(field) => *field = scalar_of(members.next_value::<&RawValue>()?.get()),
-                Entered::Object(field) => *field = object_of(members.next_value::<&RawValue>()?.get()),
-                Entered::Unknown => drop(members.next_value::<IgnoredAny>()?),
+        let mut fields = ItemFields::default();
+        while let Some(ItemMember(field)) = members.next_key()? {
+            match field {
+                Some(ItemField::Key(field)) => {
+                    *fields.insert_key(field).map_err(A::Error::custom)? =
+                        scalar_of(members.next_value::<&RawValue>()?.get());
+                }
+                Some(ItemField::CustomData) => {
+                    *fields.insert_custom_data().map_err(A::Error::custom)? =
+                        object_of(members.next_value::<&RawValue>()?.get());
+                }
+                None => drop(members.next_value::<IgnoredAny>()?),
             }
         }
         Ok(fields.item)

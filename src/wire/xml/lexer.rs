@@ -1,43 +1,43 @@
-//! The lexer: bytes in whatever chunks they come, to tokens, all checked to be well-formed.
+//! Turns bytes into tokens, and checks that they are well-formed.
 //!
-//! It never holds text, comments or CDATA. It holds a tag or processing instruction that a chunk cuts, and the
-//! names of the elements that are open, for as long as it needs them.
+//! The lexer keeps a tag or processing instruction that a chunk cuts, and the names of the open elements. It never keeps text,
+//! comments or CDATA.
 
-mod bang;
-mod markup;
+mod sections;
+mod tags;
 
-use super::chars::{Run, TextRun, Utf8, common_sequences, is_white};
-use super::held::Held;
+use super::characters::{CharacterChecker, Run, TextRun, common_sequences, is_white};
+use super::input::{Input, malformed};
 use super::reference::Reference;
-use super::{Input, Marks, malformed};
+use super::tag::Marks;
 use crate::limits::DEPTH_LIMIT;
-use crate::wire::{FrameError, Sink, foreign::Foreign};
+use crate::text::BYTE_ORDER_MARK;
+use crate::wire::{FrameError, Sink, buffer::ReservedBuffer, foreign::Foreign};
 
-/// What the lexer finds. Offsets are in the body; the level of the root element is 1.
+/// Offsets are in the body. The level of the root element is 1.
 #[derive(Debug, Clone, Copy)]
 pub enum Token<'c> {
-    /// The chunk is used up.
-    NeedMore,
-    /// An element begins: its name is [`Lexer::name`], its level [`Lexer::level`]; its content begins at `end`.
+    /// The chunk has ended.
+    ChunkEnd,
+    /// An element begins. [`Lexer::name`] and [`Lexer::level`] are its name and level; its content begins at `end`.
     Open { begin: u64, end: u64, marks: Marks },
-    /// The innermost element, still the one of [`Lexer::name`] and [`Lexer::level`], ends; its end tag begins at
-    /// `begin`.
+    /// The element of [`Lexer::name`] and [`Lexer::level`] ends. Its end tag begins at `begin`.
     Close { begin: u64 },
-    /// Characters as they stand there, in an element.
+    /// Characters in an element, as sent.
     Text { begin: u64, bytes: &'c [u8] },
     /// A reference of `raw` bytes.
     Char { begin: u64, raw: u64, char: char },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// At the start of the body: so many bytes of a byte order mark have come.
+enum LexerState {
+    /// At the start of the body, with the number of bytes of a byte order mark that have been read.
     Mark(usize),
-    /// Character data; outside the root element white space.
+    /// Character data. Outside the root element: white space.
     Text,
     /// `<`
     Less,
-    /// A start tag, perhaps inside a value that this quote ends.
+    /// A start tag. `Some`: inside a value that ends with this quote.
     StartTag(Option<u8>),
     /// `</…`
     EndTag,
@@ -45,27 +45,26 @@ enum State {
     Bang,
     /// `<!-`
     BangDash,
-    /// So many bytes of `[CDATA[` behind `<!`.
+    /// After `<!`, with the number of bytes of `[CDATA[` that have been read.
     BangCData(usize),
-    /// A comment; so many hyphens were the last that came.
+    /// A comment, with the number of hyphens at its end.
     Comment(u8),
-    /// CDATA; so many `]` that were the last that came may belong to `]]>`.
+    /// CDATA, with the number of `]` at its end that may be part of `]]>`.
     CData(u8),
-    /// A processing instruction; whether `?` was the last that came.
+    /// A processing instruction, and whether its last byte is `?`.
     Instruction(bool),
     Reference(Reference),
-    /// An empty-element tag was handed on as a beginning; its end is due.
-    Emptied,
-    /// An element's end was handed on; it is to be forgotten.
+    /// After the start of an empty element. Its end follows.
+    EmptyElement,
+    /// After the end of an element, whose name is not removed yet.
     Closed,
-    /// The sink refused to let a tag be held: nothing more can be checked.
-    Blind,
+    /// The sink refused memory for a tag: the rest cannot be checked.
+    Unchecked,
 }
 
-const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const NO_ROOT: &str = "expected '<' before the root element";
 
-/// The body begins with `byte`, at the offset `at`.
+/// The error of a body that begins with `byte` at the offset `at`.
 #[cold]
 fn no_root(at: u64, byte: u8) -> FrameError {
     let what = match Foreign::from_first(byte) {
@@ -75,25 +74,23 @@ fn no_root(at: u64, byte: u8) -> FrameError {
     FrameError::Malformed { at, what }
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Lexer {
-    state: State,
-    /// Where the markup or reference at hand begins.
+    state: LexerState,
+    /// Where the current markup or reference begins.
     begin: u64,
-    /// A character that is not whole yet.
-    utf8: Utf8,
-    /// How many `]` were the last characters of the text: `]]>` is not allowed there.
+    characters: CharacterChecker,
+    /// Number of `]` at the end of the text, where `]]>` is not allowed.
     brackets: u8,
-    /// The tag at hand behind its `<` (an instruction: behind `<?`), if a chunk cut it.
-    held: Held,
-    /// The names of the open elements, one behind the other.
-    names: Held,
-    /// Where each of them begins in `names`.
+    /// The beginning of a tag (after `<`) or an instruction (after `<?`) that a chunk cuts.
+    markup: ReservedBuffer,
+    /// The names of the open elements, concatenated.
+    names: ReservedBuffer,
+    /// Where each name begins in `names`.
     starts: Vec<usize>,
-    /// Where the document begins, behind a byte order mark.
+    /// Where the document begins, after a byte order mark.
     document: u64,
-    rooted: bool,
+    has_root: bool,
 }
 
 type Lexed<'c> = Result<Option<Token<'c>>, FrameError>;
@@ -101,19 +98,19 @@ type Lexed<'c> = Result<Option<Token<'c>>, FrameError>;
 impl Lexer {
     pub fn new() -> Self {
         Self {
-            state: State::Mark(0),
+            state: LexerState::Mark(0),
             begin: 0,
-            utf8: Utf8::default(),
+            characters: CharacterChecker::default(),
             brackets: 0,
-            held: Held::default(),
-            names: Held::default(),
+            markup: ReservedBuffer::default(),
+            names: ReservedBuffer::default(),
             starts: Vec::with_capacity(DEPTH_LIMIT),
             document: 0,
-            rooted: false,
+            has_root: false,
         }
     }
 
-    /// How many elements are open.
+    /// Number of open elements.
     pub fn level(&self) -> usize {
         self.starts.len()
     }
@@ -124,75 +121,77 @@ impl Lexer {
         self.names.bytes().get(start..).unwrap_or_default()
     }
 
-    /// Whether a tag can be next: nothing is under way.
-    pub fn is_between(&mut self) -> bool {
-        self.forget_closed();
-        self.state == State::Text && !self.utf8.is_open() && self.brackets == 0
+    /// Whether a tag can be next: no markup, reference or character is incomplete.
+    pub fn is_between_tokens(&mut self) -> bool {
+        self.remove_closed();
+        self.state == LexerState::Text && self.characters.is_complete() && self.brackets == 0
     }
 
-    /// The bytes that may end the text at hand, or the reference in it. `None`: no text is at hand.
+    /// Returns the bytes that can end the current text, or the reference in it. `None`: the lexer is not in text.
     pub fn text_ends(&self) -> Option<[u8; 2]> {
         match self.state {
-            State::Text => Some([b'<', b'&']),
-            State::CData(0) => Some([b']'; 2]),
-            State::Reference(_) => Some([b';'; 2]),
+            LexerState::Text => Some([b'<', b'&']),
+            LexerState::CData(0) => Some([b']'; 2]),
+            LexerState::Reference(_) => Some([b';'; 2]),
             _ => None,
         }
     }
 
-    /// Bytes before the offset `at` that are read, and text as far as is known, but not handed on yet.
+    /// Bytes before the offset `at` that are probably text, and not part of a token yet.
     pub fn pending_text(&self, at: u64) -> u64 {
         match self.state {
-            State::Reference(_) => at.saturating_sub(self.begin),
-            State::CData(brackets) => u64::from(brackets),
+            LexerState::Reference(_) => at.saturating_sub(self.begin),
+            LexerState::CData(brackets) => u64::from(brackets),
             _ => 0,
         }
     }
 
-    fn forget_closed(&mut self) {
-        if self.state == State::Closed {
+    fn remove_closed(&mut self) {
+        if self.state == LexerState::Closed {
             self.names.truncate(self.starts.pop().unwrap_or(0));
-            self.state = State::Text;
+            self.state = LexerState::Text;
         }
     }
 
-    /// See [`Sink::reserve`]: a tag could not be held, and nothing more is found.
-    pub fn is_blind(&self) -> bool {
-        self.state == State::Blind
+    /// Whether the sink refused memory for a tag ([`Sink::reserve`]): no more tokens follow.
+    pub fn is_unchecked(&self) -> bool {
+        self.state == LexerState::Unchecked
     }
 
-    /// Up to where what has been read is surely content of the innermost element: not an end tag of its own.
+    /// The offset up to which the bytes are certainly content of the innermost element, and not its end tag.
     pub fn content_end(&self, input: &Input<'_>) -> u64 {
         match self.state {
-            State::Less | State::EndTag => self.begin,
+            LexerState::Less | LexerState::EndTag => self.begin,
             _ => input.offset(),
         }
     }
 
-    /// The next token of the chunk.
+    /// Returns the next token of the chunk.
     pub fn next<'c, S: Sink>(&mut self, input: &mut Input<'c>, sink: &mut S) -> Result<Token<'c>, FrameError> {
         loop {
             let found = match self.state {
-                State::Emptied => {
-                    self.state = State::Closed;
+                LexerState::EmptyElement => {
+                    self.state = LexerState::Closed;
                     Some(Token::Close { begin: input.offset() })
                 }
-                State::Closed => {
-                    self.forget_closed();
+                LexerState::Closed => {
+                    self.remove_closed();
                     None
                 }
-                State::Blind => return Ok(Token::NeedMore),
-                _ if input.rest.is_empty() => return Ok(Token::NeedMore),
-                State::Mark(seen) => self.mark(seen, input)?,
-                State::Text => self.text(input)?,
-                State::Less => self.less(input),
-                State::StartTag(quote) => self.start_tag(quote, input, sink)?,
-                State::EndTag => self.end_tag(input, sink)?,
-                State::Instruction(asked) => self.instruction(asked, input, sink)?,
-                State::Bang | State::BangDash | State::BangCData(_) => self.bang(input)?,
-                State::Comment(hyphens) => self.comment(hyphens, input)?,
-                State::CData(brackets) => self.cdata(brackets, input)?,
-                State::Reference(reference) => self.reference(reference, input)?,
+                LexerState::Unchecked => return Ok(Token::ChunkEnd),
+                _ if input.rest.is_empty() => return Ok(Token::ChunkEnd),
+                LexerState::Mark(seen) => self.mark(seen, input)?,
+                LexerState::Text => self.text(input)?,
+                LexerState::Less => self.less(input),
+                LexerState::StartTag(quote) => self.start_tag(quote, input, sink)?,
+                LexerState::EndTag => self.end_tag(input, sink)?,
+                LexerState::Instruction(is_after_question_mark) => {
+                    self.instruction(is_after_question_mark, input, sink)?
+                }
+                LexerState::Bang | LexerState::BangDash | LexerState::BangCData(_) => self.bang(input)?,
+                LexerState::Comment(hyphens) => self.comment(hyphens, input)?,
+                LexerState::CData(brackets) => self.cdata(brackets, input)?,
+                LexerState::Reference(reference) => self.reference(reference, input)?,
             };
             if let Some(token) = found {
                 return Ok(token);
@@ -200,31 +199,33 @@ impl Lexer {
         }
     }
 
-    /// The body ends here, at the offset `at`.
+    /// Ends the body at the offset `at`.
     pub fn finish(&self, at: u64) -> Result<(), FrameError> {
         let what = match self.state {
-            State::Blind => return Ok(()),
-            State::Closed if self.starts.len() <= 1 => return Ok(()),
-            State::Text if self.starts.is_empty() && self.rooted => return Ok(()),
-            State::Mark(_) | State::Text | State::Emptied | State::Closed => match (self.rooted, self.utf8.is_open()) {
-                (_, true) => "the body ends inside a character",
-                (true, _) => "the body ends before all elements do",
-                (false, _) => "the body ends before the root element begins",
-            },
-            State::Less | State::StartTag(_) | State::EndTag => "the body ends inside a tag",
-            State::Instruction(_) => "the body ends inside a processing instruction or the XML declaration",
-            State::Bang | State::BangDash | State::BangCData(_) => "the body ends inside '<!'",
-            State::Comment(_) => "the body ends inside a comment",
-            State::CData(_) => "the body ends inside CDATA",
-            State::Reference(_) => "the body ends inside a reference",
+            LexerState::Unchecked => return Ok(()),
+            LexerState::Closed if self.starts.len() <= 1 => return Ok(()),
+            LexerState::Text if self.starts.is_empty() && self.has_root => return Ok(()),
+            LexerState::Mark(_) | LexerState::Text | LexerState::EmptyElement | LexerState::Closed => {
+                match (self.has_root, self.characters.is_complete()) {
+                    (_, false) => "the body ends inside a character",
+                    (true, true) => "the body ends before all elements do",
+                    (false, true) => "the body ends before the root element begins",
+                }
+            }
+            LexerState::Less | LexerState::StartTag(_) | LexerState::EndTag => "the body ends inside a tag",
+            LexerState::Instruction(_) => "the body ends inside a processing instruction or the XML declaration",
+            LexerState::Bang | LexerState::BangDash | LexerState::BangCData(_) => "the body ends inside '<!'",
+            LexerState::Comment(_) => "the body ends inside a comment",
+            LexerState::CData(_) => "the body ends inside CDATA",
+            LexerState::Reference(_) => "the body ends inside a reference",
         };
         Err(malformed(at, what))
     }
 
-    /// Holds nothing any longer.
-    pub fn free<S: Sink>(&mut self, sink: &mut S) {
-        self.held.free(sink);
-        self.names.free(sink);
+    /// Releases all memory.
+    pub fn release<S: Sink>(&mut self, sink: &mut S) {
+        self.markup.release(sink);
+        self.names.release(sink);
     }
 
     fn mark<'c>(&mut self, seen: usize, input: &mut Input<'c>) -> Lexed<'c> {
@@ -232,12 +233,12 @@ impl Lexer {
         if !matches && seen > 0 {
             return Err(malformed(0, NO_ROOT));
         }
-        self.state = State::Text;
+        self.state = LexerState::Text;
         if matches {
             input.take(1);
             self.document = input.offset();
             if seen.saturating_add(1) < BYTE_ORDER_MARK.len() {
-                self.state = State::Mark(seen.saturating_add(1));
+                self.state = LexerState::Mark(seen.saturating_add(1));
             }
         }
         Ok(None)
@@ -249,38 +250,39 @@ impl Lexer {
         }
         let begin = input.offset();
         let whole = input.rest;
-        // Most often markup follows markup.
-        let fault = if input.next() == Some(b'<') && !self.utf8.is_open() { None } else { self.text_run(input) };
+        // Most often a tag follows a tag.
+        let error =
+            if input.next() == Some(b'<') && self.characters.is_complete() { None } else { self.text_run(input) };
         let bytes = whole.get(..whole.len().saturating_sub(input.rest.len())).unwrap_or_default();
         if !bytes.is_empty() {
             return Ok(Some(Token::Text { begin, bytes }));
         }
-        // A fault is told when all before it has been handed on, as it would be if a chunk ended there.
-        if let Some(what) = fault {
+        // The text before an error is passed on first, as it would be if a chunk ended there.
+        if let Some(what) = error {
             return Err(malformed(begin, what));
         }
         let next = input.take(1);
         self.begin = begin;
         self.brackets = 0;
-        self.state = if next == b"<" { State::Less } else { State::Reference(Reference::default()) };
+        self.state = if next == b"<" { LexerState::Less } else { LexerState::Reference(Reference::default()) };
         Ok(None)
     }
 
-    /// Reads character data up to a `<` or `&`, or up to a fault.
+    /// Reads character data up to `<`, `&` or an error.
     fn text_run(&mut self, input: &mut Input<'_>) -> Option<&'static str> {
         loop {
             let before = input.rest.len();
             if self.brackets == 2 && input.next() == Some(b'>') {
                 return Some("']]>' in character data");
             }
-            let fault = self.characters(input, TextRun {});
+            let error = self.check_characters(input, TextRun {});
             if input.rest.len() < before {
                 self.brackets = 0;
             }
-            if fault.is_some() {
-                return fault;
+            if error.is_some() {
+                return error;
             }
-            if input.next() != Some(b']') || self.utf8.is_open() {
+            if input.next() != Some(b']') || !self.characters.is_complete() {
                 return None;
             }
             input.take(1);
@@ -288,22 +290,22 @@ impl Lexer {
         }
     }
 
-    /// Reads characters up to one at which the run stops, or up to a fault.
-    fn characters<const A: u8, const B: u8, const C: u8, const D: u8>(
+    /// Reads characters up to the end of the run or an error.
+    fn check_characters<const A: u8, const B: u8, const C: u8, const D: u8>(
         &mut self,
         input: &mut Input<'_>,
         _: Run<A, B, C, D>,
     ) -> Option<&'static str> {
         loop {
-            if !self.utf8.is_open() {
+            if self.characters.is_complete() {
                 input.take(Run::<A, B, C, D>::length(input.rest));
             }
-            if !self.utf8.is_open() && !input.take(common_sequences(input.rest)).is_empty() {
+            if self.characters.is_complete() && !input.take(common_sequences(input.rest)).is_empty() {
                 continue;
             }
             let byte = input.next()?;
-            if byte >= 0x80 || self.utf8.is_open() {
-                if !self.utf8.takes(byte) {
+            if byte >= 0x80 || !self.characters.is_complete() {
+                if !self.characters.push(byte) {
                     return Some("bytes that are not UTF-8, or a character that XML does not allow");
                 }
                 input.take(1);
@@ -315,7 +317,7 @@ impl Lexer {
         }
     }
 
-    /// Before and behind the root element: white space and markup alone.
+    /// Reads white space before or after the root element.
     fn outside<'c>(&mut self, input: &mut Input<'c>) -> Lexed<'c> {
         input.take(input.rest.iter().take_while(|byte| is_white(**byte)).count());
         let begin = input.offset();
@@ -324,10 +326,10 @@ impl Lexer {
             Some(b'<') => {
                 input.take(1);
                 self.begin = begin;
-                self.state = State::Less;
+                self.state = LexerState::Less;
                 Ok(None)
             }
-            Some(_) if self.rooted => Err(malformed(begin, "expected nothing behind the root element")),
+            Some(_) if self.has_root => Err(malformed(begin, "expected nothing after the root element")),
             Some(byte) => Err(no_root(begin, byte)),
         }
     }
@@ -337,12 +339,12 @@ impl Lexer {
         while let Some(byte) = input.next() {
             input.take(1);
             if let Some(char) = reference.push(byte).map_err(|what| malformed(self.begin, what))? {
-                self.state = State::Text;
+                self.state = LexerState::Text;
                 let raw = input.offset().saturating_sub(self.begin);
                 return Ok(Some(Token::Char { begin: self.begin, raw, char }));
             }
         }
-        self.state = State::Reference(reference);
+        self.state = LexerState::Reference(reference);
         Ok(None)
     }
 }

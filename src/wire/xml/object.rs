@@ -1,16 +1,16 @@
-//! `content` and `custom_data`: XML to JSON.
+//! Converts `content` and `custom_data` from XML to JSON.
 //!
 //! | XML | JSON |
 //! |---|---|
 //! | an element without children | its text as a string, white space included; `""` if it is empty |
-//! | an element with children | an object of them, in the order in which their names first appear |
-//! | several siblings of one name, or one marked `array='true'` | an array, where the first of them stands |
-//! | the field itself, empty or with white space alone | an empty object |
+//! | an element with children | an object, in the order in which their names first appear |
+//! | several siblings of one name, or one marked `array='true'` | an array, at the place of the first one |
+//! | the field itself, if it is empty or white space | an empty object |
 //!
-//! Text beside children is of a wrong type, unless it is white space. Other attributes (also `xsi:nil`), comments and
+//! Text next to children has the wrong type, unless it is white space. Other attributes (also `xsi:nil`), comments and
 //! processing instructions are ignored.
 //!
-//! Converting 1 MiB of `<a/>` takes about 9 MiB. So the memory is computed and reserved before it is allocated.
+//! Converting 1 MiB of `<a/>` needs about 9 MiB, so the memory is computed and reserved first.
 
 use std::{
     cell::Cell,
@@ -20,46 +20,46 @@ use std::{
 
 use serde::Serializer as _;
 
-use super::chars::is_white;
-use super::decode::{characters, is_blank, is_plain};
-use super::elements::{Part, Parts};
+use super::characters::is_white;
+use super::markup::{MarkupPart, MarkupParts};
+use super::string::{decode_pieces, is_blank, is_plain};
 use super::tag;
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
 use crate::memory::{OutOfMemory, Reservation};
-use crate::wire::{ObjectText, Received};
+use crate::wire::{ObjectText, ValueType};
 
 /// Converts the inner markup of `content` or `custom_data`, unless the JSON would be longer than `limit` bytes. The result is
 /// never absent: `<content/>` is an empty object. The caller reads the attributes of the field itself.
 ///
 /// The text that is returned stays reserved: the caller releases [`ObjectText::allocated`] when it drops the text.
 pub fn object(raw: &[u8], limit: usize, memory: &mut Reservation) -> Result<ObjectText<'static>, OutOfMemory> {
-    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(ObjectText::WrongType(Received::Text)) };
-    let need = Need::of(markup, limit);
+    let Ok(markup) = std::str::from_utf8(raw) else { return Ok(ObjectText::WrongType(ValueType::Text)) };
+    let need = ConversionSize::of(markup, limit);
     memory.grow(need.bytes())?;
     let text = convert(markup, &need, limit);
     memory.shrink(need.bytes().saturating_sub(text.allocated()));
     Ok(text)
 }
 
-fn convert(markup: &str, need: &Need, limit: usize) -> ObjectText<'static> {
-    let Some(tree) = Tree::read(markup, need) else { return ObjectText::WrongType(Received::Text) };
+fn convert(markup: &str, need: &ConversionSize, limit: usize) -> ObjectText<'static> {
+    let Some(tree) = ElementTree::read(markup, need) else { return ObjectText::WrongType(ValueType::Text) };
     if tree.is_cut {
         return ObjectText::TooLong;
     }
-    let mut out = Json { text: Vec::with_capacity(need.text), limit, is_full: false };
+    let mut out = LimitedJson { text: Vec::with_capacity(need.text), limit, is_full: false };
     match tree.write_object(0, &mut out) {
         None if out.is_full => ObjectText::TooLong,
-        None => ObjectText::WrongType(Received::Text),
+        None => ObjectText::WrongType(ValueType::Text),
         Some(()) => match String::from_utf8(out.text) {
             Ok(text) => ObjectText::Object(text.into()),
-            Err(_) => ObjectText::WrongType(Received::Text),
+            Err(_) => ObjectText::WrongType(ValueType::Text),
         },
     }
 }
 
-/// What a conversion allocates at most.
+/// The most that a conversion allocates.
 #[derive(Debug)]
-struct Need {
+struct ConversionSize {
     /// Nodes of the tree.
     nodes: usize,
     /// Elements that are open at once.
@@ -68,8 +68,8 @@ struct Need {
     text: usize,
 }
 
-impl Need {
-    /// Computes it in one pass over the markup. CDATA and comments may count for more than they need.
+impl ConversionSize {
+    /// Computes the size in one pass over the markup. CDATA and comments may count for more than they need.
     fn of(markup: &str, limit: usize) -> Self {
         let bytes = markup.as_bytes();
         let begins = |at: usize| !matches!(bytes.get(at + 1), Some(b'/' | b'!' | b'?'));
@@ -81,28 +81,28 @@ impl Need {
     }
 
     fn bytes(&self) -> u64 {
-        let tree = self.nodes * (size_of::<Node>() + size_of::<Child>()) + self.open * size_of::<Open<'_>>();
+        let tree = self.nodes * (size_of::<Node>() + size_of::<Child>()) + self.open * size_of::<OpenElement<'_>>();
         (tree + self.text) as u64
     }
 }
 
 /// All elements of the field, in the order of their start tags. The first node is the field itself.
 ///
-/// One pass over the markup makes the tree, and one over the tree the JSON, however deep it is and however many names there
-/// are.
-struct Tree<'a> {
+/// The tree is built in one pass over the markup, and the JSON is written in one pass over the tree.
+struct ElementTree<'a> {
     markup: &'a str,
     nodes: Vec<Node>,
-    /// Elements are missing: their JSON would be too long.
+    /// Elements are missing, because their JSON would be too long.
     is_cut: bool,
 }
 
 /// An element. Offsets are in the markup.
 struct Node {
+    /// Offset of the name.
     name: u32,
     name_length: u16,
-    array: bool,
-    /// Where its content begins and ends.
+    is_array: bool,
+    /// Begin and end of the content.
     content: (u32, u32),
     /// The number of the node after its last descendant.
     end: u32,
@@ -117,51 +117,50 @@ struct Child {
     node: u32,
 }
 
-/// An element that has begun and not ended.
-struct Open<'a> {
+struct OpenElement<'a> {
     name: &'a str,
-    /// Its number. `None` if the tree lacks it.
+    /// `None` if the tree lacks the element.
     node: Option<u32>,
     has_children: bool,
-    /// It has text that is not white space.
+    /// The element has text that is not white space.
     has_text: bool,
 }
 
-impl<'a> Tree<'a> {
-    /// `None` if text stands beside children, or the field itself is text.
-    fn read(markup: &'a str, need: &Need) -> Option<Self> {
+impl<'a> ElementTree<'a> {
+    /// Returns `None` if an element has both text and children, or the field itself is text.
+    fn read(markup: &'a str, need: &ConversionSize) -> Option<Self> {
         let mut tree = Self { markup, nodes: Vec::with_capacity(need.nodes), is_cut: false };
         let mut open = Vec::with_capacity(need.open);
         let field = tree.push(need, 0, "", false)?;
-        open.push(Open { name: "", node: field, has_children: false, has_text: false });
-        let mut parts = Parts::new(markup);
+        open.push(OpenElement { name: "", node: field, has_children: false, has_text: false });
+        let mut parts = MarkupParts::new(markup);
         loop {
             match parts.next().ok()? {
-                Some(Part::Start { tag, begin }) => {
+                Some(MarkupPart::Start { tag, begin }) => {
                     if open.len() >= DEPTH_LIMIT {
                         return None;
                     }
                     open.last_mut()?.has_children = true;
-                    let start = tag::start(tag.as_bytes(), 0).ok()?;
+                    let start = tag::read_start(tag.as_bytes(), 0).ok()?;
                     let name = tag.get(..start.name.len())?;
                     let node = tree.push(need, begin + 1, name, start.marks.array)?;
-                    tree.content_begins(node, parts.at())?;
-                    if !start.empty {
-                        open.push(Open { name, node, has_children: false, has_text: false });
+                    tree.content_begins(node, parts.position())?;
+                    if !start.is_empty {
+                        open.push(OpenElement { name, node, has_children: false, has_text: false });
                     }
                 }
-                Some(Part::End { name, begin }) => {
+                Some(MarkupPart::End { name, begin }) => {
                     let closed = open.pop().filter(|closed| closed.name == name && !open.is_empty())?;
                     tree.content_ends(closed.node, begin)?;
                     if closed.has_text && closed.has_children {
                         return None;
                     }
                 }
-                Some(Part::Text(text)) => {
+                Some(MarkupPart::Text(text)) => {
                     let element = open.last_mut()?;
                     element.has_text = element.has_text || !is_blank(text)?;
                 }
-                Some(Part::CData(text)) => open.last_mut()?.has_text |= !text.bytes().all(is_white),
+                Some(MarkupPart::CData(text)) => open.last_mut()?.has_text |= !text.bytes().all(is_white),
                 None => {
                     let field = open.pop()?;
                     tree.content_ends(field.node, markup.len())?;
@@ -171,15 +170,15 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Adds an element and returns its number, or `None` as that if there is no room. The outer `None`: it is not well-formed.
-    fn push(&mut self, need: &Need, begin: usize, name: &str, array: bool) -> Option<Option<u32>> {
+    /// Adds an element and returns its number, or `Some(None)` if there is no room. Returns `None` if the markup is malformed.
+    fn push(&mut self, need: &ConversionSize, begin: usize, name: &str, is_array: bool) -> Option<Option<u32>> {
         if self.nodes.len() >= need.nodes {
             self.is_cut = true;
             return Some(None);
         }
         let node = u32::try_from(self.nodes.len()).ok()?;
         let (name, name_length) = (u32::try_from(begin).ok()?, u16::try_from(name.len()).ok()?);
-        self.nodes.push(Node { name, name_length, array, content: (0, 0), end: node + 1 });
+        self.nodes.push(Node { name, name_length, is_array, content: (0, 0), end: node + 1 });
         Some(Some(node))
     }
 
@@ -207,15 +206,15 @@ impl<'a> Tree<'a> {
         range.and_then(|range| self.markup.get(range)).unwrap_or_default()
     }
 
-    /// Writes an element with children. The recursion is as deep as the elements are: at most [`DEPTH_LIMIT`].
-    fn write_object(&self, parent: u32, out: &mut Json) -> Option<()> {
+    /// Writes an element with children. The recursion is at most [`DEPTH_LIMIT`] levels deep.
+    fn write_object(&self, parent: u32, out: &mut LimitedJson) -> Option<()> {
         out.push(b"{")?;
         for (index, group) in self.children(parent)?.chunk_by(|one, other| one.first == other.first).enumerate() {
             let Child { first, .. } = *group.first()?;
             out.separate(index)?;
             serde_json::to_writer(&mut *out, self.name(first)).ok()?;
             out.push(b":")?;
-            if group.len() == 1 && !self.node(first)?.array {
+            if group.len() == 1 && !self.node(first)?.is_array {
                 self.write_value(first, out)?;
                 continue;
             }
@@ -229,7 +228,7 @@ impl<'a> Tree<'a> {
         out.push(b"}")
     }
 
-    fn write_value(&self, node: u32, out: &mut Json) -> Option<()> {
+    fn write_value(&self, node: u32, out: &mut LimitedJson) -> Option<()> {
         let Node { content: (begin, end), end: next, .. } = self.node(node)?;
         if *next > node + 1 {
             return self.write_object(node, out);
@@ -238,12 +237,12 @@ impl<'a> Tree<'a> {
         if is_plain(raw) {
             return serde_json::to_writer(out, raw).ok();
         }
-        let text = Characters { raw, broken: Cell::new(false) };
+        let text = MarkupText { raw, is_malformed: Cell::new(false) };
         serde_json::Serializer::new(out).collect_str(&text).ok()?;
-        (!text.broken.get()).then_some(())
+        (!text.is_malformed.get()).then_some(())
     }
 
-    /// The children of an element: those of one name together, in the order in which the names first appear.
+    /// Returns the children of an element, grouped by name, in the order in which the names first appear.
     fn children(&self, parent: u32) -> Option<Vec<Child>> {
         let end = self.node(parent)?.end;
         let places = || {
@@ -270,35 +269,35 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The text that markup without elements stands for. It is written piece by piece, so that nothing is allocated for it.
-struct Characters<'a> {
+/// The text of markup without elements. It is written in pieces, without an allocation.
+struct MarkupText<'a> {
     raw: &'a str,
-    /// The markup is not well-formed after all. (An error of [`fmt::Display`] would have to be the writer's.)
-    broken: Cell<bool>,
+    /// Set if the markup is malformed. ([`fmt::Display`] can only return errors of the writer.)
+    is_malformed: Cell<bool>,
 }
 
-impl fmt::Display for Characters<'_> {
+impl fmt::Display for MarkupText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut written = Ok(());
-        let read = characters(self.raw, |part| {
+        let result = decode_pieces(self.raw, |part| {
             if written.is_ok() {
                 written = f.write_str(part);
             }
         });
-        self.broken.set(read.is_none());
+        self.is_malformed.set(result.is_none());
         written
     }
 }
 
 /// JSON text of at most `limit` bytes.
-struct Json {
+struct LimitedJson {
     text: Vec<u8>,
     limit: usize,
-    /// More would have been written.
+    /// A write exceeded the limit.
     is_full: bool,
 }
 
-impl Json {
+impl LimitedJson {
     fn push(&mut self, bytes: &[u8]) -> Option<()> {
         self.write_all(bytes).ok()
     }
@@ -308,7 +307,7 @@ impl Json {
     }
 }
 
-impl Write for Json {
+impl Write for LimitedJson {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() > self.limit - self.text.len() {
             self.is_full = true;
@@ -333,10 +332,10 @@ mod tests {
     /// Converts markup, and checks that nothing grows beyond what is computed for it.
     #[track_caller]
     fn convert(markup: &str, limit: usize) {
-        let need = Need::of(markup, limit);
-        let Some(tree) = Tree::read(markup, &need) else { return };
+        let need = ConversionSize::of(markup, limit);
+        let Some(tree) = ElementTree::read(markup, &need) else { return };
         assert_eq!(tree.nodes.capacity(), need.nodes, "{markup:.100}");
-        let mut out = Json { text: Vec::with_capacity(need.text), limit, is_full: false };
+        let mut out = LimitedJson { text: Vec::with_capacity(need.text), limit, is_full: false };
         if !tree.is_cut {
             let _ = tree.write_object(0, &mut out);
         }
@@ -380,7 +379,7 @@ mod tests {
     #[test]
     fn reserves_what_it_allocates_and_gives_it_back() {
         for markup in ["<a/>".repeat(262_144), "<a>x</a>".repeat(1000), "<a/>x".to_owned(), String::new()] {
-            let need = Need::of(&markup, usize::MAX).bytes();
+            let need = ConversionSize::of(&markup, usize::MAX).bytes();
             for room in [0, 1, need / 2, need - 1] {
                 let budget = Budget::new(room, room);
                 let mut memory = Reservation::new(&budget, 0);
@@ -393,8 +392,8 @@ mod tests {
         }
         // The JSON of an item is short, and what it takes as well, however long the markup is.
         let megabyte = "<a/>".repeat(262_144);
-        assert!(Need::of(&megabyte, usize::MAX).bytes() < 10_000_000);
-        assert!(Need::of(&megabyte, 64 * 1024).bytes() < 1_000_000);
+        assert!(ConversionSize::of(&megabyte, usize::MAX).bytes() < 10_000_000);
+        assert!(ConversionSize::of(&megabyte, 64 * 1024).bytes() < 1_000_000);
     }
 
     proptest! {

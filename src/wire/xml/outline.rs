@@ -1,80 +1,85 @@
-//! The outline of a request: which element is a field, an item or an attachment. It makes pieces of tokens.
+//! Makes pieces of tokens: knows which element of a request is a field, an item or an attachment.
 
-use super::attachment_name::AttachmentName;
-use super::capture::Capture;
-use super::chars::is_white;
+use super::characters::is_white;
+use super::flat;
+use super::input::{Input, length, malformed};
 use super::lexer::{Lexer, Token};
-use super::{Input, Marks, direct, length, malformed};
-use crate::wire::{Endpoint, Field, FrameError, Piece, Received, Sink};
+use super::line_ends::LineEnds;
+use super::tag::Marks;
+use crate::fields::{AttachmentField, Endpoint, RootField};
+use crate::wire::{
+    FrameError, Piece, Sink, ValueType,
+    attachment_name::AttachmentName,
+    capture::{Capture, Captured},
+};
 
-/// The element that decides what the bytes at hand are for.
+/// The element that decides the role of the current bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// None.
+enum ElementRole {
     Outside,
     Root,
-    /// A child of the root that is not known, or a field that is nil: dropped.
+    /// An unknown child of the root, or a field with `xsi:nil`.
     Unknown,
     Field {
-        field: Field,
-        array: bool,
+        field: RootField,
+        is_array: bool,
     },
     Item,
-    /// An item that is nil: empty, whatever it contains.
+    /// An item with `xsi:nil`: empty, whatever its content.
     NilItem,
     /// An entry of `attach`.
     Attach,
-    /// A child of an entry that is not known, is nil, or came twice: dropped.
+    /// A child of an entry that is unknown, has `xsi:nil`, or occurs a second time.
     AttachUnknown,
-    /// `wrong`: the type that it has instead of text, as far as it has come.
+    /// `wrong_type`: its type, if it is not text.
     AttachName {
-        wrong: Option<Received>,
+        wrong_type: Option<ValueType>,
     },
-    /// `right`: it has been nothing but character data so far; `first`: it is not a second one.
+    /// `is_text`: only character data so far. `is_first`: not a second `data`.
     AttachData {
-        right: bool,
-        first: bool,
+        is_text: bool,
+        is_first: bool,
     },
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Outline {
     endpoint: Endpoint,
-    place: Place,
+    role: ElementRole,
     capture: Capture,
-    entry: Entry,
+    attachment: AttachmentElement,
     attachment_bytes: u64,
 }
 
-/// What has been seen of an entry of `attach`.
+/// The current entry of `attach`.
 #[derive(Debug, Default)]
-struct Entry {
-    name_seen: bool,
-    data_seen: bool,
+struct AttachmentElement {
+    has_name: bool,
+    has_data: bool,
     has_text: bool,
     name: AttachmentName,
+    line_ends: LineEnds,
 }
 
 impl Outline {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
-            place: Place::Outside,
+            role: ElementRole::Outside,
             capture: Capture::default(),
-            entry: Entry::default(),
+            attachment: AttachmentElement::default(),
             attachment_bytes: 0,
         }
     }
 
-    /// Whether items may be next.
-    pub fn takes_items(&self) -> bool {
-        self.place == Place::Root && self.endpoint == Endpoint::Batch
+    /// Whether items can be next.
+    pub fn can_take_items(&self) -> bool {
+        self.role == ElementRole::Root && self.endpoint == Endpoint::StartBatch
     }
 
-    /// Whether the element at hand is the `data` of an attachment.
+    /// Whether the current element is the `data` of an attachment.
     pub fn is_in_attachment(&self) -> bool {
-        matches!(self.place, Place::AttachData { .. })
+        matches!(self.role, ElementRole::AttachData { .. })
     }
 
     /// Whether text at that level is the data of an attachment.
@@ -82,13 +87,13 @@ impl Outline {
         level == 3 && self.is_in_attachment()
     }
 
-    /// Whether attachment data that is handed on may be next.
-    pub fn takes_data(&self, level: usize) -> bool {
-        level == 3 && self.place == Place::AttachData { right: true, first: true }
+    /// Whether attachment data for the sink can be next.
+    pub fn can_take_data(&self, level: usize) -> bool {
+        level == 3 && self.role == ElementRole::AttachData { is_text: true, is_first: true }
     }
 
-    /// The sink took these by [`Sink::base64`].
-    pub fn data_taken(&mut self, bytes: &[u8]) {
+    /// Counts attachment data that the sink took.
+    pub fn count_data(&mut self, bytes: &[u8]) {
         self.attachment_bytes = self.attachment_bytes.saturating_add(length(bytes.len()));
     }
 
@@ -96,8 +101,8 @@ impl Outline {
         self.attachment_bytes
     }
 
-    /// Takes what the lexer found.
-    pub fn take<S: Sink>(
+    /// Processes a token.
+    pub fn accept<S: Sink>(
         &mut self,
         token: Token<'_>,
         lexer: &Lexer,
@@ -105,180 +110,179 @@ impl Outline {
         sink: &mut S,
     ) -> Result<(), FrameError> {
         match token {
-            Token::NeedMore => {}
+            Token::ChunkEnd => {}
             Token::Open { begin, end, marks } => match lexer.level() {
-                1 if lexer.name() == b"xml" => self.place = Place::Root,
+                1 if lexer.name() == b"xml" => self.role = ElementRole::Root,
                 1 => return Err(malformed(begin.saturating_add(1), wrong_root(lexer.name()))),
-                2 => self.root_child(lexer.name(), end, marks, sink),
-                3 => self.grandchild(lexer.name(), marks, sink),
-                4 => self.not_a_string(sink),
+                2 => self.begin_root_child(lexer.name(), end, marks, sink),
+                3 => self.begin_attachment_child(lexer.name(), marks, sink),
+                4 => self.begin_nested_element(sink),
                 _ => {}
             },
             Token::Close { begin } => match lexer.level() {
-                1 => self.place = Place::Outside,
-                2 => self.root_child_ends(begin, input, sink),
-                3 => self.grandchild_ends(sink),
+                1 => self.role = ElementRole::Outside,
+                2 => self.end_root_child(begin, input, sink),
+                3 => self.end_attachment_child(sink),
                 _ => {}
             },
             Token::Text { begin, bytes } => {
                 if let Some(text) = bytes.iter().position(|byte| !is_white(*byte)) {
-                    self.text(lexer.level(), begin.saturating_add(length(text)), sink)?;
+                    self.check_text(lexer.level(), begin.saturating_add(length(text)), sink)?;
                 }
-                self.value(lexer.level(), bytes, length(bytes.len()), Some(begin), sink);
+                self.add_text(lexer.level(), bytes, length(bytes.len()), Some(begin), sink);
             }
             Token::Char { begin, raw, char } => {
                 if !matches!(char, ' ' | '\t' | '\r' | '\n') {
-                    self.text(lexer.level(), begin, sink)?;
+                    self.check_text(lexer.level(), begin, sink)?;
                 }
-                self.value(lexer.level(), char.encode_utf8(&mut [0; 4]).as_bytes(), raw, None, sink);
+                self.add_text(lexer.level(), char.encode_utf8(&mut [0; 4]).as_bytes(), raw, None, sink);
             }
         }
         Ok(())
     }
 
-    /// The chunk ends: what is not complete is held.
-    pub fn chunk_ends<S: Sink>(&mut self, lexer: &Lexer, input: &Input<'_>, sink: &mut S) {
-        if matches!(self.place, Place::Field { .. } | Place::Item) {
-            self.capture.hold(lexer.content_end(input), input, sink);
+    /// Keeps an incomplete piece at the end of the chunk.
+    pub fn suspend<S: Sink>(&mut self, lexer: &Lexer, input: &Input<'_>, sink: &mut S) {
+        if matches!(self.role, ElementRole::Field { .. } | ElementRole::Item) {
+            self.capture.suspend(lexer.content_end(input), input.chunk, sink);
         }
     }
 
-    /// Holds nothing any longer.
-    pub fn free<S: Sink>(&mut self, sink: &mut S) {
-        self.capture.free(sink);
+    /// Releases all memory.
+    pub fn release<S: Sink>(&mut self, sink: &mut S) {
+        self.capture.release(sink);
     }
 
-    fn root_child<S: Sink>(&mut self, name: &[u8], end: u64, marks: Marks, sink: &mut S) {
-        self.place = match Field::from_name(self.endpoint, name) {
-            None => Place::Unknown,
-            Some(Field::Data) if marks.nil => Place::NilItem,
-            // Each `attach` is an entry: one that is nil is none, and others may follow.
-            Some(Field::Attach) if marks.nil => Place::Unknown,
+    fn begin_root_child<S: Sink>(&mut self, name: &[u8], end: u64, marks: Marks, sink: &mut S) {
+        self.role = match RootField::from_name(self.endpoint, name) {
+            None => ElementRole::Unknown,
+            Some(RootField::Data) if marks.nil => ElementRole::NilItem,
+            // Each `attach` is an entry. One with `xsi:nil` does not count, and others can follow.
+            Some(RootField::Attach) if marks.nil => ElementRole::Unknown,
             Some(field) if marks.nil => {
-                sink.piece(Piece::Null { field });
-                Place::Unknown
+                sink.accept(Piece::Null { field });
+                ElementRole::Unknown
             }
-            Some(Field::Data) => {
+            Some(RootField::Data) => {
                 self.capture.begin(end, usize::MAX);
-                Place::Item
+                ElementRole::Item
             }
-            Some(Field::Attach) => {
-                self.entry = Entry::default();
-                sink.piece(Piece::AttachBegin);
-                Place::Attach
+            Some(RootField::Attach) => {
+                self.attachment = AttachmentElement::default();
+                sink.accept(Piece::AttachBegin);
+                ElementRole::Attach
             }
             Some(field) => {
                 self.capture.begin(end, sink.field_limit(field));
-                Place::Field { field, array: marks.array }
+                ElementRole::Field { field, is_array: marks.array }
             }
         };
     }
 
-    fn root_child_ends<S: Sink>(&mut self, begin: u64, input: &Input<'_>, sink: &mut S) {
-        match self.place {
-            Place::Field { field, .. } if self.capture.is_too_long(begin) => {
-                sink.piece(Piece::FieldTooLong { field });
-            }
-            Place::Field { field, array } => {
-                if let Some(value) = self.capture.end(begin, input, sink) {
-                    sink.piece(Piece::Field { field, value, marked_array: array });
+    fn end_root_child<S: Sink>(&mut self, begin: u64, input: &Input<'_>, sink: &mut S) {
+        match self.role {
+            ElementRole::Field { field, is_array } => match self.capture.end(begin, input.chunk, sink) {
+                Captured::Whole(value) => sink.accept(Piece::Field { field, value, marked_array: is_array }),
+                Captured::TooLong => sink.accept(Piece::FieldTooLong { field }),
+                Captured::Refused => {}
+            },
+            ElementRole::Item => {
+                if let Captured::Whole(raw) = self.capture.end(begin, input.chunk, sink) {
+                    sink.accept(Piece::Item { raw, plain: flat::plain(raw) });
                 }
             }
-            Place::Item => {
-                if let Some(raw) = self.capture.end(begin, input, sink) {
-                    sink.piece(Piece::Item { raw, plain: direct::plain(raw) });
-                }
-            }
-            Place::NilItem => sink.piece(Piece::Item { raw: b"", plain: None }),
-            Place::Attach => sink.piece(Piece::AttachEnd),
+            ElementRole::NilItem => sink.accept(Piece::Item { raw: b"", plain: None }),
+            ElementRole::Attach => sink.accept(Piece::AttachEnd),
             _ => {}
         }
-        self.capture.free(sink);
-        self.place = Place::Root;
+        self.capture.release(sink);
+        self.role = ElementRole::Root;
     }
 
-    /// A child of an entry of `attach` begins (or of another element, which does not matter).
-    fn grandchild<S: Sink>(&mut self, name: &[u8], marks: Marks, sink: &mut S) {
-        if self.place != Place::Attach {
+    /// Begins an element at level 3. It matters if it is a child of an entry of `attach`.
+    fn begin_attachment_child<S: Sink>(&mut self, name: &[u8], marks: Marks, sink: &mut S) {
+        if self.role != ElementRole::Attach {
             return;
         }
-        let seen = match name {
-            b"name" => &mut self.entry.name_seen,
-            b"data" => &mut self.entry.data_seen,
-            _ => {
-                self.place = Place::AttachUnknown;
-                return;
-            }
+        let Some(field) = AttachmentField::from_name(name) else {
+            self.role = ElementRole::AttachUnknown;
+            return;
         };
-        let first = !std::mem::replace(seen, true);
-        let right = !marks.array;
-        self.place = match (name, first) {
-            (_, true) if marks.nil => Place::AttachUnknown,
-            (b"name", true) => {
-                self.entry.name = AttachmentName::default();
-                Place::AttachName { wrong: (!right).then_some(Received::MarkedArray) }
+        let has_field = match field {
+            AttachmentField::Name => &mut self.attachment.has_name,
+            AttachmentField::Data => &mut self.attachment.has_data,
+        };
+        let is_first = !std::mem::replace(has_field, true);
+        let is_text = !marks.array;
+        self.role = match field {
+            _ if is_first && marks.nil => ElementRole::AttachUnknown,
+            AttachmentField::Name if is_first => {
+                ElementRole::AttachName { wrong_type: (!is_text).then_some(ValueType::MarkedArray) }
             }
-            (b"name", false) => {
-                sink.piece(Piece::AttachDuplicate("name"));
-                Place::AttachUnknown
+            AttachmentField::Name => {
+                sink.accept(Piece::AttachDuplicate(field));
+                ElementRole::AttachUnknown
             }
-            _ => {
-                sink.piece(match (first, right) {
-                    (false, _) => Piece::AttachDuplicate("data"),
+            AttachmentField::Data => {
+                sink.accept(match (is_first, is_text) {
+                    (false, _) => Piece::AttachDuplicate(field),
                     (true, true) => Piece::AttachDataBegin,
-                    (true, false) => Piece::AttachDataWrongType(Received::MarkedArray),
+                    (true, false) => Piece::AttachDataWrongType(ValueType::MarkedArray),
                 });
-                Place::AttachData { right, first }
+                ElementRole::AttachData { is_text, is_first }
             }
         };
     }
 
-    /// A child of a child of an entry of `attach` begins.
-    fn not_a_string<S: Sink>(&mut self, sink: &mut S) {
-        match &mut self.place {
-            Place::AttachName { wrong } => *wrong = Some(Received::Elements),
-            Place::AttachData { right, first } => {
-                if *first && *right {
-                    sink.piece(Piece::AttachDataWrongType(Received::Elements));
+    /// Begins an element at level 4. It matters in `name` and `data` of an entry, which must be text.
+    fn begin_nested_element<S: Sink>(&mut self, sink: &mut S) {
+        match &mut self.role {
+            ElementRole::AttachName { wrong_type } => *wrong_type = Some(ValueType::Elements),
+            ElementRole::AttachData { is_text, is_first } => {
+                if *is_first && *is_text {
+                    sink.accept(Piece::AttachDataWrongType(ValueType::Elements));
                 }
-                *right = false;
+                *is_text = false;
             }
             _ => {}
         }
     }
 
-    fn grandchild_ends<S: Sink>(&mut self, sink: &mut S) {
-        match self.place {
-            Place::AttachName { wrong: None } => sink.piece(Piece::AttachName(self.entry.name.text())),
-            Place::AttachName { wrong: Some(received) } => sink.piece(Piece::AttachNameWrongType(received)),
-            Place::AttachData { right: true, first: true } => sink.piece(Piece::AttachDataEnd),
-            Place::AttachUnknown | Place::AttachData { .. } => {}
+    fn end_attachment_child<S: Sink>(&mut self, sink: &mut S) {
+        match self.role {
+            ElementRole::AttachName { wrong_type: None } => sink.accept(Piece::AttachName(self.attachment.name.text())),
+            ElementRole::AttachName { wrong_type: Some(received) } => sink.accept(Piece::AttachNameWrongType(received)),
+            ElementRole::AttachData { is_text: true, is_first: true } => sink.accept(Piece::AttachDataEnd),
+            ElementRole::AttachUnknown | ElementRole::AttachData { .. } => {}
             _ => return,
         }
-        self.place = Place::Attach;
+        self.role = ElementRole::Attach;
     }
 
-    /// Text that is not white space stands at that level.
-    fn text<S: Sink>(&mut self, level: usize, at: u64, sink: &mut S) -> Result<(), FrameError> {
-        match self.place {
-            Place::Root if level == 1 => return Err(malformed(at, "text directly in the root element")),
-            Place::Attach if level == 2 && !self.entry.has_text => {
-                self.entry.has_text = true;
-                sink.piece(Piece::AttachNotAnObject(Received::Text));
+    /// Checks text that is not white space, at `level`.
+    fn check_text<S: Sink>(&mut self, level: usize, at: u64, sink: &mut S) -> Result<(), FrameError> {
+        match self.role {
+            ElementRole::Root if level == 1 => return Err(malformed(at, "text directly in the root element")),
+            ElementRole::Attach if level == 2 && !self.attachment.has_text => {
+                self.attachment.has_text = true;
+                sink.accept(Piece::AttachNotAnObject(ValueType::Text));
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Characters at that level, `raw` bytes as sent; `at`: where they stand, if not in a reference.
-    fn value<S: Sink>(&mut self, level: usize, bytes: &[u8], raw: u64, at: Option<u64>, sink: &mut S) {
-        match self.place {
-            Place::AttachName { wrong: None } if level == 3 => self.entry.name.push(bytes, at),
-            Place::AttachData { right, first } if level == 3 => {
+    /// Adds text at `level`: `raw` bytes as sent. `at` is its offset; `None`: it is the character of a reference.
+    fn add_text<S: Sink>(&mut self, level: usize, bytes: &[u8], raw: u64, at: Option<u64>, sink: &mut S) {
+        match self.role {
+            ElementRole::AttachName { wrong_type: None } if level == 3 && !self.attachment.name.is_full() => {
+                let AttachmentElement { name, line_ends, .. } = &mut self.attachment;
+                line_ends.push(bytes, at, |run| name.push(run));
+            }
+            ElementRole::AttachData { is_text, is_first } if level == 3 => {
                 self.attachment_bytes = self.attachment_bytes.saturating_add(raw);
-                if right && first {
-                    sink.piece(Piece::AttachData(bytes));
+                if is_text && is_first {
+                    sink.accept(Piece::AttachData(bytes));
                 }
             }
             _ => {}
@@ -286,7 +290,7 @@ impl Outline {
     }
 }
 
-/// What is wrong with the name of the root element.
+/// Returns the error of a wrong name of the root element.
 fn wrong_root(name: &[u8]) -> &'static str {
     let local = name.rsplit(|byte| *byte == b':').next().unwrap_or_default();
     match local {

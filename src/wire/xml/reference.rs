@@ -1,24 +1,22 @@
-//! References: `&amp;`, `&#38;`, `&#x26;`. No others exist without a DTD.
+//! References: `&amp;`, `&#38;`, `&#x26;`. Without a DTD there are no others.
 
-use super::chars::is_char;
+use super::characters::is_char;
 
-/// What is wrong with a reference.
 pub const UNKNOWN: &str =
     "'&' that begins none of &amp; &lt; &gt; &quot; &apos; and no complete character reference such as &#38; or &#x26;";
-/// What is wrong with a character reference.
 pub const ILLEGAL: &str = "a character reference to what XML does not allow as a character";
 
-/// A reference of which the `&` has been read. Nothing of it is held: zeros in front may be without number.
+/// A reference after its `&`. Only its value is kept, because a number can have any number of leading zeros.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reference {
-    kind: Kind,
-    /// The number so far, or the letters of the name so far, a byte each.
+    kind: ReferenceKind,
+    /// The number, or the letters of the name (one byte each), as far as they have arrived.
     value: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
-    /// Nothing but `&`.
+enum ReferenceKind {
+    /// Only `&`.
     #[default]
     Begun,
     Named,
@@ -35,27 +33,31 @@ const fn name(letters: [u8; 4]) -> u32 {
 }
 
 impl Reference {
-    /// The next byte behind the `&`: the character, if the reference is now complete.
+    /// Reads the next byte. Returns the character if the reference is complete.
     pub fn push(&mut self, byte: u8) -> Result<Option<char>, &'static str> {
         if byte == b';' {
             return self.end().map(Some);
         }
         let digit = char::from(byte).to_digit(16);
         (self.kind, self.value) = match (self.kind, byte, digit) {
-            (Kind::Begun, b'#', _) => (Kind::Hash, 0),
-            (Kind::Hash, b'x', _) => (Kind::HexBegun, 0),
-            (Kind::Hash | Kind::Decimal, b'0'..=b'9', Some(digit)) => (Kind::Decimal, self.number(10, digit)),
-            (Kind::HexBegun | Kind::Hex, _, Some(digit)) => (Kind::Hex, self.number(16, digit)),
-            (Kind::Begun | Kind::Named, b'a'..=b'z', _) if self.value >> 24 == 0 => {
-                (Kind::Named, self.value << 8 | u32::from(byte))
+            (ReferenceKind::Begun, b'#', _) => (ReferenceKind::Hash, 0),
+            (ReferenceKind::Hash, b'x', _) => (ReferenceKind::HexBegun, 0),
+            (ReferenceKind::Hash | ReferenceKind::Decimal, b'0'..=b'9', Some(digit)) => {
+                (ReferenceKind::Decimal, self.push_digit(10, digit))
+            }
+            (ReferenceKind::HexBegun | ReferenceKind::Hex, _, Some(digit)) => {
+                (ReferenceKind::Hex, self.push_digit(16, digit))
+            }
+            (ReferenceKind::Begun | ReferenceKind::Named, b'a'..=b'z', _) if self.value >> 24 == 0 => {
+                (ReferenceKind::Named, self.value << 8 | u32::from(byte))
             }
             _ => return Err(UNKNOWN),
         };
         Ok(None)
     }
 
-    /// One digit more; what is too large stays too large.
-    fn number(self, base: u32, digit: u32) -> u32 {
+    /// Appends a digit. A number that is too large stays too large.
+    fn push_digit(self, base: u32, digit: u32) -> u32 {
         self.value.saturating_mul(base).saturating_add(digit)
     }
 
@@ -66,12 +68,14 @@ impl Reference {
         const QUOT: u32 = name(*b"quot");
         const APOS: u32 = name(*b"apos");
         match (self.kind, self.value) {
-            (Kind::Decimal | Kind::Hex, value) => char::from_u32(value).filter(|char| is_char(*char)).ok_or(ILLEGAL),
-            (Kind::Named, AMP) => Ok('&'),
-            (Kind::Named, LT) => Ok('<'),
-            (Kind::Named, GT) => Ok('>'),
-            (Kind::Named, QUOT) => Ok('"'),
-            (Kind::Named, APOS) => Ok('\''),
+            (ReferenceKind::Decimal | ReferenceKind::Hex, value) => {
+                char::from_u32(value).filter(|char| is_char(*char)).ok_or(ILLEGAL)
+            }
+            (ReferenceKind::Named, AMP) => Ok('&'),
+            (ReferenceKind::Named, LT) => Ok('<'),
+            (ReferenceKind::Named, GT) => Ok('>'),
+            (ReferenceKind::Named, QUOT) => Ok('"'),
+            (ReferenceKind::Named, APOS) => Ok('\''),
             _ => Err(UNKNOWN),
         }
     }

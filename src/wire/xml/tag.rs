@@ -1,90 +1,109 @@
 //! Complete tags, processing instructions and the XML declaration.
 
-use super::chars::{is_char, is_name_char, is_name_start, is_white};
+use super::characters::{is_char, is_name_char, is_name_start, is_white};
+use super::input::{length, malformed};
 use super::reference::Reference;
-use super::{Marks, length, malformed};
 use crate::wire::{FrameError, is_utf8};
 
-/// How long a name of an encoding is told back; it is made of ASCII letters, digits, `.`, `_` and `-`.
+/// Characters of an encoding's name that an error shows. They are ASCII letters, digits, `.`, `_` and `-`.
 const ENCODING_SHOWN: usize = 40;
-/// Up to so many attributes of a tag are compared one with another; more of them are sorted.
+/// Up to this number of attributes, a tag's attributes are compared in pairs; more of them are sorted.
 const FEW: usize = 8;
 
-/// What a start tag says.
+/// The attributes that have a meaning. All others are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `array='true'`: the element is an entry of an array, even if it is the only one.
+    pub array: bool,
+    /// `xsi:nil` with `true` or `1`: the field is absent.
+    pub nil: bool,
+}
+
+impl Marks {
+    /// Reads an attribute. `value` is the text between the quotes.
+    fn set(&mut self, attribute: &str, value: &str) {
+        match attribute {
+            "array" => self.array = value == "true",
+            "xsi:nil" => self.nil = matches!(value.trim_matches([' ', '\t', '\r', '\n']), "true" | "1"),
+            _ => {}
+        }
+    }
+}
+
 pub struct StartTag<'t> {
     pub name: &'t [u8],
     pub marks: Marks,
-    /// It ends in `/>`.
-    pub empty: bool,
+    /// Whether the tag ends with `/>`.
+    pub is_empty: bool,
 }
 
-/// Reads a start tag: `tag` is what stands behind its `<`, up to its `>`, and begins at the offset `at`.
-pub fn start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
-    if let Some(tag) = bare(tag) {
+/// Reads a start tag. `tag` contains the bytes after `<` up to and including `>`, and begins at the offset `at`.
+pub fn read_start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
+    if let Some(tag) = without_attributes(tag) {
         return Ok(tag);
     }
     if tag.starts_with(&[0]) {
         return Err(malformed(at, "expected UTF-8, not UTF-16"));
     }
-    let mut cursor = Cursor::new(tag, at)?;
-    let name = cursor.name("expected the name of an element")?.as_bytes();
+    let mut cursor = TagCursor::new(tag, at)?;
+    let name = cursor.read_name("expected the name of an element")?.as_bytes();
     let mut marks = Marks::default();
     let mut last: Option<&str> = None;
-    // Those before the last: of a tag with one attribute nothing has to be kept.
+    // All but the last one, so that a tag with one attribute allocates nothing.
     let mut seen: Vec<&str> = Vec::new();
     loop {
-        let white = cursor.white();
+        let white = cursor.skip_white();
         match cursor.rest {
             ">" => break,
             "/>" => {
-                unique(seen, last, at)?;
-                return Ok(StartTag { name, marks, empty: true });
+                check_unique(seen, last, at)?;
+                return Ok(StartTag { name, marks, is_empty: true });
             }
             _ if !white => return Err(malformed(cursor.at, "expected white space, '/>' or '>' in a tag")),
             _ => {}
         }
         let attribute_at = cursor.at;
-        let attribute = cursor.name("expected an attribute, '/>' or '>' in a tag")?;
-        let value = cursor.equals_quoted()?;
-        attribute_value(value, cursor.at.saturating_sub(length(value.len()).saturating_add(1)))?;
-        marks.note(attribute, value);
+        let attribute = cursor.read_name("expected an attribute, '/>' or '>' in a tag")?;
+        let value = cursor.read_value()?;
+        check_value(value, cursor.at.saturating_sub(length(value.len()).saturating_add(1)))?;
+        marks.set(attribute, value);
         if let Some(last) = last.replace(attribute) {
             seen.push(last);
         }
         if seen.len() <= FEW && seen.contains(&attribute) {
-            return Err(malformed(attribute_at, "an attribute that the tag already has"));
+            return Err(malformed(attribute_at, "a second attribute of the same name"));
         }
     }
-    unique(seen, last, at)?;
-    Ok(StartTag { name, marks, empty: false })
+    check_unique(seen, last, at)?;
+    Ok(StartTag { name, marks, is_empty: false })
 }
 
-/// The common tag: a name in ASCII and nothing else.
-fn bare(tag: &[u8]) -> Option<StartTag<'_>> {
+/// Reads the common tag: an ASCII name without attributes.
+fn without_attributes(tag: &[u8]) -> Option<StartTag<'_>> {
     let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let (name, rest) = tag.split_at_checked(tag.iter().take_while(is_name).count())?;
     let starts = name.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
     match rest {
-        b">" if starts => Some(StartTag { name, marks: Marks::default(), empty: false }),
-        b"/>" if starts => Some(StartTag { name, marks: Marks::default(), empty: true }),
+        b">" if starts => Some(StartTag { name, marks: Marks::default(), is_empty: false }),
+        b"/>" if starts => Some(StartTag { name, marks: Marks::default(), is_empty: true }),
         _ => None,
     }
 }
 
-/// Whether no attribute stands there twice. Sorted, because a tag has room for thousands of them.
-fn unique<'t>(mut names: Vec<&'t str>, last: Option<&'t str>, at: u64) -> Result<(), FrameError> {
+/// Checks that no attribute occurs twice. The names are sorted, because a tag can have thousands of attributes.
+fn check_unique<'t>(mut names: Vec<&'t str>, last: Option<&'t str>, at: u64) -> Result<(), FrameError> {
     if names.len() > FEW {
         names.extend(last);
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
-            return Err(malformed(at, "a tag that has an attribute twice"));
+            return Err(malformed(at, "a tag with two attributes of the same name"));
         }
     }
     Ok(())
 }
 
 /// Checks the characters and references of an attribute's value, which begins at the offset `at`.
-fn attribute_value(value: &str, at: u64) -> Result<(), FrameError> {
+fn check_value(value: &str, at: u64) -> Result<(), FrameError> {
     let mut reference: Option<(u64, Reference)> = None;
     for (index, char) in value.char_indices() {
         let here = at.saturating_add(length(index));
@@ -105,18 +124,21 @@ fn attribute_value(value: &str, at: u64) -> Result<(), FrameError> {
     }
 }
 
-/// Checks a processing instruction: `body` is what stands between `<?` and `?>` and begins at the offset `at`.
-/// `first`: it is the first thing in the body, where alone the XML declaration may stand.
-pub fn instruction(body: &[u8], at: u64, first: bool) -> Result<(), FrameError> {
-    let mut cursor = Cursor::new(body, at)?;
-    let target = cursor.name("expected the target of a processing instruction")?;
-    if target == "xml" && first {
-        return declaration(cursor);
+/// Checks a processing instruction. `body` contains the bytes between `<?` and `?>`, and begins at the offset `at`. An XML
+/// declaration is allowed only at the start of the document (`is_first`).
+pub fn check_instruction(body: &[u8], at: u64, is_first: bool) -> Result<(), FrameError> {
+    let mut cursor = TagCursor::new(body, at)?;
+    let target = cursor.read_name("expected the target of a processing instruction")?;
+    if target == "xml" && is_first {
+        return check_declaration(cursor);
     }
     if target.eq_ignore_ascii_case("xml") {
-        return Err(malformed(at, "an XML declaration that does not stand at the very start, or is not written 'xml'"));
+        return Err(malformed(
+            at,
+            "an XML declaration that is not at the start of the document, or is not written in lower case",
+        ));
     }
-    if !cursor.rest.is_empty() && !cursor.white() {
+    if !cursor.rest.is_empty() && !cursor.skip_white() {
         return Err(malformed(cursor.at, "expected white space or '?>' in a processing instruction"));
     }
     match cursor.rest.char_indices().find(|(_, char)| !is_char(*char)) {
@@ -127,42 +149,42 @@ pub fn instruction(body: &[u8], at: u64, first: bool) -> Result<(), FrameError> 
     }
 }
 
-/// The rest of the XML declaration: `version`, then perhaps `encoding`, then perhaps `standalone`.
-fn declaration(mut cursor: Cursor<'_>) -> Result<(), FrameError> {
+/// Checks the rest of the XML declaration: `version`, optionally `encoding`, optionally `standalone`.
+fn check_declaration(mut cursor: TagCursor<'_>) -> Result<(), FrameError> {
     let at = cursor.at;
-    let version = cursor.pseudo("version")?.ok_or_else(|| malformed(at, "an XML declaration without a version"))?;
+    let version = cursor.read_part("version")?.ok_or_else(|| malformed(at, "an XML declaration without a version"))?;
     let minor = version.strip_prefix("1.").unwrap_or_default();
     if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed(at, "an XML declaration of a version other than 1.x"));
     }
     let at = cursor.at;
-    if let Some(encoding) = cursor.pseudo("encoding")? {
+    if let Some(encoding) = cursor.read_part("encoding")? {
         let starts = encoding.starts_with(|char: char| char.is_ascii_alphabetic());
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if !starts || !encoding.bytes().all(legal) {
-            return Err(malformed(at, "an XML declaration with what is no name of an encoding"));
+            return Err(malformed(at, "an XML declaration with an invalid name of an encoding"));
         }
         if !is_utf8(encoding) {
             return Err(FrameError::Encoding(encoding.chars().take(ENCODING_SHOWN).collect()));
         }
     }
     let at = cursor.at;
-    if let Some(standalone) = cursor.pseudo("standalone")?
+    if let Some(standalone) = cursor.read_part("standalone")?
         && !matches!(standalone, "yes" | "no")
     {
         return Err(malformed(at, "an XML declaration whose standalone is neither yes nor no"));
     }
-    cursor.white();
+    cursor.skip_white();
     if cursor.rest.is_empty() { Ok(()) } else { Err(malformed(cursor.at, "expected '?>' in the XML declaration")) }
 }
 
-/// The text that is left of a tag, and where in the body it begins.
-struct Cursor<'t> {
+/// The unread text of a tag, and its offset in the body.
+struct TagCursor<'t> {
     rest: &'t str,
     at: u64,
 }
 
-impl<'t> Cursor<'t> {
+impl<'t> TagCursor<'t> {
     fn new(bytes: &'t [u8], at: u64) -> Result<Self, FrameError> {
         match std::str::from_utf8(bytes) {
             Ok(rest) => Ok(Self { rest, at }),
@@ -177,13 +199,13 @@ impl<'t> Cursor<'t> {
         taken
     }
 
-    /// Skips white space: whether there was any.
-    fn white(&mut self) -> bool {
+    /// Skips white space. Returns whether there is any.
+    fn skip_white(&mut self) -> bool {
         let white = self.rest.bytes().take_while(|byte| is_white(*byte)).count();
         !self.take(white).is_empty()
     }
 
-    fn name(&mut self, expected: &'static str) -> Result<&'t str, FrameError> {
+    fn read_name(&mut self, expected: &'static str) -> Result<&'t str, FrameError> {
         if !self.rest.starts_with(is_name_start) {
             return Err(malformed(self.at, expected));
         }
@@ -191,31 +213,32 @@ impl<'t> Cursor<'t> {
         Ok(self.take(end))
     }
 
-    fn equals_quoted(&mut self) -> Result<&'t str, FrameError> {
-        self.white();
+    fn read_value(&mut self) -> Result<&'t str, FrameError> {
+        self.skip_white();
         if !self.rest.starts_with('=') {
-            return Err(malformed(self.at, "expected '=' behind the name of an attribute"));
+            return Err(malformed(self.at, "expected '=' after the name of an attribute"));
         }
         self.take(1);
-        self.white();
+        self.skip_white();
         let quote = match self.rest.bytes().next() {
             Some(b'"') => '"',
             Some(b'\'') => '\'',
             _ => return Err(malformed(self.at, "expected the value of an attribute in quotes")),
         };
         self.take(1);
-        let end = self.rest.find(quote).ok_or_else(|| malformed(self.at, "a value that no quote ends"))?;
+        let end =
+            self.rest.find(quote).ok_or_else(|| malformed(self.at, "an attribute value without a closing quote"))?;
         let value = self.take(end);
         self.take(1);
         Ok(value)
     }
 
-    /// The value of what looks like an attribute of that name, if it is next.
-    fn pseudo(&mut self, name: &str) -> Result<Option<&'t str>, FrameError> {
+    /// Reads a part of the declaration with this name, if it is next.
+    fn read_part(&mut self, name: &str) -> Result<Option<&'t str>, FrameError> {
         let (rest, at) = (self.rest, self.at);
-        if self.white() && self.rest.starts_with(name) {
+        if self.skip_white() && self.rest.starts_with(name) {
             self.take(name.len());
-            return self.equals_quoted().map(Some);
+            return self.read_value().map(Some);
         }
         (self.rest, self.at) = (rest, at);
         Ok(None)

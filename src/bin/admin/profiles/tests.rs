@@ -1,42 +1,51 @@
-//! Imports against a KV in memory: the order of writing, two at once, what the dead leave behind.
+//! Imports into a KV in memory: the order of writes, simultaneous imports, and what interrupted imports leave.
 
 use std::collections::BTreeMap;
 
-use super::*;
-use crate::store::fake::{Fake, OnWrite};
+use trigger_launch::{
+    limits::RETIRED_GENERATION_MS,
+    profiles::manifest::{Generation, Manifest},
+};
 
-const DAY: u64 = RETIRED_MS;
+use super::*;
+use crate::{
+    kv::fake::{FakeKv, OnWrite},
+    lock::LockFile,
+};
+
+const DAY: u64 = RETIRED_GENERATION_MS;
 
 fn key() -> IndexKey {
     IndexKey::new(&"k".repeat(32)).unwrap()
 }
 
-/// Imports without any warning.
-fn import(kv: &mut Fake, name: &str, now: u64) -> Outcome<Built> {
-    let (built, warnings) = import_warned(kv, name, now);
+/// Imports a file into database 1. Panics if there is a warning.
+fn import(kv: &mut FakeKv, name: &str, now: u64) -> Result<BuiltIndex, GenerationError> {
+    let (built, warnings) = import_with_warnings(kv, name, now);
     assert_eq!(warnings, [""; 0]);
     built
 }
 
-fn import_warned(kv: &mut Fake, name: &str, now: u64) -> (Outcome<Built>, Vec<String>) {
+fn import_with_warnings(kv: &mut FakeKv, name: &str, now: u64) -> (Result<BuiltIndex, GenerationError>, Vec<String>) {
     let state = tempfile::tempdir().unwrap();
-    let lock = LockFile::in_folder(state.path());
+    let lock = LockFile::silent(state.path());
     let mut warnings = Vec::new();
     let mut importer = Importer::new(key(), 100);
     let file: String = (0..5_600).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
     importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
-    let target = Target { database: 1, check: key().check().into(), name: name.into(), now, lock: &lock };
+    let generation =
+        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock };
     let warn = &mut |warning: &str| warnings.push(warning.to_owned());
-    let built = write(kv, &target, importer, &ProgressBar::hidden(), warn);
+    let built = generation.write(kv, importer, &ProgressBar::hidden(), warn);
     (built, warnings)
 }
 
-fn manifest(kv: &Fake) -> Manifest {
+fn manifest(kv: &FakeKv) -> Manifest {
     Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap()
 }
 
-/// The generations of which buckets are there, and the markers.
-fn held(kv: &Fake) -> (Vec<String>, Vec<String>) {
+/// Returns the names of generations with buckets, and of those with markers.
+fn stored_generations(kv: &FakeKv) -> (Vec<String>, Vec<String>) {
     let part = |prefix: &str, number| {
         let mut names: Vec<String> = kv
             .profiles
@@ -55,7 +64,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn everything_is_written_and_the_manifest_last() {
+fn writes_the_marker_first_and_the_manifest_last() {
     let on_write: OnWrite = Box::new(|profiles: &mut BTreeMap<String, String>, keys: &[String]| {
         let buckets = profiles.keys().filter(|key| key.starts_with("bucket:")).count();
         let marked = profiles.contains_key("pending:1:a");
@@ -67,81 +76,85 @@ fn everything_is_written_and_the_manifest_last() {
         }
         Ok(())
     });
-    let mut kv = Fake { on_write: Some(on_write), ..Fake::default() };
+    let mut kv = FakeKv { on_write: Some(on_write), ..FakeKv::default() };
     let built = import(&mut kv, "a", 5).unwrap();
     assert_eq!((built.profiles, built.keys, built.ambiguous), (5_600, 5_600, 0));
     let manifest = manifest(&kv);
     assert_eq!(manifest.current.bucket_keys(1).filter(|key| kv.profiles.contains_key(key)).count(), 12);
     assert_eq!(manifest.generations(&[key()]).unwrap().len(), 1);
-    assert_eq!(held(&kv), (names(&["a"]), vec![]), "no marker is left");
+    assert_eq!(stored_generations(&kv), (names(&["a"]), vec![]), "the marker is deleted");
 }
 
 #[test]
-fn generations_move_back_and_are_removed_two_behind_and_a_day_old() {
-    let mut kv = Fake::default();
+fn retires_a_generation_at_the_second_import_and_deletes_it_a_day_later() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
     import(&mut kv, "b", 2).unwrap();
     assert_eq!(manifest(&kv).previous.unwrap().name, "a");
     import(&mut kv, "c", DAY).unwrap();
-    let retired = |kv: &Fake| manifest(kv).retired.iter().map(|r| (r.name.clone(), r.since)).collect::<Vec<_>>();
+    let retired = |kv: &FakeKv| manifest(kv).retired.iter().map(|r| (r.name.clone(), r.since)).collect::<Vec<_>>();
     assert_eq!(retired(&kv), [("a".to_owned(), DAY)]);
     import(&mut kv, "d", 2 * DAY - 1).unwrap();
-    assert_eq!(held(&kv).0, names(&["a", "b", "c", "d"]), "a day from when it was two behind");
+    assert_eq!(stored_generations(&kv).0, names(&["a", "b", "c", "d"]), "a was retired less than a day ago");
     import(&mut kv, "e", 2 * DAY).unwrap();
-    assert_eq!(held(&kv).0, names(&["b", "c", "d", "e"]));
+    assert_eq!(stored_generations(&kv).0, names(&["b", "c", "d", "e"]));
     assert_eq!(retired(&kv), [("b".to_owned(), 2 * DAY - 1), ("c".to_owned(), 2 * DAY)]);
     let manifest = manifest(&kv);
     assert_eq!((manifest.current.name.as_str(), manifest.previous.unwrap().name.as_str()), ("e", "d"));
 }
 
 #[test]
-fn of_two_imports_at_once_the_second_to_finish_is_undone() {
-    let mut kv = Fake::default();
+fn discards_the_import_that_finishes_second() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
-    let mut other = Fake { profiles: kv.profiles.clone(), ..Fake::default() };
+    let mut other = FakeKv { profiles: kv.profiles.clone(), ..FakeKv::default() };
     import(&mut other, "b", 2).unwrap();
     let other = other.profiles;
-    // While c writes its buckets, b finishes.
+    // b finishes while c writes its buckets.
     kv.on_write = Some(Box::new(move |profiles: &mut BTreeMap<String, String>, keys: &[String]| {
         if keys[0].starts_with("bucket:1:c:") {
             profiles.extend(other.clone());
         }
         Ok(())
     }));
-    let Failure(text) = import(&mut kv, "c", 3).unwrap_err();
     assert_eq!(
-        text,
-        "another import of database 1 has finished meanwhile; this one is undone: run it again if its file is newer"
+        import(&mut kv, "c", 3).unwrap_err().to_string(),
+        "another import into database 1 has finished in the meantime, so this import was discarded; run it again if \
+         its file is newer"
     );
     assert_eq!(manifest(&kv).current.name, "b");
-    assert_eq!(held(&kv), (names(&["a", "b"]), vec![]));
+    assert_eq!(stored_generations(&kv), (names(&["a", "b"]), vec![]));
 }
 
 #[test]
-fn what_a_dead_import_left_is_removed_when_it_is_a_day_old() {
-    let mut kv = Fake::default();
+fn deletes_the_buckets_of_an_interrupted_import_after_a_day() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
     kv.on_write = Some(Box::new(|profiles: &mut BTreeMap<String, String>, _: &[String]| {
         let written = profiles.keys().filter(|key| key.starts_with("bucket:1:dead:")).count();
-        if written < 6 { Ok(()) } else { Err(Failure::new("the connection broke")) }
+        if written < 6 { Ok(()) } else { Err(KvError::Wrangler("disconnected".into())) }
     }));
-    assert_eq!(import(&mut kv, "dead", 2).unwrap_err().0, "the connection broke");
+    assert_eq!(import(&mut kv, "dead", 2).unwrap_err().to_string(), "wrangler kv: disconnected");
     assert_eq!(manifest(&kv).current.name, "a");
     kv.on_write = None;
     import(&mut kv, "b", DAY + 1).unwrap();
-    assert_eq!(held(&kv), (names(&["a", "b", "dead"]), names(&["dead"])), "it may be under way still");
+    assert_eq!(
+        stored_generations(&kv),
+        (names(&["a", "b", "dead"]), names(&["dead"])),
+        "the import may still be in progress"
+    );
     import(&mut kv, "c", DAY + 2).unwrap();
-    assert_eq!(held(&kv), (names(&["a", "b", "c"]), vec![]));
+    assert_eq!(stored_generations(&kv), (names(&["a", "b", "c"]), vec![]));
 }
 
 #[test]
-fn a_marker_of_what_is_in_use_is_removed_alone() {
-    let mut kv = Fake::default();
+fn deletes_the_marker_of_a_generation_in_use_but_not_its_buckets() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
     let marker = serde_json::to_string(&manifest(&kv).current).unwrap();
     kv.profiles.insert("pending:1:a".into(), marker);
     import(&mut kv, "b", 2 * DAY).unwrap();
-    assert_eq!(held(&kv), (names(&["a", "b"]), vec![]));
+    assert_eq!(stored_generations(&kv), (names(&["a", "b"]), vec![]));
 }
 
 #[test]
@@ -149,9 +162,9 @@ fn reports_a_manifest_that_cannot_be_read_and_replaces_it() {
     for (value, reason) in
         [("{", "damaged"), ("", "damaged"), ("\u{1b}[2J", "damaged"), ("{\"format\":9}", "built by another version")]
     {
-        let mut kv = Fake::default();
+        let mut kv = FakeKv::default();
         kv.profiles.insert("manifest:1".into(), value.into());
-        let (built, warnings) = import_warned(&mut kv, "a", 1);
+        let (built, warnings) = import_with_warnings(&mut kv, "a", 1);
         built.unwrap();
         let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
         assert!(warning.starts_with(&format!("manifest:1 is {reason}")), "{warning}");
@@ -162,60 +175,82 @@ fn reports_a_manifest_that_cannot_be_read_and_replaces_it() {
 }
 
 #[test]
-fn removes_the_generations_of_a_damaged_manifest_after_a_day() {
-    let mut kv = Fake::default();
+fn deletes_the_generations_of_a_damaged_manifest_after_a_day() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
     import(&mut kv, "b", 2).unwrap();
     kv.profiles.insert("bucket:10:a:email:0".into(), "of another database".into());
     kv.profiles.insert("manifest:1".into(), "{".into());
-    import_warned(&mut kv, "c", 3).0.unwrap();
+    import_with_warnings(&mut kv, "c", 3).0.unwrap();
     assert_eq!(manifest(&kv).previous, None);
     import(&mut kv, "d", DAY + 2).unwrap();
-    assert_eq!(held(&kv), (names(&["a", "b", "c", "d"]), names(&["a", "b"])), "launches may still use them");
+    assert_eq!(
+        stored_generations(&kv),
+        (names(&["a", "b", "c", "d"]), names(&["a", "b"])),
+        "launches may still use a and b"
+    );
     import(&mut kv, "e", DAY + 3).unwrap();
-    assert_eq!(held(&kv), (names(&["a", "c", "d", "e"]), vec![]), "the remaining a is of database 10");
+    assert_eq!(
+        stored_generations(&kv),
+        (names(&["a", "c", "d", "e"]), vec![]),
+        "the remaining a belongs to database 10"
+    );
     assert!(kv.profiles.contains_key("bucket:10:a:email:0"));
 }
 
 #[test]
-fn reports_a_damaged_marker_and_removes_its_generation_after_a_day() {
+fn reports_a_damaged_marker_and_deletes_its_generation_after_a_day() {
     for value in ["{\"name\":\"dead\"}", "\u{1b}[2J"] {
-        let mut kv = Fake::default();
+        let mut kv = FakeKv::default();
         import(&mut kv, "a", 1).unwrap();
-        // A readable marker, but of another generation.
+        // A valid marker, but of another generation.
         let other = serde_json::to_string(&manifest(&kv).current).unwrap();
         for (name, value) in [("dead", value), ("other", &other)] {
             kv.profiles.insert(format!("pending:1:{name}"), value.into());
             kv.profiles.insert(format!("bucket:1:{name}:email:0"), String::new());
             kv.profiles.insert(format!("pending:2:{name}"), "{".into());
         }
-        let (built, warnings) = import_warned(&mut kv, "b", DAY);
+        let (built, warnings) = import_with_warnings(&mut kv, "b", DAY);
         built.unwrap();
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].starts_with("pending:1:dead is damaged"), "{warnings:?}");
         assert!(warnings[1].starts_with("pending:1:other is damaged"), "{warnings:?}");
         import(&mut kv, "c", 2 * DAY - 1).unwrap();
-        assert_eq!(held(&kv).0, names(&["a", "b", "c", "dead", "other"]));
+        assert_eq!(stored_generations(&kv).0, names(&["a", "b", "c", "dead", "other"]));
         import(&mut kv, "d", 2 * DAY).unwrap();
-        assert_eq!(held(&kv).0, names(&["a", "b", "c", "d"]));
+        assert_eq!(stored_generations(&kv).0, names(&["a", "b", "c", "d"]));
         assert_eq!(kv.profiles["pending:2:dead"], "{", "another database");
     }
 }
 
 #[test]
-fn a_marker_without_the_name_of_a_generation_removes_no_buckets() {
-    let mut kv = Fake::default();
+fn a_marker_without_the_name_of_a_generation_deletes_no_buckets() {
+    let mut kv = FakeKv::default();
     import(&mut kv, "a", 1).unwrap();
-    let buckets = held(&kv).0;
+    let buckets = stored_generations(&kv).0;
     for name in ["a:email", ""] {
         let marker = Generation { name: name.into(), ..manifest(&kv).current };
         kv.profiles.insert(format!("pending:1:{name}"), serde_json::to_string(&marker).unwrap());
     }
     let before = kv.profiles.keys().filter(|key| key.starts_with("bucket:1:a:")).count();
-    let (built, warnings) = import_warned(&mut kv, "b", 2 * DAY);
+    let (built, warnings) = import_with_warnings(&mut kv, "b", 2 * DAY);
     built.unwrap();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings.iter().all(|warning| warning.ends_with("is damaged and was deleted; it names no generation")));
-    assert_eq!((buckets, held(&kv)), (names(&["a"]), (names(&["a", "b"]), vec![])));
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning.ends_with("does not contain the name of a generation; the key was deleted"))
+    );
+    assert_eq!((buckets, stored_generations(&kv)), (names(&["a"]), (names(&["a", "b"]), vec![])));
     assert_eq!(kv.profiles.keys().filter(|key| key.starts_with("bucket:1:a:")).count(), before);
+}
+
+#[test]
+fn the_summary_counts_profiles_keys_and_refused_rows() {
+    let built = BuiltIndex { profiles: 1, keys: 2, ambiguous: 1, ..BuiltIndex::default() };
+    assert_eq!(
+        summary(7, &built, RowCounts { accepted: 3, refused: 1 }),
+        "database 7: 1 profile, 2 keys (addresses, numbers and custom values that launches can match), 1 ambiguous key \
+         (shared by several profiles, so they match none), 1 row refused"
+    );
 }

@@ -27,20 +27,20 @@ fn an_item_has_the_fields_of_every_mode() {
 #[test]
 fn a_value_of_a_wrong_type_is_its_fields_fault() {
     for (wrong, received) in [
-        ("1.5", Received::OtherNumber),
-        ("1e3", Received::OtherNumber),
-        ("1.0e0", Received::OtherNumber),
-        ("1E+2", Received::OtherNumber),
-        ("[]", Received::Array),
-        ("{}", Received::Object),
-        (r#"["a"]"#, Received::Array),
-        (r#""\ud800""#, Received::LoneSurrogate),
-        (r#""\udc00\ud800""#, Received::LoneSurrogate),
+        ("1.5", ValueType::OtherNumber),
+        ("1e3", ValueType::OtherNumber),
+        ("1.0e0", ValueType::OtherNumber),
+        ("1E+2", ValueType::OtherNumber),
+        ("[]", ValueType::Array),
+        ("{}", ValueType::Object),
+        (r#"["a"]"#, ValueType::Array),
+        (r#""\ud800""#, ValueType::LoneSurrogate),
+        (r#""\udc00\ud800""#, ValueType::LoneSurrogate),
     ] {
         let raw = format!(r#"{{"field_value":{wrong},"email":"e","custom_data":[]}}"#);
         let item = item(raw.as_bytes()).unwrap();
         assert_eq!(item.field_value, Scalar::WrongType(received), "{wrong}");
-        assert_eq!((item.email, item.custom_data), (text("e"), ObjectText::WrongType(Received::Array)));
+        assert_eq!((item.email, item.custom_data), (text("e"), ObjectText::WrongType(ValueType::Array)));
     }
 }
 
@@ -59,7 +59,7 @@ fn a_number_whose_fraction_is_zeros_keeps_its_integer() {
         assert_eq!(both(&item).unwrap().field_value, Scalar::ZeroFraction(integer));
     }
     for raw in ["8.01", "8.10", "8.0e1", "8e0", "8.0E0"] {
-        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(Received::OtherNumber), "{raw}");
+        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(ValueType::OtherNumber), "{raw}");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_long_string_with_escapes_is_cut_and_stays_too_long_for_a_key() {
         let Scalar::Text(text) = scalar(raw.as_bytes()) else { panic!("{unit}") };
         assert!(text.len() > KEY_LIMIT && text.len() <= SCALAR_LIMIT && whole.starts_with(&*text), "{unit}");
         let raw = format!("\"{inside}\\ud800\"");
-        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(Received::LoneSurrogate), "{unit}");
+        assert_eq!(scalar(raw.as_bytes()), Scalar::WrongType(ValueType::LoneSurrogate), "{unit}");
     }
     let plain = format!("\"{}\"", "x".repeat(3 * SCALAR_LIMIT));
     assert_eq!(scalar(plain.as_bytes()), text(plain.trim_matches('"')), "borrowed, and so whole");
@@ -93,9 +93,9 @@ fn what_is_no_object_or_says_a_thing_twice_is_no_item() {
         r#"{"email":"#,
         "",
     ] {
-        assert_eq!(item(raw.as_bytes()), Err(NotAnItem), "{raw}");
+        assert_eq!(item(raw.as_bytes()), Err(InvalidItem), "{raw}");
     }
-    assert_eq!(item(b"{\"email\":\"\xFF\"}"), Err(NotAnItem));
+    assert_eq!(item(b"{\"email\":\"\xFF\"}"), Err(InvalidItem));
     assert!(item(br#"{"other":1,"other":2}"#).is_ok(), "an unknown member may stand twice");
     let lone = br#"{"\ud800":1,"\udfff":"\ud800","email":"a"}"#;
     assert_eq!(item(lone).unwrap().email, text("a"), "names and values that nobody reads may be no text");
@@ -121,20 +121,20 @@ fn an_object_is_kept_as_it_came() {
     assert_eq!(object(raw.as_bytes()), ObjectText::Object(Cow::Borrowed(raw)));
     assert_eq!(object(b"null"), ObjectText::Absent);
     for (wrong, received) in [
-        ("[]", Received::Array),
-        ("\"{}\"", Received::String),
-        ("1", Received::Number),
-        ("true", Received::Boolean),
-        ("", Received::Null),
+        ("[]", ValueType::Array),
+        ("\"{}\"", ValueType::String),
+        ("1", ValueType::Number),
+        ("true", ValueType::Boolean),
+        ("", ValueType::Null),
     ] {
         assert_eq!(object(wrong.as_bytes()), ObjectText::WrongType(received), "{wrong}");
     }
 }
 
 /// What `item` makes of a text, by both of its ways where both can be gone.
-fn both(raw: &str) -> Result<Item<'_>, NotAnItem> {
-    let general = general(raw.as_bytes());
-    if let Some(flat) = flat(raw.as_bytes()) {
+fn both(raw: &str) -> Result<Item<'_>, InvalidItem> {
+    let general = general_item(raw.as_bytes());
+    if let Some(flat) = flat_item(raw.as_bytes()) {
         assert_eq!(flat, general, "{raw}");
     }
     assert_eq!(item(raw.as_bytes()), general, "{raw}");
@@ -171,7 +171,7 @@ fn both_ways_come_to_the_same() {
             let _ = both(&format!("{{\"{other}\":{second},\"{name}\":{value},}}"));
         }
     }
-    assert!(flat(br#"{"email":"a","phone":"b","field_value":-7,"x":""}"#).is_some());
-    assert!(flat(b"{}").is_some());
-    assert_eq!(flat(br#"{"email":"a","email":"b"}"#), Some(Err(NotAnItem)));
+    assert!(flat_item(br#"{"email":"a","phone":"b","field_value":-7,"x":""}"#).is_some());
+    assert!(flat_item(b"{}").is_some());
+    assert_eq!(flat_item(br#"{"email":"a","email":"b"}"#), Some(Err(InvalidItem)));
 }

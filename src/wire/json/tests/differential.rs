@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     limits::DEPTH_LIMIT,
-    wire::{Item, json, json::direct},
+    wire::{Item, json, json::flat},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 use serde::de::IgnoredAny;
@@ -103,9 +103,9 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Frames in one piece and in chunks; both have to come to the same.
-fn frame_split(body: &[u8], size: usize) -> Outcome {
-    let whole = frame_whole(Endpoint::Batch, body);
-    let split = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(size));
+fn frame_split(body: &[u8], size: usize) -> FramedBody {
+    let whole = frame_whole(Endpoint::StartBatch, body);
+    let split = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(size));
     assert_eq!(split, whole, "in chunks of {size}: {}", body.escape_ascii());
     whole
 }
@@ -113,7 +113,7 @@ fn frame_split(body: &[u8], size: usize) -> Outcome {
 /// The decoder on one item: what it reads has to be what `serde_json` makes of the whole item.
 fn check_item(raw: &str, plain: Option<&(String, String)>) {
     let item = json::item(raw.as_bytes());
-    assert_eq!(item, json::decode::general(raw.as_bytes()), "the short way comes to the same: {raw}");
+    assert_eq!(item, json::decode::general_item(raw.as_bytes()), "the short way comes to the same: {raw}");
     let Ok(serde_json::Value::Object(members)) = serde_json::from_str(raw) else { return };
     let Ok(Item { email, .. }) = item else { return };
     match members.get("email") {
@@ -139,11 +139,11 @@ proptest! {
     fn documents_are_accepted(document in members(value()), size in 1..40usize) {
         prop_assert!(expected(document.as_bytes()), "the generator makes JSON");
         let outcome = frame_split(document.as_bytes(), size);
-        prop_assert_eq!(&outcome.end, &Ok(()));
-        for got in &outcome.got {
+        prop_assert_eq!(&outcome.result, &Ok(()));
+        for got in &outcome.pieces {
             match got {
-                Got::Item(raw, plain) => check_item(raw, plain.as_ref()),
-                Got::Field { value: raw, .. } => prop_assert!(serde_json::from_str::<IgnoredAny>(raw).is_ok()),
+                RecordedPiece::Item(raw, plain) => check_item(raw, plain.as_ref()),
+                RecordedPiece::Field { value: raw, .. } => prop_assert!(serde_json::from_str::<IgnoredAny>(raw).is_ok()),
                 _ => {}
             }
         }
@@ -153,9 +153,9 @@ proptest! {
     fn mutated_documents_are_accepted_as_by_serde_json(body in mutated(), size in 1..40usize) {
         let outcome = frame_split(&body, size);
         // Attachment data may be other than UTF-8, which the rule above does not know.
-        let data = |got: &Got| matches!(got, Got::AttachData(_) | Got::AttachDuplicate(_));
-        if std::str::from_utf8(&body).is_ok() || !outcome.got.iter().any(data) {
-            prop_assert_eq!(outcome.end.is_ok(), expected(&body), "{}", body.escape_ascii());
+        let data = |got: &RecordedPiece| matches!(got, RecordedPiece::AttachData(_) | RecordedPiece::AttachDuplicate(_));
+        if std::str::from_utf8(&body).is_ok() || !outcome.pieces.iter().any(data) {
+            prop_assert_eq!(outcome.result.is_ok(), expected(&body), "{}", body.escape_ascii());
         }
     }
 
@@ -168,12 +168,12 @@ proptest! {
         let at = at.index(raw.len());
         raw[at] = byte;
         for raw in [&good, &raw] {
-            let Some(item) = direct::item(raw) else { continue };
+            let Some(item) = flat::item(raw) else { continue };
             let body = [b"{\"data\":[", item.raw, b"]}"].concat();
             prop_assert!(expected(&body), "{}", raw.escape_ascii());
             // In single bytes nothing lies wholly in a chunk: the general path alone.
-            let general = frame_into(&mut Recorder::default(), Endpoint::Batch, body.chunks(1));
-            prop_assert_eq!(general, frame_whole(Endpoint::Batch, &body));
+            let general = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(1));
+            prop_assert_eq!(general, frame_whole(Endpoint::StartBatch, &body));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 /// The fault of a body, in every chunking.
 #[track_caller]
 fn fault(body: impl AsRef<[u8]>, at: u64, what: &str) {
-    assert_eq!(frame(&body).fault(), (at, what), "{}", body.as_ref().escape_ascii());
+    assert_eq!(frame(&body).error(), (at, what), "{}", body.as_ref().escape_ascii());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn strings_are_utf_8() {
     for good in ["é", "߿", "ࠀ", "퟿", "\u{E000}", "\u{FFFF}", "𐀀", "\u{10FFFF}", "aéb€c😀d", "Иван Иванович"]
     {
         for (_, body) in everywhere(good.as_bytes(), false) {
-            assert_eq!(frame(&body).end, Ok(()), "{good}");
+            assert_eq!(frame(&body).result, Ok(()), "{good}");
         }
     }
 }
@@ -166,24 +166,24 @@ fn depth() {
     let nested = |open: &str, levels: usize, close: &str| {
         format!("{{\"a\":{}1{}}}", open.repeat(levels - 1), close.repeat(levels - 1))
     };
-    assert_eq!(frame(nested("[", 64, "]")).end, Ok(()));
-    assert_eq!(frame(nested("{\"a\":", 64, "}")).end, Ok(()));
+    assert_eq!(frame(nested("[", 64, "]")).result, Ok(()));
+    assert_eq!(frame(nested("{\"a\":", 64, "}")).result, Ok(()));
     fault(nested("[", 65, "]"), 5 + 63, "nested deeper than 64 levels");
     fault(nested("{\"a\":", 65, "}"), 5 + 63 * 5, "nested deeper than 64 levels");
     fault(format!("{{\"data\":[{}]}}", "[".repeat(63)), 9 + 62, "nested deeper than 64 levels");
     let item = format!("{}{}", "[".repeat(62), "]".repeat(62));
-    assert_eq!(frame(format!("{{\"data\":[{item},{item}]}}")).end, Ok(()));
+    assert_eq!(frame(format!("{{\"data\":[{item},{item}]}}")).result, Ok(()));
     let brackets = "[".repeat(1_000_000);
-    let whole = frame_whole(Endpoint::Batch, format!("{{\"a\":{brackets}").as_bytes());
-    assert_eq!(whole.fault(), (68, "nested deeper than 64 levels"));
-    assert_eq!(frame_whole(Endpoint::Batch, brackets.as_bytes()).fault().0, 0);
+    let whole = frame_whole(Endpoint::StartBatch, format!("{{\"a\":{brackets}").as_bytes());
+    assert_eq!(whole.error(), (68, "nested deeper than 64 levels"));
+    assert_eq!(frame_whole(Endpoint::StartBatch, brackets.as_bytes()).error().0, 0);
 }
 
 #[test]
 fn a_byte_order_mark_is_skipped_once() {
     let marked = frame(b"\xEF\xBB\xBF {\"token\":1}");
-    assert_eq!(marked.end, Ok(()));
-    assert_eq!(marked.got, [field(Field::Token, "1")]);
+    assert_eq!(marked.result, Ok(()));
+    assert_eq!(marked.pieces, [field(RootField::Token, "1")]);
     fault(b"\xEF\xBB\xBF[", 3, "expected a JSON object, not a JSON array; send one object");
     fault(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 3, "expected a JSON object, found byte 0xEF");
     fault(b"\xEF\xBB{}", 2, "expected the rest of a byte order mark, found `{`");
@@ -218,17 +218,17 @@ fn a_body_that_ends_early_says_what_was_open() {
 fn truncated_anywhere_is_never_complete() {
     let body = "{\"token\":\"é\\u0041\",\"trigger_id\":-1.5e+7,\"a\":[true,null,{\"b\":{}}],\"data\":[{\"email\":\"a\"},\
                 {\"email\":\"b\",\"custom_data\":{\"x\":1}}],\"attach\":[{\"name\":\"n\\n\",\"data\":\"AA\\/A\"}]}";
-    assert_eq!(frame(body).end, Ok(()));
+    assert_eq!(frame(body).result, Ok(()));
     for length in 0..body.len() {
         let (at, what) = (length as u64, if length == 0 { "the body is empty" } else { "the body ends early" });
         let outcome = frame(&body.as_bytes()[..length]);
-        assert_eq!(outcome.fault().0, at);
-        assert!(outcome.fault().1.starts_with(what));
+        assert_eq!(outcome.error().0, at);
+        assert!(outcome.error().1.starts_with(what));
     }
 }
 
 #[test]
 fn no_more_than_one_character_is_echoed() {
     let outcome = frame("{\"token\":\"secret\",\"content\":secret-secret}");
-    assert_eq!(outcome.fault(), (28, "expected a value, found `s`"));
+    assert_eq!(outcome.error(), (28, "expected a value, found `s`"));
 }

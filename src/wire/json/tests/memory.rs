@@ -1,15 +1,15 @@
 //! What is held, and what bodies of an attacker's cost.
 
-use super::{Got::*, *};
+use super::{RecordedPiece::*, *};
 
 #[test]
 fn what_lies_wholly_in_a_chunk_is_never_held() {
     let item = r#"{"email":"a","custom_data":{"x":"y"}}"#;
     let body = format!(r#"{{"token":"t","data":[{}],"content":{{}}}}"#, vec![item; 1000].join(","));
-    let sink = &mut Recorder { room: Some(0), ..Recorder::default() };
-    assert_eq!(frame_into(sink, Endpoint::Batch, [body.as_bytes()]).got.len(), 1003);
+    let sink = &mut Recorder { limit: Some(0), ..Recorder::default() };
+    assert_eq!(frame_into(sink, Endpoint::StartBatch, [body.as_bytes()]).pieces.len(), 1003);
     let sink = &mut Recorder::default();
-    assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(101)).got.len(), 1003);
+    assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(101)).pieces.len(), 1003);
     assert!(sink.peak <= item.len() * 3 / 2, "{}", sink.peak);
 }
 
@@ -19,10 +19,10 @@ fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
     for size in [1, 7, 1000, 65_536] {
         let body = format!(r#"{{"content":{content},"data":[{content},1]}}"#);
         let sink = &mut Recorder { field_limit: Some(content.len()), ..Recorder::default() };
-        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).got;
+        let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).pieces;
         let expected = [
-            field(crate::wire::Field::Content, &content),
-            Array(crate::wire::Field::Data),
+            field(crate::fields::RootField::Content, &content),
+            Array(crate::fields::RootField::Data),
             Item(content.clone(), None),
             Item("1".into(), None),
         ];
@@ -36,7 +36,7 @@ fn of_a_field_no_more_is_held_than_its_limit() {
     for (length, size) in [(995, 1), (995, 100), (1000, 300), (1001, 1), (5000, 64)] {
         let body = format!(r#"{{"content":"{}"}}"#, "c".repeat(length - 2));
         let sink = &mut Recorder { field_limit: Some(1000), ..Recorder::default() };
-        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).got;
+        let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).pieces;
         assert_eq!(got.len(), 1);
         assert_eq!(matches!(got[..], [FieldTooLong(_)]), length > 1000);
         assert!(sink.peak <= 1000, "{} of {length} in chunks of {size}", sink.peak);
@@ -45,17 +45,17 @@ fn of_a_field_no_more_is_held_than_its_limit() {
 
 #[test]
 fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
-    use crate::wire::Field::*;
+    use crate::fields::RootField::*;
     let body = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{},"1"],"format":1}"#;
-    let sink = &mut Recorder { room: Some(10), ..Recorder::default() };
-    let outcome = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(3));
-    assert_eq!(outcome.end, Ok(()));
+    let sink = &mut Recorder { limit: Some(10), ..Recorder::default() };
+    let outcome = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(3));
+    assert_eq!(outcome.result, Ok(()));
     let small = [Array(Data), Item("{}".into(), None), Item("\"1\"".into(), None), field(Format, "1")];
-    assert_eq!(outcome.got, small);
+    assert_eq!(outcome.pieces, small);
     assert!(sink.peak <= 10);
     let wrong = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{]}"#;
-    let sink = &mut Recorder { room: Some(10), ..Recorder::default() };
-    assert_eq!(frame_into(sink, Endpoint::Batch, wrong.as_bytes().chunks(3)).fault().0, 74);
+    let sink = &mut Recorder { limit: Some(10), ..Recorder::default() };
+    assert_eq!(frame_into(sink, Endpoint::StartBatch, wrong.as_bytes().chunks(3)).error().0, 74);
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn names_numbers_strings_and_attachments_of_any_size_hold_nothing() {
         format!(r#"{{"attach":[{{"name":"{long}","data":"{long}","{long}":{long}}},{long}]}}"#),
     ];
     for body in bodies {
-        let sink = &mut Recorder { room: Some(0), ..Recorder::default() };
-        let outcome = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(65_536));
-        assert_eq!(outcome.end, Ok(()));
+        let sink = &mut Recorder { limit: Some(0), ..Recorder::default() };
+        let outcome = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(65_536));
+        assert_eq!(outcome.result, Ok(()));
         assert!(sink.longest_run <= 65_536);
     }
 }
@@ -79,7 +79,7 @@ fn names_numbers_strings_and_attachments_of_any_size_hold_nothing() {
 #[test]
 fn a_million_items() {
     let body = format!(r#"{{"data":[{}]}}"#, vec!["{}"; 1_000_000].join(","));
-    let outcome = frame_into(&mut Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(65_536));
-    assert_eq!((outcome.end, outcome.got.len()), (Ok(()), 1_000_001));
-    assert!(outcome.got.iter().skip(1).all(|got| *got == Item("{}".into(), None)));
+    let outcome = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(65_536));
+    assert_eq!((outcome.result, outcome.pieces.len()), (Ok(()), 1_000_001));
+    assert!(outcome.pieces.iter().skip(1).all(|got| *got == Item("{}".into(), None)));
 }

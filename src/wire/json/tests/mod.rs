@@ -6,31 +6,36 @@ mod memory;
 mod pieces;
 
 use super::JsonFramer;
-use crate::wire::{
-    Endpoint, Field, FrameError,
-    recorder::{self, Got, Outcome, Recorder, field},
+use crate::{
+    fields::{AttachmentField, Endpoint, RootField},
+    wire::{
+        FrameError,
+        testing::{self, FramedBody, RecordedPiece, Recorder, field},
+    },
 };
 
 /// Frames `chunks` into `sink`, and checks what holds for every body, and for JSON alone.
-fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
-    let outcome = recorder::frame_into::<JsonFramer>(sink, endpoint, chunks);
-    assert!(!matches!(outcome.end, Err(FrameError::Encoding(_))), "JSON has no encoding to declare");
-    for (at, got) in outcome.got.iter().enumerate() {
+fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> FramedBody {
+    let outcome = testing::frame_into::<JsonFramer>(sink, endpoint, chunks);
+    assert!(!matches!(outcome.result, Err(FrameError::Encoding(_))), "JSON has no encoding to declare");
+    for (at, got) in outcome.pieces.iter().enumerate() {
         match got {
-            Got::Field { marked_array, .. } => assert!(!marked_array, "there is no such thing in JSON"),
-            Got::AttachNotAnObject => assert_eq!(outcome.got[at - 1], Got::AttachBegin, "an object or not"),
+            RecordedPiece::Field { marked_array, .. } => assert!(!marked_array, "there is no such thing in JSON"),
+            RecordedPiece::AttachNotAnObject => {
+                assert_eq!(outcome.pieces[at - 1], RecordedPiece::AttachBegin, "an object or not")
+            }
             _ => {}
         }
     }
     outcome
 }
 
-fn frame_whole(endpoint: Endpoint, body: &[u8]) -> Outcome {
+fn frame_whole(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     frame_into(&mut Recorder::default(), endpoint, [body])
 }
 
 /// Frames `body` in every chunking, each of which must come to the same.
-fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
+fn frame_as(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_whole(endpoint, body);
     for size in [1, 3, 7, 13, 29, 67] {
         let sink = &mut Recorder::default();
@@ -42,7 +47,7 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
         );
         assert!(sink.longest_run <= size + 3, "a run is as long as its chunk and one character that waited");
         for chunk in [size, body.len().max(1)] {
-            let sink = &mut Recorder { short_way: Some(size), ..Recorder::default() };
+            let sink = &mut Recorder { base64_group: Some(size), ..Recorder::default() };
             let short = frame_into(sink, endpoint, body.chunks(chunk));
             assert_eq!(short, whole, "the short way, {size} in chunks of {chunk}: {}", body.escape_ascii());
         }
@@ -57,6 +62,6 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
     whole
 }
 
-fn frame(body: impl AsRef<[u8]>) -> Outcome {
-    frame_as(Endpoint::Batch, body.as_ref())
+fn frame(body: impl AsRef<[u8]>) -> FramedBody {
+    frame_as(Endpoint::StartBatch, body.as_ref())
 }

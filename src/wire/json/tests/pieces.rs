@@ -1,24 +1,24 @@
 //! What is handed on.
 
-use super::{Got::*, *};
+use super::{RecordedPiece::*, *};
 use crate::limits::ATTACHMENT_NAME_LIMIT;
 
-fn item(raw: &str) -> Got {
+fn item(raw: &str) -> RecordedPiece {
     Item(raw.to_owned(), None)
 }
 
-fn plain(raw: &str, name: &str, value: &str) -> Got {
+fn plain(raw: &str, name: &str, value: &str) -> RecordedPiece {
     Item(raw.to_owned(), Some((name.to_owned(), value.to_owned())))
 }
 
-fn good(body: &str) -> Vec<Got> {
-    frame(body).pieces()
+fn good(body: &str) -> Vec<RecordedPiece> {
+    frame(body).into_pieces()
 }
 
 /// The pieces of `{"attach":[entry]}` between the array's and the entry's end.
-fn entry(entry: &str) -> Vec<Got> {
+fn entry(entry: &str) -> Vec<RecordedPiece> {
     let mut got = good(&format!(r#"{{"attach": [{entry}]}}"#));
-    assert_eq!(got.drain(..2).collect::<Vec<_>>(), [Array(crate::wire::Field::Attach), AttachBegin]);
+    assert_eq!(got.drain(..2).collect::<Vec<_>>(), [Array(crate::fields::RootField::Attach), AttachBegin]);
     assert_eq!(got.pop(), Some(AttachEnd));
     got
 }
@@ -41,11 +41,11 @@ fn the_specifications_example() {
 }
 "#;
     let expected = [
-        field(crate::wire::Field::Token, r#""abcdefghijklmnqrstuvwxyz""#),
-        field(crate::wire::Field::TriggerId, "8"),
-        field(crate::wire::Field::Format, r#""json""#),
-        field(crate::wire::Field::Matching, r#""email""#),
-        Array(crate::wire::Field::Data),
+        field(crate::fields::RootField::Token, r#""abcdefghijklmnqrstuvwxyz""#),
+        field(crate::fields::RootField::TriggerId, "8"),
+        field(crate::fields::RootField::Format, r#""json""#),
+        field(crate::fields::RootField::Matching, r#""email""#),
+        Array(crate::fields::RootField::Data),
         plain("{\n\"email\": \"example1@example.com\"\n}", "email", "example1@example.com"),
         plain("{\n\"email\": \"example2@example.com\"\n}", "email", "example2@example.com"),
     ];
@@ -54,7 +54,7 @@ fn the_specifications_example() {
 
 #[test]
 fn a_field_is_the_text_that_came() {
-    use crate::wire::Field::*;
+    use crate::fields::RootField::*;
     for value in ["1.50e+3", "-0", "\"\\u0041\\\"\"", "null", "true", "{ \"a\" : [ 1 , {} ] }", "[]", "\"é😀\""] {
         assert_eq!(good(&format!("{{\"content\" \t:\r\n {value} }}")), [field(Content, value)]);
         assert_eq!(good(&format!("{{\"content\":{value},\"token\":0}}")), [field(Content, value), field(Token, "0")]);
@@ -64,7 +64,7 @@ fn a_field_is_the_text_that_came() {
 
 #[test]
 fn names_may_hold_escapes_and_unknown_ones_may_be_of_any_length() {
-    use crate::wire::Field::*;
+    use crate::fields::RootField::*;
     assert_eq!(good(r#"{"tok\u0065n":1}"#), [field(Token, "1")]);
     assert_eq!(good(r#"{"\u0066ormat":1,"m\u0061tching":2}"#), [field(Format, "1"), field(Matching, "2")]);
     let spelt: String = "skip_triggers".bytes().map(|byte| format!("\\u{byte:04X}")).collect();
@@ -79,20 +79,19 @@ fn names_may_hold_escapes_and_unknown_ones_may_be_of_any_length() {
 }
 
 #[test]
-fn every_field_is_known_by_its_name_at_its_endpoint() {
-    use crate::wire::Field::*;
-    let both =
-        [Token, Format, TriggerId, Matching, FieldName, SkipTriggers, Content, CustomData, Report, Strict, DryRun];
-    let single = [Email, Phone, ProfileId, FieldValue, Provider, SubscriptionId];
-    for endpoint in [Endpoint::Batch, Endpoint::Single] {
-        for known in both.into_iter().chain(single) {
-            let body = format!("{{\"{}\":1}}", known.name(endpoint));
-            let expected =
-                if endpoint == Endpoint::Batch && single.contains(&known) { vec![] } else { vec![field(known, "1")] };
-            assert_eq!(frame_as(endpoint, body.as_bytes()).got, expected, "{known:?}");
+fn every_field_is_known_by_its_name_at_the_endpoints_that_have_it() {
+    use crate::fields::RootField::*;
+    let names = Endpoint::ALL.into_iter().flat_map(|endpoint| RootField::all().filter_map(move |of| of.name(endpoint)));
+    let names: Vec<_> = names.filter(|name| !["data", "attach"].contains(name)).collect();
+    for endpoint in Endpoint::ALL {
+        for name in &names {
+            let body = format!("{{\"{name}\":1}}");
+            let known = RootField::all().find(|known| known.name(endpoint) == Some(name));
+            let expected: Vec<_> = known.map(|known| field(known, "1")).into_iter().collect();
+            assert_eq!(frame_as(endpoint, body.as_bytes()).pieces, expected, "{name}");
         }
     }
-    let got = frame_as(Endpoint::Single, br#"{"data":[{}],"trigger_id":1,"id":2,"attach":[]}"#).got;
+    let got = frame_as(Endpoint::Start, br#"{"data":[{}],"trigger_id":1,"id":2,"attach":[]}"#).pieces;
     assert_eq!(got, [field(TriggerId, "2"), Array(Attach)]);
 }
 
@@ -109,7 +108,7 @@ fn items_are_handed_on_whole_and_plain_ones_are_told() {
         let both = [plain(raw, name, value), plain(raw, name, value)];
         for comma in [",", " , ", "\n,\n"] {
             let got = good(&format!(r#"{{"data":[ {raw}{comma}{raw} ]}}"#));
-            assert_eq!((&got[..1], &got[1..]), (&[Array(crate::wire::Field::Data)][..], &both[..]));
+            assert_eq!((&got[..1], &got[1..]), (&[Array(crate::fields::RootField::Data)][..], &both[..]));
         }
     }
     for raw in [
@@ -139,10 +138,10 @@ fn items_are_handed_on_whole_and_plain_ones_are_told() {
 
 #[test]
 fn arrays_that_are_none_are_told() {
-    for known in [crate::wire::Field::Data, crate::wire::Field::Attach] {
-        let name = known.name(Endpoint::Batch);
+    for known in [crate::fields::RootField::Data, crate::fields::RootField::Attach] {
+        let name = known.name(Endpoint::StartBatch).unwrap();
         let got = |value: &str| good(&format!(r#"{{"{name}": {value} , "token":1}}"#));
-        let token = field(crate::wire::Field::Token, "1");
+        let token = field(crate::fields::RootField::Token, "1");
         assert_eq!(got("[]"), [Array(known), token.clone()]);
         assert_eq!(got("[ ]"), [Array(known), token.clone()]);
         assert_eq!(got("null"), [Null(known), token.clone()]);
@@ -151,7 +150,7 @@ fn arrays_that_are_none_are_told() {
         }
     }
     let twice = good(r#"{"data":[1],"token":1,"data":null,"token":2,"attach":[],"attach":[]}"#);
-    use crate::wire::Field::*;
+    use crate::fields::RootField::*;
     let expected =
         [Array(Data), item("1"), field(Token, "1"), Null(Data), field(Token, "2"), Array(Attach), Array(Attach)];
     assert_eq!(twice, expected, "what stands twice is for the sink to judge");
@@ -175,7 +174,7 @@ fn attachments() {
     }
     let two = good(r#"{"attach":[{"name":"a"} , null,{"data":"b"}],"token":1}"#);
     let expected = [
-        Array(crate::wire::Field::Attach),
+        Array(crate::fields::RootField::Attach),
         AttachBegin,
         AttachName("a".into()),
         AttachEnd,
@@ -186,18 +185,26 @@ fn attachments() {
         AttachData(b"b".to_vec()),
         AttachDataEnd,
         AttachEnd,
-        field(crate::wire::Field::Token, "1"),
+        field(crate::fields::RootField::Token, "1"),
     ];
     assert_eq!(two, expected);
 }
 
 #[test]
 fn a_member_of_an_entry_may_stand_once() {
-    let first = [AttachName("a".into()), AttachDuplicate("name"), AttachData(b"b".to_vec()), AttachDataEnd];
+    let first =
+        [AttachName("a".into()), AttachDuplicate(AttachmentField::Name), AttachData(b"b".to_vec()), AttachDataEnd];
     let mut got = entry(r#"{"name":"a","name":"c","data":"b","data":"dddd","name":null,"data":[]}"#);
     assert_eq!(got.drain(..4).collect::<Vec<_>>(), first);
-    assert_eq!(got, [AttachDuplicate("data"), AttachDuplicate("name"), AttachDuplicate("data")]);
-    assert_eq!(entry(r#"{"data":null,"data":"x"}"#), [AttachDuplicate("data")]);
+    assert_eq!(
+        got,
+        [
+            AttachDuplicate(AttachmentField::Data),
+            AttachDuplicate(AttachmentField::Name),
+            AttachDuplicate(AttachmentField::Data)
+        ]
+    );
+    assert_eq!(entry(r#"{"data":null,"data":"x"}"#), [AttachDuplicate(AttachmentField::Data)]);
 }
 
 #[test]
@@ -224,11 +231,11 @@ fn escapes_are_decoded_in_attachments() {
 #[test]
 fn attachment_data_is_not_held_to_be_utf_8() {
     let outcome = frame(b"{\"attach\":[{\"data\":\"\xFF\xC3(\"}]}");
-    assert_eq!(outcome.end, Ok(()));
-    assert_eq!(outcome.got[2], AttachData(b"\xFF\xC3(".to_vec()));
+    assert_eq!(outcome.result, Ok(()));
+    assert_eq!(outcome.pieces[2], AttachData(b"\xFF\xC3(".to_vec()));
     let long = format!(r#"{{"attach":[{{"data":"{}\n{}"}}]}}"#, "A".repeat(1000), "B".repeat(333));
     let outcome = frame(&long);
-    assert_eq!(outcome.got[2], AttachData(format!("{}\n{}", "A".repeat(1000), "B".repeat(333)).into_bytes()));
+    assert_eq!(outcome.pieces[2], AttachData(format!("{}\n{}", "A".repeat(1000), "B".repeat(333)).into_bytes()));
     assert_eq!(outcome.attachment_bytes, 1335);
 }
 
@@ -274,12 +281,12 @@ fn the_raw_bytes_of_attachment_data_are_counted_and_nothing_else() {
 
 #[test]
 fn a_field_over_its_limit_is_dropped() {
-    use crate::wire::Field::*;
+    use crate::fields::RootField::*;
     for size in [1, 5, 1000] {
         let body = br#"{"token":"12345678","content":{"a":[1,2]},"trigger_id":12345678901,"matching":"123456","data":[{"email":"12345678901234567890"}]}"#;
         let sink = &mut Recorder { field_limit: Some(10), ..Recorder::default() };
-        let outcome = frame_into(sink, Endpoint::Batch, body.chunks(size));
-        assert_eq!(outcome.end, Ok(()));
+        let outcome = frame_into(sink, Endpoint::StartBatch, body.chunks(size));
+        assert_eq!(outcome.result, Ok(()));
         let expected = [
             field(Token, r#""12345678""#),
             FieldTooLong(Content),
@@ -288,7 +295,7 @@ fn a_field_over_its_limit_is_dropped() {
             Array(Data),
             plain(r#"{"email":"12345678901234567890"}"#, "email", "12345678901234567890"),
         ];
-        assert_eq!(outcome.got, expected);
+        assert_eq!(outcome.pieces, expected);
         assert!(sink.peak <= 45, "no more than the limit is held of a field");
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::limits::{DEPTH_LIMIT, KEY_LIMIT};
 use crate::memory::{Budget, Reservation};
 use crate::wire::xml::{self, text, text_as_is};
-use crate::wire::{Item, NotAnItem, ObjectText, Received, Scalar};
+use crate::wire::{InvalidItem, Item, ObjectText, Scalar, ValueType};
 
 /// Runs a conversion with as much memory as it wants, and checks that it leaves nothing reserved but its result.
 fn with_memory<T>(convert: impl FnOnce(&mut Reservation) -> T, allocated: impl FnOnce(&T) -> u64) -> T {
@@ -15,7 +15,7 @@ fn with_memory<T>(convert: impl FnOnce(&mut Reservation) -> T, allocated: impl F
     converted
 }
 
-fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+fn item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
     let allocated = |item: &Result<Item<'_>, _>| item.as_ref().map_or(0, |item| item.custom_data.allocated());
     with_memory(|memory| xml::item(raw, memory).unwrap(), allocated)
 }
@@ -24,7 +24,7 @@ fn object(raw: &[u8]) -> ObjectText<'static> {
     with_memory(|memory| xml::object(raw, usize::MAX, memory).unwrap(), ObjectText::allocated)
 }
 
-const WRONG_OBJECT: ObjectText<'static> = ObjectText::WrongType(Received::Text);
+const WRONG_OBJECT: ObjectText<'static> = ObjectText::WrongType(ValueType::Text);
 
 fn string(text: &str) -> Scalar<'static> {
     Scalar::Text(Cow::Owned(text.to_owned()))
@@ -55,9 +55,9 @@ fn scalars() {
     }
     assert_eq!(text("\n\u{A0}85\u{A0}\r\n ".as_bytes()), string("\u{A0}85\u{A0}"), "XML's white space alone");
     for raw in ["<a/>", "x<a>y</a>", "&unknown;", "<a>", "&", "&#0;", "</a>", "<!DOCTYPE a>"] {
-        assert_eq!(text_as_is(raw.as_bytes()), Scalar::WrongType(Received::Elements), "{raw:?}");
+        assert_eq!(text_as_is(raw.as_bytes()), Scalar::WrongType(ValueType::Elements), "{raw:?}");
     }
-    assert_eq!(text_as_is(b"\xFF"), Scalar::WrongType(Received::Elements));
+    assert_eq!(text_as_is(b"\xFF"), Scalar::WrongType(ValueType::Elements));
     assert!(matches!(text_as_is(b"plain"), Scalar::Text(Cow::Borrowed("plain"))), "nothing to decode, nothing copied");
 }
 
@@ -95,9 +95,9 @@ fn what_is_no_item() {
         "</email>",
         "<email>a</b>",
     ] {
-        assert_eq!(item(raw.as_bytes()), Err(NotAnItem), "{raw:?}");
+        assert_eq!(item(raw.as_bytes()), Err(InvalidItem), "{raw:?}");
     }
-    assert_eq!(item(b"<email>\xFF</email>"), Err(NotAnItem));
+    assert_eq!(item(b"<email>\xFF</email>"), Err(InvalidItem));
 }
 
 #[test]

@@ -11,16 +11,17 @@ use roxmltree::Document;
 use serde_json::Value;
 
 use super::model::{self, Expected, Fields};
-use super::{Got, Outcome, frame_chunked};
+use super::{FramedBody, RecordedPiece, frame_chunked};
+use crate::fields::Endpoint;
 use crate::memory::{Budget, Reservation};
 use crate::wire::xml::{self, text_as_is};
-use crate::wire::{Endpoint, FrameError, Item, NotAnItem, ObjectText, Scalar};
+use crate::wire::{FrameError, InvalidItem, Item, ObjectText, Scalar};
 
 fn memory() -> Reservation {
     Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0)
 }
 
-fn item(raw: &[u8]) -> Result<Item<'_>, NotAnItem> {
+fn item(raw: &[u8]) -> Result<Item<'_>, InvalidItem> {
     xml::item(raw, &mut memory()).expect("there is room")
 }
 
@@ -51,19 +52,19 @@ fn fields(raw: &str) -> Option<Fields> {
 }
 
 /// The pieces as the model has them.
-fn decoded(outcome: &Outcome) -> Vec<Expected> {
+fn decoded(outcome: &FramedBody) -> Vec<Expected> {
     let mut all = Vec::new();
     let (mut entry, mut data_run) = (None, None);
-    for got in &outcome.got {
+    for got in &outcome.pieces {
         match got {
-            Got::Field { field, value: raw, marked_array: array } => {
+            RecordedPiece::Field { field, value: raw, marked_array: array } => {
                 let text = text(&text_as_is(raw.as_bytes())).and_then(Result::ok);
                 let object = value(&object(raw.as_bytes())).and_then(Result::ok);
                 all.push(Expected::Field { field: *field, array: *array, text, object });
             }
-            Got::Null(field) => all.push(Expected::Null(*field)),
-            Got::FieldTooLong(_) => panic!("there is no limit here"),
-            Got::Item(raw, plain) => {
+            RecordedPiece::Null(field) => all.push(Expected::Null(*field)),
+            RecordedPiece::FieldTooLong(_) => panic!("there is no limit here"),
+            RecordedPiece::Item(raw, plain) => {
                 let fields = fields(raw);
                 if let Some((name, value)) = plain {
                     let (scalars, custom_data) = fields.as_ref().expect("what is plain is an item");
@@ -75,20 +76,22 @@ fn decoded(outcome: &Outcome) -> Vec<Expected> {
                 }
                 all.push(Expected::Item(fields));
             }
-            Got::AttachBegin => entry = Some((false, None, None)),
-            Got::AttachEnd => {
+            RecordedPiece::AttachBegin => entry = Some((false, None, None)),
+            RecordedPiece::AttachEnd => {
                 let (has_text, name, data) = entry.take().expect("begun");
                 all.push(Expected::Attach { has_text, name, data });
             }
             other => {
                 let (has_text, name, data) = entry.as_mut().expect("begun");
                 match other {
-                    Got::AttachNotAnObject => *has_text = true,
-                    Got::AttachName(text) => *name = Some(Ok(text.clone())),
-                    Got::AttachNameWrongType => *name = Some(Err(())),
-                    Got::AttachData(bytes) => data_run = Some(String::from_utf8(bytes.clone()).expect("text")),
-                    Got::AttachDataEnd => *data = data_run.take().map(Ok),
-                    Got::AttachDataWrongType => *data = Some(Err(())),
+                    RecordedPiece::AttachNotAnObject => *has_text = true,
+                    RecordedPiece::AttachName(text) => *name = Some(Ok(text.clone())),
+                    RecordedPiece::AttachNameWrongType => *name = Some(Err(())),
+                    RecordedPiece::AttachData(bytes) => {
+                        data_run = Some(String::from_utf8(bytes.clone()).expect("text"))
+                    }
+                    RecordedPiece::AttachDataEnd => *data = data_run.take().map(Ok),
+                    RecordedPiece::AttachDataWrongType => *data = Some(Err(())),
                     _ => {}
                 }
             }
@@ -98,8 +101,8 @@ fn decoded(outcome: &Outcome) -> Vec<Expected> {
 }
 
 /// Refused here and not there: see the top. A declaration, where there is one, is the first 45 bytes or so.
-fn is_known_difference(text: &str, outcome: &Outcome) -> bool {
-    let Err(FrameError::Malformed { at, what }) = &outcome.end else { return false };
+fn is_known_difference(text: &str, outcome: &FramedBody) -> bool {
+    let Err(FrameError::Malformed { at, what }) = &outcome.result else { return false };
     what.contains("'?>' in a processing instruction") || (text.starts_with("<?xml") && *at < 45)
 }
 
@@ -117,7 +120,7 @@ fn without_line_ends(mut pieces: Vec<Expected>) -> Vec<Expected> {
 fn compare(endpoint: Endpoint, body: &[u8]) {
     let outcome = frame_chunked(endpoint, body);
     let Ok(text) = std::str::from_utf8(body) else {
-        assert!(outcome.end.is_err(), "not UTF-8: {}", body.escape_ascii());
+        assert!(outcome.result.is_err(), "not UTF-8: {}", body.escape_ascii());
         return;
     };
     let text = &text.replace("xsi:nil", model::NIL);
@@ -128,16 +131,16 @@ fn compare(endpoint: Endpoint, body: &[u8]) {
     let document = match Document::parse(&lines) {
         Ok(document) => document,
         Err(error) => {
-            assert!(outcome.end.is_err(), "{error}: {text:?}");
+            assert!(outcome.result.is_err(), "{error}: {text:?}");
             return;
         }
     };
     match model::pieces(endpoint, document.root_element()) {
-        None => assert!(outcome.end.is_err(), "refused: {text:?}"),
-        Some(_) if matches!(outcome.end, Err(FrameError::Encoding(_))) => assert!(text.contains("encoding")),
+        None => assert!(outcome.result.is_err(), "refused: {text:?}"),
+        Some(_) if matches!(outcome.result, Err(FrameError::Encoding(_))) => assert!(text.contains("encoding")),
         Some(_) if is_known_difference(text, &outcome) => {}
         Some(expected) => {
-            assert_eq!(outcome.end, Ok(()), "{text:?}");
+            assert_eq!(outcome.result, Ok(()), "{text:?}");
             assert_eq!(without_line_ends(decoded(&outcome)), without_line_ends(expected), "{text:?}");
         }
     }
@@ -262,7 +265,7 @@ fn mutate(body: &str, changes: &[(prop::sample::Index, usize)]) -> String {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    prop::sample::select(vec![Endpoint::Batch, Endpoint::Single])
+    prop::sample::select(vec![Endpoint::StartBatch, Endpoint::Start])
 }
 
 proptest! {
@@ -292,7 +295,7 @@ proptest! {
             let at = at.index(body.len());
             body[at] = byte;
         }
-        compare(Endpoint::Batch, &body);
+        compare(Endpoint::StartBatch, &body);
     }
 
     /// No piece makes the decoders panic, well-formed or not.

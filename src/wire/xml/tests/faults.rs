@@ -1,15 +1,16 @@
 //! What is refused, and where.
 
-use super::{Got, frame, frame_as, frame_whole};
+use super::{RecordedPiece, frame, frame_as, frame_whole};
+use crate::fields::Endpoint;
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
-use crate::wire::{Endpoint, FrameError};
+use crate::wire::FrameError;
 
 /// The body has its fault where the text has `¦` (which is taken out), and the message has these words.
 fn fault(marked: &str, words: &str) {
     let at = marked.find('¦').expect("a mark");
     let body = marked.replace('¦', "");
     let outcome = frame(&body);
-    let (found, what) = outcome.fault();
+    let (found, what) = outcome.error();
     assert!(what.contains(words), "{body:?}: {what}");
     assert_eq!(found, at as u64, "{body:?}: {what}");
 }
@@ -39,8 +40,8 @@ fn documents() {
     fault("<¦\0x\0m\0l\0>\0", "expected UTF-8, not UTF-16");
     fault("<xml/>¦<xml/>", "second root");
     fault("<xml></xml>¦<a>", "second root");
-    fault("<xml/>¦x", "behind the root");
-    fault("<xml/> ¦&#32;", "behind the root");
+    fault("<xml/>¦x", "after the root");
+    fault("<xml/> ¦&#32;", "after the root");
     fault("<xml/><!¦[CDATA[ ]]>", "expected '<!--'");
     fault("<xml/>¦</xml>", "innermost");
     fault("¦</xml>", "innermost");
@@ -57,7 +58,7 @@ fn documents() {
         (b"\0<\0x", "not UTF-16; send UTF-8"),
     ] {
         let outcome = frame(body);
-        let (at, what) = outcome.fault();
+        let (at, what) = outcome.error();
         assert!(at == 0 && what.starts_with("expected '<'") && what.contains(words), "{at}: {what}");
     }
     let laughs = "¦<!DOCTYPE xml [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><xml>&b;</xml>";
@@ -66,9 +67,12 @@ fn documents() {
 
 #[test]
 fn declarations() {
-    fault(" ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(), "very start");
-    fault("<?¦XML version='1.0'?><xml/>", "very start");
-    fault("<xml><?¦xml version='1.0'?></xml>", "very start");
+    fault(
+        " ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(),
+        "not at the start of the document",
+    );
+    fault("<?¦XML version='1.0'?><xml/>", "not at the start of the document");
+    fault("<xml><?¦xml version='1.0'?></xml>", "not at the start of the document");
     fault("<?xml¦?><xml/>", "without a version");
     fault("<?xml¦ encoding='utf-8'?><xml/>", "without a version");
     fault("<?xml¦ version='2.0'?><xml/>", "1.x");
@@ -78,13 +82,13 @@ fn declarations() {
     fault("<?xml version='1.0'¦encoding='utf-8'?><xml/>", "expected '?>'");
     fault("<?xml version='1.0'¦ standalone='maybe'?><xml/>", "standalone");
     fault("<?xml version='1.0' standalone='no' ¦encoding='utf-8'?><xml/>", "expected '?>'");
-    fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "no name of an encoding");
+    fault("<?xml version='1.0'¦ encoding='é'?><xml/>", "an invalid name of an encoding");
     for encoding in ["UTF-8", "utf8", "US-ASCII", "ascii"] {
-        assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).end, Ok(()), "{encoding}");
+        assert_eq!(frame(format!("<?xml version='1.0' encoding='{encoding}'?><xml/>")).result, Ok(()), "{encoding}");
     }
     for encoding in ["windows-1251", "UTF-16", "latin1"] {
         let body = format!("<?xml version='1.0' encoding=\"{encoding}\"?><xml>\u{1}");
-        assert_eq!(frame(body).end, Err(FrameError::Encoding(encoding.to_owned())));
+        assert_eq!(frame(body).result, Err(FrameError::Encoding(encoding.to_owned())));
     }
 }
 
@@ -99,7 +103,7 @@ fn tags() {
     fault("<xml><a b¦ ></a></xml>".replace('¦', "").replace(" >", " ¦>").as_str(), "'='");
     fault("<xml><a b=¦c></a></xml>", "in quotes");
     fault("<xml><a b='c'¦d='e'/></xml>", "white space");
-    fault("<xml><a b='c' ¦b='e'/></xml>", "already has");
+    fault("<xml><a b='c' ¦b='e'/></xml>", "a second attribute");
     fault("<xml><a b='x¦<y'/></xml>", "'<' inside a tag");
     fault("<xml><a ¦<b/></xml>", "'<' inside a tag");
     fault("<xml></xml ¦<!---->", "'<' inside a tag");
@@ -116,7 +120,7 @@ fn tags() {
     fault("<xml><a>¦</a b='c'></xml>", "innermost");
     fault("<xml><a>¦</xml>", "innermost");
     let many: String = (0..20).map(|n| format!(" a{n}=''")).collect();
-    fault(&format!("<xml><¦x{many} a3=''/></xml>"), "twice");
+    fault(&format!("<xml><¦x{many} a3=''/></xml>"), "two attributes of the same name");
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn character_data() {
     fault("<xml><![CDAT¦X[]]></xml>", "expected '<!--'");
     fault("<!¦[CDATA[]]><xml/>", "expected '<!--'");
     for fine in ["]] >", "]>", ">", "]]<!---->>", "]]&gt;", "]<![CDATA[]]]>", "\u{7F}\u{85}\u{FFFD}\u{10FFFF}"] {
-        assert_eq!(frame(format!("<xml><a>{fine}</a></xml>")).end, Ok(()), "{fine}");
+        assert_eq!(frame(format!("<xml><a>{fine}</a></xml>")).result, Ok(()), "{fine}");
     }
 }
 
@@ -172,7 +176,7 @@ fn references() {
         fault(&format!("<xml><a>x¦&#{illegal};</a></xml>"), "character reference");
     }
     for fine in ["&amp;", "&lt;&gt;&quot;&apos;", "&#65;", "&#x1F600;", "&#x10ffFF;", &format!("&#{zeros}65;")] {
-        assert_eq!(frame(format!("<xml><a b='{fine}'>{fine}</a></xml>")).end, Ok(()), "{fine}");
+        assert_eq!(frame(format!("<xml><a b='{fine}'>{fine}</a></xml>")).result, Ok(()), "{fine}");
     }
 }
 
@@ -204,15 +208,15 @@ fn bytes_that_are_not_utf8() {
         for (bytes, at) in bad {
             let body = [before.as_bytes(), "é".as_bytes(), bytes, after.as_bytes()].concat();
             let outcome = frame(&body);
-            assert_eq!(outcome.fault().0, before.len() as u64 + 2 + at, "{}", body.escape_ascii());
-            assert!(outcome.fault().1.contains("UTF-8"));
+            assert_eq!(outcome.error().0, before.len() as u64 + 2 + at, "{}", body.escape_ascii());
+            assert!(outcome.error().1.contains("UTF-8"));
         }
     }
     for (bytes, _) in bad {
         let body = [b"<xml><a b='", bytes, b"'/></xml>"].concat();
-        assert_eq!(frame(&body).fault().0 / 2, 5, "{}", body.escape_ascii());
-        frame([b"<xml><?a ", bytes, b"?></xml>"].concat()).fault();
-        frame([b"<xml><", bytes, b"/></xml>"].concat()).fault();
+        assert_eq!(frame(&body).error().0 / 2, 5, "{}", body.escape_ascii());
+        frame([b"<xml><?a ", bytes, b"?></xml>"].concat()).error();
+        frame([b"<xml><", bytes, b"/></xml>"].concat()).error();
     }
 }
 
@@ -220,15 +224,15 @@ fn bytes_that_are_not_utf8() {
 fn bodies_that_end_early() {
     let body = "<?xml version='1.0'?><!-- c --><xml a='b'><token>&#65;x</token><attach><data>é<![CDATA[]]]></data>\
                 </attach><data><email>a</email></data></xml> ";
-    let whole = frame(body).pieces();
+    let whole = frame(body).into_pieces();
     let end = body.len() - 1;
     for length in 0..end {
-        let outcome = frame_as(Endpoint::Batch, &body.as_bytes()[..length]);
-        assert_eq!(outcome.fault().0, length as u64);
-        assert!(outcome.fault().1.starts_with("the body ends"), "{:?}", outcome.fault());
+        let outcome = frame_as(Endpoint::StartBatch, &body.as_bytes()[..length]);
+        assert_eq!(outcome.error().0, length as u64);
+        assert!(outcome.error().1.starts_with("the body ends"), "{:?}", outcome.error());
         // In a run of attachment data less has come; nothing else is told before it is complete.
-        let data = |got: &Got| matches!(got, Got::AttachData(_));
-        assert!(outcome.got.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
+        let data = |got: &RecordedPiece| matches!(got, RecordedPiece::AttachData(_));
+        assert!(outcome.pieces.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
     }
 }
 
@@ -238,15 +242,15 @@ fn depth() {
         let (open, close) = ("<a>".repeat(levels - 1), "</a>".repeat(levels - 1));
         format!("<xml>{open}{leaf}{close}</xml>")
     };
-    assert_eq!(frame(nested(DEPTH_LIMIT, "x")).end, Ok(()));
-    assert_eq!(frame(nested(DEPTH_LIMIT - 1, "<b/>")).end, Ok(()));
+    assert_eq!(frame(nested(DEPTH_LIMIT, "x")).result, Ok(()));
+    assert_eq!(frame(nested(DEPTH_LIMIT - 1, "<b/>")).result, Ok(()));
     let at = ("<xml>".len() + 3 * (DEPTH_LIMIT - 1)) as u64;
     for too_deep in [nested(DEPTH_LIMIT, "<b/>"), nested(DEPTH_LIMIT + 1, "")] {
         let outcome = frame(too_deep);
-        assert_eq!(outcome.fault().0, at);
-        assert!(outcome.fault().1.contains("deeper"));
+        assert_eq!(outcome.error().0, at);
+        assert!(outcome.error().1.contains("deeper"));
     }
-    frame_whole(Endpoint::Batch, nested(1_000_000, "").as_bytes()).fault();
+    frame_whole(Endpoint::StartBatch, nested(1_000_000, "").as_bytes()).error();
 }
 
 #[test]
@@ -256,18 +260,20 @@ fn long_tags() {
         let tag = tag(length);
         let body = format!("<xml>{tag}</xml>");
         for size in [1000, 65_536, usize::MAX] {
-            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
+            let got =
+                super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
             let words = if fine { "innermost" } else { "longer than 65536" };
-            assert!(got.fault().1.contains(words), "{length}: {:?}", got.fault());
-            assert_eq!(got.fault().0, if fine { 5 + length as u64 } else { 5 });
+            assert!(got.error().1.contains(words), "{length}: {:?}", got.error());
+            assert_eq!(got.error().0, if fine { 5 + length as u64 } else { 5 });
         }
     }
     for start in ["<xml><a b='", "<xml><?a ", "<xml></", "<xml><a "] {
         let body = start.to_owned() + &" ".repeat(NAME_LIMIT + 100);
         for size in [1, 100, 65_530, usize::MAX] {
-            let got = super::frame_into(&mut super::Recorder::default(), Endpoint::Batch, body.as_bytes().chunks(size));
-            assert!(got.fault().1.contains("longer than 65536"), "{:?}", got.fault());
-            assert_eq!(got.fault().0, 5);
+            let got =
+                super::frame_into(&mut super::Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(size));
+            assert!(got.error().1.contains("longer than 65536"), "{:?}", got.error());
+            assert_eq!(got.error().0, 5);
         }
     }
 }
@@ -275,12 +281,12 @@ fn long_tags() {
 #[test]
 fn a_million_attributes() {
     let attributes: String = (0..1_000_000).map(|n| format!(" a{n}=''")).collect();
-    let outcome = frame_whole(Endpoint::Batch, format!("<xml><a{attributes}/></xml>").as_bytes());
-    assert!(outcome.fault().1.contains("longer than 65536"));
+    let outcome = frame_whole(Endpoint::StartBatch, format!("<xml><a{attributes}/></xml>").as_bytes());
+    assert!(outcome.error().1.contains("longer than 65536"));
     // As many as there is room for, in many tags: quick only because they are not compared one with another.
     let attributes: String = (0..7_000).map(|n| format!(" a{n}=''")).collect();
     let tag = format!("<a{attributes}/>");
     assert!(tag.len() <= NAME_LIMIT);
     let body = format!("<xml>{}</xml>", tag.repeat(50));
-    assert_eq!(frame_whole(Endpoint::Batch, body.as_bytes()).end, Ok(()));
+    assert_eq!(frame_whole(Endpoint::StartBatch, body.as_bytes()).result, Ok(()));
 }

@@ -1,8 +1,8 @@
 //! What is held, and what happens where the sink will not have it.
 
-use super::{Got, Recorder, field, frame_into};
+use super::{RecordedPiece, Recorder, field, frame_into};
+use crate::fields::{Endpoint, RootField};
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
-use crate::wire::{Endpoint, Field};
 
 const CHUNK: usize = 1000;
 /// The names of open elements and small pieces.
@@ -10,7 +10,7 @@ const SMALL: usize = 300;
 
 fn peak(body: &str) -> usize {
     let sink = &mut Recorder::default();
-    assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).end, Ok(()));
+    assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK)).result, Ok(()));
     sink.peak
 }
 
@@ -53,9 +53,9 @@ fn names_of_open_elements_are_counted() {
 fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
     let long = "x".repeat(5000);
     let body = format!("<xml><content>{long}</content><data>{long}</data><data>y</data><token>t</token></xml>");
-    let sink = &mut Recorder { room: Some(2000), ..Recorder::default() };
-    let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK)).pieces();
-    let rest = [Got::Item("y".to_owned(), None), field(Field::Token, "t")];
+    let sink = &mut Recorder { limit: Some(2000), ..Recorder::default() };
+    let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK)).into_pieces();
+    let rest = [RecordedPiece::Item("y".to_owned(), None), field(RootField::Token, "t")];
     assert_eq!(got, rest);
 }
 
@@ -68,9 +68,9 @@ fn a_tag_too_many_ends_everything_without_a_fault() {
         (format!("<xml><token>t</token></xml{}><token>u</token></b>", " ".repeat(5000)), 2000),
         (format!("<xml><token>t</token><{0}><token>u</token></{0}>", "n".repeat(900)), 500),
     ] {
-        let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
-        let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(CHUNK));
-        assert_eq!(got.pieces(), [field(Field::Token, "t")]);
+        let sink = &mut Recorder { limit: Some(room), ..Recorder::default() };
+        let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(CHUNK));
+        assert_eq!(got.into_pieces(), [field(RootField::Token, "t")]);
     }
 }
 
@@ -80,11 +80,11 @@ fn every_refusal_leaves_nothing_held() {
                 <attach><name>n</name><data>d</data></attach><other>o</other></xml>";
     for room in 0..80 {
         for size in [1, 3, 7, 20, 1000] {
-            let sink = &mut Recorder { room: Some(room), ..Recorder::default() };
+            let sink = &mut Recorder { limit: Some(room), ..Recorder::default() };
             // `frame_into` checks that nothing is held at the end.
-            assert_eq!(frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).end, Ok(()));
+            assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).result, Ok(()));
             let cut = &body.as_bytes()[..body.len() - 8];
-            let _ = frame_into(sink, Endpoint::Batch, cut.chunks(size));
+            let _ = frame_into(sink, Endpoint::StartBatch, cut.chunks(size));
         }
     }
 }

@@ -8,26 +8,26 @@ mod model;
 mod pieces;
 
 use super::XmlFramer;
-use crate::wire::{
-    Endpoint,
-    recorder::{self, Got, Outcome, Recorder, field},
+use crate::{
+    fields::Endpoint,
+    wire::testing::{self, FramedBody, RecordedPiece, Recorder, field},
 };
 
 /// Frames `chunks` into `sink`, and checks what holds for every body, and for XML alone.
-fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
-    let outcome = recorder::frame_into::<XmlFramer>(sink, endpoint, chunks);
-    for got in &outcome.got {
-        assert!(!matches!(got, Got::Array(_) | Got::NotAnArray(_)), "not in XML: {got:?}");
+fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> FramedBody {
+    let outcome = testing::frame_into::<XmlFramer>(sink, endpoint, chunks);
+    for got in &outcome.pieces {
+        assert!(!matches!(got, RecordedPiece::Array(_) | RecordedPiece::NotAnArray(_)), "not in XML: {got:?}");
     }
     outcome
 }
 
-fn frame_whole(endpoint: Endpoint, body: &[u8]) -> Outcome {
+fn frame_whole(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     frame_into(&mut Recorder::default(), endpoint, [body])
 }
 
 /// Frames `body` in chunks of many sizes, which must all come to the same.
-fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> Outcome {
+fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_whole(endpoint, body);
     for size in [1, 3, 7, 13, 29, 67] {
         let sink = &mut Recorder::default();
@@ -35,7 +35,7 @@ fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> Outcome {
         assert_eq!(chunked, whole, "in chunks of {size}: {}", shown(body));
         assert!(sink.longest_run <= size.max(4), "a run is as long as its chunk, or one character");
         for chunk in [size, body.len().max(1)] {
-            let sink = &mut Recorder { short_way: Some(size), ..Recorder::default() };
+            let sink = &mut Recorder { base64_group: Some(size), ..Recorder::default() };
             let short = frame_into(sink, endpoint, body.chunks(chunk));
             assert_eq!(short, whole, "the short way, {size} in chunks of {chunk}: {}", shown(body));
         }
@@ -44,7 +44,7 @@ fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> Outcome {
 }
 
 /// The same, and split at every byte if it is short.
-fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
+fn frame_as(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_chunked(endpoint, body);
     if body.len() <= 2000 {
         for at in 0..=body.len() {
@@ -56,8 +56,8 @@ fn frame_as(endpoint: Endpoint, body: &[u8]) -> Outcome {
     whole
 }
 
-fn frame(body: impl AsRef<[u8]>) -> Outcome {
-    frame_as(Endpoint::Batch, body.as_ref())
+fn frame(body: impl AsRef<[u8]>) -> FramedBody {
+    frame_as(Endpoint::StartBatch, body.as_ref())
 }
 
 fn shown(body: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use roxmltree::Node;
 use serde_json::{Map, Value};
 
-use crate::wire::{Endpoint, Field};
+use crate::fields::{Endpoint, RootField};
 
 fn is_white(text: &str) -> bool {
     text.chars().all(|char| matches!(char, ' ' | '\t' | '\r' | '\n'))
@@ -84,8 +84,8 @@ pub fn item(node: Node<'_, '_>) -> Option<Fields> {
 /// What the framer should hand on, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    Field { field: Field, array: bool, text: Option<String>, object: Option<Value> },
-    Null(Field),
+    Field { field: RootField, array: bool, text: Option<String>, object: Option<Value> },
+    Null(RootField),
     Item(Option<Fields>),
     Attach { has_text: bool, name: Option<Result<String, ()>>, data: Option<Result<String, ()>> },
 }
@@ -96,12 +96,12 @@ pub fn pieces(endpoint: Endpoint, root: Node<'_, '_>) -> Option<Vec<Expected>> {
         return None;
     }
     let child = |node: Node<'_, '_>| {
-        Some(match Field::from_name(endpoint, node.tag_name().name().as_bytes())? {
-            Field::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
-            Field::Attach if is_nil(node) => return None,
+        Some(match RootField::from_name(endpoint, node.tag_name().name().as_bytes())? {
+            RootField::Data if is_nil(node) => Expected::Item(Some((vec![None; ITEM_FIELDS.len()], None))),
+            RootField::Attach if is_nil(node) => return None,
             field if is_nil(node) => Expected::Null(field),
-            Field::Data => Expected::Item(item(node)),
-            Field::Attach => {
+            RootField::Data => Expected::Item(item(node)),
+            RootField::Attach => {
                 let first = |name: &str| {
                     let node = node.children().find(|child| child.has_tag_name(name)).filter(|node| !is_nil(*node))?;
                     Some(string(node).filter(|_| !is_array(node)).ok_or(()))

@@ -1,23 +1,23 @@
 //! What well-formed bodies give.
 
-use super::{Got, Recorder, field, frame, frame_as, frame_into};
+use super::{RecordedPiece, Recorder, field, frame, frame_as, frame_into};
+use crate::fields::{AttachmentField, Endpoint, KeyField, RootField};
 use crate::limits::ATTACHMENT_NAME_LIMIT;
-use crate::wire::{Endpoint, Field};
 
-fn item(raw: &str) -> Got {
-    Got::Item(raw.to_owned(), None)
+fn item(raw: &str) -> RecordedPiece {
+    RecordedPiece::Item(raw.to_owned(), None)
 }
 
-fn plain(raw: &str, name: &str, value: &str) -> Got {
-    Got::Item(raw.to_owned(), Some((name.to_owned(), value.to_owned())))
+fn plain(raw: &str, name: &str, value: &str) -> RecordedPiece {
+    RecordedPiece::Item(raw.to_owned(), Some((name.to_owned(), value.to_owned())))
 }
 
-fn name(name: &str) -> Got {
-    Got::AttachName(name.to_owned())
+fn name(name: &str) -> RecordedPiece {
+    RecordedPiece::AttachName(name.to_owned())
 }
 
-fn data(data: &str) -> Got {
-    Got::AttachData(data.as_bytes().to_vec())
+fn data(data: &str) -> RecordedPiece {
+    RecordedPiece::AttachData(data.as_bytes().to_vec())
 }
 
 #[test]
@@ -26,14 +26,14 @@ fn the_specifications_example() {
                 <matching>email</matching>\n<data>\n<email>example1@example.com</email>\n</data>\n<data>\n\
                 <email>example2@example.com</email>\n</data>\n</xml>";
     let expected = [
-        field(Field::Token, "abcdefghijklmnqrstuvwxyz"),
-        field(Field::TriggerId, "85"),
-        field(Field::Format, "xml"),
-        field(Field::Matching, "email"),
+        field(RootField::Token, "abcdefghijklmnqrstuvwxyz"),
+        field(RootField::TriggerId, "85"),
+        field(RootField::Format, "xml"),
+        field(RootField::Matching, "email"),
         plain("\n<email>example1@example.com</email>\n", "email", "example1@example.com"),
         plain("\n<email>example2@example.com</email>\n", "email", "example2@example.com"),
     ];
-    assert_eq!(frame(body).pieces(), expected);
+    assert_eq!(frame(body).into_pieces(), expected);
 }
 
 #[test]
@@ -41,21 +41,21 @@ fn fields_are_handed_on_as_inner_markup() {
     let body = "<xml><token/><content> <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> </content>\
                 <custom_data array='true' /><matching  ></matching\n><other><token>x</token></other></xml>";
     let expected = [
-        field(Field::Token, ""),
-        field(Field::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
-        Got::Field { field: Field::CustomData, value: String::new(), marked_array: true },
-        field(Field::Matching, ""),
+        field(RootField::Token, ""),
+        field(RootField::Content, " <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> "),
+        RecordedPiece::Field { field: RootField::CustomData, value: String::new(), marked_array: true },
+        field(RootField::Matching, ""),
     ];
-    assert_eq!(frame(body).pieces(), expected);
+    assert_eq!(frame(body).into_pieces(), expected);
 }
 
 #[test]
 fn each_endpoint_has_its_fields() {
     let body = "<xml><id>1</id><trigger_id>2</trigger_id><email>a@b</email><data><email>c</email></data></xml>";
-    let single = frame_as(Endpoint::Single, body.as_bytes()).pieces();
-    assert_eq!(single, [field(Field::TriggerId, "1"), field(Field::Email, "a@b")]);
-    let batch = frame(body).pieces();
-    assert_eq!(batch, [field(Field::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
+    let single = frame_as(Endpoint::Start, body.as_bytes()).into_pieces();
+    assert_eq!(single, [field(RootField::TriggerId, "1"), field(RootField::Key(KeyField::Email), "a@b")]);
+    let batch = frame(body).into_pieces();
+    assert_eq!(batch, [field(RootField::TriggerId, "2"), plain("<email>c</email>", "email", "c")]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn what_may_stand_around_the_root() {
         " \t\r\n<xml/>",
         "<?xml-stylesheet?><xml/>",
     ] {
-        assert_eq!(frame(body).pieces(), [], "{body}");
+        assert_eq!(frame(body).into_pieces(), [], "{body}");
     }
 }
 
@@ -106,12 +106,12 @@ fn items_of_every_shape() {
     ];
     let mut body = "<xml>".to_owned();
     for shape in &shapes {
-        let Got::Item(raw, _) = shape else { continue };
+        let RecordedPiece::Item(raw, _) = shape else { continue };
         body += &format!("<data>{raw}</data>");
     }
     // What is not of the common shape must not keep what follows from the short way, and nothing else either.
     body += "\n<data/><data a='1'>x</data><data >y</data>\n</xml>";
-    let got = frame(&body).pieces();
+    let got = frame(&body).into_pieces();
     let (first, last) = got.split_at(shapes.len());
     assert_eq!(first, shapes);
     assert_eq!(last, [item(""), item("x"), item("y")]);
@@ -124,44 +124,50 @@ fn attachments() {
     let outcome = frame(body);
     assert_eq!(outcome.attachment_bytes, "QUJD]&#69;\r\n RA==]".len() as u64);
     let expected = [
-        Got::AttachBegin,
+        RecordedPiece::AttachBegin,
         name("a&b\n.txt"),
         data("QUJD]E\r\n RA==]"),
-        Got::AttachDataEnd,
-        Got::AttachEnd,
-        Got::AttachBegin,
+        RecordedPiece::AttachDataEnd,
+        RecordedPiece::AttachEnd,
+        RecordedPiece::AttachBegin,
         data(""),
-        Got::AttachDataEnd,
+        RecordedPiece::AttachDataEnd,
         name(""),
-        Got::AttachEnd,
-        Got::AttachBegin,
-        Got::AttachEnd,
-        Got::AttachBegin,
-        Got::AttachEnd,
+        RecordedPiece::AttachEnd,
+        RecordedPiece::AttachBegin,
+        RecordedPiece::AttachEnd,
+        RecordedPiece::AttachBegin,
+        RecordedPiece::AttachEnd,
     ];
-    assert_eq!(outcome.pieces(), expected);
+    assert_eq!(outcome.into_pieces(), expected);
 }
 
 #[test]
 fn attachments_with_faults_of_their_own() {
-    let cases: [(&str, &[Got]); 12] = [
-        ("x", &[Got::AttachNotAnObject]),
-        (" &#65; <![CDATA[x]]>y", &[Got::AttachNotAnObject]),
-        ("<name>a</name>x<data>b</data>", &[name("a"), Got::AttachNotAnObject, data("b"), Got::AttachDataEnd]),
-        ("<name>a<b/></name>", &[Got::AttachNameWrongType]),
-        ("<name array='true'>a</name>", &[Got::AttachNameWrongType]),
-        ("<name>a</name><name><b/></name>", &[name("a"), Got::AttachDuplicate("name")]),
-        ("<data>a<b>c</b>d<b/></data>", &[data("a"), Got::AttachDataWrongType]),
-        ("<data array='true'>a<b/></data>", &[Got::AttachDataWrongType]),
-        ("<data>a</data><data>b<c/></data>", &[data("a"), Got::AttachDataEnd, Got::AttachDuplicate("data")]),
+    let cases: [(&str, &[RecordedPiece]); 12] = [
+        ("x", &[RecordedPiece::AttachNotAnObject]),
+        (" &#65; <![CDATA[x]]>y", &[RecordedPiece::AttachNotAnObject]),
+        (
+            "<name>a</name>x<data>b</data>",
+            &[name("a"), RecordedPiece::AttachNotAnObject, data("b"), RecordedPiece::AttachDataEnd],
+        ),
+        ("<name>a<b/></name>", &[RecordedPiece::AttachNameWrongType]),
+        ("<name array='true'>a</name>", &[RecordedPiece::AttachNameWrongType]),
+        ("<name>a</name><name><b/></name>", &[name("a"), RecordedPiece::AttachDuplicate(AttachmentField::Name)]),
+        ("<data>a<b>c</b>d<b/></data>", &[data("a"), RecordedPiece::AttachDataWrongType]),
+        ("<data array='true'>a<b/></data>", &[RecordedPiece::AttachDataWrongType]),
+        (
+            "<data>a</data><data>b<c/></data>",
+            &[data("a"), RecordedPiece::AttachDataEnd, RecordedPiece::AttachDuplicate(AttachmentField::Data)],
+        ),
         ("<other>x<data>a</data></other><other/>", &[]),
-        ("<data>a<data>b</data></data>", &[data("a"), Got::AttachDataWrongType]),
+        ("<data>a<data>b</data></data>", &[data("a"), RecordedPiece::AttachDataWrongType]),
         ("<attach><name>a</name></attach>", &[]),
     ];
     for (entry, expected) in cases {
-        let got = frame(format!("<xml><attach>{entry}</attach></xml>")).pieces();
-        assert_eq!(got.first(), Some(&Got::AttachBegin), "{entry}");
-        assert_eq!(got.last(), Some(&Got::AttachEnd), "{entry}");
+        let got = frame(format!("<xml><attach>{entry}</attach></xml>")).into_pieces();
+        assert_eq!(got.first(), Some(&RecordedPiece::AttachBegin), "{entry}");
+        assert_eq!(got.last(), Some(&RecordedPiece::AttachEnd), "{entry}");
         assert_eq!(&got[1..got.len() - 1], expected, "{entry}");
     }
     let twice = frame("<xml><attach><data>ab</data><data>cde</data></attach></xml>");
@@ -179,7 +185,7 @@ fn line_ends_in_names() {
         ("a\r<![CDATA[\n]]>b", "a\n\nb"),
         ("<![CDATA[a\r\nb]]>", "a\nb"),
     ] {
-        let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).pieces();
+        let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).into_pieces();
         assert_eq!(got[1], name(expected), "{sent:?}");
     }
 }
@@ -189,8 +195,8 @@ fn long_names_of_attachments_are_cut() {
     for (unit, length) in [("a", 1), ("é", 2), ("€", 3), ("\u{1F600}", 4)] {
         for more in [0, 1, 5] {
             let sent = unit.repeat(ATTACHMENT_NAME_LIMIT / length + more);
-            let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).pieces();
-            let Got::AttachName(got) = &got[1] else { panic!("{got:?}") };
+            let got = frame(format!("<xml><attach><name>{sent}</name></attach></xml>")).into_pieces();
+            let RecordedPiece::AttachName(got) = &got[1] else { panic!("{got:?}") };
             assert!(sent.starts_with(got.as_str()));
             assert_eq!(got.len() > ATTACHMENT_NAME_LIMIT, sent.len() > ATTACHMENT_NAME_LIMIT);
             assert!(got.len() <= ATTACHMENT_NAME_LIMIT + 4);
@@ -204,7 +210,7 @@ fn cdata_cut_at_every_byte() {
     for inner in ["", "]", "]]", "]]]", "] ]>", "]>", "a]]b", "]]]a]", "<&>", "-->", "]]]]]]]]", "é]€]]"] {
         let got = frame(format!("<xml><attach><data><![CDATA[{inner}]]></data></attach></xml>"));
         assert_eq!(got.attachment_bytes, inner.len() as u64);
-        assert_eq!(got.pieces()[1], data(inner));
+        assert_eq!(got.into_pieces()[1], data(inner));
     }
 }
 
@@ -214,11 +220,13 @@ fn fields_at_their_limit() {
     for (length, too_long) in [(99, false), (100, false), (101, true), (500, true)] {
         let value = value.repeat(5)[..length].to_owned();
         let body = format!("<xml><token>{value}</token  ><data>{value}</data></xml>");
-        let expected =
-            [if too_long { Got::FieldTooLong(Field::Token) } else { field(Field::Token, &value) }, item(&value)];
+        let expected = [
+            if too_long { RecordedPiece::FieldTooLong(RootField::Token) } else { field(RootField::Token, &value) },
+            item(&value),
+        ];
         for size in [1, 2, 3, 7, 50, 99, 100, 101, 102, 103, 106, 107, 108, 109, 110, 1000] {
             let sink = &mut Recorder { field_limit: Some(100), ..Recorder::default() };
-            let got = frame_into(sink, Endpoint::Batch, body.as_bytes().chunks(size)).pieces();
+            let got = frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).into_pieces();
             assert_eq!(got, expected, "chunks of {size}");
         }
     }

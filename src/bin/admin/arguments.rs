@@ -1,0 +1,169 @@
+//! The arguments of the command line, and its help texts.
+
+use std::path::PathBuf;
+
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser},
+    value_parser,
+};
+use trigger_launch::{
+    access::{Scope, TOKEN_MIN},
+    limits::{TOKEN_LIMIT, TOKEN_NAME_LIMIT},
+    text::SAFE_INTEGER_MAX,
+};
+
+/// The heading of the options of all commands.
+const GLOBAL: &str = "Global options";
+
+/// Manage the tokens and profiles of trigger-launch.
+///
+/// Commands work on the local state, which `npm run dev` serves, or on the deployed account (--remote). The exit status is 0
+/// if the command succeeded, 1 if it failed, and 2 if the arguments are invalid.
+#[derive(Parser)]
+#[command(name = "admin", bin_name = "npm run admin --", version)]
+pub struct Arguments {
+    /// Work on the deployed account instead of the local state.
+    #[arg(long, global = true, conflicts_with = "persist_to", help_heading = GLOBAL)]
+    pub remote: bool,
+    /// Work on the local state in DIR, the folder given to `npm run dev -- --persist-to DIR`.
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    pub persist_to: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: AdminCommand,
+}
+
+#[derive(Subcommand)]
+pub enum AdminCommand {
+    /// Create, list and revoke API tokens.
+    ///
+    /// A token has a name and one or more values. Callers send a value; the launch log shows the name. Only digests of values
+    /// are stored.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Import profiles.
+    #[command(subcommand)]
+    Profiles(ProfilesCommand),
+    /// Load the demo data into an empty local state.
+    #[command(hide = true)]
+    Demo,
+    /// Create the local index key if it does not exist.
+    #[command(hide = true)]
+    Key,
+}
+
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Create a token and print its value.
+    ///
+    /// The value is printed once and cannot be shown again. A new token normally works everywhere within 90 seconds.
+    Create(CreateToken),
+    /// List all tokens, with the digests of their values.
+    List,
+    /// Revoke a token.
+    ///
+    /// All values of the token stop working, normally everywhere within 90 seconds. Revoked values never work again.
+    Revoke {
+        /// Name of the token.
+        name: String,
+        /// Revoke only the value whose digest begins with PREFIX.
+        ///
+        /// `token list` shows the digests. If the record of the value is damaged, the command replaces the record.
+        #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
+        digest: Option<String>,
+    },
+}
+
+#[derive(Args, Default)]
+pub struct CreateToken {
+    /// Name of the token.
+    #[arg(long, long_help = name_help())]
+    pub name: String,
+    /// What the token allows; repeatable; launch by default.
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope())]
+    pub scopes: Vec<Scope>,
+    /// Database that the token can use; repeatable; all by default.
+    #[arg(long = "database", value_name = "ID", value_parser = database_id())]
+    pub databases: Vec<u64>,
+    /// Use this value instead of a random one.
+    #[arg(long, value_name = "VALUE", long_help = value_help())]
+    pub value: Option<String>,
+    /// Add a value to an existing token.
+    ///
+    /// The new value has the scopes and databases of the newest value, unless they are given. After all callers have changed to
+    /// the new value, revoke the old one with `token revoke NAME --digest PREFIX`.
+    #[arg(long)]
+    pub rotate: bool,
+}
+
+#[derive(Subcommand)]
+pub enum ProfilesCommand {
+    /// Replace all profiles of a database with those in a file.
+    ///
+    /// FILE contains all profiles of the database, as CSV with a header or as NDJSON (one JSON object per line). Columns, or
+    /// members of the objects:
+    ///
+    ///   profile_id            the profile: 24 hexadecimal digits; required
+    ///   email, phone          addresses of the profile
+    ///   email_sub, phone_sub  addresses of the profile's subscriptions
+    ///   push_sub              push subscriptions, as provider:subscription_id
+    ///   custom:<field>        values of a custom field
+    ///   custom_sub:<field>    subscriptions of a custom channel
+    ///
+    /// In CSV, semicolons separate several values in a cell. In NDJSON, several values are an array. Rows with errors are
+    /// reported and left out. Launches use the new profiles about a minute after the command has succeeded.
+    ///
+    /// With --remote, the environment variable PROFILE_INDEX_KEY must contain the key of the deployed Worker.
+    #[command(verbatim_doc_comment, about = "Replace all profiles of a database with those in a file")]
+    Import {
+        /// CSV or NDJSON file.
+        file: PathBuf,
+        /// Database to replace.
+        #[arg(long, value_name = "ID", value_parser = database_id())]
+        database: u64,
+    },
+}
+
+fn name_help() -> String {
+    format!(
+        "Name of the token: 1 to {TOKEN_NAME_LIMIT} visible ASCII characters. The launch log shows the name. Request IDs are \
+         unique within a name."
+    )
+}
+
+fn value_help() -> String {
+    format!(
+        "Use this value instead of a random one: {TOKEN_MIN} to {TOKEN_LIMIT} visible ASCII characters. The value should be \
+         hard to guess."
+    )
+}
+
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    const SCOPES: [(Scope, &str); 3] = [
+        (Scope::Launch, "Launch campaigns"),
+        (Scope::Read, "Read the launch log"),
+        (Scope::Admin, "Define, pause, resume and list campaigns"),
+    ];
+    let values = SCOPES.map(|(scope, help)| PossibleValue::new(scope.as_str()).help(help));
+    PossibleValuesParser::new(values).try_map(|name| {
+        let scope = SCOPES.into_iter().map(|(scope, _)| scope).find(|scope| scope.as_str() == name);
+        scope.ok_or("unknown scope")
+    })
+}
+
+/// A database ID must be an integer that JSON numbers represent exactly.
+fn database_id() -> RangedU64ValueParser {
+    value_parser!(u64).range(1..=SAFE_INTEGER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_valid() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,259 @@
+//! Writes a generation to KV and makes it the current one. The order of writes keeps the index usable at every moment:
+//!
+//! 1. A *pending* marker, by which a later import finds the buckets if this import is interrupted.
+//! 2. All buckets.
+//! 3. Deletion of generations that are no longer used: retired ones and those of interrupted imports, after a day.
+//! 4. The manifest, unless another import has replaced it in the meantime. From here on, launches use the new generation.
+//! 5. Deletion of the marker.
+//!
+//! A manifest or marker that cannot be read is reported by its key and replaced.
+
+use std::collections::BTreeSet;
+
+use indicatif::ProgressBar;
+use trigger_launch::{
+    escape::escape_name,
+    limits::RETIRED_GENERATION_MS,
+    profiles::{
+        import::{BuiltIndex, ImportError, Importer},
+        key::IndexKey,
+        manifest::{
+            Generation, IndexError, Manifest, RetiredGeneration, database_prefix, generation_prefix, manifest_key,
+            pending_key, pending_prefix,
+        },
+    },
+    text::{error_chain, hex},
+};
+
+use crate::{
+    kv::{BatchLimits, KvBinding, KvError, KvPair, KvStore},
+    lock::{LockError, LockFile},
+    system::{SystemError, random_bytes},
+    terminal::Warn,
+};
+
+/// Why a generation was not written, or not made the current one.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error("cannot encode a generation as JSON")]
+    Encode(#[from] serde_json::Error),
+    #[error(
+        "another import into database {0} has finished in the meantime, so this import was discarded; run it again if \
+         its file is newer"
+    )]
+    Superseded(u64),
+}
+
+/// A generation that is to be written.
+pub struct NewGeneration<'a> {
+    pub(super) database: u64,
+    /// [`IndexKey::check`] of the key that hashes its keys.
+    pub(super) key_check: String,
+    pub(super) name: String,
+    /// The time of the import, in milliseconds since 1970.
+    pub(super) now: u64,
+    /// Prevents other imports from replacing the manifest at the same time.
+    pub(super) lock: &'a LockFile,
+}
+
+impl<'a> NewGeneration<'a> {
+    /// A generation with a random name after `prefix`.
+    pub fn new(database: u64, key: &IndexKey, prefix: &str, lock: &'a LockFile, now: u64) -> Result<Self, SystemError> {
+        let name = format!("{prefix}{}", hex(&random_bytes::<10>()?));
+        Ok(Self { database, key_check: key.check().to_owned(), name, now, lock })
+    }
+
+    /// Writes the keys of `importer`, and makes the generation the current one.
+    pub fn write(
+        &self,
+        kv: &mut dyn KvStore,
+        importer: Importer,
+        progress: &ProgressBar,
+        warn: Warn<'_>,
+    ) -> Result<BuiltIndex, GenerationError> {
+        let mut warn = |text: &str| progress.suspend(|| warn(text));
+        let before = match read_manifest(kv, self.database)? {
+            Ok(manifest) => Some(manifest),
+            Err(IndexError::NotImported) => None,
+            Err(error) => {
+                let reason = error_chain(&error);
+                warn(&format!("{} is {reason}; this import replaces it", manifest_key(self.database)));
+                self.mark_unlisted_generations(kv)?;
+                None
+            }
+        };
+        let plan = importer.plan()?;
+        progress.set_length(plan.classes().iter().map(|index| u64::from(index.buckets)).sum());
+        let mut generation = Generation { classes: plan.classes().to_vec(), ..self.generation(&self.name) };
+        let marker = (self.pending_key(), serde_json::to_string(&generation)?);
+        kv.put(KvBinding::Profiles, &[marker])?;
+        let mut batch = Batch::new(kv, progress);
+        let built = plan.build(|index, number, text| {
+            batch.add((generation.bucket_key(self.database, index, number), text)).map_err(GenerationError::from)
+        })?;
+        batch.write()?;
+        generation.classes.clone_from(&built.classes);
+        let deleted = self.delete_old_generations(kv, before.as_ref(), &mut warn)?;
+        self.publish(kv, before.as_ref(), generation, &deleted)?;
+        kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
+        Ok(built)
+    }
+
+    /// Returns a generation without buckets, which this import created at this time.
+    fn generation(&self, name: &str) -> Generation {
+        Generation::new(name, &self.key_check, self.now)
+    }
+
+    fn pending_key(&self) -> String {
+        pending_key(self.database, &self.name)
+    }
+
+    /// Returns a marker to replace one that is missing or damaged. Its generation may still be written, so its age counts from
+    /// now on.
+    fn new_marker(&self, name: &str) -> Result<KvPair, serde_json::Error> {
+        Ok((pending_key(self.database, name), serde_json::to_string(&self.generation(name))?))
+    }
+
+    /// Writes markers for the generations of a database whose manifest cannot be read. Otherwise their buckets would never be
+    /// deleted.
+    fn mark_unlisted_generations(&self, kv: &mut dyn KvStore) -> Result<(), GenerationError> {
+        let generation_in = |key: &str, prefix: &str| Some(key.strip_prefix(prefix)?.split(':').next()?.to_owned());
+        let (bucket_prefix, marker_prefix) = (database_prefix(self.database), pending_prefix(self.database));
+        let buckets = kv.list(KvBinding::Profiles, &bucket_prefix)?;
+        let mut names: BTreeSet<String> = buckets.iter().filter_map(|key| generation_in(key, &bucket_prefix)).collect();
+        for marked in kv.list(KvBinding::Profiles, &marker_prefix)? {
+            marked.strip_prefix(&marker_prefix).map(|name| names.remove(name));
+        }
+        let markers = names.iter().map(|name| self.new_marker(name)).collect::<Result<Vec<_>, _>>()?;
+        if !markers.is_empty() {
+            kv.put(KvBinding::Profiles, &markers)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes generations that launches no longer use, and those of interrupted imports. Returns the names of deleted
+    /// generations that the manifest lists as retired.
+    fn delete_old_generations(
+        &self,
+        kv: &mut dyn KvStore,
+        manifest: Option<&Manifest>,
+        warn: Warn<'_>,
+    ) -> Result<Vec<String>, GenerationError> {
+        let is_old = |since: u64| self.now.saturating_sub(since) >= RETIRED_GENERATION_MS;
+        let mut deleted = Vec::new();
+        for RetiredGeneration { name, since } in manifest.iter().flat_map(|manifest| &manifest.retired) {
+            if is_old(*since) {
+                self.delete_buckets(kv, name)?;
+                deleted.push(name.clone());
+            }
+        }
+        let prefix = pending_prefix(self.database);
+        let markers = kv.list(KvBinding::Profiles, &prefix)?;
+        let values = kv.get(KvBinding::Profiles, &markers)?;
+        for (key, value) in markers.into_iter().zip(values) {
+            let Some(value) = value else { continue };
+            let name = key.strip_prefix(&prefix).unwrap_or_default();
+            // Such a name would match a part of the buckets of another generation.
+            if name.is_empty() || name.contains(':') {
+                let key_text = escape_name(&key);
+                warn(&format!("{key_text} does not contain the name of a generation; the key was deleted"));
+                kv.delete(KvBinding::Profiles, &[key])?;
+                continue;
+            }
+            let generation = match serde_json::from_str::<Generation>(&value) {
+                Ok(generation) if generation.name == name => generation,
+                Ok(_) | Err(_) => {
+                    let key_text = escape_name(&key);
+                    let remedy = "the first import after 24 hours deletes its generation";
+                    warn(&format!("{key_text} is damaged and was replaced; {remedy}"));
+                    kv.put(KvBinding::Profiles, &[self.new_marker(name)?])?;
+                    continue;
+                }
+            };
+            if !is_old(generation.created) {
+                continue;
+            }
+            // An import that was interrupted after step 4 left its marker, but its generation may be in use.
+            if !manifest.is_some_and(|manifest| manifest.has_generation(name)) {
+                self.delete_buckets(kv, name)?;
+            }
+            kv.delete(KvBinding::Profiles, &[key])?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes the buckets of a generation that no import is writing.
+    fn delete_buckets(&self, kv: &mut dyn KvStore, generation: &str) -> Result<(), KvError> {
+        let keys = kv.list(KvBinding::Profiles, &generation_prefix(self.database, generation))?;
+        kv.delete(KvBinding::Profiles, &keys)
+    }
+
+    /// Writes the manifest, unless its current generation has changed since `before`.
+    fn publish(
+        &self,
+        kv: &mut dyn KvStore,
+        before: Option<&Manifest>,
+        generation: Generation,
+        deleted: &[String],
+    ) -> Result<(), GenerationError> {
+        let _lock = self.lock.acquire()?;
+        let now = read_manifest(kv, self.database)?.ok();
+        let current = |manifest: Option<&Manifest>| manifest.map(|manifest| manifest.current.name.clone());
+        if current(now.as_ref()) != current(before) {
+            // The keys are not listed, because KV may not list new keys yet.
+            let keys: Vec<String> = generation.bucket_keys(self.database).collect();
+            kv.delete(KvBinding::Profiles, &keys)?;
+            kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
+            return Err(GenerationError::Superseded(self.database));
+        }
+        let manifest = Manifest::publish(now, generation, deleted, self.now);
+        Ok(kv.put(KvBinding::Profiles, &[(manifest_key(self.database), manifest.to_json())])?)
+    }
+}
+
+fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Result<Manifest, IndexError>, KvError> {
+    let text = kv.get_one(KvBinding::Profiles, manifest_key(database))?;
+    Ok(Manifest::parse(text.as_deref()))
+}
+
+/// Buckets that are written together.
+struct Batch<'a> {
+    kv: &'a mut dyn KvStore,
+    progress: &'a ProgressBar,
+    limits: BatchLimits,
+    pairs: Vec<KvPair>,
+    bytes: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(kv: &'a mut dyn KvStore, progress: &'a ProgressBar) -> Self {
+        let limits = kv.batch_limits();
+        Self { kv, progress, limits, pairs: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds a pair, and writes the batch if it is full.
+    fn add(&mut self, pair: KvPair) -> Result<(), KvError> {
+        self.bytes += pair.1.len();
+        self.pairs.push(pair);
+        let is_full = self.pairs.len() >= self.limits.pairs || self.bytes >= self.limits.bytes;
+        if is_full { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), KvError> {
+        if !self.pairs.is_empty() {
+            self.kv.put(KvBinding::Profiles, &self.pairs)?;
+            self.progress.inc(self.pairs.len() as u64);
+            self.pairs.clear();
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+}

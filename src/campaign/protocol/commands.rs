@@ -1,0 +1,242 @@
+//! Commands to a campaign's object, and the replies that are JSON.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::LaunchId;
+use crate::{
+    fields::Endpoint,
+    limits,
+    problem::{Cause, Problem, Refused},
+    text::SAFE_INTEGER_MAX,
+};
+
+/// A command and the access rights of its sender. The object decides whether the sender may give the command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The databases of the sender's token. An empty list means all databases.
+    pub databases: Vec<u64>,
+    pub command: Command,
+}
+
+/// Every command except the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Defines or changes the campaign. Returns a [`Campaign`].
+    Define(Definition),
+    /// Returns the [`Campaign`].
+    Read,
+    /// Sent while a large body arrives. Returns the launch that an earlier request with this ID made, or `{}` if the
+    /// campaign can be launched.
+    Preflight(RequestIdentity),
+    /// Returns a page of launches.
+    Launches(PageRequest),
+    /// Returns one launch.
+    Launch(LaunchId),
+    /// Returns a page of a launch's recipients.
+    Recipients(LaunchId, PageRequest),
+    /// Returns all recipients of a launch as NDJSON.
+    RecipientsStream(LaunchId),
+    /// Returns the items of a launch that are unmatched, invalid or duplicates.
+    Report(LaunchId),
+    /// Returns an [`AttachmentFile`]: where the bytes of a file are. Files are numbered as in `attach`, from 0.
+    Attachment(LaunchId, usize),
+    /// Reports that the Worker has completed all uploads of a launch. Returns `{}`.
+    Completed(LaunchId),
+}
+
+/// The fields of a `PUT`. Absent fields keep their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Definition {
+    /// The `trigger_id`.
+    pub id: u64,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub database: Option<u64>,
+    #[serde(default)]
+    pub active: Option<bool>,
+}
+
+impl Definition {
+    /// Checks the fields that are present. Only the campaign's object knows whether a field is missing, because only the
+    /// first definition has to be complete.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let refuse = |field: &str, what: &str| Err(Refusal::BadField(format!("{field}: {what}")));
+        if let Some(name) = &self.name {
+            if name.is_empty() {
+                return refuse("name", "must not be empty");
+            }
+            if name.len() > limits::CAMPAIGN_NAME_LIMIT {
+                return refuse("name", &format!("is longer than {} bytes", limits::CAMPAIGN_NAME_LIMIT));
+            }
+            if name.chars().any(char::is_control) {
+                return refuse("name", "must not contain control characters");
+            }
+        }
+        match self.database {
+            Some(id) if !(1..=SAFE_INTEGER_MAX).contains(&id) => {
+                refuse("database", &format!("must be an integer from 1 to {SAFE_INTEGER_MAX}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A campaign as callers read it. The fields appear in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// The `trigger_id`.
+    pub id: u64,
+    pub name: String,
+    pub database: u64,
+    /// A campaign that is not active is paused.
+    pub active: bool,
+    /// The number of launches ever made, including those that retention has removed.
+    pub launches: u64,
+    /// The number of recipients of all these launches.
+    pub recipients: u64,
+}
+
+/// Identifies a request. Request IDs are scoped by the token's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestIdentity {
+    pub token_name: String,
+    pub request_id: String,
+}
+
+/// The reply to a commit that is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Launches of a campaign are numbered from 1.
+    pub sequence: u64,
+    /// Milliseconds since 1970.
+    pub accepted_at: u64,
+}
+
+/// The query parameters `after` and `limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// The page begins after this entry.
+    pub after: Option<u64>,
+    /// The largest number of entries.
+    pub limit: u64,
+}
+
+impl PageRequest {
+    /// Parses the parameters of `…/launches`.
+    pub fn of_launches(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
+        Self::parse(after, limit, limits::LAUNCHES_PAGE_MAX, limits::LAUNCHES_PAGE_DEFAULT)
+    }
+
+    /// Parses the parameters of `…/recipients`.
+    pub fn of_recipients(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
+        Self::parse(after, limit, limits::RECIPIENTS_PAGE_MAX, limits::RECIPIENTS_PAGE_DEFAULT)
+    }
+
+    fn parse(after: Option<&str>, limit: Option<&str>, max: u64, default: u64) -> Result<Self, Problem> {
+        let after = after.map(|text| parameter("after", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
+        let limit = limit.map(|text| parameter("limit", text, 1..=max)).transpose()?;
+        Ok(Self { after, limit: limit.unwrap_or(default) })
+    }
+}
+
+/// Parses a query parameter that is a decimal integer in `range`.
+pub fn parameter(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, Problem> {
+    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = text.parse().ok().filter(|value| is_decimal && range.contains(value));
+    value.ok_or_else(|| Problem::BadField(format!("{name}: must be {} to {}", range.start(), range.end())))
+}
+
+/// The reply to [`Command::Attachment`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentFile {
+    /// The name that the caller gave the file.
+    pub name: String,
+    pub content_type: String,
+    /// Bytes of the file.
+    pub size: u64,
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The key of the file in the bucket.
+    pub key: String,
+}
+
+/// Why the object refuses a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// [`Problem::NotFound`].
+    NotFound(Resource),
+    /// [`Problem::BadField`].
+    BadField(String),
+    /// [`Problem::RequestIdReused`].
+    RequestIdReused,
+    /// [`Problem::Expired`].
+    Expired {
+        /// The oldest sequence in the log, if the log contains a launch.
+        first: Option<u64>,
+    },
+    /// [`Problem::DatabaseFixed`].
+    DatabaseFixed,
+    /// [`Problem::NotActive`].
+    NotActive,
+    /// [`Problem::LogFull`].
+    LogFull {
+        /// The size of the log in bytes.
+        size: u64,
+        /// `LOG_LIMIT` in bytes.
+        limit: u64,
+    },
+    /// [`Problem::Unavailable`]: memory for the commit message could not be reserved. Contains the cause for the operator's
+    /// log.
+    Busy(String),
+    /// [`Problem::Unavailable`]: the bucket of attachments failed. Contains the cause for the operator's log.
+    BucketDown(String),
+}
+
+/// A kind of resource that a command names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    Campaign,
+    Launch,
+    Attachment,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match &refusal {
+            Refusal::LogFull { size, limit } => Some(format!("the log has {size} bytes, LOG_LIMIT is {limit}")),
+            Refusal::Busy(cause) => Some(format!("the object has no memory for the commit: {cause}")),
+            Refusal::BucketDown(cause) => Some(cause.clone()),
+            _ => None,
+        };
+        Self { problem: refusal.into(), cause: cause.map(Cause) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound(Resource::Campaign) => Self::NotFound("trigger campaign"),
+            Refusal::NotFound(Resource::Launch) => Self::NotFound("launch"),
+            Refusal::NotFound(Resource::Attachment) => Self::NotFound("attachment"),
+            Refusal::BadField(what) => Self::BadField(what),
+            Refusal::RequestIdReused => Self::RequestIdReused,
+            Refusal::Expired { first } => Self::Expired { first },
+            Refusal::DatabaseFixed => Self::DatabaseFixed,
+            Refusal::NotActive => Self::NotActive,
+            Refusal::LogFull { .. } => Self::LogFull,
+            Refusal::Busy(_) => Self::no_memory(),
+            Refusal::BucketDown(_) => Self::Unavailable("attachments cannot be read now: retry later".into()),
+        }
+    }
+}
+
+/// Checks that a stored launch was made by the same request: the same endpoint and the same bytes of the body.
+pub fn check_same_request(stored: (Endpoint, &[u8; 32]), received: (Endpoint, &[u8; 32])) -> Result<(), Problem> {
+    if stored == received { Ok(()) } else { Err(Problem::RequestIdReused) }
+}

@@ -1,0 +1,44 @@
+//! The launch of an earlier request with the same ID: a request is launched once, and repeats get its stored reply.
+
+use super::{
+    ports::{ObjectError, Ports},
+    reply::Launched,
+    request::Admitted,
+};
+use crate::{
+    campaign::protocol::{
+        commands::{RequestIdentity, check_same_request},
+        message::RepeatedLaunch,
+    },
+    problem::Refused,
+};
+
+/// Asks the campaign's object whether this request was launched before, and whether the campaign can be launched.
+pub async fn find<P: Ports>(ports: &P, admitted: &Admitted) -> Result<Option<RepeatedLaunch>, ObjectError> {
+    let request = RequestIdentity { token_name: admitted.token.name.clone(), request_id: admitted.request_id.clone() };
+    ports.preflight(admitted.request.trigger_id, &request).await
+}
+
+/// Asks the campaign's object again before a request is refused because of an earlier answer: by now the campaign may be
+/// active, or the request launched by its first attempt. Returns `refused` if the object does not answer.
+pub async fn find_again<P: Ports>(
+    ports: &P,
+    admitted: &Admitted,
+    refused: Refused,
+) -> Result<Option<RepeatedLaunch>, Refused> {
+    match find(ports, admitted).await {
+        Ok(earlier) => Ok(earlier),
+        Err(ObjectError::Refused(current)) => Err(current),
+        Err(ObjectError::Lost(cause)) => {
+            ports.report("the campaign's object could not be asked again before a refusal", &cause);
+            Err(refused)
+        }
+    }
+}
+
+/// Returns the stored reply if the earlier request had the same body, and 422 otherwise.
+pub fn repeat(earlier: RepeatedLaunch, admitted: &Admitted) -> Result<Launched, Refused> {
+    let stored = earlier.head();
+    check_same_request((stored.endpoint, &stored.body_digest), (admitted.endpoint, &admitted.digest))?;
+    Ok(Launched::repeated(earlier, admitted.request.root.report))
+}

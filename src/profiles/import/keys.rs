@@ -1,0 +1,62 @@
+//! Collects the hashed keys of all rows.
+
+use super::{
+    error::ImportError,
+    sort::{KeyRecord, Sorter},
+};
+use crate::{
+    limits::FIELDS_LIMIT,
+    profiles::{
+        bucket::BucketSection,
+        key::{Class, IndexKey, KeyHash, ProfileId},
+    },
+};
+
+/// Hashes keys and sorts them. Classes with a field name have one number for each field.
+pub struct KeyCollector {
+    key: IndexKey,
+    /// A class and a field name. The position is the number in [`KeyRecord::field`].
+    fields: Vec<(Class, String)>,
+    sorter: Sorter,
+}
+
+impl KeyCollector {
+    /// Sorts at most `run` keys in memory.
+    pub fn new(key: IndexKey, run: usize) -> Self {
+        Self { key, fields: Vec::new(), sorter: Sorter::new(run) }
+    }
+
+    /// Returns the number of a class and field. Adds the field if it is new.
+    pub fn field_number(&mut self, class: Class, field: &str) -> Result<u16, ImportError> {
+        let known = self.fields.iter().position(|(c, f)| *c == class && f == field);
+        let number = known.unwrap_or(self.fields.len());
+        if known.is_none() {
+            if number == FIELDS_LIMIT {
+                return Err(ImportError::TooManyFields);
+            }
+            self.fields.push((class, field.to_owned()));
+        }
+        u16::try_from(number).map_err(|_| ImportError::TooManyFields)
+    }
+
+    /// Hashes a normalised key.
+    pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
+        self.key.hash(class, field, value)
+    }
+
+    /// Adds a key of a profile.
+    pub fn add(
+        &mut self,
+        field: u16,
+        section: BucketSection,
+        hash: KeyHash,
+        profile: ProfileId,
+    ) -> Result<(), ImportError> {
+        self.sorter.add(KeyRecord::new(field, section, hash, profile))
+    }
+
+    /// Returns the fields in the order of their numbers, and the keys.
+    pub fn into_parts(self) -> (Vec<(Class, String)>, Sorter) {
+        (self.fields, self.sorter)
+    }
+}

@@ -1,0 +1,192 @@
+//! Text formats that several modules share: hexadecimal, RFC 3339 times, safe integers, UTF-8 that arrives in chunks, errors
+//! with their causes.
+
+use std::error::Error;
+
+/// The largest integer that every JSON reader represents exactly: 2^53 − 1, JavaScript's `Number.MAX_SAFE_INTEGER`.
+pub const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// A UTF-8 byte order mark.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Returns `bytes` without a byte order mark at the start.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Appends `bytes` to `text` as lower-case hexadecimal digits.
+pub fn push_hex(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        for digit in hex_digits(*byte) {
+            text.push(char::from(digit));
+        }
+    }
+}
+
+/// Returns `bytes` as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    push_hex(bytes, &mut text);
+    text
+}
+
+/// Returns the two lower-case hexadecimal digits of a byte.
+pub fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 })
+}
+
+/// Reads exactly `N` bytes from hexadecimal digits of either case.
+pub fn parse_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = u8::try_from(high? << 4 | low?).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Returns `time` (milliseconds since 1970) in RFC 3339, in UTC: `2026-11-23T18:00:00.000Z`.
+///
+/// A calendar library would add to the size of the Worker, which every cold start compiles.
+pub fn rfc3339(time: u64) -> String {
+    let (seconds, milliseconds) = (time / 1000, time % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
+/// Returns year, month and day of a day counted from 1970-01-01. Internally a year begins in March, so that the leap day is
+/// its last day, and an era has 400 years or 146,097 days.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468; // since 0000-03-01
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153; // from March
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year_of_era + next_year, month, day)
+}
+
+/// Returns the message of an error, followed by the messages of its causes: `message: cause: cause`.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Checks UTF-8 byte by byte (Unicode, table 3-7), so that a character may be split between chunks at any byte.
+#[derive(Debug, Default)]
+pub struct Utf8Checker {
+    /// Bytes of the current character that are still missing. The next one must be in `low..=high`.
+    missing: u8,
+    low: u8,
+    high: u8,
+}
+
+impl Utf8Checker {
+    /// Whether all characters so far are complete.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Returns whether `byte` is valid at this position. The state does not change if it is not.
+    #[inline(always)]
+    pub fn push(&mut self, byte: u8) -> bool {
+        if self.missing > 0 {
+            if !(self.low..=self.high).contains(&byte) {
+                return false;
+            }
+            *self = Self { missing: self.missing - 1, low: 0x80, high: 0xBF };
+            return true;
+        }
+        let (missing, low, high) = match byte {
+            ..0x80 => return true,
+            0xC2..=0xDF => (1, 0x80, 0xBF),
+            0xE0 => (2, 0xA0, 0xBF),
+            0xED => (2, 0x80, 0x9F),
+            0xE1..=0xEF => (2, 0x80, 0xBF),
+            0xF0 => (3, 0x90, 0xBF),
+            0xF1..=0xF3 => (3, 0x80, 0xBF),
+            0xF4 => (3, 0x80, 0x8F),
+            _ => return false,
+        };
+        *self = Self { missing, low, high };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_round_trips_in_either_case() {
+        let bytes = [0x00, 0x9a, 0xff];
+        assert_eq!(hex(&bytes), "009aff");
+        assert_eq!(parse_hex::<3>(b"009aFF"), Some(bytes));
+        for invalid in ["009af", "009aff0", "009aff00", "009agg", ""] {
+            assert_eq!(parse_hex::<3>(invalid.as_bytes()), None, "{invalid}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_followed_by_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Failed {
+            text: &'static str,
+            source: Option<Box<Failed>>,
+        }
+        let cause = Failed { text: "the disk is full", source: None };
+        let cause = Failed { text: "cannot write a.csv", source: Some(cause.into()) };
+        assert_eq!(error_chain(&cause), "cannot write a.csv: the disk is full");
+        let error = Failed { text: "cannot import", source: Some(cause.into()) };
+        assert_eq!(error_chain(&error), "cannot import: cannot write a.csv: the disk is full");
+    }
+
+    #[test]
+    fn formats_times_in_rfc_3339() {
+        let known = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_001, "2024-02-29T23:59:59.001Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (1_795_456_800_000, "2026-11-23T18:00:00.000Z"),
+            ((1 << 48) - 1, "10889-08-02T05:31:50.655Z"),
+        ];
+        for (time, text) in known {
+            assert_eq!(rfc3339(time), text);
+        }
+        assert!(!rfc3339(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn rejects_what_the_standard_library_rejects() {
+        let accepts = |bytes: &[u8]| {
+            let mut checker = Utf8Checker::default();
+            bytes.iter().all(|byte| checker.push(*byte)) && checker.is_complete()
+        };
+        for first in 0..=255 {
+            for second in 0..=255 {
+                for rest in [&[][..], &[0x80], &[0xBF, 0x80], &[0x80, 0x41]] {
+                    let bytes = [&[first, second], rest].concat();
+                    assert_eq!(accepts(&bytes), std::str::from_utf8(&bytes).is_ok(), "{bytes:x?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Client of the campaigns' objects.
+
+use js_sys::Uint8Array;
+use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBody};
+
+use super::bindings;
+use crate::{
+    api::ports::ObjectStream,
+    campaign::protocol::{
+        commands::{Command, Envelope, Refusal, RequestIdentity},
+        message::RepeatedLaunch,
+        transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
+    },
+    launch::ports::{Answer, ObjectError},
+    memory::Reservation,
+    problem::Cause,
+};
+
+/// The databases of a command for which the object checks no access: a launch checks the database itself.
+pub const ALL_DATABASES: &[u64] = &[];
+
+/// The objects of all campaigns.
+#[derive(Debug, Clone)]
+pub struct CampaignObjects {
+    objects: ObjectNamespace,
+}
+
+impl From<worker::Error> for ObjectError {
+    fn from(error: worker::Error) -> Self {
+        Self::Lost(Cause::new(error))
+    }
+}
+
+impl CampaignObjects {
+    pub fn new(env: &Env) -> worker::Result<Self> {
+        Ok(Self { objects: bindings::campaigns(env)? })
+    }
+
+    /// Returns the stored launch of an earlier request with this request ID, if there is one. Whether that request had the same
+    /// body is checked by [`check_same_request`](crate::campaign::protocol::commands::check_same_request).
+    pub async fn preflight(
+        &self,
+        trigger_id: u64,
+        request: RequestIdentity,
+        memory: &mut Reservation,
+    ) -> Result<Option<RepeatedLaunch>, ObjectError> {
+        let mut response = self.send_command(trigger_id, Command::Preflight(request), ALL_DATABASES).await?;
+        match response.status_code() {
+            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Commits a launch. `message` is the result of [`crate::campaign::protocol::message::Commit::encode`]. If the answer is lost, the
+    /// same message can be sent again: the object knows the launch by its ID.
+    pub async fn commit(
+        &self,
+        trigger_id: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Answer, ObjectError> {
+        let body = Uint8Array::from(message).into();
+        let mut response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
+        match response.status_code() {
+            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(Answer::Repeated),
+            _ => Ok(Answer::New(response.json().await?)),
+        }
+    }
+
+    /// Sends a command for a token of `databases` and reads the reply.
+    pub async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
+        Ok(self.send_command(trigger_id, command, databases).await?.bytes().await?)
+    }
+
+    /// Sends a command for a token of `databases` and returns the reply as a stream, whose bytes do not cross into wasm.
+    pub async fn stream(
+        &self,
+        trigger_id: u64,
+        command: Command,
+        databases: &[u64],
+    ) -> Result<ObjectStream<ResponseBody>, ObjectError> {
+        let response = self.send_command(trigger_id, command, databases).await?;
+        let content_type = response.headers().get("content-type")?.unwrap_or_default();
+        let (_, body) = response.into_parts();
+        Ok(ObjectStream { content_type, body })
+    }
+
+    async fn send_command(
+        &self,
+        trigger_id: u64,
+        command: Command,
+        databases: &[u64],
+    ) -> Result<Response, ObjectError> {
+        let envelope = Envelope { databases: databases.to_vec(), command };
+        let body = serde_json::to_string(&envelope).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+        self.fetch(trigger_id, COMMAND_PATH, body.len(), body.into()).await
+    }
+
+    async fn fetch(
+        &self,
+        trigger_id: u64,
+        path: &str,
+        length: usize,
+        body: wasm_bindgen::JsValue,
+    ) -> Result<Response, ObjectError> {
+        self.send(trigger_id, path, length, body).await.map_err(|error| match error {
+            ObjectError::Lost(cause) => {
+                ObjectError::Lost(cause.during(format_args!("object of campaign {trigger_id}")))
+            }
+            refused => refused,
+        })
+    }
+
+    async fn send(
+        &self,
+        trigger_id: u64,
+        path: &str,
+        length: usize,
+        body: wasm_bindgen::JsValue,
+    ) -> Result<Response, ObjectError> {
+        let headers = Headers::new();
+        headers.set(LENGTH_HEADER, &length.to_string())?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
+        let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;
+        // Each call uses a new stub: a stub that has failed stays broken.
+        let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
+        let mut response = stub.fetch_with_request(request).await?;
+        match response.status_code() {
+            200 | STATUS_REPEATED => Ok(response),
+            STATUS_REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
+            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
+        }
+    }
+}
+
+/// The name of a campaign's object. Pinned: an object with another name has another log.
+fn object_name(trigger_id: u64) -> String {
+    format!("campaign:{trigger_id}")
+}
+
+/// Reserves memory for a stored launch and reads it.
+async fn read_repeated(response: &mut Response, memory: &mut Reservation) -> Result<RepeatedLaunch, ObjectError> {
+    let length = response.headers().get(LENGTH_HEADER)?;
+    let length =
+        length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
+    memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
+    let message = response.bytes().await?;
+    RepeatedLaunch::decode(message)
+        .map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {bad}"))))
+}
