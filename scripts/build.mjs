@@ -1,7 +1,17 @@
 // `npm run build`: builds the Worker into build/, unless its inputs are unchanged.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -96,11 +106,25 @@ export async function bundle({ wasm, entry, out }) {
     const bindings = readFileSync(staged('index.js'), 'utf8').replace(/^import source /m, 'import ');
     writeFileSync(staged('bindings.js'), bindings);
     const format = ['--bundle', '--format=esm', '--minify', '--log-level=warning'];
-    const imports = [`--alias:worker-bindings=${staged('bindings.js')}`, '--external:cloudflare:*', '--external:*.wasm'];
-    await run('esbuild', [entry, ...format, ...imports, `--outfile=${staged('index.js')}`, '--allow-overwrite'], { quiet: true });
+    const imports = [
+      `--alias:worker-bindings=${staged('bindings.js')}`,
+      '--external:cloudflare:*',
+      '--external:*.wasm',
+    ];
+    await run('esbuild', [entry, ...format, ...imports, `--outfile=${staged('index.js')}`, '--allow-overwrite'], {
+      quiet: true,
+    });
 
     const optimised = staged('optimised.wasm');
-    await run('wasm-opt', [staged('index_bg.wasm'), '-O', '--strip-debug', '--strip-producers', ...FEATURES, '-o', optimised]);
+    await run('wasm-opt', [
+      staged('index_bg.wasm'),
+      '-O',
+      '--strip-debug',
+      '--strip-producers',
+      ...FEATURES,
+      '-o',
+      optimised,
+    ]);
     renameSync(optimised, path.join(out, 'index_bg.wasm'));
     renameSync(staged('index.js'), path.join(out, 'index.js'));
   } finally {
@@ -118,7 +142,9 @@ export async function buildWorker() {
   const compile = () => compileToWasm(inRoot('Cargo.toml'), inRoot('target'));
   await Promise.all([installPackages(), installWasmBindgen(), timed('compiling the Worker', compile)]);
   const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
-  await timed('bundling the Worker', () => bundle({ wasm, entry: inRoot('scripts', 'worker', 'entry.js'), out: BUILD }));
+  await timed('bundling the Worker', () =>
+    bundle({ wasm, entry: inRoot('scripts', 'worker', 'entry.js'), out: BUILD }),
+  );
   writeFileSync(STAMP, digest);
 
   const built = readFileSync(path.join(BUILD, 'index_bg.wasm'));

@@ -8,7 +8,7 @@ import { Instance, InstanceObject } from './instance.js';
 const instance = new Instance(bindings);
 
 export default class extends WorkerEntrypoint {
-  /** @param {Request} request */
+  /** @override @param {Request} request */
   fetch(request) {
     return instance.call(() => bindings.fetch(request, this.env, this.ctx));
   }

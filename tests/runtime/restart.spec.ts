@@ -28,14 +28,17 @@ describe('after a trap in the wasm instance', () => {
     return (JSON.parse(line) as { kv_reads: number }).kv_reads;
   }
 
-  it.each(['url', 'body'])('the next launch succeeds in a new instance (trap while reading the %s)', async (property) => {
-    await launchAndCountReads(`${property}-1`);
-    expect(await launchAndCountReads(`${property}-2`)).toBe(0);
-    await trap(property);
-    lines.length = 0;
-    expect(await launchAndCountReads(`${property}-3`)).toBe(1);
-    expect(lines).toContain('the wasm instance has ended; a new one was created');
-  });
+  it.each(['url', 'body'])(
+    'the next launch succeeds in a new instance (trap while reading the %s)',
+    async (property) => {
+      await launchAndCountReads(`${property}-1`);
+      expect(await launchAndCountReads(`${property}-2`)).toBe(0);
+      lines.length = 0;
+      await trap(property);
+      expect(await launchAndCountReads(`${property}-3`)).toBe(1);
+      expect(lines).toContain('the wasm instance has ended; a new one was created');
+    },
+  );
 
   it('a repeated launch gets its stored reply', async () => {
     const headers = { ...bearer(), 'Request-ID': 'repeated' };
