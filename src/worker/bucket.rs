@@ -14,7 +14,7 @@ use worker::{
 
 use crate::{
     campaign::{ports::AttachmentStore, protocol::head::Upload},
-    launch::ports::Bucket,
+    launch::ports::AttachmentUploader,
     problem::Cause,
 };
 
@@ -107,7 +107,7 @@ impl PartBuffer {
     }
 }
 
-impl Bucket for Attachments {
+impl AttachmentUploader for Attachments {
     type Part = PartBuffer;
     type Digest = Sha256;
 

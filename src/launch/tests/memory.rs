@@ -4,7 +4,7 @@ use super::{
     call::Call,
     world::{TOKEN, World},
 };
-use crate::{launch::reply::Writer, limits::Limits, wire::Format};
+use crate::{launch::reply::ReplyWriter, limits::Limits, wire::Format};
 
 /// The status with that much memory.
 fn status(body: &str, memory: u64) -> u16 {
@@ -40,7 +40,7 @@ fn a_reply_is_reserved_until_it_is_written() {
         assert_eq!(launched.repeated, repeated);
         let held = world.budget.reserved();
         assert!((10_000..100_000).contains(&held), "{held} bytes of recipients and outcomes");
-        let mut writer = Writer::new(launched, Format::Json);
+        let mut writer = ReplyWriter::new(launched, Format::Json);
         // The caller may have gone before the first piece is asked for.
         writer.wait();
         assert_eq!(world.budget.reserved(), 0);
