@@ -1,5 +1,5 @@
-// `npm run cost`: what a launch is billed, by the price list below: docs/cost.md. The formulas are the design's; the limits
-// are read from where they stand.
+// `npm run cost`: what a launch is billed, by the price list below: docs/explanation/cost.md. The formulas are the design's; the
+// limits are read from where they stand.
 
 import { readFileSync } from 'node:fs';
 import { command, inRoot, say } from '../scripts/run.mjs';
@@ -260,15 +260,15 @@ function limitTable() {
 }
 
 async function main() {
-  const page = inRoot('docs', 'cost.md');
-  fill(page, {
+  const page = inRoot('docs', 'explanation', 'cost.md');
+  await fill(page, {
     prices: priceTable(),
     launches: launchTable(),
     imports: importTable(),
     attachments: attachmentTable(),
     limits: limitTable(),
   });
-  say('written: docs/cost.md');
+  say('written: docs/explanation/cost.md');
 }
 
 await command(main);

@@ -1,4 +1,4 @@
-// `npm run bench`: everything that is measured, in one run. See docs/performance.md.
+// `npm run bench`: everything that is measured, in one run. See docs/explanation/performance.md.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ async function main() {
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   say(`written: ${path.relative(ROOT, file)}`);
   finished.remove();
-  if (whole) report(results);
+  if (whole) await report(results);
 }
 
 /** The sections that have been finished, so that an interrupted run need not begin anew. */

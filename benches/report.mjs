@@ -1,15 +1,17 @@
-// From benches/results/latest.json to docs/performance.md and its plots: no number is copied by hand.
+// Writes the tables and plots of docs/explanation/performance.md from benches/results/latest.json.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import prettier from 'prettier';
 import { inRoot, say } from '../scripts/run.mjs';
 import { ratios, scaling } from './plots.mjs';
 
-const PAGE = inRoot('docs', 'performance.md');
+const FOLDER = ['docs', 'explanation'];
+const PAGE = inRoot(...FOLDER, 'performance.md');
 
 /** @param {any} results */
-export function report(results) {
+export async function report(results) {
   const { launches, index, rate, attachments, vectors } = results.sections;
-  fill(PAGE, {
+  await fill(PAGE, {
     run: run(results),
     metrics: metrics(results.metrics),
     launches: launchTable(launches.cases),
@@ -18,13 +20,13 @@ export function report(results) {
     attachments: attachmentTable(attachments),
     vectors: vectorList(vectors),
   });
-  writeFileSync(inRoot('docs', 'bench-ratios.svg'), ratios(launches.cases));
-  writeFileSync(inRoot('docs', 'bench-scaling.svg'), scaling(launches.cases));
-  say('written: docs/performance.md, docs/bench-ratios.svg, docs/bench-scaling.svg');
+  writeFileSync(inRoot(...FOLDER, 'bench-ratios.svg'), ratios(launches.cases));
+  writeFileSync(inRoot(...FOLDER, 'bench-scaling.svg'), scaling(launches.cases));
+  say(`written: performance.md, bench-ratios.svg and bench-scaling.svg in ${FOLDER.join('/')}`);
 }
 
-/** Puts texts between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page. @param {string} file @param {Record<string, string>} texts */
-export function fill(file, texts) {
+/** Replaces the text between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page, and formats the page. @param {string} file @param {Record<string, string>} texts */
+export async function fill(file, texts) {
   let page = readFileSync(file, 'utf8');
   for (const [name, text] of Object.entries(texts)) {
     const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
@@ -32,7 +34,8 @@ export function fill(file, texts) {
     if (from < 0 || to < from) throw new Error(`${file} has no markers ${begin} and ${end}`);
     page = `${page.slice(0, from + begin.length)}\n${text}\n${page.slice(to)}`;
   }
-  writeFileSync(file, page);
+  const options = await prettier.resolveConfig(file);
+  writeFileSync(file, await prettier.format(page, { ...options, filepath: file }));
 }
 
 /** A table of Markdown. @param {string[]} head @param {(string | number)[][]} rows */

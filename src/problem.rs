@@ -286,6 +286,36 @@ impl Problem {
     }
 }
 
+/// Returns one problem of each variant, in the order of ranks. The test of the documentation compares its tables with them.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn samples() -> Vec<Problem> {
+    vec![
+        Problem::NoSuchPath,
+        Problem::MethodNotAllowed("POST".to_owned()),
+        Problem::UnsupportedMediaType("text/csv".to_owned()),
+        Problem::LengthTooLarge,
+        Problem::TooManyRequests(RateLimit::Token),
+        Problem::TokenRequired("no token"),
+        Problem::BodyTooLarge,
+        Problem::Timeout("too slow".into()),
+        Problem::Malformed("byte 3".to_owned()),
+        Problem::TokenRequiredInBody("no token".into()),
+        Problem::AccessDenied("launch"),
+        Problem::BadField("matching".to_owned()),
+        Problem::NotFound("trigger campaign"),
+        Problem::RequestIdReused,
+        Problem::Expired { first: None },
+        Problem::DatabaseFixed,
+        Problem::NotActive,
+        Problem::Strict { unmatched: 1, invalid: 0, first: 0, reason: "not_found" },
+        Problem::LogFull,
+        Problem::RangeNotSatisfiable(7),
+        Problem::no_memory(),
+        Problem::OutcomeUnknown,
+        Problem::Internal,
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

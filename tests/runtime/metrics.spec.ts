@@ -1,4 +1,4 @@
-// docs/operating.md, *Metrics*: one data point a request, where `METRICS` is bound.
+// docs/reference/log.md, *Metrics*: one data point a request, where `METRICS` is bound.
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BATCH, bearer, launch, seed, TOKEN, TRIGGERS } from './fixture.js';

@@ -32,7 +32,8 @@ export class Operator {
   private constructor(
     /** The checkout. */
     readonly folder: string,
-    private readonly program: string,
+    /** The command line, compiled. */
+    readonly program: string,
   ) {}
 
   /** @param key the value of `PROFILE_INDEX_KEY` */

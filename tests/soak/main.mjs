@@ -1,4 +1,4 @@
-// `npm run soak`: see docs/performance.md. Tables go to stdout, progress to stderr.
+// `npm run soak`: see CONTRIBUTING.md. Tables go to stdout, progress to stderr.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';

@@ -21,7 +21,7 @@
 //! 3. Add the step to the table. Steps of this module are in [`crate::campaign::object::steps`]. Steps of other modules are
 //!    the argument `more_steps` of [`Object::new`](crate::campaign::object::Object::new), so that this module does not import
 //!    them.
-//! 4. Test the step with [`ring`], and describe [`AlarmStep::failure`] in `docs/operating.md`.
+//! 4. Test the step with [`ring`], and describe [`AlarmStep::failure`] in `docs/reference/log.md`.
 
 use std::rc::Rc;
 

@@ -1,0 +1,223 @@
+// The documents: their links lead somewhere, and their commands do what they say.
+//
+// Each `sh` block of the README, the guides and the reference runs in bash against a local Worker with the demo data. If
+// another code block follows directly, it is the expected output. Identifiers, times and dates may differ.
+
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Demo } from '../../scripts/demo.mjs';
+import { INDEX_KEY } from '../runtime/harness.js';
+import { PersistedWorker } from '../runtime/persisted.js';
+import { Operator } from '../runtime/seed.js';
+import { anchors, type Block, blocks, COMMANDS, links } from './markdown.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** The address that the documents name. */
+const ADDRESS = 'http://localhost:8787';
+
+const ACCOUNT = 'needs a Cloudflare account';
+const INSTALLS = 'installs or builds what this suite has installed and built';
+const DEPLOYED = 'needs a deployed Worker';
+
+/** Blocks that do not run here, by their first line, with the reason. */
+const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
+  'README.md': [['npm run dev', 'starts the server that this suite replaces; `npm test` runs this suite']],
+  'docs/guides/deploy.md': [
+    ['npm ci', INSTALLS],
+    ['npx wrangler r2 bucket create trigger-launch-attachments', ACCOUNT],
+    ['npm run build', INSTALLS],
+    ['openssl rand -hex 32', ACCOUNT],
+    ['curl https://HOST/healthz', DEPLOYED],
+    ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
+    ['npm run admin -- --remote token list', ACCOUNT],
+    ['npx wrangler deploy', ACCOUNT],
+  ],
+  'docs/guides/monitor.md': [
+    ['npx wrangler tail --format json', DEPLOYED],
+    ['npx wrangler deploy', ACCOUNT],
+  ],
+  'docs/guides/rotate-keys.md': [
+    ['npx wrangler secret put PROFILE_INDEX_KEY_PREVIOUS', ACCOUNT],
+    ['openssl rand -hex 32', ACCOUNT],
+    ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
+    ['npx wrangler secret delete PROFILE_INDEX_KEY_PREVIOUS', ACCOUNT],
+  ],
+};
+
+/** Documents that need the state which another one has created. Each other document starts with the demo data. */
+const CONTINUES: Record<string, string> = {
+  'docs/guides/manage-tokens-and-campaigns.md': 'docs/guides/import-profiles.md',
+};
+
+const tracked = execFileSync('git', ['ls-files', '*.md'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+const withCommands = tracked.filter((name) => /^(README\.md|docs\/(guides|reference)\/.*)$/.test(name));
+const read = (name: string) => readFileSync(path.join(ROOT, name), 'utf8');
+const commandsOf = (name: string) => blocks(read(name)).filter(({ language }) => language === COMMANDS);
+
+/** The first line of a block, without its comment. */
+const firstLine = ({ text }: Block) => (text.split('\n')[0] ?? '').replace(/ +# .*/, '');
+
+const reasonNotToRun = (name: string, block: Block) => NOT_RUN[name]?.find(([line]) => line === firstLine(block))?.[1];
+
+describe('links', () => {
+  it.each(tracked)('the links of %s lead to files and headings that exist', (name) => {
+    const broken = links(read(name)).filter(({ target }) => {
+      if (/^[a-z]+:/.test(target)) return false;
+      const [file = '', anchor] = target.split('#');
+      const to = file === '' ? name : path.posix.join(path.posix.dirname(name), file);
+      if (!existsSync(path.join(ROOT, to))) return true;
+      return anchor !== undefined && !anchors(read(to)).has(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('the list of blocks that do not run', () => {
+  it.each(Object.entries(NOT_RUN))('has only blocks that %s contains', (name, entries) => {
+    const lines = commandsOf(name).map(firstLine);
+    for (const [line] of entries) expect(lines).toContain(line);
+  });
+});
+
+const missing = ['bash', 'curl'].filter((program) => spawnSync(program, ['--version']).error);
+
+describe.skipIf(missing.length > 0)('commands', () => {
+  let prepared: Operator;
+  const states = new Map<string, Operator>();
+
+  beforeAll(async () => {
+    prepared = await Operator.start(INDEX_KEY);
+    await prepared.admin('demo');
+    const worker = await start(prepared);
+    await new Demo(prepared.state).defineCampaigns(worker.url);
+    await worker.stop();
+  });
+  afterAll(async () => {
+    await Promise.all([prepared, ...states.values()].map((operator) => operator.stop()));
+  });
+
+  /** A checkout with the demo data, or with the state that another document has left. */
+  async function checkout(name: string): Promise<Operator> {
+    const before = CONTINUES[name];
+    const known = before === undefined ? undefined : states.get(before);
+    if (known) return known;
+    const operator = await Operator.start(INDEX_KEY);
+    await cp(prepared.state, operator.state, { recursive: true });
+    states.set(name, operator);
+    return operator;
+  }
+
+  it.each(withCommands.filter((name) => commandsOf(name).length > 0))('of %s print what it shows', async (name) => {
+    const before = CONTINUES[name];
+    if (before !== undefined) expect(states.has(before), `${before} runs first`).toBe(true);
+    const runnable = commandsOf(name).filter((block) => reasonNotToRun(name, block) === undefined);
+    if (runnable.length === 0) return;
+    const operator = await checkout(name);
+    const worker = await start(operator);
+    try {
+      const results = await run(operator, worker.url, runnable);
+      for (const [at, block] of runnable.entries()) {
+        const { output, failed } = results[at] ?? { output: '', failed: 'did not run' };
+        const place = `${name}:${block.line}\n${output}`;
+        expect(failed, place).toBe('');
+        if (block.output) compare(block.output, output, place);
+        else expect(output, place).not.toMatch(/"error":[1-9]/);
+      }
+    } finally {
+      await worker.stop();
+    }
+  });
+});
+
+/** Starts the Worker on the local state of a checkout. */
+const start = (operator: Operator) => PersistedWorker.start(path.join(operator.state, 'v3'));
+
+/** What a block printed, and the command of it that failed. */
+interface Result {
+  output: string;
+  failed: string;
+}
+
+/** Runs blocks one after the other in one shell, in the folder of a checkout. */
+async function run(operator: Operator, url: URL, commands: Block[]): Promise<Result[]> {
+  const programs = await shims(operator);
+  const script = [
+    'set -o pipefail',
+    String.raw`trap 'printf "\n@failed %s\n" "${'$'}{BASH_COMMAND%%${'$'}'"'\n'"'*}"' ERR`,
+    ...commands.flatMap(({ text }) => ["printf '\\n@block\\n'", text.replaceAll(ADDRESS, url.origin)]),
+  ].join('\n');
+  const env = { ...process.env, PATH: `${programs}:${process.env.PATH}`, CARGO_MANIFEST_DIR: operator.folder };
+  const printed = await new Promise<string>((resolve) => {
+    const shell = execFile('bash', ['-c', `exec 2>&1\n${script}`], { cwd: operator.folder, env }, (_, stdout) =>
+      resolve(stdout),
+    );
+    shell.stdin?.end();
+  });
+  return printed
+    .split('\n@block\n')
+    .slice(1)
+    .map((text) => {
+      const output = text.replaceAll(/\n@failed .*\n/g, '');
+      return { output: output.trim(), failed: /\n@failed (.*)\n/.exec(text)?.[1] ?? '' };
+    });
+}
+
+/** Creates programs that replace those of the documents. Returns their folder. */
+async function shims(operator: Operator): Promise<string> {
+  const folder = path.join(operator.folder, 'shims');
+  await mkdir(folder, { recursive: true });
+  const npm = `#!/usr/bin/env bash
+if [ "$1 $2 $3 $4" = 'run --silent admin --' ]; then shift 4; exec '${operator.program}' "$@"; fi
+echo "npm $*: not available to this suite; see NOT_RUN" >&2
+exit 1
+`;
+  const none = '#!/usr/bin/env bash\necho "$0: not available to this suite; see NOT_RUN" >&2\nexit 1\n';
+  const programs = { npm, npx: none, wrangler: none, cargo: none, node: none };
+  for (const [name, text] of Object.entries(programs)) {
+    const file = path.join(folder, name);
+    await writeFile(file, text);
+    await chmod(file, 0o755);
+  }
+  return folder;
+}
+
+/** Compares what was printed with what a document shows. */
+function compare(expected: Block, output: string, place: string): void {
+  if (expected.language === 'http') {
+    const [head = '', body] = split(expected.text);
+    const [printedHead = '', printedBody = ''] = split(output);
+    const printed = printedHead.split('\n').map(normalised);
+    for (const line of head.split('\n')) expect(printed, place).toContain(normalised(line));
+    if (body !== undefined) expect(json(printedBody, place), place).toEqual(json(body, place));
+  } else if (expected.language === 'json') {
+    expect(json(output, place), place).toEqual(json(expected.text, place));
+  } else {
+    expect(normalised(output), place).toBe(normalised(expected.text.trim()));
+  }
+}
+
+/** The head and the body of a response, if it has one. */
+const split = (response: string) => response.replaceAll('\r', '').split(/\n\n([^]*)/);
+
+function json(text: string, place: string): unknown {
+  try {
+    return JSON.parse(normalised(text));
+  } catch {
+    throw new Error(`not JSON: ${place}`);
+  }
+}
+
+/** Text without what differs from run to run. */
+function normalised(text: string): string {
+  return text
+    .replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
+    .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z\b/g, 'TIME')
+    .replaceAll(/\b\d{4}-\d\d-\d\d\b/g, 'DATE')
+    .replaceAll(/\b[0-9a-f]{32}\b/g, 'REQUEST')
+    .replaceAll(/^(\S+ +)[0-9a-f]{12} /gm, '$1DIGEST       ')
+    .replaceAll(/\bdur=\d+/g, 'dur=MS');
+}
