@@ -354,16 +354,16 @@ async fn upload<U: AttachmentUploader>(
     FinishedStep { part, upload_id: Some(upload_id), result }
 }
 
-/// 503: the uploader, or the platform's digest, failed.
+/// 503: R2, or the platform's digest, failed.
 pub fn cannot_store(cause: Cause) -> Refused {
     Refused::unavailable("attachments cannot be stored now: retry later", cause)
 }
 
-/// Aborts uploads, named by key and upload ID. The uploader's lifecycle rule removes uploads that cannot be aborted.
+/// Aborts uploads, named by key and upload ID. The bucket's lifecycle rule removes uploads that cannot be aborted.
 pub async fn abort<P: Ports>(ports: &P, uploads: Vec<(String, String)>) {
     for (key, upload_id) in uploads {
         if let Err(cause) = ports.uploader().abort(&key, &upload_id).await {
-            ports.report("an upload was not aborted; the uploader's lifecycle rule removes it", &cause);
+            ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
         }
     }
 }
