@@ -118,8 +118,8 @@ function imports(sources) {
   return new Map(
     sources.map((source) => {
       const targets = (paths.get(source.file)?.used ?? []).map((used) => absolute(source, used));
-      const files = targets.map((target) => target && resolve(target)?.file);
-      return [source.file, new Set(files.filter((file) => file !== undefined && file !== source.file))];
+      const files = targets.flatMap((target) => (target && resolve(target)?.file) ?? []);
+      return [source.file, new Set(files.filter((file) => file !== source.file))];
     }),
   );
 }
@@ -144,7 +144,10 @@ function cycles(edges) {
     }
     if (node.low === node.index) {
       const component = stack.splice(stack.indexOf(file));
-      component.forEach((member) => void (/** @type {{ open: boolean }} */ ((seen.get(member)).open = false)));
+      for (const member of component) {
+        const other = seen.get(member);
+        if (other) other.open = false;
+      }
       if (component.length > 1) found.push(component.sort());
     }
     return node.low;

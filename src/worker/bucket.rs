@@ -53,7 +53,7 @@ pub struct PartBuffer {
     len: u32,
 }
 
-/// A SHA-256 under way.
+/// An incomplete SHA-256.
 pub struct Sha256 {
     stream: DigestStream,
     writer: WritableStreamDefaultWriter,

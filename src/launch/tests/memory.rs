@@ -56,7 +56,7 @@ fn a_reply_is_reserved_until_it_is_written() {
 #[test]
 fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
     let file = "QUJD".repeat(300_000);
-    // It lacks its campaign: which is told as soon as all tags can be held.
+    // The body lacks its campaign. That fault is found once there is memory for all tags.
     let body = format!("<xml><token>{TOKEN}</token><attach><name>a</name><data>{file}</data></attach></xml>");
     let statuses: Vec<u16> = (0..40)
         .map(|memory| {
