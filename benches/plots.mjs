@@ -129,5 +129,5 @@ export function scaling(cases) {
     parts.push(`<text class="${who}" x="${right + 12}" y="${fixed(free)}" dy="4">${label}</text>`);
     free += 17;
   }
-  return picture(800, bottom + 56, 'Time of a launch by number of items', parts);
+  return picture(800, bottom + 56, 'Time of a launch by its number of items', parts);
 }

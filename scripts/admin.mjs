@@ -1,23 +1,25 @@
 // `npm run admin -- COMMAND`: compiles the operator's command line, a native program, if necessary, and runs it.
 
+import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { callerFolder, childEnv, command, ended, inRoot, run, say, start } from './run.mjs';
-import { installPackages, installToolchain, toolchain } from './tools.mjs';
+import { callerFolder, childEnv, command, ended, inRoot, ROOT, run, say, start } from './run.mjs';
+import { installPackages, installToolchain } from './tools.mjs';
 
-/** The options that select the program, whatever the current folder is. */
-const PROGRAM = ['--quiet', '--profile', 'admin', '--manifest-path', inRoot('Cargo.toml'), '--bin', 'admin'];
+/** The compiled command line. */
+export const ADMIN = inRoot('target', 'admin', 'admin');
 
 /** Compiles the command line. Prints nothing if that takes less than a second. */
 export async function buildAdmin() {
+  const options = ['build', '--quiet', '--profile', 'admin', '--bin', 'admin', '--target-dir', inRoot('target')];
   const note = setTimeout(() => say('compiling the admin command (a minute, once) …'), 1_000);
-  await run('cargo', ['build', ...PROGRAM], { quiet: true }).finally(() => clearTimeout(note));
+  await run('cargo', options, { quiet: true }).finally(() => clearTimeout(note));
 }
 
 /** Runs the command line in the caller's folder. @param {string[]} args @returns {Promise<number>} its exit code */
 export function runAdmin(args) {
-  // rustup would look for rust-toolchain.toml in that folder and its parents.
-  const env = { ...childEnv(), RUSTUP_TOOLCHAIN: toolchain() };
-  return ended(start('cargo', ['run', ...PROGRAM, '--', ...args], { cwd: callerFolder(), env, stdio: 'inherit' }));
+  // The program finds the checkout by this variable, which cargo would set.
+  const env = { ...childEnv(), CARGO_MANIFEST_DIR: path.resolve(ROOT) };
+  return ended(start(ADMIN, args, { cwd: callerFolder(), env, stdio: 'inherit' }));
 }
 
 async function main() {

@@ -1,18 +1,42 @@
-// `npm run build`: the Worker, into build/. Nothing is done when nothing changed.
+// `npm run build`: builds the Worker into build/, unless its inputs are unchanged.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { command, Failure, inRoot, run, say, timed } from './run.mjs';
-import { installPackages, installPrograms, installToolchain, programsAreCurrent, workerBuild } from './tools.mjs';
+import { childEnv, command, inRoot, run, say, timed } from './run.mjs';
+import { installPackages, installToolchain, installWasmBindgen, WASM_BINDGEN, WASM_TARGET } from './tools.mjs';
 
-/** What the output depends on. */
-const INPUTS = ['src', '.cargo', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', 'package-lock.json', 'scripts'];
-const OUTPUTS = ['build/index.js', 'build/index_bg.wasm'];
-const wasmFile = inRoot('build', 'index_bg.wasm');
-/** What the runtime knows, and no more: with it the names of functions are dropped, a seventh of what worker-build leaves. */
+/** Every file and folder that the output depends on. */
+const INPUTS = [
+  'src',
+  '.cargo',
+  'Cargo.toml',
+  'Cargo.lock',
+  'rust-toolchain.toml',
+  'package-lock.json',
+  'scripts/build.mjs',
+  'scripts/tools.mjs',
+  'scripts/worker',
+];
+const TESTS = /(^|\/)tests(\.rs)?$/;
+
+const BUILD = inRoot('build');
+const OUTPUTS = ['index.js', 'index_bg.wasm'];
+const STAMP = path.join(BUILD, '.inputs');
+
+/** The wasm features of every runtime that the Worker meets; wasm-opt uses no other. */
 const FEATURES = [
   'mutable-globals',
   'sign-ext',
@@ -23,10 +47,6 @@ const FEATURES = [
   'exception-handling',
   'simd',
 ].map((feature) => `--enable-${feature}`);
-const STAMP = inRoot('build', '.inputs');
-
-/** Tests of modules: no part of the Worker. */
-const TESTS = /(^|\/)tests(\.rs)?$/;
 
 /** @param {string} entry @returns {string[]} the files below it, in a fixed order */
 function filesOf(entry) {
@@ -38,7 +58,7 @@ function filesOf(entry) {
   return names.flatMap((name) => filesOf(path.posix.join(entry, name)));
 }
 
-/** A digest of every input, by its content: a checkout changes times, not what is built. */
+/** A digest of the content of every input. Modification times are not used, because a checkout changes them. */
 function digestOfInputs() {
   const hash = createHash('sha256');
   for (const file of INPUTS.flatMap(filesOf)) {
@@ -48,69 +68,88 @@ function digestOfInputs() {
   return hash.digest('hex');
 }
 
-/** The crate as the Worker is built from it. */
-const CRATE = 'target/worker';
-
-/** What of Cargo.toml says that the library is for other programs too. */
-const CRATE_TYPE = 'crate-type = ["cdylib", "rlib"]';
+/** @param {string} digest */
+function isBuilt(digest) {
+  const complete = OUTPUTS.every((name) => existsSync(path.join(BUILD, name)));
+  return complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
+}
 
 /**
- * The manifest of that crate: Cargo.toml with the library as a `cdylib` alone. Beside an `rlib`, which the command line and
- * the tests link, cargo leaves out the optimisation across crates, and the Worker is a tenth larger.
- * @param {string} manifest the text of Cargo.toml
+ * Compiles a crate to wasm. Its manifest declares an `rlib`, for the native programs; the Worker is a `cdylib` alone,
+ * because cargo does not optimise across crates for a library that is both, which makes the Worker a tenth larger.
+ * @param {string} manifest
+ * @param {string} targetFolder
  */
-export function workerManifest(manifest) {
-  if (!manifest.includes(CRATE_TYPE)) {
-    throw new Failure(
-      `Cargo.toml does not hold \`${CRATE_TYPE}\`, which scripts/build.mjs replaces for the Worker's build`,
-    );
+export function compileToWasm(manifest, targetFolder) {
+  const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked'];
+  const options = ['rustc', ...crate, '--release', '--target', WASM_TARGET, '--target-dir', targetFolder];
+  // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
+  return run('cargo', options, { env: { ...childEnv(), WASM_BINDGEN_USE_JS_SYS: '1' }, quiet: true });
+}
+
+/**
+ * Makes a Worker's module, index.js and index_bg.wasm, from a compiled crate.
+ * @param {{ wasm: string, entry: string, out: string }} paths `entry` is the main module, which imports `worker-bindings`
+ */
+export async function bundle({ wasm, entry, out }) {
+  mkdirSync(out, { recursive: true });
+  // Another build may run at the same time, and wrangler may read `out`: the files are renamed into it when they are complete.
+  const stage = mkdtempSync(path.join(out, '.stage-'));
+  const staged = (/** @type {string} */ name) => path.join(stage, name);
+  try {
+    // Without the last two options the instance cannot be replaced after a trap (scripts/worker/instance.js).
+    const recovery = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
+    const names = ['--out-dir', stage, '--out-name', 'index', '--no-typescript'];
+    await run(WASM_BINDGEN, [wasm, ...names, '--target', 'module', ...recovery], { quiet: true });
+
+    // wrangler does not know the keyword `source`: it imports every wasm file as a module.
+    const bindings = readFileSync(staged('index.js'), 'utf8').replace(/^import source /m, 'import ');
+    writeFileSync(staged('bindings.js'), bindings);
+    const format = ['--bundle', '--format=esm', '--minify', '--log-level=warning'];
+    const imports = [
+      `--alias:worker-bindings=${staged('bindings.js')}`,
+      '--external:cloudflare:*',
+      '--external:*.wasm',
+    ];
+    await run('esbuild', [entry, ...format, ...imports, `--outfile=${staged('index.js')}`, '--allow-overwrite'], {
+      quiet: true,
+    });
+
+    const optimised = staged('optimised.wasm');
+    await run('wasm-opt', [
+      staged('index_bg.wasm'),
+      '-O',
+      '--strip-debug',
+      '--strip-producers',
+      ...FEATURES,
+      '-o',
+      optimised,
+    ]);
+    renameSync(optimised, path.join(out, 'index_bg.wasm'));
+    renameSync(staged('index.js'), path.join(out, 'index.js'));
+  } finally {
+    rmSync(stage, { recursive: true });
   }
-  const up = path.posix.relative(CRATE, '.');
-  const changed = manifest
-    .replace(CRATE_TYPE, `path = "src/lib.rs"\ncrate-type = ["cdylib"]`)
-    .replaceAll(/^path = "/gm, `path = "${up}/`);
-  return `${changed}\n[workspace]\n`;
 }
 
-/** Writes a file unless it says that already: cargo looks at times. @param {string} file @param {string} content */
-export function writeChanged(file, content) {
-  if (!existsSync(file) || readFileSync(file, 'utf8') !== content) writeFileSync(file, content);
-}
-
-function writeManifest() {
-  mkdirSync(inRoot(CRATE), { recursive: true });
-  writeChanged(inRoot(CRATE, 'Cargo.toml'), workerManifest(readFileSync(inRoot('Cargo.toml'), 'utf8')));
-  writeChanged(inRoot(CRATE, 'Cargo.lock'), readFileSync(inRoot('Cargo.lock'), 'utf8'));
-}
-
-/** Compiles the Worker while the programs that pack it are still being compiled themselves. */
-async function compileAhead() {
-  if (programsAreCurrent()) return;
-  const manifest = ['--manifest-path', inRoot(CRATE, 'Cargo.toml')];
-  const options = ['build', ...manifest, '--lib', '--release', '--target', 'wasm32-unknown-unknown'];
-  const { env } = workerBuild();
-  const compile = () => run('cargo', options, { env, quiet: true });
-  await timed('compiling the Worker (a minute or two, once)', compile);
-}
-
-/** Builds the Worker if anything changed that it is made of. */
+/** Builds the Worker, unless its inputs are unchanged. */
 export async function buildWorker() {
   await installToolchain();
-  writeManifest();
-  await Promise.all([installPackages(), installPrograms(), compileAhead()]);
   const digest = digestOfInputs();
-  const complete = OUTPUTS.every((file) => existsSync(inRoot(file)));
-  if (complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest) return;
+  if (isBuilt(digest)) return installPackages();
 
   rmSync(STAMP, { force: true });
-  const { program, wasmOpt, env } = workerBuild();
-  const options = ['--release', '--out-dir', path.relative(CRATE, 'build'), CRATE];
-  await timed('building the Worker', () => run(program, options, { env, quiet: true }));
-  await run(wasmOpt, ['--strip-debug', '--strip-producers', ...FEATURES, wasmFile, '-o', wasmFile]);
+  const compile = () => compileToWasm(inRoot('Cargo.toml'), inRoot('target'));
+  await Promise.all([installPackages(), installWasmBindgen(), timed('compiling the Worker', compile)]);
+  const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
+  await timed('bundling the Worker', () =>
+    bundle({ wasm, entry: inRoot('scripts', 'worker', 'entry.js'), out: BUILD }),
+  );
   writeFileSync(STAMP, digest);
-  const wasm = readFileSync(wasmFile);
+
+  const built = readFileSync(path.join(BUILD, 'index_bg.wasm'));
   const kib = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(0)} KiB`;
-  say(`the Worker is ${kib(wasm.length)} of wasm, ${kib(gzipSync(wasm).length)} compressed`);
+  say(`the Worker is ${kib(built.length)} of wasm, ${kib(gzipSync(built).length)} compressed`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await command(buildWorker);

@@ -1,50 +1,51 @@
-// Installs what a fresh machine lacks: the Rust toolchain's parts, the npm packages, and two programs that come as source
-// alone. Versions stand in rust-toolchain.toml, package-lock.json and Cargo.lock, and nowhere else.
+// Installs what a fresh machine lacks: the parts of the Rust toolchain, the npm packages, and the programs that are published
+// as source only. Versions are set in rust-toolchain.toml, package-lock.json, Cargo.lock and fuzz/Cargo.toml, nowhere else.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { childEnv, Failure, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
+import { childEnv, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
+
+export const WASM_TARGET = 'wasm32-unknown-unknown';
 
 const TOOLS = inRoot('.tools');
-const WASM_TARGET = 'wasm32-unknown-unknown';
 
-/** @param {string} file @returns {string} its text; none if there is no such file */
-const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
+/** @param {string} program @param {string[]} args @returns {string} what the program printed */
+const outputOf = (program, args) => execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
 
-/** The version of a crate in Cargo.lock. @param {string} crate */
-function lockedVersion(crate) {
-  const entry = new RegExp(`^name = "${crate}"\\r?\\nversion = "([^"]+)"`, 'm').exec(textOf(inRoot('Cargo.lock')));
-  if (!entry) throw new Failure(`Cargo.lock does not name the crate ${crate}`);
-  return /** @type {string} */ (entry[1]);
+/** The locked version of a dependency, or of this crate. @param {string[]} crate */
+export function lockedVersion(...crate) {
+  // PATH_OR_REGISTRY#NAME@VERSION
+  return outputOf('cargo', ['pkgid', '--locked', ...crate]).replace(/^.*@/, '');
 }
 
-/** The toolchain of rust-toolchain.toml, by its name. */
-export const toolchain = () => /^channel = "([^"]+)"/m.exec(textOf(inRoot('rust-toolchain.toml')))?.[1] ?? 'stable';
-
-/** Where the toolchain of rust-toolchain.toml is; none if it is not installed. */
+/** The folder of the toolchain that rust-toolchain.toml selects, or undefined if it is not installed. */
 function sysroot() {
   try {
-    return execFileSync('rustc', ['--print', 'sysroot'], { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
+    return outputOf('rustc', ['--print', 'sysroot']);
   } catch {
     return undefined;
   }
 }
 
-/** The toolchain and its target. rustup does this by itself unless it has been told not to. */
+/** Installs the toolchain and its target. rustup does so by itself unless its automatic installation is off. */
 export async function installToolchain() {
   if (!sysroot()) {
-    const install = ['toolchain', 'install', toolchain(), '--profile', 'minimal', '--no-self-update'];
-    await timed(`installing Rust ${toolchain()}`, () => run('rustup', install, { quiet: true }));
+    // Without a name it installs the toolchain that rust-toolchain.toml selects.
+    const install = ['toolchain', 'install', '--profile', 'minimal', '--no-self-update'];
+    await timed('installing the Rust toolchain', () => run('rustup', install, { quiet: true }));
   }
   if (!existsSync(path.join(sysroot() ?? '', 'lib', 'rustlib', WASM_TARGET))) {
-    await timed(`adding Rust's target ${WASM_TARGET}`, () =>
+    await timed(`adding the Rust target ${WASM_TARGET}`, () =>
       run('rustup', ['target', 'add', WASM_TARGET], { quiet: true }),
     );
   }
 }
 
-/** Whether node_modules is what package-lock.json says; npm keeps an account of its own of what it installed there. */
+/** @param {string} file @returns {string} its text, empty if the file does not exist */
+const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
+
+/** Whether the installed packages are those of package-lock.json, according to npm's own list of what it installed. */
 function packagesAreCurrent() {
   const installed = textOf(inRoot('node_modules', '.package-lock.json'));
   if (!installed || !existsSync(PROJECT_NODE)) return false;
@@ -56,74 +57,57 @@ function packagesAreCurrent() {
   );
 }
 
-/** `npm ci`, if it is needed. What it warns of is the version of Node.js that it is about to install. */
+/** Runs `npm ci` if necessary. Its warnings are hidden: they are about the Node.js version that it is going to install. */
 export async function installPackages() {
   if (packagesAreCurrent()) return;
   const options = ['ci', '--loglevel=error', '--no-audit', '--no-fund'];
   await timed('installing the npm packages (half a minute, once)', () => run('npm', options, { quiet: true }));
 }
 
-/**
- * The programs that cargo compiles. Each is released together with a library that it must fit, so that the library's
- * locked version is the program's.
- */
-const PROGRAMS = [
-  { crate: 'worker-build', binary: 'worker-build', library: 'worker' },
-  { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', library: 'wasm-bindgen' },
-];
-
 /** @param {string} binary */
 const programPath = (binary) => path.join(TOOLS, 'bin', binary);
 
-/** A file that says that this version was installed. @param {string} crate @param {string} version */
-const stampPath = (crate, version) => path.join(TOOLS, `${crate}-${version}`);
+export const WASM_BINDGEN = programPath('wasm-bindgen');
+const CARGO_FUZZ = programPath('cargo-fuzz');
 
-/** Which of the programs are missing, with the versions that are wanted. */
-function missingPrograms() {
-  const wanted = PROGRAMS.map((program) => {
-    const version = lockedVersion(program.library);
-    return { ...program, version };
-  });
-  return wanted.filter(
-    ({ crate, binary, version }) => !existsSync(stampPath(crate, version)) || !existsSync(programPath(binary)),
-  );
+/** Compiles wasm-bindgen if necessary. Program and library must have the same version. */
+export async function installWasmBindgen() {
+  // Its only optional features are TLS libraries, for a test runner that is not used here.
+  await installProgram('wasm-bindgen-cli', WASM_BINDGEN, lockedVersion('wasm-bindgen'), ['--no-default-features']);
 }
 
-/** Whether the programs that cargo compiles are there. */
-export const programsAreCurrent = () => missingPrograms().length === 0;
-
-/** Compiles what is missing of the programs. */
-export async function installPrograms() {
-  for (const { crate, binary, version } of missingPrograms()) await compileProgram(crate, binary, version);
-}
-
-/** Compiles a program from its crate. @param {string} crate @param {string} binary @param {string} version */
-async function compileProgram(crate, binary, version) {
-  mkdirSync(TOOLS, { recursive: true });
-  const options = ['--locked', '--force', '--debug', '--version', version, '--bin', binary, '--root', TOOLS];
-  const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
-  await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);
-  writeFileSync(stampPath(crate, version), '');
-  rmSync(path.join(TOOLS, 'target'), { recursive: true, force: true });
-}
-
-/** What fuzzing needs and nothing else does: the nightly toolchain and cargo-fuzz. @returns {Promise<string>} its program */
+/** Installs the nightly toolchain and cargo-fuzz, which only fuzzing needs. @returns {Promise<string>} the program */
 export async function installFuzzer() {
-  const toolchains = execFileSync('rustup', ['toolchain', 'list'], { encoding: 'utf8' });
-  if (!/^nightly/m.test(toolchains)) {
+  if (!/^nightly/m.test(outputOf('rustup', ['toolchain', 'list']))) {
     const install = ['toolchain', 'install', 'nightly', '--profile', 'minimal', '--no-self-update'];
     await timed('installing Rust nightly', () => run('rustup', install, { quiet: true }));
   }
-  const version = /^cargo-fuzz-version = "([^"]+)"/m.exec(textOf(inRoot('fuzz', 'Cargo.toml')))?.[1];
-  if (!version) throw new Failure('fuzz/Cargo.toml does not name the version of cargo-fuzz');
-  const program = programPath('cargo-fuzz');
-  if (!existsSync(stampPath('cargo-fuzz', version)) || !existsSync(program)) {
-    await compileProgram('cargo-fuzz', 'cargo-fuzz', version);
-  }
-  return program;
+  const manifest = ['--manifest-path', inRoot('fuzz', 'Cargo.toml')];
+  const { packages } = JSON.parse(outputOf('cargo', ['metadata', '--no-deps', '--format-version', '1', ...manifest]));
+  await installProgram('cargo-fuzz', CARGO_FUZZ, packages[0].metadata['cargo-fuzz-version']);
+  return CARGO_FUZZ;
 }
 
-/** Neither optimised nor with debug information: that halves the time to compile, and they run for seconds. */
+/**
+ * Compiles a program from its crate, unless that version is installed.
+ * @param {string} crate
+ * @param {string} program the path of its binary
+ * @param {string} version
+ * @param {string[]} features
+ */
+async function installProgram(crate, program, version, features = []) {
+  const stamp = path.join(TOOLS, `${crate}-${version}`);
+  if (existsSync(stamp) && existsSync(program)) return;
+  mkdirSync(TOOLS, { recursive: true });
+  const binary = ['--bin', path.basename(program), ...features];
+  const options = ['--locked', '--force', '--debug', '--version', version, ...binary, '--root', TOOLS];
+  const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
+  await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);
+  writeFileSync(stamp, '');
+  rmSync(path.join(TOOLS, 'target'), { recursive: true, force: true });
+}
+
+/** Without optimisation and debug information the programs compile in half the time, and they run for seconds only. */
 function installEnv() {
   return {
     ...childEnv(),
@@ -131,23 +115,5 @@ function installEnv() {
     CARGO_PROFILE_DEV_OPT_LEVEL: '0',
     CARGO_PROFILE_DEV_DEBUG: '0',
     CARGO_INCREMENTAL: '0',
-  };
-}
-
-/** How worker-build is called, and where it finds what it would otherwise download. */
-export function workerBuild() {
-  const wasmOpt = inRoot('node_modules', '.bin', 'wasm-opt');
-  return {
-    program: programPath('worker-build'),
-    wasmOpt,
-    env: {
-      ...childEnv(),
-      WASM_BINDGEN_BIN: programPath('wasm-bindgen'),
-      WASM_OPT_BIN: wasmOpt,
-      ESBUILD_BIN: inRoot('node_modules', '.bin', 'esbuild'),
-      CARGO_TARGET_DIR: inRoot('target'),
-      // worker-build sets it for its own call of cargo; what is compiled ahead of it has to agree.
-      WASM_BINDGEN_USE_JS_SYS: '1',
-    },
   };
 }

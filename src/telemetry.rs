@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::{
-    launch::{LaunchOutcome, reply::Launched},
+    launch::{LaunchOutcome, reply::LaunchResult},
     outcome::Counts,
     problem::{Cause, Refused},
     profiles::lookup::Statistics,
@@ -101,7 +101,7 @@ impl<'a> RequestLine<'a> {
         let launched = launch.result.as_ref().ok();
         let refused = launch.result.as_ref().err();
         let status = refused.map_or(200, |refused| refused.problem.status());
-        let count = |of: fn(&Launched) -> u64| launched.map(of);
+        let count = |of: fn(&LaunchResult) -> u64| launched.map(of);
         Self {
             bytes: Some(launch.read),
             parse_ms: Some(launch.timings.parse),
@@ -177,7 +177,7 @@ impl DataPoint {
         };
         let launched = launch.result.as_ref().ok();
         let counts = launched.map_or_else(Counts::default, |launched| launched.counts);
-        let lookups = launched.map_or_else(Statistics::default, Launched::lookups);
+        let lookups = launched.map_or_else(Statistics::default, LaunchResult::lookups);
         let doubles = vec![
             total_ms,
             launch.read,

@@ -1,26 +1,28 @@
-// `npm run bench:panic`: what a panic does, to whom, and how long it takes: as this project is built (a panic aborts) and
-// as `worker-build --panic-unwind` builds (nightly Rust, which compiles the standard library anew). The Worker beside this
-// file panics where it is told to; trigger-launch itself has no way to.
+// `npm run bench:panic`: measures the effect of a panic on the request that panics, on the other requests of the isolate and
+// on an object. The Worker in this folder panics on request and is built as trigger-launch is: a panic ends the wasm instance.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { createTestHarness } from 'wrangler';
-import { childEnv, command, inRoot, run, timed } from '../../scripts/run.mjs';
-import { installPackages, installPrograms, installToolchain, workerBuild } from '../../scripts/tools.mjs';
+import { bundle, compileToWasm } from '../../scripts/build.mjs';
+import { childEnv, command, inRoot, timed } from '../../scripts/run.mjs';
+import { installPackages, installToolchain, installWasmBindgen, WASM_TARGET } from '../../scripts/tools.mjs';
 
 const HERE = inRoot('benches', 'panic');
-/** Requests that wait for the rest of their bodies, and requests to an object, while another one panics. */
+const TARGET = inRoot('target', 'panic');
+const OUT = path.join(TARGET, 'worker');
+/** Requests that wait for the rest of their bodies while another one panics. */
 const OTHERS = 8;
 
-/** Who panics waits no longer, in milliseconds; the others wait for that, and as long again. */
-const LONGEST = 30_000;
+/** Time limit of a request without a body, in milliseconds. A request that waits for its body gets twice as long. */
+const TIME_LIMIT = 30_000;
 
-/** @typedef {{ status: number | string, ms: number, text: string }} Answer */
+/** `status` is the error's message if there was no response. @typedef {{ status: number | string, ms: number, text: string }} Answer */
 
-/** A request whose body ends when `rest` does. @param {URL} url @param {Promise<void>} [rest] @returns {Promise<Answer>} */
-function ask(url, rest) {
+/** Sends a request. Its body, if it has one, ends when `rest` resolves. @param {URL} url @param {Promise<void>} [rest] @returns {Promise<Answer>} */
+function send(url, rest) {
   const start = performance.now();
   return new Promise((resolve) => {
     const end = (/** @type {number | string} */ status, text = '') =>
@@ -32,8 +34,8 @@ function ask(url, rest) {
       response.on('end', () => end(response.statusCode ?? 0, text));
     });
     request.on('error', (error) => end(error.message));
-    request.setTimeout(rest ? 2 * LONGEST : LONGEST, () => {
-      end('no answer so far');
+    request.setTimeout(rest ? 2 * TIME_LIMIT : TIME_LIMIT, () => {
+      end('no response');
       request.destroy();
     });
     if (!rest) return void request.end();
@@ -42,7 +44,7 @@ function ask(url, rest) {
   });
 }
 
-/** How often each. @param {Answer[]} answers */
+/** Each status with its count, and the range of durations. @param {Answer[]} answers */
 function summary(answers) {
   const statuses = answers.map(({ status }) => status);
   const counts = [...new Set(statuses)].map((one) => `${statuses.filter((status) => status === one).length} × ${one}`);
@@ -51,10 +53,9 @@ function summary(answers) {
   return `${counts.join(', ')} (${range} ms)`;
 }
 
-/** @param {string} variant */
-async function measure(variant) {
+async function measure() {
   Object.assign(process.env, childEnv());
-  const harness = createTestHarness({ workers: [{ configPath: path.join(HERE, `${variant}.toml`) }] });
+  const harness = createTestHarness({ workers: [{ configPath: path.join(HERE, 'wrangler.toml') }] });
   const { url } = await harness.listen();
   const to = (/** @type {string} */ target) => new URL(target, url);
   /** @type {Record<string, string>} */
@@ -63,20 +64,18 @@ async function measure(variant) {
     /** @type {() => void} */
     let release = () => {};
     const released = new Promise((/** @type {(value: void) => void} */ resolve) => (release = resolve));
-    const seen = async () => Number((await ask(to('/seen'))).text);
+    const seen = async () => Number((await send(to('/seen'))).text);
     const before = await seen();
-    const others = Array.from({ length: OTHERS }, () => ask(to('/hold'), released));
+    const others = Array.from({ length: OTHERS }, () => send(to('/hold'), released));
     while ((await seen()) < before + OTHERS);
-    const panicking = ask(to(target));
-    const own = await panicking;
-    const next = await ask(to('/seen'));
+    const own = await send(to(target));
+    const next = await send(to('/seen'));
     release();
-    const held = await Promise.all(others);
-    row[`${target}: its caller`] = summary([own]);
-    row[`${target}: ${OTHERS} requests under way`] = summary(held);
-    row[`${target}: the next request`] =
-      `${summary([next])}, ${Number(next.text) < before + OTHERS ? 'a new instance' : 'the same instance'}`;
-    row[`${target}: the object afterwards`] = summary([await ask(to('/object/well'))]);
+    const instance = Number(next.text) < before + OTHERS ? 'a new instance' : 'the same instance';
+    row[`${target}: the request`] = summary([own]);
+    row[`${target}: ${OTHERS} requests in progress`] = summary(await Promise.all(others));
+    row[`${target}: the next request`] = `${summary([next])}, ${instance}`;
+    row[`${target}: the object afterwards`] = summary([await send(to('/object/well'))]);
   }
   await harness.close();
   return row;
@@ -84,27 +83,13 @@ async function measure(variant) {
 
 await command(async () => {
   await installToolchain();
-  await Promise.all([installPackages(), installPrograms()]);
-  const { program, env } = workerBuild();
-  /** @type {Record<string, Record<string, string>>} */
-  const rows = {};
-  for (const variant of ['abort', 'unwind']) {
-    const options = [
-      '--release',
-      '-d',
-      `../../target/panic/${variant}`,
-      ...(variant === 'unwind' ? ['--panic-unwind'] : []),
-      HERE,
-    ];
-    const own = { ...env, CARGO_TARGET_DIR: inRoot('target', 'panic') };
-    await timed(`building the Worker that panics: ${variant}`, () => run(program, options, { env: own, quiet: true }));
-    const wasm = readFileSync(inRoot('target', 'panic', variant, 'index_bg.wasm'));
-    const size = `${(wasm.length / 1024).toFixed(0)} KiB, ${(gzipSync(wasm).length / 1024).toFixed(0)} KiB compressed`;
-    rows[variant] = { size, ...(await measure(variant)) };
-  }
-  console.table(
-    Object.fromEntries(
-      Object.keys(rows.abort ?? {}).map((what) => [what, { abort: rows.abort?.[what], unwind: rows.unwind?.[what] }]),
-    ),
-  );
+  await Promise.all([installPackages(), installWasmBindgen()]);
+  await timed('building the Worker that panics', async () => {
+    await compileToWasm(path.join(HERE, 'Cargo.toml'), TARGET);
+    const wasm = path.join(TARGET, WASM_TARGET, 'release', 'panics.wasm');
+    await bundle({ wasm, entry: path.join(HERE, 'entry.js'), out: OUT });
+  });
+  const wasm = readFileSync(path.join(OUT, 'index_bg.wasm'));
+  const size = `${(wasm.length / 1024).toFixed(0)} KiB, ${(gzipSync(wasm).length / 1024).toFixed(0)} KiB compressed`;
+  console.table({ size, ...(await measure()) });
 });

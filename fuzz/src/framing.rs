@@ -5,14 +5,14 @@ use super::chunks::cut;
 pub use trigger_launch::wire::testing::{FramedBody, RecordedPiece};
 use trigger_launch::{
     fields::Endpoint,
-    wire::testing::{Framer, Recorder, frame_into},
+    wire::testing::{Recorder, TestedFramer, frame_into},
 };
 
 /// The limit of fields in the runs that have one.
 const FIELD_LIMIT: usize = 12;
 
 /// Frames `body` whole, and checks that its chunks, limits and a lack of memory change nothing that they must not.
-pub fn frame<F: Framer>(endpoint: Endpoint, body: &[u8]) -> FramedBody {
+pub fn frame<F: TestedFramer>(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let chunks = cut(body);
     let framed =
         |mut recorder: Recorder, chunks: &[&[u8]]| frame_into::<F>(&mut recorder, endpoint, chunks.iter().copied());

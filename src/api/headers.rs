@@ -176,7 +176,7 @@ fn ranges(accept: Option<&str>) -> impl Iterator<Item = (String, u32)> {
     })
 }
 
-/// A weight (RFC 9110, §12.4.2) in thousandths; nothing for what is none.
+/// Returns a weight (RFC 9110, section 12.4.2) in thousandths; 0 if it is invalid.
 fn weight(text: &str) -> u32 {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let digits = fraction.chars().chain(std::iter::repeat('0')).take(3);

@@ -2,7 +2,7 @@
 
 use super::ports::ObjectStream;
 use crate::{
-    launch::reply::{self, Launched, Timings, Writer},
+    launch::reply::{self, LaunchResult, ReplyWriter, Timings},
     problem::Problem,
     wire::Format,
 };
@@ -76,7 +76,7 @@ impl<S> Reply<S> {
     }
 
     /// The reply to a launch.
-    pub fn launched(launched: Launched, format: Format, request_id: &str, timings: Timings) -> Self {
+    pub fn launched(launched: LaunchResult, format: Format, request_id: &str, timings: Timings) -> Self {
         let mut reply = Self::with_content_type(200, request_id, format.content_type());
         if let Some(id) = launched.launch_id {
             reply.set("Launch-ID", id.to_string());
@@ -92,7 +92,7 @@ impl<S> Reply<S> {
         }
         let Timings { parse, r#match, commit } = timings;
         reply.set("Server-Timing", format!("parse;dur={parse}, match;dur={match}, commit;dur={commit}"));
-        reply.body = launched_body(Writer::new(launched, format));
+        reply.body = launched_body(ReplyWriter::new(launched, format));
         reply
     }
 
@@ -112,7 +112,7 @@ impl<S> Reply<S> {
     }
 }
 
-fn launched_body<S>(mut writer: Writer) -> ReplyBody<S> {
+fn launched_body<S>(mut writer: ReplyWriter) -> ReplyBody<S> {
     let first = writer.piece().unwrap_or_default();
     match writer.piece() {
         None => ReplyBody::Bytes(first),
@@ -128,7 +128,7 @@ fn launched_body<S>(mut writer: Writer) -> ReplyBody<S> {
 pub struct Pieces {
     first: Option<Vec<u8>>,
     second: Option<Vec<u8>>,
-    writer: Writer,
+    writer: ReplyWriter,
 }
 
 impl Iterator for Pieces {

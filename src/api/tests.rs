@@ -65,11 +65,11 @@ impl Deployment {
         Self { world, settings: Ok(settings), lines: RefCell::default(), points: RefCell::default() }
     }
 
-    fn send(&self, request: Sent<'_>) -> Received {
+    fn send(&self, request: Sent<'_>) -> ReceivedReply {
         self.send_body(request, &mut Call::bare(request.body).chunks(&self.world))
     }
 
-    fn send_body(&self, request: Sent<'_>, body: &mut Chunks<'_>) -> Received {
+    fn send_body(&self, request: Sent<'_>, body: &mut Chunks<'_>) -> ReceivedReply {
         let header = |name: &str| {
             let found = request.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
             found.map(|(_, value)| (*value).to_owned())
@@ -77,7 +77,7 @@ impl Deployment {
         let url = format!("https://example.com{}", request.path);
         let head = HttpRequest { method: request.method, url: &url, header: &header };
         let reply = run(answer(self, head, body));
-        Received::new(reply)
+        ReceivedReply::new(reply)
     }
 
     /// The last line of the operator's log.
@@ -107,13 +107,13 @@ fn get<'a>(path: &'a str, headers: &'a [(&'a str, &'a str)]) -> Sent<'a> {
 
 /// A reply, read to its end.
 #[derive(Debug, PartialEq)]
-struct Received {
+struct ReceivedReply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
 
-impl Received {
+impl ReceivedReply {
     fn new(reply: Reply<Vec<u8>>) -> Self {
         let body = match reply.body {
             ReplyBody::Empty => Vec::new(),

@@ -2,8 +2,8 @@
 
 use super::{
     earlier,
-    ports::{Answer, ObjectError, Ports},
-    reply::Launched,
+    ports::{CommitAnswer, ObjectError, Ports},
+    reply::LaunchResult,
     request::{Admitted, LaunchRequest, new_launch_id},
     search::SearchResult,
 };
@@ -19,7 +19,11 @@ use crate::{
 };
 
 /// Commits the launch, and repeats the message while answers are lost. The object stores a launch ID once.
-pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: SearchResult) -> Result<Launched, Refused> {
+pub async fn commit<P: Ports>(
+    ports: &P,
+    admitted: &mut Admitted,
+    matched: SearchResult,
+) -> Result<LaunchResult, Refused> {
     let launch_id = match admitted.launch_id {
         Some(id) => id,
         None => new_launch_id(ports, &admitted.token.name, &admitted.request_id),
@@ -35,8 +39,10 @@ pub async fn commit<P: Ports>(ports: &P, admitted: &mut Admitted, matched: Searc
                     ports.report("the answer to a commit was lost, and the commit repeated", &cause);
                 }
                 return match answer {
-                    Answer::New(_) => Ok(Launched::new(Some(launch_id), matched, admitted.request.root.report)),
-                    Answer::Repeated(stored) => earlier::repeat(*stored, admitted),
+                    CommitAnswer::New(_) => {
+                        Ok(LaunchResult::new(Some(launch_id), matched, admitted.request.root.report))
+                    }
+                    CommitAnswer::Repeated(stored) => earlier::repeat(*stored, admitted),
                 };
             }
             // A busy object does not look into its log: it cannot know whether the attempt before was committed.

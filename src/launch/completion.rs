@@ -3,7 +3,7 @@
 use super::{
     ports::{ObjectError, Ports},
     receive::uploads::abort,
-    reply::Launched,
+    reply::LaunchResult,
     request::PendingUploads,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub async fn complete_uploads<P: Ports>(ports: &P, uploads: &PendingUploads) {
     let launch_id = uploads.launch_id;
     for attachment in &uploads.attachments {
-        if let Err(cause) = ports.bucket().complete(&attachment.upload).await {
+        if let Err(cause) = ports.uploader().complete(&attachment.upload).await {
             return ports
                 .report("an attachment is left to the alarm", &cause.during(format_args!("launch {launch_id}")));
         }
@@ -30,11 +30,11 @@ pub async fn complete_or_abort<P: Ports>(
     ports: &P,
     trigger_id: u64,
     attachments: Vec<Attachment>,
-    result: &Result<Launched, Refused>,
+    result: &Result<LaunchResult, Refused>,
 ) -> Option<PendingUploads> {
     match result {
         _ if attachments.is_empty() => None,
-        Ok(Launched { launch_id: Some(launch_id), repeated: false, .. }) => {
+        Ok(LaunchResult { launch_id: Some(launch_id), repeated: false, .. }) => {
             Some(PendingUploads { trigger_id, launch_id: *launch_id, attachments })
         }
         // The launch may be in the log. Then the object's alarm completes its uploads; if it is not, the bucket's lifecycle

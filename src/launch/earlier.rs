@@ -2,7 +2,7 @@
 
 use super::{
     ports::{ObjectError, Ports},
-    reply::Launched,
+    reply::LaunchResult,
     request::Admitted,
 };
 use crate::{
@@ -37,8 +37,8 @@ pub async fn find_again<P: Ports>(
 }
 
 /// Returns the stored reply if the earlier request had the same body, and 422 otherwise.
-pub fn repeat(earlier: RepeatedLaunch, admitted: &Admitted) -> Result<Launched, Refused> {
+pub fn repeat(earlier: RepeatedLaunch, admitted: &Admitted) -> Result<LaunchResult, Refused> {
     let stored = earlier.head();
     check_same_request((stored.endpoint, &stored.body_digest), (admitted.endpoint, &admitted.digest))?;
-    Ok(Launched::repeated(earlier, admitted.request.root.report))
+    Ok(LaunchResult::repeated(earlier, admitted.request.root.report))
 }

@@ -28,8 +28,8 @@ pub trait Clock {
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Ports: BucketStore + Clock {
     /// Where attachments are stored.
-    type Bucket: Bucket;
-    fn bucket(&self) -> &Self::Bucket;
+    type Uploader: AttachmentUploader;
+    fn uploader(&self) -> &Self::Uploader;
 
     /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;
@@ -51,7 +51,7 @@ pub trait Ports: BucketStore + Clock {
         request: &RequestIdentity,
     ) -> Result<Option<RepeatedLaunch>, ObjectError>;
     /// Sends a commit message to the campaign's object. A message can be sent repeatedly: its launch is stored once.
-    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError>;
+    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<CommitAnswer, ObjectError>;
     /// Logs a failure from which the request recovers. Neither text contains a value of the request.
     fn report(&self, failure: &str, cause: &Cause);
     /// Informs the campaign's object that the attachments of a launch are complete.
@@ -62,7 +62,7 @@ pub trait Ports: BucketStore + Clock {
 
 /// The store of attachments. An upload has several parts and is readable once it is completed.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
-pub trait Bucket: AttachmentStore {
+pub trait AttachmentUploader: AttachmentStore {
     /// The bytes of one part, in the memory of the implementation's choice.
     type Part: 'static;
     /// An incomplete SHA-256.
@@ -90,7 +90,7 @@ pub trait Bucket: AttachmentStore {
 
 /// The answer to a commit.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CommitAnswer {
     /// The launch is stored.
     New(Committed),
     /// An earlier request with the same ID was launched; nothing was written.

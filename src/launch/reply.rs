@@ -21,7 +21,7 @@ pub struct Timings {
 
 /// A launch: committed by this request, committed by an earlier one, or simulated (`dry_run`).
 #[derive(Debug)]
-pub struct Launched {
+pub struct LaunchResult {
     /// `None` for a dry run.
     pub launch_id: Option<LaunchId>,
     pub counts: Counts,
@@ -40,7 +40,7 @@ enum ReplyContent {
     Stored(Box<RepeatedLaunch>),
 }
 
-impl Launched {
+impl LaunchResult {
     /// A launch of this request, or a dry run (without a launch ID).
     pub fn new(launch_id: Option<LaunchId>, mut matched: SearchResult, has_report: bool) -> Self {
         matched.with_data = Vec::new();
@@ -116,8 +116,8 @@ const PIECE: usize = 64 * 1024;
 
 /// Writes a reply.
 #[derive(Debug)]
-pub struct Writer {
-    launched: Launched,
+pub struct ReplyWriter {
+    launched: LaunchResult,
     format: Format,
     next: NextPart,
     /// The memory is not reserved until the next piece is read.
@@ -149,8 +149,8 @@ struct OutcomeCursor {
     written: u64,
 }
 
-impl Writer {
-    pub fn new(launched: Launched, format: Format) -> Self {
+impl ReplyWriter {
+    pub fn new(launched: LaunchResult, format: Format) -> Self {
         Self { launched, format, next: NextPart::Begin, is_waiting: false }
     }
 

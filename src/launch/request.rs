@@ -8,7 +8,7 @@ use super::{
         items::{Items, Keying},
         root::Root,
     },
-    reply::{Launched, Timings},
+    reply::{LaunchResult, Timings},
 };
 use crate::{
     access::TokenRecord,
@@ -96,7 +96,7 @@ impl Admitted {
 /// The outcome of a launch request.
 #[derive(Debug)]
 pub struct LaunchOutcome {
-    pub result: Result<Launched, Refused>,
+    pub result: Result<LaunchResult, Refused>,
     /// The format of the reply.
     pub format: Format,
     pub request_id: String,

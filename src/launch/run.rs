@@ -5,7 +5,7 @@ use super::{
     completion::complete_or_abort,
     earlier,
     ports::Ports,
-    reply::{Launched, Timings},
+    reply::{LaunchResult, Timings},
     request::{Admitted, PendingUploads},
     search::{ProfileIndex, SearchResult, cannot_read_index, search},
 };
@@ -17,7 +17,7 @@ use crate::{
 /// The outcome of an admitted request.
 #[derive(Debug)]
 pub struct RunOutcome {
-    pub result: Result<Launched, Refused>,
+    pub result: Result<LaunchResult, Refused>,
     /// Without `parse`.
     pub timings: Timings,
     /// Uploads to complete after the answer.
@@ -39,7 +39,7 @@ async fn search_and_commit<P: Ports>(
     ports: &P,
     admitted: &mut Admitted,
     timings: &mut Timings,
-) -> Result<Launched, Refused> {
+) -> Result<LaunchResult, Refused> {
     let database = match admitted.database {
         Some(database) => database,
         None => ports.defined_database(admitted.request.trigger_id).await?,
@@ -73,7 +73,7 @@ async fn search_and_commit<P: Ports>(
         if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).await? {
             return earlier::repeat(earlier, admitted);
         }
-        return Ok(Launched::new(None, matched, admitted.request.root.report));
+        return Ok(LaunchResult::new(None, matched, admitted.request.root.report));
     }
 
     let start = ports.now();

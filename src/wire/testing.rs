@@ -119,7 +119,7 @@ impl Recorder {
     }
 }
 
-pub trait Framer {
+pub trait TestedFramer {
     fn begin(endpoint: Endpoint) -> Self;
     fn feed(&mut self, chunk: &[u8], recorder: &mut Recorder) -> Result<(), FrameError>;
     fn finish(&mut self, recorder: &mut Recorder) -> Result<(), FrameError>;
@@ -128,7 +128,7 @@ pub trait Framer {
 
 macro_rules! framer {
     ($framer:ty) => {
-        impl Framer for $framer {
+        impl TestedFramer for $framer {
             fn begin(endpoint: Endpoint) -> Self {
                 Self::new(endpoint)
             }
@@ -175,7 +175,7 @@ impl FramedBody {
 }
 
 /// Frames `chunks` into `recorder`. Panics if a check fails.
-pub fn frame_into<'c, F: Framer>(
+pub fn frame_into<'c, F: TestedFramer>(
     recorder: &mut Recorder,
     endpoint: Endpoint,
     chunks: impl IntoIterator<Item = &'c [u8]>,

@@ -14,7 +14,7 @@ use worker::{
 
 use crate::{
     campaign::{ports::AttachmentStore, protocol::head::Upload},
-    launch::ports::Bucket,
+    launch::ports::AttachmentUploader,
     problem::Cause,
 };
 
@@ -53,7 +53,7 @@ pub struct PartBuffer {
     len: u32,
 }
 
-/// A SHA-256 under way.
+/// An incomplete SHA-256.
 pub struct Sha256 {
     stream: DigestStream,
     writer: WritableStreamDefaultWriter,
@@ -107,7 +107,7 @@ impl PartBuffer {
     }
 }
 
-impl Bucket for Attachments {
+impl AttachmentUploader for Attachments {
     type Part = PartBuffer;
     type Digest = Sha256;
 

@@ -68,7 +68,7 @@ impl Namespace {
         cause.during(format_args!("KV {} {operation}", self.binding))
     }
 
-    /// The text under a key, which a location may serve from its cache for so many seconds.
+    /// Reads the text under a key. The location may serve it from its cache for `cache_seconds`.
     pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, Cause> {
         let failed = |error: JsValue| self.failed(&format!("get {}", shown(key)), &error);
         let value = self.kv.get(&key.into(), &reading(cache_seconds)).await.map_err(failed)?;

@@ -11,7 +11,7 @@ use crate::{
         message::RepeatedLaunch,
         transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
     },
-    launch::ports::{Answer, ObjectError},
+    launch::ports::{CommitAnswer, ObjectError},
     memory::Reservation,
     problem::Cause,
 };
@@ -58,12 +58,12 @@ impl CampaignObjects {
         trigger_id: u64,
         message: &[u8],
         memory: &mut Reservation,
-    ) -> Result<Answer, ObjectError> {
+    ) -> Result<CommitAnswer, ObjectError> {
         let body = Uint8Array::from(message).into();
         let mut response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
         match response.status_code() {
-            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(Answer::Repeated),
-            _ => Ok(Answer::New(response.json().await?)),
+            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(CommitAnswer::Repeated),
+            _ => Ok(CommitAnswer::New(response.json().await?)),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
         id::LaunchId,
         message::RepeatedLaunch,
     },
-    launch::ports::{Answer, Clock, ObjectError, Ports},
+    launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
     problem::Cause,
@@ -110,9 +110,9 @@ impl BucketStore for RequestPorts {
 }
 
 impl Ports for RequestPorts {
-    type Bucket = Attachments;
+    type Uploader = Attachments;
 
-    fn bucket(&self) -> &Attachments {
+    fn uploader(&self) -> &Attachments {
         &self.attachments
     }
 
@@ -173,7 +173,7 @@ impl Ports for RequestPorts {
         repeated
     }
 
-    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
+    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<CommitAnswer, ObjectError> {
         let mut memory = self.reservation();
         let answer = self.objects.commit(trigger_id, message, &mut memory).await;
         self.keep_reservation(memory);

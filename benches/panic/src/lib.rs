@@ -1,4 +1,4 @@
-//! A Worker and an object that panic where the path says so: before anything was awaited, or after.
+//! A Worker and an object that panic on request, before or after their first await.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -6,7 +6,7 @@ use std::{
 };
 use worker::{Context, Delay, DurableObject, Env, Request, Response, Result, State, durable_object, event};
 
-/// Requests to be held that this instance of the module has seen: it begins anew with a new instance.
+/// Requests to `/hold` that this wasm instance has received; a new instance starts at 0.
 static SEEN: AtomicU32 = AtomicU32::new(0);
 
 #[event(fetch)]
@@ -27,16 +27,15 @@ async fn fetch(mut request: Request, env: Env, _context: Context) -> Result<Resp
 
 async fn work(path: &str) -> Result<Response> {
     match path {
-        "/panic" => panic!("told to"),
+        "/panic" => panic!("on request"),
         "/panic-later" => {
             Delay::from(Duration::from_millis(1)).await;
-            panic!("told to, after a wait")
+            panic!("on request, after an await")
         }
         _ => Response::ok("well"),
     }
 }
 
-/// An object that panics when it is told to.
 #[durable_object(fetch)]
 pub struct Panics;
 

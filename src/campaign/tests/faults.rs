@@ -160,7 +160,7 @@ impl Drop for Timer {
     }
 }
 
-/// Fires the next timer. Returns false if there is none.
+/// Fires the next timer. Returns false if no timer is set.
 pub fn fire_timer() -> bool {
     let next = TIMERS.with_borrow_mut(BTreeMap::pop_first);
     next.map(|(_, waker)| waker.wake()).is_some()

@@ -26,7 +26,7 @@ const ENTRIES: u64 = 14;
 /// A body that is being received.
 #[derive(Debug)]
 pub struct BodyParser {
-    framer: Framer,
+    framer: BodyFramer,
     collector: Collector,
     /// Bytes received.
     received: u64,
@@ -71,7 +71,7 @@ impl ParsedBody {
 }
 
 #[derive(Debug)]
-enum Framer {
+enum BodyFramer {
     /// Only white space so far. Both framers are fed, and the first other byte drops one of them.
     Undecided(Box<(JsonFramer, XmlFramer)>),
     Json(JsonFramer),
@@ -82,9 +82,9 @@ impl BodyParser {
     pub fn new(settings: BodySettings, memory: Reservation) -> Self {
         let (json, xml) = (JsonFramer::new(settings.endpoint), XmlFramer::new(settings.endpoint));
         let framer = match settings.format {
-            None => Framer::Undecided(Box::new((json, xml))),
-            Some(Format::Json) => Framer::Json(json),
-            Some(Format::Xml) => Framer::Xml(xml),
+            None => BodyFramer::Undecided(Box::new((json, xml))),
+            Some(Format::Json) => BodyFramer::Json(json),
+            Some(Format::Xml) => BodyFramer::Xml(xml),
         };
         let digest = BodyDigest::new(settings.digest_is_id);
         let collector = Collector::new(settings, memory);
@@ -131,7 +131,7 @@ impl BodyParser {
     }
 
     fn frame(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
-        if let Framer::Undecided(framers) = &mut self.framer {
+        if let BodyFramer::Undecided(framers) = &mut self.framer {
             let (json, xml) = framers.as_mut();
             const BLANK: &[u8] = b" \t\r\n\xEF\xBB\xBF";
             let blank = chunk.iter().take_while(|byte| BLANK.contains(byte)).count();
@@ -141,22 +141,25 @@ impl BodyParser {
             let Some(first) = rest.first() else { return Ok(()) };
             let json = std::mem::replace(json, JsonFramer::new(self.collector.settings.endpoint));
             let xml = std::mem::replace(xml, XmlFramer::new(self.collector.settings.endpoint));
-            (self.framer, self.collector.format) =
-                if *first == b'<' { (Framer::Xml(xml), Format::Xml) } else { (Framer::Json(json), Format::Json) };
+            (self.framer, self.collector.format) = if *first == b'<' {
+                (BodyFramer::Xml(xml), Format::Xml)
+            } else {
+                (BodyFramer::Json(json), Format::Json)
+            };
             return self.frame(rest);
         }
         match &mut self.framer {
-            Framer::Json(framer) => framer.feed(chunk, &mut self.collector),
-            Framer::Xml(framer) => framer.feed(chunk, &mut self.collector),
-            Framer::Undecided(_) => Ok(()),
+            BodyFramer::Json(framer) => framer.feed(chunk, &mut self.collector),
+            BodyFramer::Xml(framer) => framer.feed(chunk, &mut self.collector),
+            BodyFramer::Undecided(_) => Ok(()),
         }
     }
 
     fn attachment_bytes(&self) -> u64 {
         let framed = match &self.framer {
-            Framer::Undecided(_) => 0,
-            Framer::Json(framer) => framer.attachment_bytes(),
-            Framer::Xml(framer) => framer.attachment_bytes(),
+            BodyFramer::Undecided(_) => 0,
+            BodyFramer::Json(framer) => framer.attachment_bytes(),
+            BodyFramer::Xml(framer) => framer.attachment_bytes(),
         };
         framed.saturating_add(self.after_fault)
     }
@@ -166,9 +169,9 @@ impl BodyParser {
         let end = match &self.framer {
             // After a fault in the data, all bytes count as data.
             _ if self.is_malformed && self.is_in_attachment() => return bytes.len(),
-            Framer::Xml(framer) => framer.attachment_data_ends(),
-            Framer::Json(framer) => framer.is_in_attachment().then_some([b'"'; 2]),
-            Framer::Undecided(_) => None,
+            BodyFramer::Xml(framer) => framer.attachment_data_ends(),
+            BodyFramer::Json(framer) => framer.is_in_attachment().then_some([b'"'; 2]),
+            BodyFramer::Undecided(_) => None,
         };
         let Some([one, other]) = end else { return 0 };
         memchr::memchr2(one, other, bytes).map_or(bytes.len(), |at| at + 1)
@@ -177,9 +180,9 @@ impl BodyParser {
     /// Whether the next byte, or the byte at which the body is malformed, is part of an attachment's data.
     fn is_in_attachment(&self) -> bool {
         match &self.framer {
-            Framer::Undecided(_) => false,
-            Framer::Json(framer) => framer.is_in_attachment(),
-            Framer::Xml(framer) => framer.is_in_attachment(),
+            BodyFramer::Undecided(_) => false,
+            BodyFramer::Json(framer) => framer.is_in_attachment(),
+            BodyFramer::Xml(framer) => framer.is_in_attachment(),
         }
     }
 
@@ -265,16 +268,16 @@ impl BodyParser {
 
     /// Ends the body. `length` is its `Content-Length`.
     pub fn finish(&mut self, length: Option<u64>) {
-        if let Framer::Undecided(framers) = &mut self.framer {
+        if let BodyFramer::Undecided(framers) = &mut self.framer {
             // Only white space: the JSON framer reports the missing object.
             let json = std::mem::replace(&mut framers.0, JsonFramer::new(self.collector.settings.endpoint));
-            self.framer = Framer::Json(json);
+            self.framer = BodyFramer::Json(json);
         }
         if !self.is_malformed {
             let end = match &mut self.framer {
-                Framer::Json(framer) => framer.finish(&mut self.collector),
-                Framer::Xml(framer) => framer.finish(&mut self.collector),
-                Framer::Undecided(_) => Ok(()),
+                BodyFramer::Json(framer) => framer.finish(&mut self.collector),
+                BodyFramer::Xml(framer) => framer.finish(&mut self.collector),
+                BodyFramer::Undecided(_) => Ok(()),
             };
             if let Err(error) = end {
                 self.collector.record_fault(problem(error));

@@ -10,7 +10,7 @@ use crate::{
     access::{Scope, TokenRecord},
     campaign::protocol::{commands::RequestIdentity, message::RepeatedLaunch},
     launch::{
-        ports::{Bucket, Ports},
+        ports::{AttachmentUploader, Ports},
         request::RequestHead,
         verify::{TWO_TOKENS, TokenSource, refuse, verify},
     },
@@ -50,16 +50,16 @@ impl<T, E> Lookup<T, E> {
 }
 
 /// A completed task: a lookup, or a step of an upload.
-pub enum Completed<B: Bucket> {
+pub enum Completed<U: AttachmentUploader> {
     Token(Result<TokenRecord, Refused>),
     Campaign(Result<Option<u64>, Cause>),
     Manifest(Result<Option<String>, Cause>),
     Earlier(Result<Option<RepeatedLaunch>, Refused>),
-    Upload(FinishedStep<B>),
+    Upload(FinishedStep<U>),
 }
 
 /// Lookups and upload steps in progress.
-pub type Tasks<'p, B> = FuturesUnordered<LocalBoxFuture<'p, Completed<B>>>;
+pub type Tasks<'p, U> = FuturesUnordered<LocalBoxFuture<'p, Completed<U>>>;
 
 #[derive(Debug, Default)]
 pub struct Lookups {
@@ -76,7 +76,12 @@ pub struct Lookups {
 
 impl Lookups {
     /// Starts looking up the header's token before any body has arrived.
-    pub fn start_before_body<'p, P: Ports>(&mut self, ports: &'p P, head: &RequestHead, tasks: &Tasks<'p, P::Bucket>) {
+    pub fn start_before_body<'p, P: Ports>(
+        &mut self,
+        ports: &'p P,
+        head: &RequestHead,
+        tasks: &Tasks<'p, P::Uploader>,
+    ) {
         match head.tokens.as_slice() {
             [] => {}
             [token] => self.look_up_token(token.clone(), TokenSource::Head, ports, tasks),
@@ -94,7 +99,7 @@ impl Lookups {
         ports: &'p P,
         head: &RequestHead,
         body: &BodyParser,
-        tasks: &Tasks<'p, P::Bucket>,
+        tasks: &Tasks<'p, P::Uploader>,
     ) {
         let root = body.root();
         match (&self.presented, &root.token) {
@@ -130,7 +135,7 @@ impl Lookups {
         token: String,
         source: TokenSource,
         ports: &'p P,
-        tasks: &Tasks<'p, P::Bucket>,
+        tasks: &Tasks<'p, P::Uploader>,
     ) {
         self.presented = Some(token.clone());
         self.token = Lookup::Pending;
@@ -157,7 +162,7 @@ impl Lookups {
         &mut self,
         campaign: Result<Option<u64>, Cause>,
         ports: &'p P,
-        tasks: &Tasks<'p, P::Bucket>,
+        tasks: &Tasks<'p, P::Uploader>,
     ) {
         if let Ok(Some(database)) = campaign {
             self.manifest = Lookup::Pending;
@@ -167,6 +172,6 @@ impl Lookups {
     }
 }
 
-fn push<'p, B: Bucket>(tasks: &Tasks<'p, B>, task: impl Future<Output = Completed<B>> + 'p) {
+fn push<'p, U: AttachmentUploader>(tasks: &Tasks<'p, U>, task: impl Future<Output = Completed<U>> + 'p) {
     tasks.push(Box::pin(task));
 }

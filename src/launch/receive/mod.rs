@@ -109,8 +109,8 @@ struct Receiver<'p, P: Ports> {
     head: &'p RequestHead,
     body: BodyParser,
     lookups: Lookups,
-    uploads: AttachmentUploads<P::Bucket>,
-    tasks: Tasks<'p, P::Bucket>,
+    uploads: AttachmentUploads<P::Uploader>,
+    tasks: Tasks<'p, P::Uploader>,
     launch_id: Option<LaunchId>,
     /// An empty buffer, for reuse.
     spare: DecodedAttachments,
@@ -190,7 +190,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     }
 
     /// Records a completed task. An error stops the reading.
-    fn record(&mut self, completed: Option<Completed<P::Bucket>>) -> Result<(), Refused> {
+    fn record(&mut self, completed: Option<Completed<P::Uploader>>) -> Result<(), Refused> {
         match completed {
             None => {}
             Some(Completed::Token(token)) => self.record_token(token)?,
@@ -199,12 +199,12 @@ impl<'p, P: Ports> Receiver<'p, P> {
             Some(Completed::Earlier(earlier)) => {
                 if matches!(earlier, Ok(Some(_))) {
                     // The attachments of a repeated request are stored already.
-                    self.uploads.stop(self.ports.bucket(), self.body.memory());
+                    self.uploads.stop(self.ports.uploader(), self.body.memory());
                 }
                 self.lookups.earlier = Lookup::Done(earlier);
             }
             Some(Completed::Upload(step)) => {
-                if let Err(cause) = self.uploads.record(self.ports.bucket(), step, self.body.memory()) {
+                if let Err(cause) = self.uploads.record(self.ports.uploader(), step, self.body.memory()) {
                     self.fail_uploads(cannot_store(cause));
                 }
             }
@@ -230,7 +230,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
 
     /// Stores no attachments, for the reason given.
     fn fail_uploads(&mut self, refused: Refused) {
-        self.uploads.fail(refused, self.ports.bucket(), self.body.memory());
+        self.uploads.fail(refused, self.ports.uploader(), self.body.memory());
     }
 
     /// Waits for room for what `bytes` of the body may need, if the caller is not verified and the room is used up.
@@ -284,16 +284,16 @@ impl<'p, P: Ports> Receiver<'p, P> {
         }
         loop {
             if self.body.is_closed() {
-                self.uploads.stop(self.ports.bucket(), self.body.memory());
+                self.uploads.stop(self.ports.uploader(), self.body.memory());
             }
             let bound = self.parts_memory();
-            let taken = self.uploads.take(self.ports.bucket(), &mut decoded, bound, self.body.memory());
+            let taken = self.uploads.take(self.ports.uploader(), &mut decoded, bound, self.body.memory());
             self.body.memory().release_credit();
             if let Err(error) = taken {
                 self.wait_or_fail_uploads(error).await?;
                 continue;
             }
-            while let Some(step) = self.uploads.begin(self.ports.bucket()) {
+            while let Some(step) = self.uploads.begin(self.ports.uploader()) {
                 self.tasks.push(Box::pin(async move { Completed::Upload(step.await) }));
             }
             if decoded.events.is_empty() {
@@ -372,7 +372,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
 
     /// Waits for upload steps in progress, whose uploads may have to be aborted, and returns everything that was received.
     async fn into_received(mut self: Box<Self>, stopped: Option<Refused>) -> Received {
-        self.uploads.stop(self.ports.bucket(), self.body.memory());
+        self.uploads.stop(self.ports.uploader(), self.body.memory());
         while self.uploads.is_uploading() {
             if let Some(Completed::Upload(step)) = self.tasks.next().await {
                 self.uploads.record_after_stop(step);

@@ -32,7 +32,7 @@ pub enum BodyError {
     },
     /// The request was evicted to make room for others.
     Evicted,
-    /// The caller disconnected after so many bytes.
+    /// The caller disconnected after this number of bytes.
     Disconnected(u64),
 }
 

@@ -40,7 +40,7 @@ impl RoomWait {
     }
 }
 
-/// Reserves `bytes`, after waiting for room if there is none.
+/// Reserves `bytes`, after waiting for room if necessary.
 pub async fn reserve(memory: &mut Reservation, bytes: u64, clock: &impl Clock) -> Result<(), Refused> {
     let error = match memory.has_room(bytes).then(|| memory.grow(bytes)) {
         Some(Ok(())) => return Ok(()),

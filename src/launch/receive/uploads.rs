@@ -14,7 +14,7 @@ use crate::{
         ports::AttachmentStore as _,
         protocol::head::{Attachment, Upload, UploadPart},
     },
-    launch::ports::{Bucket, Ports},
+    launch::ports::{AttachmentUploader, Ports},
     memory::{OutOfMemory, Reservation},
     problem::{Cause, Refused},
 };
@@ -25,15 +25,15 @@ use std::collections::VecDeque;
 const AT_ONCE: usize = 4;
 
 /// The uploads of one request.
-pub struct AttachmentUploads<B: Bucket> {
+pub struct AttachmentUploads<U: AttachmentUploader> {
     /// The start of all keys: the launch ID of this attempt. Uploads begin once it is set.
     prefix: Option<String>,
-    attachments: Vec<AttachmentUpload<B>>,
-    buffers: PartBuffers<B>,
+    attachments: Vec<AttachmentUpload<U>>,
+    buffers: PartBuffers<U>,
     /// Complete parts that are not hashed yet.
-    closed: VecDeque<PartUpload<B>>,
+    closed: VecDeque<PartUpload<U>>,
     /// Hashed parts of uploads that have begun.
-    ready: VecDeque<PartUpload<B>>,
+    ready: VecDeque<PartUpload<U>>,
     running: usize,
     /// No more steps begin.
     is_stopped: bool,
@@ -52,7 +52,7 @@ pub struct UploadedAttachments {
 }
 
 /// One attachment.
-struct AttachmentUpload<B: Bucket> {
+struct AttachmentUpload<U: AttachmentUploader> {
     name: String,
     content_type: String,
     size: u64,
@@ -64,30 +64,30 @@ struct AttachmentUpload<B: Bucket> {
     parts: Vec<UploadPart>,
     upload_id: Option<String>,
     /// `None` while a part is hashed.
-    digest: Option<B::Digest>,
+    digest: Option<U::Digest>,
     sha256: Option<[u8; 32]>,
 }
 
 /// A part of an attachment.
-struct PartUpload<B: Bucket> {
+struct PartUpload<U: AttachmentUploader> {
     /// Index of the attachment.
     attachment: usize,
     number: u16,
     is_last: bool,
-    part: B::Part,
+    part: U::Part,
 }
 
 /// A completed step of a part. Each part has two: it is hashed (and the upload begins, if it is the first part); then it is
 /// uploaded.
-pub struct FinishedStep<B: Bucket> {
-    part: PartUpload<B>,
+pub struct FinishedStep<U: AttachmentUploader> {
+    part: PartUpload<U>,
     upload_id: Option<String>,
-    result: Result<StepResult<B>, Cause>,
+    result: Result<StepResult<U>, Cause>,
 }
 
-enum StepResult<B: Bucket> {
+enum StepResult<U: AttachmentUploader> {
     /// Hashed; more parts follow.
-    Hashed(B::Digest),
+    Hashed(U::Digest),
     /// The last part is hashed: the attachment's SHA-256.
     HashedLast([u8; 32]),
     Uploaded(UploadPart),
@@ -111,7 +111,7 @@ impl From<TakeError> for Refused {
     }
 }
 
-impl<B: Bucket> Default for AttachmentUploads<B> {
+impl<U: AttachmentUploader> Default for AttachmentUploads<U> {
     fn default() -> Self {
         Self {
             prefix: None,
@@ -126,7 +126,7 @@ impl<B: Bucket> Default for AttachmentUploads<B> {
     }
 }
 
-impl<B: Bucket> AttachmentUploads<B> {
+impl<U: AttachmentUploader> AttachmentUploads<U> {
     /// Allows uploads to begin, once the caller is verified. All keys begin with `prefix`.
     pub fn permit(&mut self, prefix: String) {
         self.prefix = Some(prefix);
@@ -148,7 +148,7 @@ impl<B: Bucket> AttachmentUploads<B> {
     /// `decoded`. After a stop the data is dropped.
     pub fn take(
         &mut self,
-        bucket: &B,
+        uploader: &U,
         decoded: &mut DecodedAttachments,
         bound: Option<usize>,
         memory: &mut Reservation,
@@ -159,12 +159,12 @@ impl<B: Bucket> AttachmentUploads<B> {
         while let Some(event) = decoded.events.front_mut() {
             match event {
                 AttachmentEvent::Bytes(range) if range.start < range.end => {
-                    if self.buffers.is_full(bucket) {
-                        self.close_part(bucket, false, bound, memory)?;
+                    if self.buffers.is_full(uploader) {
+                        self.close_part(uploader, false, bound, memory)?;
                     }
                     let bytes = decoded.bytes.get(range.clone()).unwrap_or_default();
                     let is_first = self.attachments.last().is_none_or(|attachment| attachment.has_ended);
-                    match self.buffers.append(bucket, bytes, is_first, bound, memory)? {
+                    match self.buffers.append(uploader, bytes, is_first, bound, memory)? {
                         0 => return Ok(()),
                         taken => range.start += taken,
                     }
@@ -173,7 +173,7 @@ impl<B: Bucket> AttachmentUploads<B> {
                 AttachmentEvent::Bytes(_) => {}
                 AttachmentEvent::End { name, content_type } => {
                     let (name, content_type) = (std::mem::take(name), std::mem::take(content_type));
-                    self.close_part(bucket, true, bound, memory)?;
+                    self.close_part(uploader, true, bound, memory)?;
                     if let Some(attachment) = self.attachments.last_mut() {
                         (attachment.name, attachment.content_type) = (name, content_type);
                     }
@@ -187,18 +187,18 @@ impl<B: Bucket> AttachmentUploads<B> {
     /// Closes the current part, which is full or its attachment's last.
     fn close_part(
         &mut self,
-        bucket: &B,
+        uploader: &U,
         is_last: bool,
         bound: Option<usize>,
         memory: &mut Reservation,
     ) -> Result<(), TakeError> {
         if self.attachments.last().is_none_or(|attachment| attachment.has_ended) {
-            self.attachments.push(AttachmentUpload::new(bucket.digest().map_err(TakeError::Digest)?));
+            self.attachments.push(AttachmentUpload::new(uploader.digest().map_err(TakeError::Digest)?));
         }
-        let part = self.buffers.close(bucket, bound, memory);
+        let part = self.buffers.close(uploader, bound, memory);
         let index = self.attachments.len().saturating_sub(1);
         let Some(attachment) = self.attachments.last_mut() else { return Ok(()) };
-        attachment.size = attachment.size.saturating_add(bucket.len(&part) as u64);
+        attachment.size = attachment.size.saturating_add(uploader.len(&part) as u64);
         attachment.part_count += 1;
         attachment.has_ended |= is_last;
         self.closed.push_back(PartUpload { attachment: index, number: attachment.part_count, is_last, part });
@@ -206,34 +206,34 @@ impl<B: Bucket> AttachmentUploads<B> {
     }
 
     /// Returns the next step, if one can begin.
-    pub fn begin<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, FinishedStep<B>>> {
+    pub fn begin<'p>(&mut self, uploader: &'p U) -> Option<LocalBoxFuture<'p, FinishedStep<U>>> {
         if self.running >= AT_ONCE || self.is_stopped || self.prefix.is_none() {
             return None;
         }
-        let next = self.begin_upload(bucket).or_else(|| self.begin_hash(bucket));
+        let next = self.begin_upload(uploader).or_else(|| self.begin_hash(uploader));
         self.running += usize::from(next.is_some());
         next
     }
 
-    fn begin_upload<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, FinishedStep<B>>> {
+    fn begin_upload<'p>(&mut self, uploader: &'p U) -> Option<LocalBoxFuture<'p, FinishedStep<U>>> {
         let part = self.ready.pop_front()?;
         let (key, upload_id) = (self.key(part.attachment), self.attachments.get(part.attachment)?.upload_id.clone()?);
-        Some(Box::pin(upload(bucket, key, upload_id, part)))
+        Some(Box::pin(upload(uploader, key, upload_id, part)))
     }
 
-    fn begin_hash<'p>(&mut self, bucket: &'p B) -> Option<LocalBoxFuture<'p, FinishedStep<B>>> {
+    fn begin_hash<'p>(&mut self, uploader: &'p U) -> Option<LocalBoxFuture<'p, FinishedStep<U>>> {
         // The parts of one attachment are hashed in order: its digest is absent while one of them is hashed.
         let has_digest =
-            |part: &PartUpload<B>| self.attachments.get(part.attachment).is_some_and(|of| of.digest.is_some());
+            |part: &PartUpload<U>| self.attachments.get(part.attachment).is_some_and(|of| of.digest.is_some());
         let part = self.closed.remove(self.closed.iter().position(has_digest)?)?;
         let key = self.key(part.attachment);
         let attachment = self.attachments.get_mut(part.attachment)?;
         let (upload_id, digest) = (attachment.upload_id.clone(), attachment.digest.take()?);
-        Some(Box::pin(hash(bucket, key, upload_id, digest, part)))
+        Some(Box::pin(hash(uploader, key, upload_id, digest, part)))
     }
 
     /// Records a completed step. Returns its error.
-    pub fn record(&mut self, bucket: &B, step: FinishedStep<B>, memory: &mut Reservation) -> Result<(), Cause> {
+    pub fn record(&mut self, uploader: &U, step: FinishedStep<U>, memory: &mut Reservation) -> Result<(), Cause> {
         self.running = self.running.saturating_sub(1);
         let FinishedStep { part, upload_id, result } = step;
         let Some(attachment) = self.attachments.get_mut(part.attachment) else { return Ok(()) };
@@ -246,7 +246,7 @@ impl<B: Bucket> AttachmentUploads<B> {
         });
         self.is_stopped |= result.is_err();
         if is_uploaded || self.is_stopped {
-            self.buffers.give_back(bucket, part.part, memory);
+            self.buffers.give_back(uploader, part.part, memory);
         } else {
             self.ready.push_back(part);
         }
@@ -254,7 +254,7 @@ impl<B: Bucket> AttachmentUploads<B> {
     }
 
     /// Records a step that completed after the reading has stopped: its upload may have to be aborted.
-    pub fn record_after_stop(&mut self, step: FinishedStep<B>) {
+    pub fn record_after_stop(&mut self, step: FinishedStep<U>) {
         self.running = self.running.saturating_sub(1);
         if let Some(attachment) = self.attachments.get_mut(step.part.attachment) {
             attachment.upload_id = step.upload_id;
@@ -262,18 +262,18 @@ impl<B: Bucket> AttachmentUploads<B> {
     }
 
     /// Begins no more steps, and returns the memory that is not in use.
-    pub fn stop(&mut self, bucket: &B, memory: &mut Reservation) {
+    pub fn stop(&mut self, uploader: &U, memory: &mut Reservation) {
         self.is_stopped = true;
         for part in self.closed.drain(..).chain(self.ready.drain(..)) {
-            self.buffers.give_back(bucket, part.part, memory);
+            self.buffers.give_back(uploader, part.part, memory);
         }
-        self.buffers.stop(bucket, memory);
+        self.buffers.stop(uploader, memory);
     }
 
     /// Stops, and stores no attachments for the reason given.
-    pub fn fail(&mut self, refused: Refused, bucket: &B, memory: &mut Reservation) {
+    pub fn fail(&mut self, refused: Refused, uploader: &U, memory: &mut Reservation) {
         self.failure.get_or_insert(refused);
-        self.stop(bucket, memory);
+        self.stop(uploader, memory);
     }
 
     pub fn into_uploaded(self) -> UploadedAttachments {
@@ -300,8 +300,8 @@ impl<B: Bucket> AttachmentUploads<B> {
     }
 }
 
-impl<B: Bucket> AttachmentUpload<B> {
-    fn new(digest: B::Digest) -> Self {
+impl<U: AttachmentUploader> AttachmentUpload<U> {
+    fn new(digest: U::Digest) -> Self {
         Self {
             name: String::new(),
             content_type: String::new(),
@@ -316,23 +316,23 @@ impl<B: Bucket> AttachmentUpload<B> {
     }
 }
 
-async fn hash<B: Bucket>(
-    bucket: &B,
+async fn hash<U: AttachmentUploader>(
+    uploader: &U,
     key: String,
     upload_id: Option<String>,
-    digest: B::Digest,
-    part: PartUpload<B>,
-) -> FinishedStep<B> {
+    digest: U::Digest,
+    part: PartUpload<U>,
+) -> FinishedStep<U> {
     let begin = async {
         match upload_id {
             Some(id) => Ok(id),
-            None => bucket.begin(&key).await,
+            None => uploader.begin(&key).await,
         }
     };
     let hash = async {
-        let digest = bucket.update(digest, &part.part).await?;
+        let digest = uploader.update(digest, &part.part).await?;
         if part.is_last {
-            bucket.finish(digest).await.map(StepResult::HashedLast)
+            uploader.finish(digest).await.map(StepResult::HashedLast)
         } else {
             Ok(StepResult::Hashed(digest))
         }
@@ -343,13 +343,18 @@ async fn hash<B: Bucket>(
     }
 }
 
-async fn upload<B: Bucket>(bucket: &B, key: String, upload_id: String, part: PartUpload<B>) -> FinishedStep<B> {
-    let etag = bucket.upload(&key, &upload_id, part.number, &part.part).await;
+async fn upload<U: AttachmentUploader>(
+    uploader: &U,
+    key: String,
+    upload_id: String,
+    part: PartUpload<U>,
+) -> FinishedStep<U> {
+    let etag = uploader.upload(&key, &upload_id, part.number, &part.part).await;
     let result = etag.map(|etag| StepResult::Uploaded(UploadPart { number: part.number, etag }));
     FinishedStep { part, upload_id: Some(upload_id), result }
 }
 
-/// 503: the bucket, or the platform's digest, failed.
+/// 503: R2, or the platform's digest, failed.
 pub fn cannot_store(cause: Cause) -> Refused {
     Refused::unavailable("attachments cannot be stored now: retry later", cause)
 }
@@ -357,7 +362,7 @@ pub fn cannot_store(cause: Cause) -> Refused {
 /// Aborts uploads, named by key and upload ID. The bucket's lifecycle rule removes uploads that cannot be aborted.
 pub async fn abort<P: Ports>(ports: &P, uploads: Vec<(String, String)>) {
     for (key, upload_id) in uploads {
-        if let Err(cause) = ports.bucket().abort(&key, &upload_id).await {
+        if let Err(cause) = ports.uploader().abort(&key, &upload_id).await {
             ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
         }
     }

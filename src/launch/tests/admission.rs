@@ -21,7 +21,7 @@ use crate::{
             receive,
             uploads::UploadedAttachments,
         },
-        reply::Launched,
+        reply::LaunchResult,
         run::run as run_admitted,
     },
     limits::Limits,
@@ -299,7 +299,7 @@ fn runs_an_admitted_request_after_everything_else_is_gone() {
     let later = World::new();
     later.advance(3_600_000);
     let outcome = run(run_admitted(&later, *admitted));
-    let Launched { launch_id, counts, repeated, .. } = outcome.result.unwrap();
+    let LaunchResult { launch_id, counts, repeated, .. } = outcome.result.unwrap();
     assert_eq!((counts.matched, repeated), (1, false));
     assert_eq!(later.recipients(launch_id.unwrap()), ["6606e08f10bcdd88297057a7"]);
     assert!(outcome.uploads.is_none());

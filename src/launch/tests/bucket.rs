@@ -27,7 +27,7 @@ impl Drop for Filling {
     }
 }
 
-impl ports::Bucket for MemoryBucket {
+impl ports::AttachmentUploader for MemoryBucket {
     type Part = Filling;
     type Digest = Sha256;
 

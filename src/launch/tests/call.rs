@@ -10,7 +10,7 @@ use crate::{
         self, BodySettings, LaunchOutcome, RequestHead,
         ports::{Body, Disconnected, Ports as _},
         receive::pace::PacedBody,
-        reply::Writer,
+        reply::ReplyWriter,
     },
     limits::READ_BUFFER,
     memory::Reservation,
@@ -122,7 +122,7 @@ impl World {
 
 /// The body of the reply to a launch.
 pub fn reply(settled: LaunchOutcome, format: Format) -> String {
-    let mut writer = Writer::new(settled.result.unwrap(), format);
+    let mut writer = ReplyWriter::new(settled.result.unwrap(), format);
     String::from_utf8(std::iter::from_fn(|| writer.piece()).flatten().collect()).unwrap()
 }
 

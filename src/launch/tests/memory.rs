@@ -4,7 +4,7 @@ use super::{
     call::Call,
     world::{TOKEN, World},
 };
-use crate::{launch::reply::Writer, limits::Limits, wire::Format};
+use crate::{launch::reply::ReplyWriter, limits::Limits, wire::Format};
 
 /// The status with that much memory.
 fn status(body: &str, memory: u64) -> u16 {
@@ -40,7 +40,7 @@ fn a_reply_is_reserved_until_it_is_written() {
         assert_eq!(launched.repeated, repeated);
         let held = world.budget.reserved();
         assert!((10_000..100_000).contains(&held), "{held} bytes of recipients and outcomes");
-        let mut writer = Writer::new(launched, Format::Json);
+        let mut writer = ReplyWriter::new(launched, Format::Json);
         // The caller may have gone before the first piece is asked for.
         writer.wait();
         assert_eq!(world.budget.reserved(), 0);
@@ -56,7 +56,7 @@ fn a_reply_is_reserved_until_it_is_written() {
 #[test]
 fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
     let file = "QUJD".repeat(300_000);
-    // It lacks its campaign: which is told as soon as all tags can be held.
+    // The body lacks its campaign. That fault is found once there is memory for all tags.
     let body = format!("<xml><token>{TOKEN}</token><attach><name>a</name><data>{file}</data></attach></xml>");
     let statuses: Vec<u16> = (0..40)
         .map(|memory| {

@@ -14,7 +14,7 @@ use crate::{
         read::{repeat::RepeatReply, reply::ObjectReply},
         tests::{bucket::MemoryBucket, database::bytes, faults::Timer},
     },
-    launch::ports::{Answer, Clock, ObjectError, Ports},
+    launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
     limits::BULK_KEYS,
     problem::Cause,
     profiles::{lookup::BucketStore, manifest::manifest_key},
@@ -105,9 +105,9 @@ impl Clock for World {
 }
 
 impl Ports for World {
-    type Bucket = MemoryBucket;
+    type Uploader = MemoryBucket;
 
-    fn bucket(&self) -> &MemoryBucket {
+    fn uploader(&self) -> &MemoryBucket {
         &self.bucket
     }
 
@@ -145,13 +145,13 @@ impl Ports for World {
         self.call("preflight", trigger_id, ask).await
     }
 
-    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<Answer, ObjectError> {
+    async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<CommitAnswer, ObjectError> {
         if self.faults.next("busy").is_some() {
             return Err(ObjectError::Refused(Refusal::Busy("the object is full".to_owned()).into()));
         }
         let ask = |log: &ObjectLog| match log.commit(message, self.now())? {
-            CommitOutcome::Committed(committed) => Ok(Answer::New(committed)),
-            CommitOutcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(Answer::Repeated),
+            CommitOutcome::Committed(committed) => Ok(CommitAnswer::New(committed)),
+            CommitOutcome::Repeated(stored) => repeated(log, *stored).map(Box::new).map(CommitAnswer::Repeated),
         };
         self.call("commit", trigger_id, ask).await
     }

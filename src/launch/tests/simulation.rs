@@ -76,7 +76,7 @@ fn schedule(world: &World, callers: &mut [Caller]) {
         let waiting: Vec<_> = running.keys().copied().collect();
         let Some(number) = waiting.get(world.dice.below(waiting.len().max(1) as u64) as usize).copied() else { break };
         if world.dice.below(400) == 0 {
-            // The isolate is gone, or the caller: whatever was under way ends here.
+            // The isolate or the caller is gone: the request ends here.
             running.remove(&number);
             continue;
         }
@@ -143,7 +143,7 @@ fn simulate(seed: u64) {
     world.bucket.faults.random(world.dice.number(), 5 + world.dice.below(40));
     world.delays.set(world.dice.below(700));
     if world.dice.below(10) == 0 {
-        // No answer to a commit comes back, whether it is made or not: callers are told that nobody knows.
+        // All answers to commits are lost, before or after the commit: callers get "outcome unknown".
         world.faults.always("commit", if world.dice.below(2) == 0 { When::Before } else { When::After });
     }
     let many = 1 + world.dice.below(5);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::Scope,
     campaign::tests::faults::{Dice, When, run},
-    launch::{LaunchOutcome, reply::Launched},
+    launch::{LaunchOutcome, reply::LaunchResult},
     limits::{Limits, MIB, PART, READ_BUFFER, UPLOAD_GRACE_MS},
     problem::Problem,
 };
@@ -35,7 +35,7 @@ pub(super) fn attach(files: &[&[u8]]) -> String {
     format!(r#""attach":[{}]"#, files.iter().enumerate().map(entry).collect::<Vec<_>>().join(","))
 }
 
-pub(super) fn launched(settled: LaunchOutcome) -> Launched {
+pub(super) fn launched(settled: LaunchOutcome) -> LaunchResult {
     settled.result.expect("it is launched")
 }
 

@@ -1,10 +1,10 @@
-//! A world to launch in: a KV that is slow to agree, the campaigns' real logs, a bucket, and a clock that moves when it
-//! is told to. Nothing fails and nothing is random by itself: a test plans faults or seeds them ([`World::faults`],
-//! [`World::delays`], [`World::dice`], and the bucket's own).
+//! A world for launches: an eventually consistent KV, the campaigns' real logs, a bucket, and a clock that tests advance.
+//! Nothing fails and nothing is random by itself: a test plans or seeds faults ([`World::faults`], [`World::delays`],
+//! [`World::dice`], and those of the bucket).
 //!
-//! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
-//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit), `copy` (the object's writes
-//! to KV); and those of the bucket.
+//! Faults are named by operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`, `preflight`, `commit`,
+//! `completed` (objects), `busy` (an object without memory for a commit), `copy` (the object's writes to KV); and those of the
+//! bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -69,9 +69,9 @@ pub struct World {
     alarms: RefCell<BTreeMap<u64, u64>>,
     pub bucket: MemoryBucket,
     pub faults: Faults,
-    /// Of a thousand pauses so many are followed by another.
+    /// The number of pauses in a thousand that are followed by another.
     pub delays: Cell<u64>,
-    /// An operation of KV that takes so many pauses more.
+    /// A KV operation, and its number of additional pauses.
     pub slow: Cell<(&'static str, u32)>,
     /// The randomness of ids and delays.
     pub dice: Dice,

@@ -29,7 +29,7 @@ impl Clock for TestClock {
 /// What a caller does next.
 #[derive(Clone, Copy)]
 enum Step {
-    /// Sends so many bytes after so many milliseconds.
+    /// Sends bytes (their number is second) after a pause in milliseconds.
     Send(u64, usize),
     Disconnect,
 }

@@ -1,0 +1,6 @@
+declare module 'worker-bindings' {
+  export class Panics {
+    constructor(state: DurableObjectState, env: unknown);
+    fetch(request: Request): Promise<Response>;
+  }
+}
