@@ -1,11 +1,11 @@
-//! Who may do what: tokens, scopes, databases. KV holds digests of tokens, never tokens.
+//! Tokens, their scopes and databases, and copies of campaigns in KV. KV contains digests of tokens, never tokens.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::text::push_hex;
 
-/// What a token may be used for. Scopes do not imply each other.
+/// A permission of a token. Scopes do not imply each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -18,7 +18,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Launch => "launch",
@@ -28,30 +27,27 @@ impl Scope {
     }
 }
 
-/// The value under a token's key in KV, as JSON. Pinned: a change of it is a migration.
+/// The JSON value under a token's key in KV. Pinned: a change is a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {
-    /// The token's name: the scope of request ids, and what the log shows.
+    /// The scope of request IDs, and the name in the log.
     pub name: String,
-    /// What it may be used for.
     pub scopes: Vec<Scope>,
-    /// The databases it may use; empty: all.
+    /// Empty: all databases.
     #[serde(default)]
     pub databases: Vec<u64>,
-    /// When it was made, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub created: u64,
-    /// When it was revoked: a tombstone. A revoked token is as good as none.
+    /// Milliseconds since 1970. The record of a revoked token stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<u64>,
 }
 
 impl TokenRecord {
-    /// Whether it has that scope.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
-    /// Whether it may use that database.
     pub fn allows_database(&self, database: u64) -> bool {
         allows_database(&self.databases, database)
     }
@@ -62,18 +58,18 @@ pub fn allows_database(databases: &[u64], database: u64) -> bool {
     databases.is_empty() || databases.contains(&database)
 }
 
-/// What all keys of tokens in KV begin with.
+/// Prefix of all token keys in KV.
 pub const TOKEN_PREFIX: &str = "token:";
 /// Digits of a token's digest that logs and the command line show.
 pub const DIGEST_SHOWN: usize = 12;
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
-/// Fewest characters of a token that an operator brings along.
+/// Fewest characters of a token that an operator chooses.
 pub const TOKEN_MIN: usize = 20;
 
-/// The KV namespace that holds tokens and [`CampaignRecord`]s: its binding's name.
+/// Binding of the KV namespace for tokens and [`CampaignRecord`]s.
 pub const BINDING: &str = "ACCESS";
-/// What all keys of campaigns in KV begin with.
+/// Prefix of all campaign keys in KV.
 pub const CAMPAIGN_PREFIX: &str = "campaign:";
 
 /// Largest metadata of a key in KV, in bytes of JSON. The platform rejects larger metadata.
@@ -81,24 +77,22 @@ pub const METADATA_LIMIT: usize = 1024;
 /// Marks a name that was shortened.
 const ELLIPSIS: &str = "…";
 
-/// KV's copy of a campaign: the value under [`campaign_key`], and the same as the key's metadata, which a listing returns.
+/// KV's copy of a campaign: the value under [`campaign_key`], and also the metadata of the key, which a listing returns.
 /// The campaign's object is authoritative, and the only writer of the copy. Only `database` never changes.
 /// Pinned: readers accept records without `active`, which earlier versions wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRecord {
-    /// The campaign's id.
     pub id: u64,
-    /// Its name, shortened if the record would be larger than [`METADATA_LIMIT`].
+    /// Shortened if the record would be larger than [`METADATA_LIMIT`].
     pub name: String,
-    /// The database of its profiles.
     pub database: u64,
-    /// Whether it can be launched. `None` in a copy that an earlier version wrote.
+    /// `None` in a copy that an earlier version wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
 impl CampaignRecord {
-    /// The record of a campaign. A name that is too long for [`METADATA_LIMIT`] ends with an ellipsis.
+    /// A name that is too long for [`METADATA_LIMIT`] is shortened and ends with an ellipsis.
     pub fn new(id: u64, name: &str, database: u64, active: bool) -> Self {
         let mut record = Self { id, name: name.to_owned(), database, active: Some(active) };
         if json_bytes(&record) > METADATA_LIMIT {
@@ -110,7 +104,7 @@ impl CampaignRecord {
     }
 }
 
-/// The longest beginning of `name` that takes at most `room` bytes in JSON, and an ellipsis.
+/// Returns the longest beginning of `name` that has at most `room` bytes in JSON, and an ellipsis.
 fn shortened(name: &str, room: usize) -> String {
     let mut used = 0_usize;
     let fits = |character: &char| {
@@ -127,13 +121,13 @@ fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(usize::MAX, |json| json.len())
 }
 
-/// The key in KV of a campaign. Padded, so that a listing is in the order of the ids.
+/// Returns the key of a campaign in KV. The ID is padded, so that a listing is in the order of IDs.
 pub fn campaign_key(trigger_id: u64) -> String {
     format!("{CAMPAIGN_PREFIX}{trigger_id:016}")
 }
 
-/// The key in KV of a token: a SHA-256 in hexadecimal, of the token behind a domain of its own.
-/// A look-up by digest is also the comparison: nothing compares secrets byte by byte.
+/// Returns the key of a token in KV: the SHA-256 of a prefix and the token, in hexadecimal.
+/// Looking up the digest replaces the comparison of secrets.
 pub fn token_key(token: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(b"trigger-launch token v1\0");

@@ -1,6 +1,6 @@
-//! The head of a download: which bytes are asked for (RFC 9110, §13 and §14), and the headers of the answer.
+//! Downloads of attachments: conditions and ranges (RFC 9110, sections 13 and 14), and the headers of the reply.
 //!
-//! A file never changes, so its SHA-256 is its entity tag, a strong one.
+//! A file never changes, so its SHA-256 is a strong entity tag.
 
 use std::{fmt::Write, ops::Range};
 
@@ -65,7 +65,7 @@ pub async fn answer<P: ApiPorts>(
     }
 }
 
-/// The headers that say which bytes are asked for, as they came.
+/// The conditional headers of a request, as sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conditions<'a> {
     /// `Range`.
@@ -76,14 +76,14 @@ pub struct Conditions<'a> {
     pub if_range: Option<&'a str>,
 }
 
-/// Which bytes are answered.
+/// The bytes of the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// 304: the caller has them.
+    /// 304: the caller has the file.
     NotModified,
-    /// 200: all.
+    /// 200: all bytes.
     Whole,
-    /// 206: those. Never none.
+    /// 206: this range, which is not empty.
     Part(Range<u64>),
 }
 
@@ -98,13 +98,13 @@ impl Selection {
     }
 }
 
-/// Which bytes of a file are answered. A range behind its end is [`Problem::RangeNotSatisfiable`].
+/// Selects the bytes of the reply. A range after the end of the file is [`Problem::RangeNotSatisfiable`].
 pub fn select(file: &AttachmentFile, conditions: &Conditions<'_>) -> Result<Selection, Problem> {
     let tag = entity_tag(file);
     if conditions.if_none_match.is_some_and(|tags| any_matches(tags, &tag)) {
         return Ok(Selection::NotModified);
     }
-    // `If-Range` compares strongly; a date never matches, as no `Last-Modified` is sent.
+    // `If-Range` uses strong comparison. A date never matches, because no `Last-Modified` is sent.
     let same = conditions.if_range.is_none_or(|known| known.trim() == tag);
     match conditions.range.filter(|_| same).and_then(|range| parse(range, file.size)) {
         None => Ok(Selection::Whole),
@@ -113,12 +113,12 @@ pub fn select(file: &AttachmentFile, conditions: &Conditions<'_>) -> Result<Sele
     }
 }
 
-/// Whether one of a list of entity tags is that one, compared weakly, as `If-None-Match` does.
+/// Whether a list of entity tags contains `tag`, by weak comparison, as in `If-None-Match`.
 fn any_matches(list: &str, tag: &str) -> bool {
     if list.trim() == "*" {
         return true;
     }
-    // A comma may stand inside a tag, but in none of ours: pieces of another one match nothing.
+    // A tag can contain a comma, but this API's tags do not: parts of a foreign tag match nothing.
     list.split(',').map(str::trim).any(|known| known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
@@ -179,15 +179,14 @@ pub fn headers(file: &AttachmentFile, selection: &Selection) -> Vec<(&'static st
     headers
 }
 
-/// The stored type, if it can stand in a header.
+/// Returns the stored type if it is valid in a header.
 fn content_type(stored: &str) -> &str {
     let good = !stored.is_empty() && stored.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if good { stored } else { "application/octet-stream" }
 }
 
-/// `Content-Disposition: attachment` (RFC 6266), always with a plain name for simple clients, and with the name itself
-/// (RFC 8187) where the plain one is not the same. Of the name, no byte but letters, digits and some marks stands in the
-/// header as it is. What separates the parts of a path is replaced in both: a name is no path.
+/// Returns `Content-Disposition: attachment` (RFC 6266) with a plain ASCII name for simple clients and, if the name differs, with
+/// the name in percent-encoding (RFC 8187). Path separators are replaced in both: a name is not a path.
 fn disposition(name: &str) -> String {
     let name: String = name.chars().map(|c| if matches!(c, '/' | '\\') || c.is_control() { '_' } else { c }).collect();
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '%') || c == ' ';

@@ -1,5 +1,5 @@
-//! The bucket of attachments. Bytes of a part are held on the runtime's side, so that wasm memory, which never
-//! shrinks, does not grow with them; the runtime hashes them as well.
+//! The R2 bucket of attachments. The runtime keeps the bytes of parts and hashes them, so that wasm memory, which never
+//! shrinks, does not grow with them.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::{
 
 #[wasm_bindgen]
 extern "C" {
-    /// The runtime's `R2Bucket`. The crate's own type takes parts out of wasm memory only.
+    /// The runtime's `R2Bucket`. The type of the `worker` crate accepts parts in wasm memory only.
     #[derive(Debug, Clone)]
     type R2Bucket;
     #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
@@ -43,11 +43,10 @@ extern "C" {
     async fn abort(this: &R2Upload) -> Result<JsValue, JsValue>;
 }
 
-/// The bucket of one deployment.
 #[derive(Debug, Clone)]
 pub struct Attachments(R2Bucket);
 
-/// A part: memory of the runtime's, of which the first `len` bytes are used.
+/// A part: a buffer of the runtime, whose first `len` bytes are used.
 pub struct PartBuffer {
     memory: Uint8Array,
     len: u32,
@@ -60,13 +59,12 @@ pub struct Sha256 {
 }
 
 impl Attachments {
-    /// The deployment's bucket.
     pub fn new(env: &Env) -> worker::Result<Self> {
         super::bound(env, super::bindings::ATTACHMENTS).map(Self)
     }
 
-    /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.
-    /// `size` is what the whole is to have.
+    /// Reads the file under a key, or a range of it, as a stream of the runtime; `None`: no such file. Fails if the file does
+    /// not have `size` bytes.
     pub async fn read(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<ReadableStream>, Cause> {
         let options = Object::new();
         if let Some(range) = range {

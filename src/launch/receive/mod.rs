@@ -100,7 +100,7 @@ fn is_final(problem: &Problem) -> bool {
     matches!(problem, Problem::TokenRequired(_) | Problem::TooManyRequests(_))
 }
 
-/// Copies of the data parsed at once that are held beside the view of the body: attachment data, decoded and to be uploaded.
+/// Copies of a parsed chunk in memory besides the view of the body: attachment data, decoded and waiting for its upload.
 const BUFFERS: usize = 2;
 
 /// A request whose body is being received.

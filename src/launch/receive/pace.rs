@@ -204,7 +204,7 @@ impl Default for ReadWindow {
 }
 
 impl ReadWindow {
-    /// The size of the next read. `buffers` is how many copies of what is parsed at once are held beside it.
+    /// Returns the size of the next read. `buffers` is the number of copies of a parsed chunk that are in memory besides it.
     pub fn grow(
         &mut self,
         received: u64,

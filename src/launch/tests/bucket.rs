@@ -1,4 +1,4 @@
-//! The bucket of the campaign's tests, as a launch sees it: it counts the bytes that are held on its side.
+//! Uploads to the memory bucket of the campaign's tests. It counts the bytes of parts in memory.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,7 @@ use crate::{
 
 use std::rc::Rc;
 
-/// A part. Its memory counts as held until it is dropped.
+/// A part. Its memory counts until it is dropped.
 pub struct Filling {
     bytes: Vec<u8>,
     room: usize,

@@ -1,11 +1,11 @@
-//! Attachments behind the commit: whoever completes them, and whatever fails.
+//! Completing attachments after the commit, by the Worker and by the object's alarm.
 
 use futures_util::join;
 
 use super::{
     call::Call,
     reading::launch_id,
-    staging::{REST, attach, bytes, launched, nothing_is_held, problem},
+    staging::{REST, assert_nothing_is_reserved, attach, bytes, launched, problem},
     world::{CAMPAIGN, World},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[test]
-fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_not() {
+fn keeps_the_files_of_a_commit_whose_answer_is_lost_only_if_it_was_made() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     for when in [When::Before, When::After] {
         let world = World::new();
@@ -25,8 +25,8 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
 
         let world = World::new();
         world.faults.always("commit", when);
-        let settled = world.send(Call::new(body.clone()));
-        assert_eq!(problem(settled), Problem::OutcomeUnknown);
+        let outcome = world.send(Call::new(body.clone()));
+        assert_eq!(problem(outcome), Problem::OutcomeUnknown);
         assert!(world.bucket.keys().is_empty());
         assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it may be in the log");
         world.advance(UPLOAD_GRACE_MS);
@@ -36,9 +36,9 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
     }
 }
 
-/// An object that has no room to look says nothing of the attempt before.
+/// A busy object does not know whether the attempt before was committed.
 #[test]
-fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
+fn keeps_the_files_if_a_refusal_follows_a_lost_answer() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     let world = World::new();
     world.faults.plan("commit", 1, When::After);
@@ -54,7 +54,7 @@ fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
     assert_eq!(problem(world.send(Call::new(body.clone()))), Problem::OutcomeUnknown);
     assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it is in the log");
 
-    // Where nothing was lost, nothing was done.
+    // Without a lost answer, nothing was committed.
     let world = World::new();
     world.faults.plan("busy", 1, When::Before);
     assert_eq!(problem(world.send(Call::new(body))), Problem::no_memory());
@@ -62,13 +62,13 @@ fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
 }
 
 #[test]
-fn what_the_worker_does_not_complete_the_objects_alarm_does() {
+fn the_alarm_completes_the_uploads_that_the_worker_did_not() {
     for operation in ["complete", "completed", "killed"] {
         for when in [When::Before, When::After] {
             let world = World::new();
             let body = format!("{{{},{REST}}}", attach(&[b"policy", b"prices"]));
             let call = Call::new(body);
-            let settled = match operation {
+            let outcome = match operation {
                 "killed" => world.send(call),
                 "complete" => {
                     world.bucket.faults.plan("complete", 1, when);
@@ -79,7 +79,7 @@ fn what_the_worker_does_not_complete_the_objects_alarm_does() {
                     world.send_and_complete(call)
                 }
             };
-            let id = launched(settled).launch_id.unwrap();
+            let id = launched(outcome).launch_id.unwrap();
             world.restart(CAMPAIGN);
             world.advance(UPLOAD_GRACE_MS);
             assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (2, 0), "{operation} {when:?}");
@@ -90,10 +90,9 @@ fn what_the_worker_does_not_complete_the_objects_alarm_does() {
     }
 }
 
-/// Whatever fails, before or after its effect: the log never names a file that cannot be read, and nothing can be read
-/// that the log does not name.
+/// Whatever fails, before or after its effect: every file in the log can be read, and no other file can.
 #[test]
-fn at_all_times_the_log_and_the_bucket_agree() {
+fn the_log_and_the_bucket_agree_after_any_failures() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(70_003, 11), b"small", b""]));
     let mut launches = 0;
     for seed in 0..100 {
@@ -104,11 +103,11 @@ fn at_all_times_the_log_and_the_bucket_agree() {
         for round in 0..3_u64 {
             let calls = || Call { request_id: Some(["a", "b"][round as usize % 2].into()), ..Call::new(body.clone()) };
             let (one, two) = run(async { join!(world.launch(calls()), world.launch(calls())) });
-            for mut settled in [one, two] {
-                if let Some(pending) = settled.uploads.take().filter(|_| (seed + round) % 3 > 0) {
+            for mut outcome in [one, two] {
+                if let Some(pending) = outcome.uploads.take().filter(|_| (seed + round) % 3 > 0) {
                     run(crate::launch::complete_uploads(&world, &pending));
                 }
-                acknowledged.extend(settled.result.ok().and_then(|launched| launched.launch_id));
+                acknowledged.extend(outcome.result.ok().and_then(|launched| launched.launch_id));
             }
             if seed % 2 == 0 {
                 world.restart(CAMPAIGN);
@@ -131,7 +130,7 @@ fn at_all_times_the_log_and_the_bucket_agree() {
         world.advance(4_000_000);
         known.sort();
         assert_eq!(world.bucket.keys(), known, "seed {seed}");
-        nothing_is_held(&world, "the end");
+        assert_nothing_is_reserved(&world, "the end");
         launches += logged.len();
     }
     assert!(launches > 70, "{launches}: faults are not all that happens");

@@ -15,15 +15,15 @@ use crate::{
 
 /// Takes a body in whose format its first byte decides, in chunks of several sizes.
 #[track_caller]
-fn take_in(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
+fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
         let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
-        let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
-        body.as_bytes().chunks(size).try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
-        intake.finish(Some(body.len() as u64));
-        intake.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
+        let mut parser = BodyParser::new(setup, Reservation::new(&budget, 0));
+        body.as_bytes().chunks(size).try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
+        parser.finish(Some(body.len() as u64));
+        parser.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
     };
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
@@ -92,7 +92,7 @@ fn id_of(endpoint: Endpoint) -> &'static str {
 
 #[track_caller]
 fn message(endpoint: Endpoint, body: &str) -> String {
-    let problem = take_in(endpoint, body).expect_err(body);
+    let problem = parse(endpoint, body).expect_err(body);
     assert_eq!(problem.status(), 400, "{body}");
     problem.debug("").into_owned()
 }
@@ -103,19 +103,19 @@ fn reads_a_boolean_in_every_spelling() {
     let xml_texts = ["true", "True", "TRUE", "\n tRuE ", "1", "<![CDATA[true]]>", "&#x54;rue"];
     for endpoint in BOTH {
         for flag in FLAGS {
-            let expected = summary(&take_in(endpoint, &json(endpoint, &[(flag, "true")])).unwrap());
+            let expected = summary(&parse(endpoint, &json(endpoint, &[(flag, "true")])).unwrap());
             let bodies = json_texts.iter().map(|text| json(endpoint, &[(flag, text)]));
             for body in bodies.chain(xml_texts.iter().map(|text| xml(endpoint, &[(flag, text)]))) {
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
-            let expected = summary(&take_in(endpoint, &json(endpoint, &[])).unwrap());
+            let expected = summary(&parse(endpoint, &json(endpoint, &[])).unwrap());
             for text in ["false", r#""False""#, r#""FALSE""#, r#""0""#, "0", "0.0", "-0", "null"] {
                 let body = json(endpoint, &[(flag, text)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
             for text in ["false", "False", "FALSE", " 0 "] {
                 let body = xml(endpoint, &[(flag, text)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
         }
     }
@@ -158,11 +158,11 @@ fn reads_an_integer_as_a_number_with_a_zero_fraction_or_as_text() {
         let id = id_of(endpoint);
         for value in ["8", "8.0", "8.00", r#""8""#, r#"" 8\n""#, r#""008""#] {
             let body = json(endpoint, &[(id, value)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().trigger_id, 8, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().trigger_id, 8, "{body}");
         }
         for value in ["8", "\n 8 ", "<![CDATA[8]]>", "&#56;"] {
             let body = xml(endpoint, &[(id, value)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().trigger_id, 8, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().trigger_id, 8, "{body}");
         }
         let expected = format!("{id}: must be an integer from 1 to 9007199254740991");
         let other = ", not a JSON number with a fraction or an exponent";
@@ -197,7 +197,7 @@ fn reads_a_field_value_exactly() {
         let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
-            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.states().collect();
+            let known: Vec<_> = parse(endpoint, &body).unwrap().items.states().collect();
             let expected = if wrong {
                 ItemState::Invalid(Outcome::WrongType)
             } else {
@@ -213,18 +213,18 @@ fn trims_ascii_white_space_around_a_token() {
     for endpoint in BOTH {
         for token in [r#""abc""#, r#"" abc""#, r#""abc\n""#, r#""\t\r\nabc \f""#, r#""\u0020abc\u000A""#] {
             let body = json(endpoint, &[("token", token)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
         }
         for token in ["abc", "\n abc\n", "&#32;abc&#10;", "<![CDATA[ abc ]]>"] {
             let body = xml(endpoint, &[("token", token)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
         }
         for (body, token) in [
             (json(endpoint, &[("token", r#"" \n""#)]), None),
             (json(endpoint, &[("token", r#""a b""#)]), Some("a b")),
             (json(endpoint, &[("token", r#""\u00a0abc""#)]), Some("\u{a0}abc")),
         ] {
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), token, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), token, "{body}");
         }
     }
 }
@@ -246,9 +246,9 @@ const ROOT: [(&str, &str); 10] = [
 #[test]
 fn takes_a_root_field_that_is_nil_for_absent() {
     for endpoint in BOTH {
-        let absent = summary(&take_in(endpoint, &xml(endpoint, &[])).unwrap());
+        let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for (name, value) in ROOT {
-            let given = summary(&take_in(endpoint, &xml(endpoint, &[(name, value)])).unwrap());
+            let given = summary(&parse(endpoint, &xml(endpoint, &[(name, value)])).unwrap());
             assert_ne!(given, absent, "{name}");
             for nil in [
                 "@xsi:nil='true'/>".to_owned(),
@@ -261,12 +261,12 @@ fn takes_a_root_field_that_is_nil_for_absent() {
                 format!("@xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:nil='true'></{name}>"),
             ] {
                 let body = xml(endpoint, &[(name, &nil)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), absent, "{body:.200}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), absent, "{body:.200}");
             }
             for not in ["xsi:nil='false'", "xsi:nil='0'", "xsi:nil=''", "xsi:nil='TRUE'", "nil='true'", "i:nil='true'"]
             {
                 let body = xml(endpoint, &[(name, &format!("@{not}>{value}</{name}>"))]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), given, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), given, "{body}");
             }
             let twice = xml(endpoint, &[(name, "@xsi:nil='true'/>"), (name, value)]);
             assert_eq!(message(endpoint, &twice), format!("{name}: is given twice"));
@@ -283,7 +283,7 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 fn takes_a_nil_item_for_an_empty_one() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
+        parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
     let empty = ItemState::Invalid(Outcome::MissingField);
     let good = ItemState::Keys { first: true, second: false };
@@ -300,7 +300,7 @@ fn takes_a_nil_item_for_an_empty_one() {
     // Keyed when `matching` has come, after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
-    let request = take_in(Endpoint::StartBatch, body).unwrap();
+    let request = parse(Endpoint::StartBatch, body).unwrap();
     assert_eq!(request.items.states().collect::<Vec<_>>(), [empty]);
 }
 
@@ -324,11 +324,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
             let fields = [("matching", matching), ("field_name", "f"), ("data", &data)];
-            take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
-                .unwrap()
-                .items
-                .states()
-                .collect::<Vec<_>>()
+            parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
@@ -344,13 +340,13 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
+            parse(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email>{custom_data}");
-        let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
+        let request = parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
         (request.items.states().next(), text)
     };
@@ -367,24 +363,24 @@ fn ignores_nil_inside_content_and_custom_data() {
     let inner = "<a xsi:nil='true'/><b xsi:nil='1'>1</b><c><d xsi:nil='true'>2</d></c>";
     let expected = r#"{"a":"","b":"1","c":{"d":"2"}}"#;
     for endpoint in BOTH {
-        let request = take_in(endpoint, &xml(endpoint, &[("content", inner), ("custom_data", inner)])).unwrap();
+        let request = parse(endpoint, &xml(endpoint, &[("content", inner), ("custom_data", inner)])).unwrap();
         assert_eq!(request.root.content.as_deref(), Some(expected));
         assert_eq!(request.root.custom_data.as_deref(), Some(expected));
     }
     let data = format!("<email>a@b.c</email><custom_data>{inner}</custom_data>");
-    let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
+    let request = parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
     assert_eq!(request.items.custom_data().map(|(_, text)| text.to_vec()).collect::<Vec<_>>(), [expected.as_bytes()]);
     // The root is no field.
     let body = "<xml xsi:nil='true'><trigger_id>8</trigger_id><data><email>a@b.c</email></data></xml>";
-    assert_eq!(take_in(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
+    assert_eq!(parse(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
 }
 
 #[test]
 fn takes_what_is_nil_of_an_attachment_for_absent() {
     for endpoint in BOTH {
-        let absent = summary(&take_in(endpoint, &xml(endpoint, &[])).unwrap());
+        let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for nil in ["@xsi:nil='true'/>", "@xsi:nil='1'><name>a</name></attach>"] {
-            assert_eq!(summary(&take_in(endpoint, &xml(endpoint, &[("attach", nil)])).unwrap()), absent, "{nil}");
+            assert_eq!(summary(&parse(endpoint, &xml(endpoint, &[("attach", nil)])).unwrap()), absent, "{nil}");
         }
         for (entry, said) in [
             ("<name xsi:nil='true'>a</name><data>QUJD</data>", "attach[0].name: is required"),
@@ -491,7 +487,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
             assert_eq!(message(endpoint, body), said);
         }
     }
-    let problem = take_in(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
+    let problem = parse(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
     assert_eq!(
         (problem.status(), problem.debug("").as_ref()),
         (415, "XML declaration: unsupported encoding \"UTF-16\"; send UTF-8")
@@ -501,7 +497,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
 /// A key that is too long to be one takes no more memory than the longest key.
 #[test]
 fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
+    let known = |body: &str| parse(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
@@ -526,7 +522,7 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
 fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
+        parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
     let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.

@@ -1,4 +1,4 @@
-//! What is answered where there is no memory.
+//! Answers if memory runs out, and what is reserved.
 
 use super::{
     call::Call,
@@ -6,16 +6,15 @@ use super::{
 };
 use crate::{launch::reply::ReplyWriter, limits::Limits, wire::Format};
 
-/// The status with that much memory.
+/// The status with this much memory.
 fn status(body: &str, memory: u64) -> u16 {
     let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
     world.send(Call { chunk: 5, ..Call::bare(body) }).result.unwrap_err().status()
 }
 
-/// Where a token found no room, nothing tells whether it was good: only what comes before a bad one in the order of
-/// faults may be answered, and a bad field does not.
+/// If there was no memory for the token, it may have been invalid: only faults that rank before an invalid token are answered.
 #[test]
-fn a_bad_field_is_told_to_a_caller_with_a_good_token_alone() {
+fn reports_a_bad_field_only_to_a_caller_with_a_valid_token() {
     for token in [TOKEN, "unknown-unknown-unknown"] {
         let json = format!(r#"{{"trigger_id":"x","data":[{{"email":"a"}}],"token":"{token}"}}"#);
         let xml = format!("<xml><trigger_id>x</trigger_id><data><email>a</email></data><token>{token}</token></xml>");
@@ -28,7 +27,7 @@ fn a_bad_field_is_told_to_a_caller_with_a_good_token_alone() {
     }
 }
 
-/// A caller may read an answer slowly: what it holds is reserved until then.
+/// A caller may read an answer slowly. Its memory stays reserved until then.
 #[test]
 fn a_reply_is_reserved_until_it_is_written() {
     let world = World::new();
@@ -41,7 +40,7 @@ fn a_reply_is_reserved_until_it_is_written() {
         let held = world.budget.reserved();
         assert!((10_000..100_000).contains(&held), "{held} bytes of recipients and outcomes");
         let mut writer = ReplyWriter::new(launched, Format::Json);
-        // The caller may have gone before the first piece is asked for.
+        // The caller may disconnect before the first piece is read.
         writer.wait();
         assert_eq!(world.budget.reserved(), 0);
         while writer.piece().is_some() {
@@ -52,9 +51,9 @@ fn a_reply_is_reserved_until_it_is_written() {
     }
 }
 
-/// A tag that could not be held may have been that of a file.
+/// A tag for which there was no memory may have begun the data of a file.
 #[test]
-fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
+fn a_body_with_a_tag_for_which_memory_ran_out_is_not_too_large() {
     let file = "QUJD".repeat(300_000);
     // The body lacks its campaign. That fault is found once there is memory for all tags.
     let body = format!("<xml><token>{TOKEN}</token><attach><name>a</name><data>{file}</data></attach></xml>");
@@ -71,9 +70,9 @@ fn a_body_of_which_a_tag_could_not_be_held_is_not_too_large() {
     assert!(statuses.contains(&503) && statuses.iter().all(|status| [503, 400].contains(status)), "{statuses:?}");
 }
 
-/// Elements take several times their length while they are converted to JSON.
+/// The conversion to JSON needs several times the length of the elements.
 #[test]
-fn converting_xml_reserves_what_it_takes_and_gives_it_back() {
+fn converting_xml_reserves_its_memory_and_returns_it() {
     const ELEMENTS: usize = 20_000;
     let elements = "<a/>".repeat(ELEMENTS);
     let body = |fields: &str, item: &str| {
@@ -85,8 +84,8 @@ fn converting_xml_reserves_what_it_takes_and_gives_it_back() {
         let statuses = [0, 100_000, 200_000, 600_000, 1_400_000, 2_400_000].map(|room| {
             let memory = room;
             let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
-            let settled = world.send(Call { chunk: 5000, ..Call::bare(body.as_str()) });
-            let status = settled.result.map_or_else(|problem| problem.status(), |_| 200);
+            let outcome = world.send(Call { chunk: 5000, ..Call::bare(body.as_str()) });
+            let status = outcome.result.map_or_else(|problem| problem.status(), |_| 200);
             assert_eq!(world.budget.reserved(), 0, "{status} with {room}");
             status
         });
@@ -95,13 +94,13 @@ fn converting_xml_reserves_what_it_takes_and_gives_it_back() {
     }
 }
 
-/// Its JSON has a limit, and so has what converting it takes.
+/// The JSON has a limit, and so has the memory of the conversion.
 #[test]
-fn an_item_whose_custom_data_is_too_long_takes_little_beside_itself() {
+fn an_item_with_custom_data_that_is_too_long_needs_little_more_than_its_own_memory() {
     let elements = "<a/>".repeat(300_000);
     let data = format!("<data><email>example1@example.com</email><custom_data>{elements}</custom_data></data>");
     let body = format!("<xml><token>{TOKEN}</token><matching>email</matching><trigger_id>8</trigger_id>{data}</xml>");
-    // An item that is not complete is held, and with half as much again.
+    // The buffer of an incomplete item is up to half as large again.
     let memory = body.len() as u64 * 3 / 2 + 2_000_000;
     let world = World::with_limits(Limits { memory, unverified: memory, ..Limits::default() });
     let problem = world.send(Call::bare(body)).result.unwrap_err().problem;

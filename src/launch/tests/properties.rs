@@ -1,4 +1,4 @@
-//! Any launch, written as JSON or as XML and cut into any chunks, is taken in as the same launch.
+//! Any launch is parsed alike from JSON and XML, in any chunks.
 
 use crate::{
     fields::Endpoint,
@@ -18,7 +18,7 @@ use crate::{
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-/// A launch, as a caller means it.
+/// A launch, independent of its format.
 #[derive(Debug, Clone)]
 struct Meant {
     token: String,
@@ -33,7 +33,7 @@ struct Meant {
     chunk: usize,
 }
 
-/// Text that both formats can carry: no control characters but those that XML keeps.
+/// Text that both formats can contain: without the control characters that XML does not allow or normalises.
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß€😀\t\n<&\"'\\\\]{0,24}"
 }
@@ -61,7 +61,7 @@ fn meant() -> impl Strategy<Value = Meant> {
 }
 
 impl Meant {
-    /// The root's fields in the order meant, each written by `write(name, value)`.
+    /// The root fields in the order of the test case.
     fn fields(&self, values: [(&str, String); 7]) -> Vec<String> {
         let mut fields: Vec<_> = values.into_iter().filter(|(_, text)| !text.is_empty()).collect();
         let mut order = self.order;
@@ -120,7 +120,7 @@ impl Meant {
         element("xml", &fields.join("\n"))
     }
 
-    /// What each item comes to, keyed one by one.
+    /// The expected keys of each item.
     fn known(&self, secret: &IndexKey) -> Vec<String> {
         let matching = self.matching.unwrap_or_default();
         let value = |item: &[(&str, String)], name: &str| {
@@ -150,7 +150,7 @@ fn secret() -> IndexKey {
     IndexKey::new("a key of the tests, longer than 32 characters").unwrap()
 }
 
-fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
+fn parse(body: &str, format: Format, chunk: usize) -> LaunchRequest {
     let setup = BodySettings {
         endpoint: Endpoint::StartBatch,
         format: Some(format),
@@ -159,15 +159,15 @@ fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
         digest_is_id: false,
     };
     let budget = Budget::new(1 << 30, 1 << 30);
-    let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
+    let mut parser = BodyParser::new(setup, Reservation::new(&budget, 0));
     for chunk in body.as_bytes().chunks(chunk) {
-        intake.feed(chunk).unwrap();
+        parser.feed(chunk).unwrap();
     }
-    intake.finish(Some(body.len() as u64));
-    intake.into_parsed().into_request().map(|(request, _)| request).unwrap()
+    parser.finish(Some(body.len() as u64));
+    parser.into_parsed().into_request().map(|(request, _)| request).unwrap()
 }
 
-/// The keys of an item as they were taken in.
+/// The keys of each item as parsed.
 fn taken(request: &LaunchRequest) -> Vec<String> {
     let searches = request.keying.matching.searches().len();
     let item = |(at, known): (u32, ItemState)| match known {
@@ -184,9 +184,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn any_launch_is_the_same_in_json_and_in_xml(meant in meant()) {
+    fn parses_any_launch_alike_from_json_and_xml(meant in meant()) {
         for (format, body) in [(Format::Json, meant.json()), (Format::Xml, meant.xml())] {
-            let request = take_in(&body, format, meant.chunk);
+            let request = parse(&body, format, meant.chunk);
             prop_assert_eq!(request.trigger_id, meant.trigger_id);
             prop_assert_eq!(request.root.token.as_deref(), Some(meant.token.as_str()));
             prop_assert_eq!(request.root.skip_triggers, meant.skip_triggers);

@@ -1,4 +1,4 @@
-//! What is read in a [`World`]: the log, as senders read it, and the files.
+//! Reads in a [`World`]: the log, as senders read it, and the files.
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ use crate::campaign::{
 };
 
 impl World {
-    /// What a campaign's object answers.
+    /// Sends a command to a campaign's object.
     pub fn ask(&self, id: u64, command: &Command) -> Result<String, LogError> {
         let log = self.object(id);
         run(uploads::complete_requested(&log, &self.bucket, &unlimited(command), self.now()))?;

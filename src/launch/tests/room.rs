@@ -4,7 +4,7 @@ use futures_util::{future::join_all, join};
 
 use super::{
     call::{Call, End},
-    staging::{attach, bytes, nothing_is_held, world_of},
+    staging::{assert_nothing_is_reserved, attach, bytes, world_of},
     world::{TOKEN, World},
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     memory::Reservation,
 };
 
-fn status(settled: &LaunchOutcome) -> u16 {
-    settled.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
+fn status(outcome: &LaunchOutcome) -> u16 {
+    outcome.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
 }
 
 /// A request as the Worker runs it: its base cost is reserved first.
@@ -59,21 +59,21 @@ fn callers_with_a_valid_token_are_served_beside_any_number_of_slow_ones() {
     assert_eq!(good, [200; 12]);
     assert!(slow.iter().all(|status| [408, 503].contains(status)), "{slow:?}");
     assert!(slow.contains(&408) && slow.contains(&503), "{slow:?}");
-    nothing_is_held(&world, "slow callers");
+    assert_nothing_is_reserved(&world, "slow callers");
 }
 
 #[test]
 fn a_newcomer_waits_for_room_and_then_gets_503() {
     let world = world_of(|limits| limits.unverified = 2 * BASE_COST);
     let began = world.now();
-    // Smaller than what the newcomer wants, and not older than two seconds before it gives up.
+    // Each is smaller than the newcomer's request for room, and younger than two seconds until the newcomer gives up.
     let mut others: Vec<Reservation> = (0..4).map(|_| Reservation::new(&world.budget, began + 500)).collect();
     others.iter_mut().for_each(|other| other.grow(BASE_COST / 2).unwrap());
     assert_eq!(run(request(&world, good(true))), 503);
     assert!((2000..2600).contains(&(world.now() - began)), "{} ms", world.now() - began);
     drop(others);
     assert_eq!(run(request(&world, good(true))), 200);
-    nothing_is_held(&world, "a newcomer");
+    assert_nothing_is_reserved(&world, "a newcomer");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_request_that_grows_evicts_slow_ones() {
         });
         assert_eq!(good, 200);
         assert!(slow.contains(&503), "{slow:?}");
-        nothing_is_held(&world, "a request that grows");
+        assert_nothing_is_reserved(&world, "a request that grows");
     }
 }
 
@@ -114,7 +114,7 @@ fn attachments_before_the_token_leave_room_for_others() {
     });
     assert_eq!(small, 200);
     assert!(held.iter().all(|status| *status != 200), "{held:?}");
-    nothing_is_held(&world, "attachments");
+    assert_nothing_is_reserved(&world, "attachments");
 }
 
 /// Each alone fits, all together do not.
@@ -123,7 +123,7 @@ fn of_many_large_requests_at_once_at_least_one_completes() {
     let world = world_of(|limits| limits.unverified = 2 * MIB);
     let custom_data = format!(r#"{{"pad":"{}"}}"#, "x".repeat(60_000));
     let items = vec![format!(r#"{{"email":"example1@example.com","custom_data":{custom_data}}}"#); 12].join(",");
-    // All of it is held until `matching` arrives.
+    // The items stay in memory until `matching` arrives.
     let body = format!(r#"{{"data":[{items}],"matching":"email_profile","trigger_id":8,"token":"{TOKEN}"}}"#);
     for _ in 0..3 {
         let began = world.now();
@@ -132,6 +132,6 @@ fn of_many_large_requests_at_once_at_least_one_completes() {
         assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
         assert!(world.now() - began < 30_000, "{} ms", world.now() - began);
         assert_eq!(run(request(&world, Call::bare(body.as_str()))), 200, "each alone fits");
-        nothing_is_held(&world, "large requests");
+        assert_nothing_is_reserved(&world, "large requests");
     }
 }

@@ -1,6 +1,6 @@
 //! The real launch code against ports that fail before, fail after having persisted, and delay; objects that restart;
-//! callers that go away in the middle, and retry. Every schedule comes from a seed; a seed that fails prints itself and
-//! replays: `SIMULATION_SEED=… cargo test --lib simulation`. `SIMULATION_SEEDS=…` sets how many are tried.
+//! callers that disconnect in the middle, and retry. Every schedule follows from a seed. A failing seed is printed and can be
+//! replayed: `SIMULATION_SEED=… cargo test --lib simulation`. `SIMULATION_SEEDS=…` sets the number of seeds.
 
 use super::{
     call::Call,
@@ -62,7 +62,7 @@ fn caller(world: &World, number: u64) -> Caller {
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = LaunchOutcome> + 'a>>;
 
-/// Lets all callers try until each has its answer or has given up.
+/// Runs all callers until each has its answer or has given up.
 fn schedule(world: &World, callers: &mut [Caller]) {
     let mut running: BTreeMap<usize, Attempt<'_>> = BTreeMap::new();
     loop {
@@ -90,9 +90,9 @@ fn schedule(world: &World, callers: &mut [Caller]) {
             fire_timer();
         }
         let attempt = running.get_mut(&number).unwrap();
-        let Poll::Ready(settled) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { continue };
+        let Poll::Ready(outcome) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { continue };
         running.remove(&number);
-        match settled.result.map_err(|refused| refused.problem) {
+        match outcome.result.map_err(|refused| refused.problem) {
             Ok(launched) => callers[number].acknowledged = launched.launch_id,
             Err(Problem::Unavailable(_) | Problem::OutcomeUnknown | Problem::Malformed(_) | Problem::Timeout(_)) => {}
             Err(other) => panic!("an answer that nothing calls for: {other:?}"),
@@ -119,8 +119,8 @@ fn check(world: &World, callers: &[Caller]) {
             assert_eq!(world.recipients(launch), one.expected, "with all its recipients");
         }
     }
-    assert_eq!(world.budget.reserved(), 0, "memory is given back");
-    // What can be read belongs to a launch that is in the log.
+    assert_eq!(world.budget.reserved(), 0, "memory is returned");
+    // Every readable file belongs to a launch in the log.
     let files = |launch: &serde_json::Value| launch["attachments"].as_array().unwrap().len();
     let files: BTreeSet<_> = launches
         .iter()
@@ -128,7 +128,7 @@ fn check(world: &World, callers: &[Caller]) {
         .collect();
     let readable = || world.bucket.keys().into_iter().collect::<BTreeSet<_>>();
     assert!(readable().is_subset(&files), "an attachment can be read without its launch");
-    // And what belongs to one can be read, as soon as the bucket works again: the alarm sees to it, which has come before.
+    // Every file of the log is readable once the bucket works again, because the alarm completes it.
     world.advance(2 * UPLOAD_GRACE_MS);
     world.bucket.faults.heal();
     world.advance(30 * UPLOAD_GRACE_MS);
@@ -154,7 +154,7 @@ fn simulate(seed: u64) {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_launched_twice() {
+fn loses_no_launch_and_launches_nothing_twice() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,

@@ -1,4 +1,4 @@
-//! A request is not refused because of what the campaign's object said earlier.
+//! A request is not refused because of an earlier answer of the campaign's object.
 
 use super::{
     call::Call,
@@ -41,8 +41,8 @@ async fn after_preflight(world: &World, times: u32, then: impl FnOnce()) {
     then();
 }
 
-fn is_repeat(settled: LaunchOutcome, world: &World) {
-    let launched = settled.result.unwrap();
+fn is_repeat(outcome: LaunchOutcome, world: &World) {
+    let launched = outcome.result.unwrap();
     assert!(launched.repeated);
     drop(launched);
     assert_eq!(world.launches().len(), 1);
@@ -91,8 +91,8 @@ fn launches_a_request_whose_campaign_was_resumed_meanwhile() {
     let body = large("", "example1@example.com");
     let world = World::new();
     world.pause_campaign(CAMPAIGN);
-    let (settled, ()) = run(async { join!(world.launch(call(&body)), after_preflight(&world, 1, || resume(&world))) });
-    assert!(!settled.result.unwrap().repeated);
+    let (outcome, ()) = run(async { join!(world.launch(call(&body)), after_preflight(&world, 1, || resume(&world))) });
+    assert!(!outcome.result.unwrap().repeated);
     assert_eq!(world.launches().len(), 1);
 }
 

@@ -49,19 +49,19 @@ profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:
 6610000000000000000000bb,both@example.com,79000000004,example1@example.com,79000000004,,43,c1
 ";
 
-/// A campaign's object: its database outlives the log that is over it.
+/// The log of a campaign's object. Its database survives a restart of the object.
 pub type ObjectLog = LaunchLog<Rc<Database>>;
 
-/// Everything outside of a request, as it is seen from one edge location.
+/// Everything outside of a request, as seen from one edge location.
 pub struct World {
     now: Cell<u64>,
     pub limits: Limits,
     pub secrets: Rc<[IndexKey]>,
-    /// The memory of the one isolate that there is.
+    /// The memory of the only isolate.
     pub budget: Rc<Budget>,
-    /// What KV holds, wherever that has arrived.
+    /// The latest values of KV.
     pub kv: RefCell<BTreeMap<String, String>>,
-    /// What was read of a key here, also that there was nothing, and until when that is remembered.
+    /// The cache of this location: the value of a key, or its absence, and when it expires.
     edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
     pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
@@ -115,7 +115,7 @@ impl World {
         self.now.get()
     }
 
-    /// Time passes; the alarms that become due ring, each at its time.
+    /// Advances the clock, and runs the alarms that become due, each at its time.
     pub fn advance(&self, milliseconds: u64) {
         let end = self.now() + milliseconds;
         loop {
@@ -133,7 +133,7 @@ impl World {
         self.now.set(end);
     }
 
-    /// Lets others go on.
+    /// Lets other tasks run.
     pub async fn pause(&self) {
         pause().await;
         while self.dice.below(1000) < self.delays.get() {
@@ -141,7 +141,7 @@ impl World {
         }
     }
 
-    /// What KV says here: what was read once stays for a while, also that there was nothing.
+    /// Reads a key of KV through the cache of this location.
     pub(super) fn at_edge(&self, key: &str) -> Option<String> {
         let mut edge = self.edge.borrow_mut();
         if let Some((value, _)) = edge.get(key).filter(|(_, until)| *until > self.now()) {
@@ -163,7 +163,7 @@ impl World {
         LaunchLog::new(database, LogLimits::from(&self.limits))
     }
 
-    /// What an object held in memory is gone; its alarm, and what it stored, is not.
+    /// Restarts an object: its memory is lost, but not its alarm and its database.
     pub fn restart(&self, id: u64) {
         let log = Rc::new(self.log(id));
         log.start(self.now()).unwrap();

@@ -87,7 +87,7 @@ mod vectors {
     }
 }
 
-/// Puts what a block stands for into `room`, if all its characters are of the alphabet; whether they are.
+/// Decodes a block into `room`. Returns whether all its characters are in the alphabet.
 #[cfg(not(target_feature = "simd128"))]
 fn decode_block(block: &[u8; BLOCK], room: &mut [u8; BYTES]) -> bool {
     let mut all = 0;

@@ -26,7 +26,7 @@ impl Clock for TestClock {
     }
 }
 
-/// What a caller does next.
+/// The next action of a caller.
 #[derive(Clone, Copy)]
 enum Step {
     /// Sends bytes (their number is second) after a pause in milliseconds.
@@ -34,7 +34,7 @@ enum Step {
     Disconnect,
 }
 
-/// A caller who sends in steps, and then nothing more; or ends the body.
+/// A caller who sends in steps, and then stalls or ends the body.
 struct Caller<'a> {
     clock: &'a TestClock,
     steps: VecDeque<Step>,
@@ -115,7 +115,7 @@ fn ends_an_unverified_caller_below_the_minimum_rate() {
 }
 
 #[test]
-fn lets_a_caller_pause_after_sending_ahead_of_the_rate() {
+fn lets_a_caller_pause_after_sending_more_than_the_rate() {
     let (received, _, outcome) = read(false, true, [Step::Send(0, 100_000), Step::Send(29_000, 1)]);
     assert_eq!((received, outcome), (100_001, Ok(())));
     let (_, time, outcome) = read(false, true, [Step::Send(0, 40_960), Step::Send(29_000, 1)]);
