@@ -29,10 +29,10 @@ pub struct Call {
     /// The tokens of the head.
     pub tokens: Vec<String>,
     pub request_id: Option<String>,
-    /// A digest of the body becomes the ID of a request without one.
+    /// Whether a digest of the body becomes the ID of a request that has none.
     pub checksum: bool,
     pub body: Vec<u8>,
-    /// Bytes that arrive at a time.
+    /// Largest number of bytes that arrive at once.
     pub chunk: usize,
     /// After how many bytes the body ends early, and how.
     pub ends: Option<(usize, End)>,
@@ -54,7 +54,7 @@ impl Call {
         Self { length: Some(call.body.len() as u64), tokens: vec![TOKEN.to_owned()], ..call }
     }
 
-    /// A request without a token and a length in its head.
+    /// A request whose head has no token, no request ID and no length.
     pub fn bare(body: impl Into<Vec<u8>>) -> Self {
         Self {
             endpoint: Endpoint::StartBatch,
@@ -69,7 +69,7 @@ impl Call {
         }
     }
 
-    /// The body as it arrives in `world`.
+    /// The body as it arrives, with the pauses and faults of `world`.
     pub fn chunks<'a>(&'a self, world: &'a World) -> Chunks<'a> {
         Chunks { world, body: &self.body, at: 0, read: 0, chunk: self.chunk, ends: self.ends }
     }

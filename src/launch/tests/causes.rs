@@ -1,4 +1,4 @@
-//! Every port fails at every call: the answer, and the line in the operator's log.
+//! Lets each port fail at each call, and checks the answer and the line in the operator's log.
 
 use super::{
     call::Call,
@@ -49,7 +49,7 @@ fn world() -> World {
     world
 }
 
-/// A port's operation, where its faults are planned, and the text of its cause.
+/// The name of a port's operation, the [`Faults`] that can fail the operation, and a part of the cause.
 type Operation = (&'static str, fn(&World) -> &Faults, &'static str);
 
 const OPERATIONS: [Operation; 15] = [
@@ -102,7 +102,7 @@ fn logs_the_cause_of_every_failure_of_every_port() {
     }
 }
 
-/// Operations whose single failures are recovered, but not permanent ones.
+/// The request recovers from one failure of these operations, but not from failures of all calls.
 #[test]
 fn logs_the_cause_if_a_port_fails_for_good() {
     let body = format!("{{{REST}}}");
@@ -123,7 +123,7 @@ fn logs_the_cause_if_a_port_fails_for_good() {
 }
 
 #[test]
-fn names_the_record_that_is_damaged() {
+fn logs_the_key_of_a_damaged_or_missing_record() {
     let body = format!("{{{REST}}}");
     let manifest = manifest_key(1);
     for (key, value, debug, cause) in [
@@ -157,7 +157,7 @@ fn names_the_record_that_is_damaged() {
 }
 
 #[test]
-fn a_launch_that_uses_the_generation_before_reports_why() {
+fn reports_why_a_launch_used_the_previous_generation() {
     let world = World::new();
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,example1@example.com\n");
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("bucket:1:g2:"));
@@ -172,7 +172,7 @@ fn a_launch_that_uses_the_generation_before_reports_why() {
 }
 
 #[test]
-fn says_which_memory_limit_was_reached() {
+fn logs_the_memory_limit_that_was_reached() {
     for (limits, cause) in [
         (Limits { memory: 500, ..Limits::default() }, "MEMORY_LIMIT: "),
         (Limits { unverified: 500, ..Limits::default() }, "UNVERIFIED_LIMIT: "),
@@ -186,7 +186,7 @@ fn says_which_memory_limit_was_reached() {
 }
 
 #[test]
-fn says_how_full_the_log_is() {
+fn logs_the_size_of_a_full_campaign_log() {
     let world = World::with_limits(Limits { log: 1, ..Limits::default() });
     let outcome = world.send(Call::new(format!("{{{REST}}}")));
     let line = line(&outcome);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[test]
-fn keeps_the_files_of_a_commit_whose_answer_is_lost_only_if_it_was_made() {
+fn completes_files_after_a_lost_answer_only_if_the_launch_was_committed() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     for when in [When::Before, When::After] {
         let world = World::new();
@@ -28,17 +28,21 @@ fn keeps_the_files_of_a_commit_whose_answer_is_lost_only_if_it_was_made() {
         let outcome = world.send(Call::new(body.clone()));
         assert_eq!(problem(outcome), Problem::OutcomeUnknown);
         assert!(world.bucket.keys().is_empty());
-        assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it may be in the log");
+        assert_eq!(world.bucket.incomplete(), 1, "the upload is kept: the launch may be in the log");
         world.advance(UPLOAD_GRACE_MS);
         let made = when == When::After;
-        assert_eq!(world.bucket.keys().len(), usize::from(made), "the alarm completes what is in the log");
+        assert_eq!(
+            world.bucket.keys().len(),
+            usize::from(made),
+            "the alarm completes the uploads of launches in the log"
+        );
         assert_eq!(world.object(CAMPAIGN).read().unwrap().launches, u64::from(made));
     }
 }
 
-/// A busy object does not know whether the attempt before was committed.
+/// A busy object cannot know whether the previous attempt was committed.
 #[test]
-fn keeps_the_files_if_a_refusal_follows_a_lost_answer() {
+fn keeps_the_files_if_a_busy_object_answers_after_a_lost_answer() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     let world = World::new();
     world.faults.plan("commit", 1, When::After);
@@ -52,7 +56,7 @@ fn keeps_the_files_if_a_refusal_follows_a_lost_answer() {
         world.faults.plan("busy", attempt, When::Before);
     }
     assert_eq!(problem(world.send(Call::new(body.clone()))), Problem::OutcomeUnknown);
-    assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it is in the log");
+    assert_eq!(world.bucket.incomplete(), 1, "the upload is kept: the launch is in the log");
 
     // Without a lost answer, nothing was committed.
     let world = World::new();
@@ -90,9 +94,9 @@ fn the_alarm_completes_the_uploads_that_the_worker_did_not() {
     }
 }
 
-/// Whatever fails, before or after its effect: every file in the log can be read, and no other file can.
+/// Operations fail before or after their effect. Every file in the log stays readable, and no other file is.
 #[test]
-fn the_log_and_the_bucket_agree_after_any_failures() {
+fn the_bucket_has_exactly_the_files_of_the_log_after_random_failures() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(70_003, 11), b"small", b""]));
     let mut launches = 0;
     for seed in 0..100 {
@@ -130,8 +134,8 @@ fn the_log_and_the_bucket_agree_after_any_failures() {
         world.advance(4_000_000);
         known.sort();
         assert_eq!(world.bucket.keys(), known, "seed {seed}");
-        assert_nothing_is_reserved(&world, "the end");
+        assert_nothing_is_reserved(&world, "after the last round");
         launches += logged.len();
     }
-    assert!(launches > 70, "{launches}: faults are not all that happens");
+    assert!(launches > 70, "only {launches} launches succeeded");
 }

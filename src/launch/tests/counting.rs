@@ -13,8 +13,8 @@ use crate::{
 fn parse(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
     let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
     let limits = Limits { body: limit, ..Limits::default() };
-    let setup = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
-    let mut parser = BodyParser::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
+    let settings = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
+    let mut parser = BodyParser::new(settings, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
     let (head, tail) = body.split_at(cut);
     [head, tail].into_iter().try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
     parser.finish(Some(body.len() as u64));
@@ -22,7 +22,7 @@ fn parse(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
 }
 
 #[test]
-fn reports_a_fault_in_an_attachment_alike_in_all_chunks_and_with_any_limit() {
+fn reports_the_same_fault_in_an_attachment_for_all_chunks_and_limits() {
     for body in [
         "<xml><attach><data>QUJDRA==</dat\u{e9}><name>a</name></attach><token>t</token><data/></xml>",
         "<xml><attach><data>QUJD<!-- QUJD <> -- QUJD --></data></attach></xml>",

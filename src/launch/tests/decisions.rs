@@ -12,11 +12,12 @@ use crate::{
 const A: &str = "6606e08f10bcdd88297057a7";
 const B: &str = "66101437dc4594c2934da6da";
 
+/// A body with a valid token, the campaign and these fields.
 fn body(fields: &str) -> String {
     format!(r#"{{"token":"{TOKEN}","trigger_id":8,{fields}}}"#)
 }
 
-/// Sends a body without a token in the head.
+/// Sends a body. The head has no token, no request ID and no length.
 fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
@@ -25,7 +26,7 @@ fn problem(outcome: LaunchOutcome) -> Problem {
     outcome.result.unwrap_err().problem
 }
 
-/// The outcome of each item, from the report.
+/// Matches items, and summarizes the report: profile IDs, unmatched and invalid items with their reasons, duplicates.
 fn outcomes(world: &World, mode: &str, data: &str) -> String {
     let outcome = post(world, body(&format!(r#"{mode},"report":true,"data":[{data}]"#)));
     let answer: serde_json::Value = serde_json::from_str(&reply(outcome, Format::Json)).unwrap();
@@ -179,7 +180,7 @@ fn a_repeat_ranks_before_a_pause_and_before_strict() {
     assert_eq!((again.repeated, again.launch_id), (true, first.launch_id));
     assert_eq!(launch(&body(r#""data":[{"email":"a@b.c"}]"#)).result.unwrap_err().problem, Problem::RequestIdReused);
     let paused = world.send(Call { request_id: Some("order-2".into()), ..Call::bare(strict) });
-    assert_eq!(problem(paused), Problem::NotActive, "a pause comes before strict");
+    assert_eq!(problem(paused), Problem::NotActive, "a pause ranks before strict");
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn a_dry_run_and_an_error_do_not_use_up_the_request_id() {
 }
 
 #[test]
-fn a_digest_of_the_body_is_the_id_of_a_request_without_one() {
+fn uses_a_digest_of_the_body_as_the_id_of_a_request_without_one() {
     let world = World::new();
     let call = Call { checksum: true, ..Call::bare(body(r#""data":[{"email":"example1@example.com"}]"#)) };
     let first = world.send(call.clone());
@@ -226,19 +227,19 @@ fn a_stale_manifest_or_a_missing_bucket_never_means_not_found() {
     let text = body(r#""data":[{"email":"example1@example.com"}]"#);
     let matched = || post(&world, text.as_str()).result.map(|launched| launched.counts.matched);
     assert_eq!(matched(), Ok(1));
-    // A new import: this location still uses the manifest that it has read, and its buckets.
+    // After a new import this location still uses the cached manifest and its buckets.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,new@example.com\n");
-    assert_eq!(matched(), Ok(1), "the old import, whole");
+    assert_eq!(matched(), Ok(1), "all items are matched in the old import");
     world.advance(60_000);
-    assert_eq!(matched(), Ok(0), "the new import, whole");
-    // The manifest is new, and a bucket has not arrived: the whole launch uses the generation before.
+    assert_eq!(matched(), Ok(0), "all items are matched in the new import");
+    // The manifest is new, but a bucket has not arrived yet: the whole launch uses the previous generation.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,example1@example.com\n");
     let hidden: Vec<_> = world.kv.borrow().keys().filter(|key| key.contains(":g3:")).cloned().collect();
-    let taken: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
+    let removed: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
     world.advance(60_000);
-    assert_eq!(matched(), Ok(0), "the generation before");
+    assert_eq!(matched(), Ok(0), "all items are matched in the previous generation");
     // The bucket arrives, but the location caches its absence for a minute.
-    world.kv.borrow_mut().extend(hidden.into_iter().zip(taken));
+    world.kv.borrow_mut().extend(hidden.into_iter().zip(removed));
     assert_eq!(matched(), Ok(0));
     world.advance(60_000);
     assert_eq!(matched(), Ok(1));
@@ -249,7 +250,7 @@ fn a_stale_manifest_or_a_missing_bucket_never_means_not_found() {
 }
 
 #[test]
-fn says_why_an_index_cannot_be_used() {
+fn reports_why_an_index_cannot_be_used() {
     let mut world = World::new();
     world.define(9, 2);
     let text = format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[{{"email":"a@b.c"}}]}}"#);
@@ -273,7 +274,7 @@ fn asks_the_object_of_a_campaign_that_kv_does_not_know_yet() {
 }
 
 #[test]
-fn refuses_if_memory_runs_out_and_returns_all_of_it() {
+fn returns_503_and_all_memory_if_memory_runs_out() {
     let mut world = World::new();
     let room = 300 << 10;
     world.budget = crate::memory::Budget::new(room, room);
@@ -285,7 +286,7 @@ fn refuses_if_memory_runs_out_and_returns_all_of_it() {
     assert!(small.result.is_ok(), "{:?}", small.result);
 }
 
-/// A field that arrived when there was no memory is not reported as missing: the request is valid.
+/// The field arrived, but there was no memory for it. The request is valid and can be retried.
 #[test]
 fn does_not_report_a_field_as_missing_if_memory_ran_out() {
     let fields = [("token", TOKEN), ("trigger_id", "8"), ("matching", "custom"), ("field_name", "Custom_ID")];
@@ -303,12 +304,12 @@ fn does_not_report_a_field_as_missing_if_memory_ran_out() {
                 Err(problem) => assert_eq!(problem.status(), 503, "{memory} bytes: {problem:?}"),
             }
         }
-        assert!(launched > 0, "some amount of memory is enough");
+        assert!(launched > 0, "no amount of memory was enough");
     }
 }
 
 #[test]
-fn start_launches_for_one_profile_like_start_batch() {
+fn start_matches_one_profile_like_start_batch() {
     let world = World::new();
     let launch = |body: &str| world.send(Call { endpoint: Endpoint::Start, ..Call::bare(body) });
     for (fields, matched) in [
@@ -322,6 +323,6 @@ fn start_launches_for_one_profile_like_start_batch() {
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
     assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
-    let asked = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
-    assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
+    let request = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
+    assert!(world.object(CAMPAIGN).preflight(&request, world.now()).unwrap().is_none());
 }

@@ -1,4 +1,4 @@
-//! Attachments in memory: how much, for whom, and against which limit they count.
+//! The memory that attachments occupy, and the limits that apply to their bytes.
 
 use futures_util::join;
 
@@ -12,7 +12,7 @@ use crate::{
     limits::{MIB, PART, READ_BUFFER},
 };
 
-/// Whatever the sizes of the files.
+/// Covers files of many sizes, in ascending, descending and mixed order.
 #[test]
 fn keeps_at_most_two_parts_in_memory() {
     let mib = MIB as usize;
@@ -38,7 +38,7 @@ fn keeps_at_most_two_parts_in_memory() {
     }
 }
 
-/// The token is in the head, and KV is slower than the body.
+/// The token is in the head, and the whole body arrives before KV answers.
 #[test]
 fn a_body_waits_while_its_token_is_looked_up() {
     let file = bytes(3 * MIB as usize, 13);
@@ -60,24 +60,24 @@ fn a_body_waits_while_its_token_is_looked_up() {
     assert_nothing_is_reserved(&world, "three at once");
 }
 
-/// Bytes after a syntax error inside a file count as the file's.
+/// Bytes after a syntax error inside a file count as data of the file, which `BODY_LIMIT` does not limit.
 #[test]
 fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
     let lines = base64(&bytes(300_000, 14)).as_bytes().chunks(76).map(<[u8]>::to_vec).collect::<Vec<_>>().join(&b'\n');
     let json =
         [b"{\"attach\":[{\"name\":\"a\",\"data\":\"", lines.as_slice(), b"\"}],", REST.as_bytes(), b"}"].concat();
     let xml = b"<xml><attach><name>a</name><data>AAAA&".to_vec();
-    for (body, told) in [(json, "byte "), (xml, "byte ")] {
+    for (body, expected) in [(json, "byte "), (xml, "byte ")] {
         for length in [true, false] {
             let body = [body.clone(), b"A".repeat(11 * MIB as usize)].concat();
             let call = Call::new(body);
             let call = Call { length: call.length.filter(|_| length), ..call };
             let refused = problem(World::new().send(call));
             assert_eq!(refused.status(), 400, "{refused:?}");
-            assert!(refused.debug("").starts_with(told), "{refused:?}");
+            assert!(refused.debug("").starts_with(expected), "{refused:?}");
         }
     }
-    // In the same chunk too, when the rest of the limit is used up.
+    // The bytes after the error also do not count if they are in the same chunk and the limit is reached before the error.
     for (begin, end) in [("{\"x\":\"", "\",\"attach\":[{\"data\":\"AAAA\n"), ("<xml><x>", "</x><attach><data>AAAA&")] {
         let limit = 20_000;
         let pad = "x".repeat(limit - begin.len() - end.len() - 10);
@@ -86,7 +86,7 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
         let refused = problem(world.send(Call { length: None, ..Call::new(body) }));
         assert_eq!(refused.status(), 400, "{refused:?}");
     }
-    // After an error elsewhere the bytes count as usual, and so does the whole body.
+    // After an error outside of a file the bytes count as usual. `FILES_LIMIT` applies in every case.
     let body = [b"{?".to_vec(), b" ".repeat(11 * MIB as usize)].concat();
     assert_eq!(problem(World::new().send(Call::new(body))).status(), 413);
     let world = world_of(|limits| limits.files = 12 * MIB);
@@ -94,9 +94,9 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
     assert_eq!(problem(world.send(Call { length: None, ..Call::new(body) })).status(), 413);
 }
 
-/// `BODY_LIMIT` is exact, and the data of files does not count.
+/// A body of exactly `BODY_LIMIT` bytes is accepted; the data of its files does not count.
 #[test]
-fn files_do_not_count_against_body_limit() {
+fn body_limit_is_exact_and_does_not_count_files() {
     let limit = 20_000;
     for length in [limit, limit + 1] {
         let body = |pad: usize| {
@@ -113,7 +113,7 @@ fn files_do_not_count_against_body_limit() {
     }
 }
 
-/// Whatever the number and the order of the files.
+/// Covers several numbers and orders of files.
 #[test]
 fn keeps_files_before_the_token_up_to_body_limit() {
     let kib = 1024;
@@ -135,9 +135,9 @@ fn keeps_files_before_the_token_up_to_body_limit() {
     }
 }
 
-/// Only bytes before the token count, wherever chunks end.
+/// Chunks that end at different places give the same result.
 #[test]
-fn counts_files_before_the_token_exactly() {
+fn counts_only_the_bytes_of_files_before_the_token() {
     let limit = 100_000;
     for (length, status) in [(limit, 200), (limit + 1, 401), (limit + 20_000, 401)] {
         for chunk in [1000, READ_BUFFER] {
@@ -145,9 +145,9 @@ fn counts_files_before_the_token_exactly() {
             let file = attach(&[&bytes(length, 16)]);
             let body = format!("{{{file},{REST},\"token\":\"{TOKEN}\"}}");
             let outcome = world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) });
-            let got = outcome.result.map_or_else(|problem| problem.status(), |_| 200);
-            assert_eq!(got, status, "{length} in chunks of {chunk}");
-            // After the token they do not count.
+            let actual = outcome.result.map_or_else(|problem| problem.status(), |_| 200);
+            assert_eq!(actual, status, "{length} in chunks of {chunk}");
+            // The same file after the token does not count.
             let world = world_of(|limits| limits.body = limit as u64);
             let body = format!("{{\"token\":\"{TOKEN}\",{file},{REST}}}");
             launched(world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) }));

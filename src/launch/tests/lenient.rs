@@ -1,4 +1,4 @@
-//! Spellings of one request that are read alike, in JSON and in XML; and refusals that say what was received.
+//! Different spellings of a request with the same meaning, in JSON and XML; and refusals that name the received type.
 
 use crate::{
     fields::Endpoint,
@@ -13,14 +13,14 @@ use crate::{
     profiles::key::IndexKey,
 };
 
-/// Takes a body in whose format its first byte decides, in chunks of several sizes.
+/// Parses a body in chunks of several sizes, which must give the same result. The first byte of the body decides its format.
 #[track_caller]
 fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
-        let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
-        let mut parser = BodyParser::new(setup, Reservation::new(&budget, 0));
+        let settings = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
+        let mut parser = BodyParser::new(settings, Reservation::new(&budget, 0));
         body.as_bytes().chunks(size).try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
         parser.finish(Some(body.len() as u64));
         parser.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
@@ -28,7 +28,7 @@ fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |taken: &Result<LaunchRequest, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
+            let shown = |parsed: &Result<LaunchRequest, Problem>| parsed.as_ref().map(summary).map_err(Clone::clone);
             assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
         }
     }
@@ -36,7 +36,7 @@ fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     whole
 }
 
-/// What was taken in.
+/// All parsed values as text, for comparisons.
 fn summary(request: &LaunchRequest) -> String {
     let LaunchRequest { root, trigger_id, keying, items } = request;
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
@@ -53,7 +53,7 @@ fn summary(request: &LaunchRequest) -> String {
     )
 }
 
-/// A launch with those fields in place of, or beside, the required ones.
+/// A launch with these fields. Required fields that are missing get valid values.
 fn json(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
     let name = |(name, value): &(&str, &str)| format!("\"{name}\":{value}");
     let all = with_required(endpoint, fields, ("8", r#"[{"email":"a@b.c"}]"#, r#""a@b.c""#));
@@ -62,7 +62,7 @@ fn json(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
 
 fn xml(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
     let element = |(name, inner): &(&str, &str)| match inner.strip_prefix('@') {
-        // Attributes, and the rest of the element.
+        // After an `@`: the attributes and the rest of the element.
         Some(rest) => format!("<{name} {rest}"),
         None => format!("<{name}>{inner}</{name}>"),
     };
@@ -122,7 +122,7 @@ fn reads_a_boolean_in_every_spelling() {
 }
 
 #[test]
-fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
+fn rejects_a_value_that_is_not_a_boolean_with_the_received_type() {
     for flag in FLAGS {
         for (value, received) in [
             (r#""yes""#, ""),
@@ -134,8 +134,8 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("[]", ", not a JSON array"),
             ("{}", ", not a JSON object"),
         ] {
-            let said = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
-            assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
+            let expected_message = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
+            assert_eq!(expected_message, format!("{flag}: must be true or false{received}"), "{value}");
         }
         for (value, received) in [
             ("yes", ""),
@@ -146,8 +146,8 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("@array='true'>true</x>", ", not an XML element with array='true'"),
         ] {
             let value = value.replace("</x>", &format!("</{flag}>"));
-            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
-            assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
+            let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
+            assert_eq!(expected_message, format!("{flag}: must be true or false{received}"), "{value}");
         }
     }
 }
@@ -188,9 +188,9 @@ fn reads_an_integer_as_a_number_with_a_zero_fraction_or_as_text() {
     }
 }
 
-/// `1.0` and `"1"` may be two profiles.
+/// `1.0` and `"1"` can be the keys of two profiles.
 #[test]
-fn reads_a_field_value_exactly() {
+fn does_not_convert_a_field_value() {
     let custom = [("matching", r#""custom""#), ("field_name", r#""f""#)];
     for (value, wrong) in [("8", false), (r#""8""#, false), (r#""8.0""#, false), ("8.0", true), ("8e0", true)] {
         let item = format!(r#"[{{"field_value":{value}}}]"#);
@@ -244,7 +244,7 @@ const ROOT: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn takes_a_root_field_that_is_nil_for_absent() {
+fn reads_a_nil_root_field_as_absent() {
     for endpoint in BOTH {
         let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for (name, value) in ROOT {
@@ -280,7 +280,7 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 }
 
 #[test]
-fn takes_a_nil_item_for_an_empty_one() {
+fn reads_a_nil_item_as_an_empty_item() {
     let known = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
         parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
@@ -297,7 +297,7 @@ fn takes_a_nil_item_for_an_empty_one() {
         assert_eq!(known(&["<email>a@b.c</email>", nil, "<email>a@b.c</email>"]), [good, empty, good], "{nil}");
     }
     assert_eq!(known(&["@xsi:nil='false'><email>a@b.c</email></data>"]), [good]);
-    // Keyed when `matching` has come, after the items.
+    // Here `matching` arrives after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
     let request = parse(Endpoint::StartBatch, body).unwrap();
@@ -305,7 +305,7 @@ fn takes_a_nil_item_for_an_empty_one() {
 }
 
 #[test]
-fn takes_an_item_field_that_is_nil_for_absent() {
+fn reads_a_nil_item_field_as_absent() {
     const FIELDS: [(&str, &str, &str); 6] = [
         ("email", "email", "a@b.c"),
         ("phone", "phone", "+1234567"),
@@ -332,11 +332,11 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         assert_eq!(batch(&nil), [missing], "{nil}");
         assert_eq!(batch(&format!("<{name} a='1' xsi:nil=\"1\" array='true'/>")), [missing], "{name}");
         assert_eq!(batch(&given.replacen('>', " xsi:nil='false'>", 1)), batch(&given), "{name}");
-        // Given twice, as an item's field in XML.
+        // A nil field still counts as given, so a second one is a duplicate.
         for twice in [format!("{nil}{given}"), format!("{given}{nil}"), format!("{nil}{nil}")] {
             assert_eq!(batch(&twice), [ItemState::Invalid(Outcome::WrongType)], "{twice}");
         }
-        // The single launch has the item's fields at its root.
+        // `start` has the fields of its item at the root.
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
@@ -370,31 +370,31 @@ fn ignores_nil_inside_content_and_custom_data() {
     let data = format!("<email>a@b.c</email><custom_data>{inner}</custom_data>");
     let request = parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
     assert_eq!(request.items.custom_data().map(|(_, text)| text.to_vec()).collect::<Vec<_>>(), [expected.as_bytes()]);
-    // The root is no field.
+    // `nil` on the root element has no effect.
     let body = "<xml xsi:nil='true'><trigger_id>8</trigger_id><data><email>a@b.c</email></data></xml>";
     assert_eq!(parse(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
 }
 
 #[test]
-fn takes_what_is_nil_of_an_attachment_for_absent() {
+fn reads_nil_attachments_and_their_members_as_absent() {
     for endpoint in BOTH {
         let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for nil in ["@xsi:nil='true'/>", "@xsi:nil='1'><name>a</name></attach>"] {
             assert_eq!(summary(&parse(endpoint, &xml(endpoint, &[("attach", nil)])).unwrap()), absent, "{nil}");
         }
-        for (entry, said) in [
+        for (entry, expected_message) in [
             ("<name xsi:nil='true'>a</name><data>QUJD</data>", "attach[0].name: is required"),
             ("<name>a</name><data xsi:nil='true'>QUJD</data>", "attach[0].data: is required"),
             ("<name>a</name><data xsi:nil='1'/><data>QUJD</data>", "attach[0]: data is given twice"),
             ("<name xsi:nil='1'/><name>a</name><data>QUJD</data>", "attach[0]: name is given twice"),
         ] {
-            assert_eq!(message(endpoint, &xml(endpoint, &[("attach", entry)])), said);
+            assert_eq!(message(endpoint, &xml(endpoint, &[("attach", entry)])), expected_message);
         }
     }
 }
 
 #[test]
-fn rejects_a_value_of_a_wrong_type_with_the_type() {
+fn rejects_a_value_of_a_wrong_type_with_the_received_type() {
     let batch = |name: &str, value: &str| message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(name, value)]));
     for field in ["content", "custom_data"] {
         for (value, received) in
@@ -408,8 +408,8 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             ("<a/>&#120;", "text"),
             ("@array='true'/>", "an XML element with array='true'"),
         ] {
-            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
-            assert_eq!(said, format!("{field}: must be an object, not {received}"));
+            let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
+            assert_eq!(expected_message, format!("{field}: must be an object, not {received}"));
         }
     }
     for field in ["token", "format", "matching", "field_name"] {
@@ -422,8 +422,8 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ] {
             assert_eq!(batch(field, value), format!("{field}: must be a string, not {received}"));
         }
-        let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
-        assert_eq!(said, format!("{field}: must be a string, not XML elements"));
+        let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
+        assert_eq!(expected_message, format!("{field}: must be a string, not XML elements"));
     }
     assert_eq!(batch("format", r#""yaml""#), "format: must be json or xml");
     for field in ["data", "attach"] {
@@ -433,7 +433,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             assert_eq!(batch(field, value), format!("{field}: must be an array, not {received}"));
         }
     }
-    for (entry, said) in [
+    for (entry, expected_message) in [
         ("null", "attach[0]: must be an object, not JSON null"),
         (r#""x""#, "attach[0]: must be an object, not a JSON string"),
         (r#"{"name":7,"data":"QUJD"}"#, "attach[0].name: must be a string, not a JSON number"),
@@ -449,9 +449,9 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ),
         (r#"{"name":"a","data":"data:,x"}"#, "attach[0].data: not base64; a data URI must contain \";base64,\""),
     ] {
-        assert_eq!(batch("attach", &format!("[{entry}]")), said);
+        assert_eq!(batch("attach", &format!("[{entry}]")), expected_message);
     }
-    for (entry, said) in [
+    for (entry, expected_message) in [
         ("x", "attach[0]: must be an object, not text"),
         ("<name><b/></name><data>QUJD</data>", "attach[0].name: must be a string, not XML elements"),
         ("<name>a</name><data>Q<b/></data>", "attach[0].data: must be a string, not XML elements"),
@@ -464,13 +464,13 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             "attach[0].data: must be a string, not an XML element with array='true'",
         ),
     ] {
-        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), said);
+        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), expected_message);
     }
 }
 
 #[test]
-fn rejects_a_body_in_another_format_with_the_cause() {
-    for (body, said) in [
+fn rejects_a_body_in_an_unsupported_format_with_the_detected_format() {
+    for (body, expected_message) in [
         ("[{}]", "byte 0: expected a JSON object, not a JSON array; send one object"),
         (
             "token=abc&trigger_id=8",
@@ -484,7 +484,7 @@ fn rejects_a_body_in_another_format_with_the_cause() {
         ("<!DOCTYPE html><html/>", "byte 0: a DTD (<!DOCTYPE) is not accepted; send an XML document without one"),
     ] {
         for endpoint in BOTH {
-            assert_eq!(message(endpoint, body), said);
+            assert_eq!(message(endpoint, body), expected_message);
         }
     }
     let problem = parse(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
@@ -494,9 +494,9 @@ fn rejects_a_body_in_another_format_with_the_cause() {
     );
 }
 
-/// A key that is too long to be one takes no more memory than the longest key.
+/// A key that exceeds the limit makes its item invalid, not the request.
 #[test]
-fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
+fn marks_an_item_with_a_key_that_is_too_long_in_any_spelling() {
     let known = |body: &str| parse(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
@@ -513,25 +513,25 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
             assert_eq!(known(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
         }
     }
-    // Half of a surrogate pair, after any length, is of a wrong type.
+    // A string with half of a surrogate pair has the wrong type, whatever its length.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
     assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
-fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
+fn limits_the_custom_data_of_an_item_by_its_length_as_json() {
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
         parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
     let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
-    // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.
+    // `{"a":"…"}` has eight bytes besides the text. `{"a":["",…,""]}` has seven bytes, and three for each element.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);
     let tall = |length: usize| format!("<!--{}--> <a> </a >\n", "c".repeat(length)).repeat(2);
     assert_eq!(kept(data(&text(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
     assert_eq!(kept(data(&list(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
-    assert_eq!(kept(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit is that of the JSON");
+    assert_eq!(kept(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit applies to the JSON");
     let escaped = format!("<a>{}</a>", "\"".repeat((ITEM_DATA_LIMIT - 8) / 2));
     assert_eq!(kept(data(&escaped)), ITEM_DATA_LIMIT);
     for too_long in [
@@ -544,7 +544,7 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         let problem = data(&too_long).unwrap_err();
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
-    // Text beside elements is of a wrong type, however long the rest is.
+    // Text next to elements has the wrong type, whatever the length of the rest.
     let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
     assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
 }

@@ -1,4 +1,4 @@
-//! Actions of operators in a [`World`]: tokens, campaigns, imports.
+//! The actions of an operator in a [`World`]: adds tokens, defines campaigns, imports profiles.
 
 use super::world::World;
 use crate::{

@@ -39,7 +39,7 @@ struct Caller {
 }
 
 fn caller(world: &World, number: u64) -> Caller {
-    // Two callers often share an id, and so a request.
+    // Two callers often share a request ID, and so send the same request.
     let number = number / (1 + world.dice.below(2));
     let length = 1 + number % 3;
     let items: Vec<_> = (0..length).map(|at| KEYS[((number + at) % 3) as usize]).collect();
@@ -103,23 +103,23 @@ fn schedule(world: &World, callers: &mut [Caller]) {
 fn check(world: &World, callers: &[Caller]) {
     let launches = world.launches();
     for (at, launch) in launches.iter().enumerate() {
-        assert_eq!(launch["sequence"], at as u64 + 1, "no gaps");
+        assert_eq!(launch["sequence"], at as u64 + 1, "the sequence has no gaps");
     }
     let mut ids = BTreeSet::new();
     for launch in &launches {
-        assert!(ids.insert(launch["request_id"].as_str().unwrap()), "a request is launched once");
+        assert!(ids.insert(launch["request_id"].as_str().unwrap()), "a request was launched twice");
     }
     for one in callers {
         let launch = launches.iter().find(|launch| launch["request_id"] == *one.request_id);
         let launch = launch.map(launch_id);
         if let Some(acknowledged) = one.acknowledged {
-            assert_eq!(launch, Some(acknowledged), "what was acknowledged is in the log");
+            assert_eq!(launch, Some(acknowledged), "an acknowledged launch is not in the log");
         }
         if let Some(launch) = launch {
-            assert_eq!(world.recipients(launch), one.expected, "with all its recipients");
+            assert_eq!(world.recipients(launch), one.expected, "recipients of {launch}");
         }
     }
-    assert_eq!(world.budget.reserved(), 0, "memory is returned");
+    assert_eq!(world.budget.reserved(), 0, "memory was not returned");
     // Every readable file belongs to a launch in the log.
     let files = |launch: &serde_json::Value| launch["attachments"].as_array().unwrap().len();
     let files: BTreeSet<_> = launches
@@ -127,12 +127,12 @@ fn check(world: &World, callers: &[Caller]) {
         .flat_map(|launch| (0..files(launch)).map(|number| format!("{}/{number}", launch_id(launch))))
         .collect();
     let readable = || world.bucket.keys().into_iter().collect::<BTreeSet<_>>();
-    assert!(readable().is_subset(&files), "an attachment can be read without its launch");
+    assert!(readable().is_subset(&files), "an attachment is readable without its launch");
     // Every file of the log is readable once the bucket works again, because the alarm completes it.
     world.advance(2 * UPLOAD_GRACE_MS);
     world.bucket.faults.heal();
     world.advance(30 * UPLOAD_GRACE_MS);
-    assert_eq!(readable(), files, "every attachment of the log");
+    assert_eq!(readable(), files, "an attachment in the log is not readable");
 }
 
 fn simulate(seed: u64) {

@@ -1,4 +1,4 @@
-//! Attachments from the body to the bucket: what is stored, when, and what remains of a launch that is refused.
+//! Attachments on their way from the body to the bucket: when they are stored, and that a refused launch leaves none.
 
 use futures_util::join;
 
@@ -21,7 +21,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }
 
-/// Bytes of various values.
+/// Pseudo-random bytes.
 pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let dice = Dice::new(seed);
     let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| dice.number().to_le_bytes()).collect();
@@ -40,7 +40,7 @@ pub(super) fn launched(outcome: LaunchOutcome) -> LaunchResult {
 }
 
 pub(super) fn problem(outcome: LaunchOutcome) -> Problem {
-    assert!(outcome.uploads.is_none(), "nothing is to be completed");
+    assert!(outcome.uploads.is_none(), "a refused launch has uploads to complete");
     outcome.result.expect_err("it is refused").problem
 }
 
@@ -81,7 +81,7 @@ fn stores_files_of_every_length_unchanged() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_files() {
+fn the_memory_of_a_launch_does_not_grow_with_its_files() {
     let large = bytes(3 * PART + 9, 1);
     let small = bytes(MIB as usize, 2);
     for files in [vec![large.as_slice()], vec![small.as_slice(); 14]] {
@@ -96,7 +96,7 @@ fn memory_does_not_grow_with_the_files() {
 }
 
 #[test]
-fn the_order_of_the_fields_does_not_matter() {
+fn stores_files_for_every_order_of_the_fields() {
     let file = bytes(100_000, 3);
     let fields =
         [attach(&[&file]), format!(r#""token":"{TOKEN}""#), r#""trigger_id":8"#.into(), r#""matching":"email""#.into()];
@@ -119,20 +119,20 @@ fn the_order_of_the_fields_does_not_matter() {
 }
 
 #[test]
-fn nothing_is_stored_for_a_caller_who_is_not_verified() {
+fn stores_nothing_for_a_caller_who_is_not_verified() {
     let file = bytes(3 * MIB as usize, 4);
     let body = format!("{{{},\"token\":\"TOKEN\",{REST}}}", attach(&[&file]));
-    let told = "send the token in the Authorization header, or before \"attach\"";
+    let expected = "send the token in the Authorization header, or before \"attach\"";
 
     let world = world_of(|limits| limits.body = 2 * MIB);
     let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", TOKEN)) };
     let refused = problem(world.send(call));
     assert_eq!(refused.status(), 401);
-    assert!(refused.debug("").ends_with(told), "{refused:?}");
+    assert!(refused.debug("").ends_with(expected), "{refused:?}");
     assert_eq!(world.bucket.begun(), 0);
     assert_nothing_is_left(&world, "more than BODY_LIMIT ahead of the token");
 
-    // Up to the limit the data waits in memory, and is stored once the token is verified.
+    // Data up to the limit waits in memory, and is stored after the token was verified.
     for (token, status) in [(TOKEN, 200), ("no-such-token", 401)] {
         let world = world_of(|limits| limits.body = 4 * MIB);
         let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", token)) };
@@ -142,7 +142,7 @@ fn nothing_is_stored_for_a_caller_who_is_not_verified() {
         assert_nothing_is_reserved(&world, token);
     }
 
-    // Nor for a token without the scope, or for two tokens that differ.
+    // A token without the scope and two tokens that differ store nothing either.
     let world = World::new();
     world.grant("reads", "reads", &[Scope::Read], &[]);
     for (header, status) in [(vec!["reads".into()], 403), (vec!["no-such-token".into()], 401), (Vec::new(), 401)] {
@@ -159,7 +159,7 @@ fn rejects_an_invalid_attachment_by_its_field_and_leaves_nothing() {
     let entry = |name: &str, data: &str| format!(r#"{{"name":{name},"data":{data}}}"#);
     let data = |data: &str| entry("\"a.txt\"", &format!("\"{data}\""));
     let many = vec![data("AAAA"); 101].join(",");
-    for (entries, told) in [
+    for (entries, expected) in [
         (data(&format!("{good}*AAA")), "attach[0].data: "),
         (format!("{},{}", data("AAAA"), data(&format!("{good}AA=A"))), "attach[1].data: "),
         (data("QUJD="), "attach[0].data: "),
@@ -182,7 +182,7 @@ fn rejects_an_invalid_attachment_by_its_field_and_leaves_nothing() {
         // With a token in the head, uploads begin before the fault is found.
         let refused = problem(world.send(Call::new(format!("{{\"attach\":[{entries}],{REST}}}"))));
         assert_eq!(refused.status(), 400, "{what}");
-        assert!(refused.debug("").starts_with(told), "{what}: {refused:?}");
+        assert!(refused.debug("").starts_with(expected), "{what}: {refused:?}");
         assert_nothing_is_left(&world, &what);
     }
 }
@@ -281,24 +281,24 @@ fn a_repeat_and_a_dry_run_keep_no_files_of_their_own() {
 }
 
 #[test]
-fn of_two_equal_requests_at_once_one_is_launched_with_its_files() {
+fn launches_one_of_two_equal_requests_at_once_with_its_own_files() {
     for checksum in [false, true] {
         let world = World::new();
         let body = format!("{{{},{REST}}}", attach(&[&bytes(70_005, 10)]));
         let call = || Call { request_id: (!checksum).then(|| "both".into()), checksum, ..Call::new(body.clone()) };
         let (a, b) = run(async { join!(world.launch(call()), world.launch(call())) });
         let pending: Vec<_> = [&a, &b].into_iter().filter(|outcome| outcome.uploads.is_some()).collect();
-        assert_eq!(pending.len(), 1, "one is to be completed");
+        assert_eq!(pending.len(), 1, "one of the requests has uploads to complete");
         let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
         assert_eq!(ids[0], ids[1]);
-        assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
+        assert_eq!(world.bucket.incomplete(), 1, "the uploads of the other request are aborted");
         world.advance(UPLOAD_GRACE_MS);
         assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
         assert_eq!(world.fetch(ids[0], 0), bytes(70_005, 10));
     }
 }
 
-/// The outcome of the request is known without the bucket.
+/// These outcomes do not depend on the bucket.
 #[test]
 fn a_failing_bucket_hides_no_answer_that_ranks_before_it() {
     let file = bytes(PART + 5, 12);
@@ -326,7 +326,7 @@ fn a_failing_bucket_hides_no_answer_that_ranks_before_it() {
         assert_eq!(other(format!("{{{},\"trigger_id\":8,{strict}", attach(&[&file]))), 400, "{operation}");
         world.pause_campaign(CAMPAIGN);
         assert_eq!(other(body.clone()), 409, "{operation}");
-        assert_eq!(world.bucket.keys().len(), 2, "{operation}: those of the first");
+        assert_eq!(world.bucket.keys().len(), 2, "{operation}: only the files of the first request");
         assert_nothing_is_reserved(&world, operation);
     }
 }

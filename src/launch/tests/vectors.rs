@@ -16,7 +16,7 @@ use std::{fs, path::Path};
 
 const CHUNKS: [usize; 7] = [1, 3, 7, 13, 29, 67, 4096];
 
-/// The launch of a request in a new world, as consumers read it, and the reply in both formats, without IDs and times.
+/// Sends a request in a new world. Returns the reply in both formats and the launch as senders read it, without IDs and times.
 fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> String {
     let answer = |reply_format| {
         let world = World::new();
@@ -47,12 +47,12 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
 }
 
 #[test]
-fn a_request_has_the_same_result_in_both_formats_and_in_all_chunks() {
+fn produces_the_expected_launch_from_both_formats_and_in_all_chunks() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     names.sort();
-    assert!(names.len() >= 12, "the vectors are found");
+    assert!(names.len() >= 12, "only {} vectors were found", names.len());
     for json in names {
         let name = json.file_stem().unwrap().to_str().unwrap().to_owned();
         let endpoint = if name.starts_with("start-") { Endpoint::Start } else { Endpoint::StartBatch };

@@ -49,7 +49,7 @@ profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:
 6610000000000000000000bb,both@example.com,79000000004,example1@example.com,79000000004,,43,c1
 ";
 
-/// The log of a campaign's object. Its database survives a restart of the object.
+/// The log of a campaign's object. The database survives when the object restarts.
 pub type ObjectLog = LaunchLog<Rc<Database>>;
 
 /// Everything outside of a request, as seen from one edge location.
@@ -57,7 +57,7 @@ pub struct World {
     now: Cell<u64>,
     pub limits: Limits,
     pub secrets: Rc<[IndexKey]>,
-    /// The memory of the only isolate.
+    /// The memory budget: the world has one isolate.
     pub budget: Rc<Budget>,
     /// The latest values of KV.
     pub kv: RefCell<BTreeMap<String, String>>,
@@ -69,11 +69,11 @@ pub struct World {
     alarms: RefCell<BTreeMap<u64, u64>>,
     pub bucket: MemoryBucket,
     pub faults: Faults,
-    /// The number of pauses in a thousand that are followed by another.
+    /// Of 1000 pauses, the number that are followed by another pause.
     pub delays: Cell<u64>,
-    /// A KV operation, and its number of additional pauses.
+    /// A slow KV operation, and the number of its additional pauses.
     pub slow: Cell<(&'static str, u32)>,
-    /// The randomness of ids and delays.
+    /// The source of random IDs and delays.
     pub dice: Dice,
     /// The failures that were reported, with their causes.
     pub reported: RefCell<Vec<(String, Cause)>>,

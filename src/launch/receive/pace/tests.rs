@@ -1,4 +1,4 @@
-//! Slow callers: the minimum rate, silence, eviction, and the rest of refused bodies.
+//! Slow and silent callers, eviction, and draining the rest of refused bodies.
 
 use std::{cell::Cell, collections::VecDeque, future::pending, rc::Rc};
 
