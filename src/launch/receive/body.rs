@@ -1,7 +1,6 @@
 //! Parses a body chunk by chunk: frames it, enforces its limits, digests it. [`super::collector`] decodes what the framer finds.
 //!
-//! A fault does not end the parsing, because a later fault may rank before it: the rest of the body is checked, and nothing of
-//! it kept.
+//! A fault does not end the parsing, because a later fault may rank before it. The rest of the body is checked, but not kept.
 
 use super::{
     attachments::DecodedAttachments,
@@ -17,9 +16,9 @@ use crate::{
     wire::{Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 
-/// Lists of items that can grow at the same time.
+/// Number of lists of items that can grow at the same time.
 const LISTS: u64 = 6;
-/// Most bytes that the lists keep for each byte of a body. An item of three bytes can have two keys, each hashed under two
+/// Largest growth of the lists for each byte of a body, in bytes. An item of three bytes can have two keys, each hashed with two
 /// index keys.
 const ENTRIES: u64 = 14;
 

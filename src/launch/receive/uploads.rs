@@ -35,9 +35,9 @@ pub struct AttachmentUploads<U: AttachmentUploader> {
     /// Hashed parts of uploads that have begun.
     ready: VecDeque<PartUpload<U>>,
     running: usize,
-    /// No more steps begin.
+    /// Set when no more steps may begin.
     is_stopped: bool,
-    /// Why attachments are not stored. Answered if nothing else is wrong and the request is not a repeat.
+    /// Why attachments are not stored. Answered if the request has no other fault and is not a repeat.
     failure: Option<Refused>,
 }
 
@@ -270,7 +270,7 @@ impl<U: AttachmentUploader> AttachmentUploads<U> {
         self.buffers.stop(uploader, memory);
     }
 
-    /// Stops, and stores no attachments for the reason given.
+    /// Stops the uploads, and records why attachments are not stored.
     pub fn fail(&mut self, refused: Refused, uploader: &U, memory: &mut Reservation) {
         self.failure.get_or_insert(refused);
         self.stop(uploader, memory);
