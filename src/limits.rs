@@ -23,7 +23,7 @@ pub const ITEM_DATA_LIMIT: usize = 64 * 1024;
 pub const ATTACHMENTS_LIMIT: usize = 100;
 /// Longest name of an attachment, in bytes of UTF-8.
 pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
-/// Size of a part of a multipart upload except the last, in bytes (the platform's minimum).
+/// Size of each part of a multipart upload but the last, in bytes (the platform's minimum).
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
@@ -59,7 +59,7 @@ pub const EVICTABLE_AFTER_MS: u64 = 2_000;
 pub const COMMIT_DEADLINE_MS: u64 = 10_000;
 /// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
 pub const COMMIT_PAUSE_MS: u64 = 50;
-/// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
+/// Size of a body, in bytes, above which a launch asks the campaign's object for an earlier launch before it commits.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
 /// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
 pub const DATABASES_REMEMBERED: usize = 10_000;
@@ -67,13 +67,13 @@ pub const DATABASES_REMEMBERED: usize = 10_000;
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.
 pub const READ_UNVERIFIED: usize = 32 * 1024;
-/// Largest read of a body, in bytes. With 64 KiB, reading 100 MiB took half as long again.
+/// Largest read of a body, in bytes. With 64 KiB, reading 100 MiB took 1.5 times as long.
 pub const READ_VIEW: usize = 512 * 1024;
 /// Bytes of a body that are copied into wasm memory and parsed at once.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Bytes of memory for parts of attachments that one launch may have: two whole parts. The body waits for more.
 pub const PARTS_MEMORY: usize = 2 * PART;
-/// The same while the token is being looked up, which takes less time than a body that is larger.
+/// [`PARTS_MEMORY`] while the token is looked up, in bytes. The lookup usually ends before a larger body has arrived.
 pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
@@ -115,11 +115,11 @@ pub const DAY_MS: u64 = 86_400_000;
 /// How long an object recognizes a commit by its launch ID at least, in milliseconds. The Worker repeats a commit whose answer
 /// was lost.
 pub const REPEAT_WINDOW_MS: u64 = 3_600_000;
-/// When the alarm of an object comes again if the object ends while the steps of the alarm run, in milliseconds.
+/// Time until the next alarm if the object ends while the steps of an alarm run, in milliseconds.
 pub const ALARM_GUARD_MS: u64 = 60_000;
 /// How long the alarm ignores work that a later release has recorded, in milliseconds.
 pub const UNKNOWN_TASK_PAUSE_MS: u64 = 3_600_000;
-/// How long an object leaves R2 alone after a failure, in milliseconds.
+/// How long an object does not call R2 after a failure, in milliseconds.
 pub const R2_PAUSE_MS: u64 = 10_000;
 /// How long after the commit the object leaves the completion of uploads to the Worker, in milliseconds.
 pub const UPLOAD_GRACE_MS: u64 = 60_000;
@@ -224,7 +224,7 @@ pub struct Limits {
     pub content: u64,
     /// `MEMORY_LIMIT`: bytes of memory of all requests of an isolate.
     pub memory: u64,
-    /// `UNVERIFIED_LIMIT`: part of them, for all callers whose token is not verified yet.
+    /// `UNVERIFIED_LIMIT`: part of `MEMORY_LIMIT` for all callers whose token is not verified yet.
     pub unverified: u64,
     /// `BUCKETS_KEPT`: bytes of buckets that an isolate caches, in addition to the memory of requests.
     pub kept: u64,
@@ -261,7 +261,7 @@ impl Default for Limits {
 }
 
 const _: () = {
-    assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
+    assert!(CHUNK < 2_000_000, "a row of an object has at most 2 MB");
     assert!(READ_START <= READ_UNVERIFIED && READ_UNVERIFIED <= READ_BUFFER && READ_BUFFER <= READ_VIEW);
     assert!(READ_START as u64 <= BASE_COST);
     assert!(WATCH_MS + ROOM_POLL_MS <= ROOM_WAIT_MS, "an evicted request ends while others wait for its room");
@@ -274,5 +274,5 @@ const _: () = {
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(ATTACHMENTS_LIMIT <= RETENTION_STEP_FILES, "an alarm can remove any launch");
     assert!(LAUNCH_HEAD_LIMIT as u64 + INLINE_LIMIT < 2_000_000, "a row of an object has at most 2 MB");
-    assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");
+    assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written in \\u escapes only fits into a root field");
 };

@@ -144,7 +144,7 @@ mod tests {
     const LARGEST: u64 = (1 << 53) - 1;
 
     #[test]
-    fn campaign_records_are_pinned() {
+    fn stores_a_campaign_record_as_pinned() {
         let record = CampaignRecord::new(8, "Welcome", 1, true);
         let json = r#"{"id":8,"name":"Welcome","database":1,"active":true}"#;
         assert_eq!(serde_json::to_string(&record).unwrap(), json);
@@ -152,11 +152,11 @@ mod tests {
         let earlier = r#"{"id":8,"name":"Welcome","database":1}"#;
         let read: CampaignRecord = serde_json::from_str(earlier).unwrap();
         assert_eq!(read, CampaignRecord { active: None, ..record });
-        assert_eq!(serde_json::to_string(&read).unwrap(), earlier, "a listing has no `active` then");
+        assert_eq!(serde_json::to_string(&read).unwrap(), earlier, "a listing does not add `active`");
     }
 
     #[test]
-    fn a_name_of_256_bytes_is_never_shortened() {
+    fn does_not_shorten_a_name_of_256_bytes() {
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{AD}"] {
             let name = character.repeat(256 / character.len());
             let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_name_is_shortened_to_what_the_metadata_can_hold() {
+    fn shortens_a_longer_name_until_the_metadata_fits() {
         // Control characters are not accepted in names. A record that has some is shortened all the same.
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{1}"] {
             for length in 1..=1024 / character.len() {
@@ -180,7 +180,7 @@ mod tests {
                 let kept = record.name.strip_suffix(ELLIPSIS).unwrap();
                 assert!(name.starts_with(kept) && !kept.is_empty());
                 let one_more = CampaignRecord { name: format!("{kept}{character}{ELLIPSIS}"), ..record.clone() };
-                assert!(json_bytes(&one_more) > METADATA_LIMIT, "{character:?}: as much is kept as fits");
+                assert!(json_bytes(&one_more) > METADATA_LIMIT, "{character:?}: one more character would fit");
             }
         }
     }

@@ -122,11 +122,11 @@ impl AttachmentUploader for Attachments {
     }
 
     fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
-        let behind = part.memory.subarray(part.len, part.memory.length());
-        let bytes = bytes.get(..behind.length() as usize).unwrap_or(bytes);
-        // No more than an array of the runtime's has.
+        let free = part.memory.subarray(part.len, part.memory.length());
+        let bytes = bytes.get(..free.length() as usize).unwrap_or(bytes);
+        // The length fits, because `bytes` is not longer than the rest of the array.
         let more = u32::try_from(bytes.len()).unwrap_or_default();
-        behind.subarray(0, more).copy_from(bytes);
+        free.subarray(0, more).copy_from(bytes);
         part.len += more;
     }
 
@@ -185,7 +185,7 @@ impl AttachmentStore for Attachments {
             .resume_multipart_upload(&upload.key, &upload.upload_id)
             .map_err(|error| failed("complete", &error))?;
         let Err(error) = resumed.complete(&parts).await else { return Ok(()) };
-        // A second completion fails: was there a first?
+        // A repeated completion fails, but then the object exists.
         let head = self.0.head(&upload.key).await.map_err(|error| failed("complete", &error))?;
         if head.is_null() || head.is_undefined() { Err(failed("complete", &error)) } else { Ok(()) }
     }
@@ -194,6 +194,7 @@ impl AttachmentStore for Attachments {
         let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed("abort", &error))?;
         upload.abort().await.map(drop).map_err(|error| failed("abort", &error))
     }
+
     async fn delete(&self, keys: &[String]) -> Result<(), Cause> {
         let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
         self.0.delete(&keys).await.map(drop).map_err(|error| failed("delete", &error))

@@ -56,7 +56,7 @@ pub struct Listed<T> {
 }
 
 impl Namespace {
-    /// Opens the namespace that is bound as `name`.
+    /// Opens the namespace bound as `binding`.
     pub fn bound(env: &worker::Env, binding: &'static str) -> worker::Result<Self> {
         Ok(Self { kv: super::bound(env, binding)?, binding })
     }
@@ -85,13 +85,13 @@ impl Namespace {
 
     /// Reads the texts under at most 100 keys, in the order of the keys.
     pub async fn texts(&self, keys: &[String], cache_seconds: u64) -> Result<Vec<Option<String>>, Cause> {
-        let asked: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        let list: Array = asked.iter().collect();
+        let wanted: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let list: Array = wanted.iter().collect();
         let operation = format!("bulk get of {} keys", keys.len());
         let failed = |error: JsValue| self.failed(&operation, &error);
         let values = self.kv.get(&list, &reading(cache_seconds)).await.map_err(failed)?;
         let values: Map = values.dyn_into().map_err(|_| failed("the answer is not a map".into()))?;
-        Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
+        Ok(wanted.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
     }
 
     /// Writes a value with metadata for [`Namespace::list`].
@@ -130,7 +130,7 @@ impl CampaignCopies for Namespace {
     }
 }
 
-/// The output of a future, or `None` if it takes longer than this many milliseconds; then the future is dropped.
+/// Returns the output of a future, or drops the future and returns `None` after `milliseconds`.
 pub async fn within<F: Future>(milliseconds: u64, future: F) -> Option<F::Output> {
     match select(pin!(future), pin!(Delay::from(Duration::from_millis(milliseconds)))).await {
         Either::Left((output, _)) => Some(output),
@@ -152,7 +152,7 @@ fn text(value: &JsString) -> String {
 }
 
 fn reading(cache_seconds: u64) -> Object {
-    // Far below 2^53.
+    // The number of seconds is far below 2^53.
     options(&[("type", "text".into()), ("cacheTtl", (cache_seconds as f64).into())])
 }
 

@@ -128,14 +128,14 @@ pub fn reply(outcome: LaunchOutcome, format: Format) -> String {
 
 /// A body that arrives in chunks.
 pub struct Chunks<'a> {
-    pub world: &'a World,
-    pub body: &'a [u8],
+    world: &'a World,
+    body: &'a [u8],
     /// Bytes that were read.
     pub at: usize,
     /// Bytes of the last read that have not been passed on.
-    pub read: usize,
-    pub chunk: usize,
-    pub ends: Option<(usize, End)>,
+    read: usize,
+    chunk: usize,
+    ends: Option<(usize, End)>,
 }
 
 impl Body for Chunks<'_> {

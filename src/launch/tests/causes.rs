@@ -11,12 +11,12 @@ use crate::{
     launch::LaunchOutcome,
     limits::Limits,
     profiles::manifest::manifest_key,
-    telemetry::{FailureLine, Memory, RequestLine},
+    telemetry::{FailureLine, IsolateMemory, RequestLine},
 };
 
 /// The line of a request, as JSON.
 fn line(outcome: &LaunchOutcome) -> serde_json::Value {
-    let text = RequestLine::of_launch(outcome, 0, Memory::default()).to_json();
+    let text = RequestLine::of_launch(outcome, 0, IsolateMemory::default()).to_json();
     for private in [TOKEN, "example1@example.com", "policy"] {
         assert!(!text.contains(private), "{text}");
     }

@@ -115,7 +115,7 @@ fn ends_an_unverified_caller_below_the_minimum_rate() {
 }
 
 #[test]
-fn lets_a_caller_pause_after_sending_more_than_the_rate() {
+fn lets_a_caller_pause_after_sending_faster_than_the_minimum_rate() {
     let (received, _, outcome) = read(false, true, [Step::Send(0, 100_000), Step::Send(29_000, 1)]);
     assert_eq!((received, outcome), (100_001, Ok(())));
     let (_, time, outcome) = read(false, true, [Step::Send(0, 40_960), Step::Send(29_000, 1)]);
