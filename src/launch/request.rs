@@ -1,4 +1,4 @@
-//! The values that pass between the steps of a launch. They own their content and hold no port.
+//! The values that pass between the steps of a launch. They own their content and contain no port.
 
 use std::rc::Rc;
 

@@ -47,15 +47,15 @@ impl<T: Copy> Blocks<T> {
     /// Extends the first block, or adds a block.
     fn add_room(&mut self, memory: &mut Reservation) -> Result<(), OutOfMemory> {
         let block = Self::PER_BLOCK * size_of::<T>();
-        let (kept, size) = match self.blocks.len() {
+        let (old_size, size) = match self.blocks.len() {
             0 => (0, FIRST_BYTES.min(block)),
             1 if self.reserved < block => (self.reserved, (self.reserved * 4).min(block)),
             _ => (0, block),
         };
-        memory.grow((size - kept) as u64)?;
-        self.reserved += size - kept;
+        memory.grow((size - old_size) as u64)?;
+        self.reserved += size - old_size;
         let capacity = size / size_of::<T>();
-        match self.blocks.last_mut().filter(|_| kept > 0) {
+        match self.blocks.last_mut().filter(|_| old_size > 0) {
             Some(first) => first.reserve_exact(capacity - first.len()),
             None => self.blocks.push(Vec::with_capacity(capacity)),
         }
@@ -233,8 +233,8 @@ mod tests {
         let budget = Budget::new(2 * BLOCK_BYTES as u64, u64::MAX);
         let mut memory = reservation(&budget);
         let mut blocks = Blocks::<[u8; 16]>::default();
-        let kept = (0..100_000_u128).take_while(|n| blocks.push(n.to_be_bytes(), &mut memory).is_ok()).count();
-        assert_eq!(kept, 2 * BLOCK_BYTES / 16);
-        assert_eq!(blocks.len(), kept);
+        let pushed = (0..100_000_u128).take_while(|n| blocks.push(n.to_be_bytes(), &mut memory).is_ok()).count();
+        assert_eq!(pushed, 2 * BLOCK_BYTES / 16);
+        assert_eq!(blocks.len(), pushed);
     }
 }

@@ -198,7 +198,7 @@ impl BodyParser {
         self.is_malformed
     }
 
-    /// Returns the fault of a malformed body of which `rest` more bytes are announced.
+    /// Returns the fault of a malformed body if `rest` more bytes are announced.
     pub fn fault_with_rest(&self, rest: u64) -> Option<Refused> {
         let rest = if self.is_in_attachment() { 0 } else { rest };
         let too_large = self.body_bytes().saturating_add(rest) > self.collector.settings.limits.body;

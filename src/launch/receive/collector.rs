@@ -296,9 +296,9 @@ impl Sink for Collector {
             return 0;
         }
         let before = self.decoded.bytes.len();
-        let taken = self.entry.push_base64(bytes, &mut self.decoded);
+        let decoded = self.entry.push_base64(bytes, &mut self.decoded);
         self.count_before_token(before);
-        taken
+        decoded
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {

@@ -287,9 +287,9 @@ impl<'p, P: Ports> Receiver<'p, P> {
                 self.uploads.stop(self.ports.uploader(), self.body.memory());
             }
             let bound = self.parts_memory();
-            let taken = self.uploads.take(self.ports.uploader(), &mut decoded, bound, self.body.memory());
+            let result = self.uploads.take(self.ports.uploader(), &mut decoded, bound, self.body.memory());
             self.body.memory().release_credit();
-            if let Err(error) = taken {
+            if let Err(error) = result {
                 self.wait_or_fail_uploads(error).await?;
                 continue;
             }
@@ -300,7 +300,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
                 break;
             }
             match self.tasks.next().await {
-                // There is always room for the only part that is held.
+                // Unreachable: without other parts in memory there is always room for one part.
                 None => {
                     let cause = Cause::new("parts of attachments wait for memory, and no upload is in progress");
                     self.fail_uploads(cannot_store(cause));

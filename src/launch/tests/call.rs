@@ -86,7 +86,7 @@ impl World {
         run(self.launch_and_complete(call))
     }
 
-    /// Sends a request. The future can run beside others.
+    /// Sends a request. Tests can join this future with those of other requests.
     pub async fn launch(&self, call: Call) -> LaunchOutcome {
         self.launch_with(call, Reservation::new(&self.budget, self.now())).await
     }

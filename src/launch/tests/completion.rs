@@ -124,16 +124,16 @@ fn the_bucket_has_exactly_the_files_of_the_log_after_random_failures() {
         acknowledged.dedup();
         let logged: Vec<_> = world.launches().iter().map(launch_id).collect();
         assert!(acknowledged.iter().all(|id| logged.contains(id)), "seed {seed}");
-        let mut known = Vec::new();
+        let mut expected = Vec::new();
         for id in &logged {
             for number in 0..3 {
                 world.fetch(*id, number);
-                known.push(format!("{id}/{number}"));
+                expected.push(format!("{id}/{number}"));
             }
         }
         world.advance(4_000_000);
-        known.sort();
-        assert_eq!(world.bucket.keys(), known, "seed {seed}");
+        expected.sort();
+        assert_eq!(world.bucket.keys(), expected, "seed {seed}");
         assert_nothing_is_reserved(&world, "after the last round");
         launches += logged.len();
     }

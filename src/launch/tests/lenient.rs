@@ -28,8 +28,9 @@ fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |parsed: &Result<LaunchRequest, Problem>| parsed.as_ref().map(summary).map_err(Clone::clone);
-            assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
+            let summarized =
+                |parsed: &Result<LaunchRequest, Problem>| parsed.as_ref().map(summary).map_err(Clone::clone);
+            assert_eq!(summarized(&in_chunks(size)), summarized(&whole), "in chunks of {size}: {body}");
         }
     }
     assert_eq!(budget.reserved(), 0);
@@ -42,10 +43,10 @@ fn summary(request: &LaunchRequest) -> String {
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
-    let known: Vec<_> = items.states().collect();
+    let states: Vec<_> = items.states().collect();
     let hashes: Vec<_> = (0..).take(items.len()).map(|item| items.hash(item, 0, 0)).collect();
     format!(
-        "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {known:?} {data:?} {hashes:?}",
+        "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {states:?} {data:?} {hashes:?}",
         root.token,
         root.format,
         keying.matching.name(),
@@ -197,13 +198,13 @@ fn does_not_convert_a_field_value() {
         let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
-            let known: Vec<_> = parse(endpoint, &body).unwrap().items.states().collect();
+            let states: Vec<_> = parse(endpoint, &body).unwrap().items.states().collect();
             let expected = if wrong {
                 ItemState::Invalid(Outcome::WrongType)
             } else {
                 ItemState::Keys { first: true, second: false }
             };
-            assert_eq!(known, [expected], "{body}");
+            assert_eq!(states, [expected], "{body}");
         }
     }
 }
@@ -281,7 +282,7 @@ fn reads_a_nil_root_field_as_absent() {
 
 #[test]
 fn reads_a_nil_item_as_an_empty_item() {
-    let known = |data: &[&str]| {
+    let states = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
         parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
@@ -293,10 +294,10 @@ fn reads_a_nil_item_as_an_empty_item() {
         "@xsi:nil='true'><email>a@b.c</email></data>",
         "@xsi:nil='true'>text</data>",
     ] {
-        assert_eq!(known(&[nil]), [empty], "{nil}");
-        assert_eq!(known(&["<email>a@b.c</email>", nil, "<email>a@b.c</email>"]), [good, empty, good], "{nil}");
+        assert_eq!(states(&[nil]), [empty], "{nil}");
+        assert_eq!(states(&["<email>a@b.c</email>", nil, "<email>a@b.c</email>"]), [good, empty, good], "{nil}");
     }
-    assert_eq!(known(&["@xsi:nil='false'><email>a@b.c</email></data>"]), [good]);
+    assert_eq!(states(&["@xsi:nil='false'><email>a@b.c</email></data>"]), [good]);
     // Here `matching` arrives after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
@@ -497,7 +498,7 @@ fn rejects_a_body_in_an_unsupported_format_with_the_detected_format() {
 /// A key that exceeds the limit makes its item invalid, not the request.
 #[test]
 fn marks_an_item_with_a_key_that_is_too_long_in_any_spelling() {
-    let known = |body: &str| parse(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
+    let states = |body: &str| parse(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
@@ -507,15 +508,15 @@ fn marks_an_item_with_a_key_that_is_too_long_in_any_spelling() {
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
             let custom = [("matching", "\"custom\""), ("field_name", "\"f\""), ("data", &data)];
-            assert_eq!(known(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
+            assert_eq!(states(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
             let data = format!("<field_value>{}</field_value>", long(xml_unit, length));
             let custom = [("matching", "custom"), ("field_name", "f"), ("data", &data)];
-            assert_eq!(known(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
+            assert_eq!(states(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
         }
     }
     // A string with half of a surrogate pair has the wrong type, whatever its length.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
+    assert_eq!(states(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
@@ -524,16 +525,17 @@ fn limits_the_custom_data_of_an_item_by_its_length_as_json() {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
         parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
-    let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
+    let length_of =
+        |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
     // `{"a":"…"}` has eight bytes besides the text. `{"a":["",…,""]}` has seven bytes, and three for each element.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);
     let tall = |length: usize| format!("<!--{}--> <a> </a >\n", "c".repeat(length)).repeat(2);
-    assert_eq!(kept(data(&text(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
-    assert_eq!(kept(data(&list(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
-    assert_eq!(kept(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit applies to the JSON");
+    assert_eq!(length_of(data(&text(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&list(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit applies to the JSON");
     let escaped = format!("<a>{}</a>", "\"".repeat((ITEM_DATA_LIMIT - 8) / 2));
-    assert_eq!(kept(data(&escaped)), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&escaped)), ITEM_DATA_LIMIT);
     for too_long in [
         text(ITEM_DATA_LIMIT + 1),
         list(ITEM_DATA_LIMIT + 3),
@@ -545,6 +547,6 @@ fn limits_the_custom_data_of_an_item_by_its_length_as_json() {
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
     // Text next to elements has the wrong type, whatever the length of the rest.
-    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
-    assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
+    let states: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
+    assert_eq!(states, [ItemState::Invalid(Outcome::WrongType)]);
 }
