@@ -64,11 +64,11 @@ const MOST_BUCKETS = LIMITS.readsLimit * KEYS_A_BULK_READ;
 /** Most e-mail addresses of one database: the importer leaves a tenth of a bucket for the hash to spread. */
 const MOST_EMAILS = ((MOST_BUCKETS / 2) * (LIMITS.bucketLimit - Math.floor(LIMITS.bucketLimit / 10))) / LIMITS.entry;
 
-/** Buckets of a class for so many keys, as the importer chooses them. @param {number} keys @param {number} [most] */
+/** Number of buckets of a class for a number of keys, as the importer chooses it. @param {number} keys @param {number} [most] */
 const buckets = (keys, most = MOST_BUCKETS / 2) =>
   Math.min(most, Math.max(1, Math.ceil((keys * LIMITS.entry) / LIMITS.bucketTarget)));
 
-/** Databases that so many profiles need. @param {number} profiles */
+/** Number of databases that a number of profiles needs. @param {number} profiles */
 const databases = (profiles) => Math.ceil(profiles / MOST_EMAILS);
 
 /** How many of `count` buckets `items` keys fall into, on average. @param {number} items @param {number} count */

@@ -23,7 +23,7 @@ import { address, MANY_PROFILES, profileId, PROFILES, SEED } from './data.mjs';
 
 /** Where everything of the bench is kept. */
 export const FOLDER = inRoot('.bench');
-/** Its token: it stands in no deployment. */
+/** The token of the benchmark, which no deployment uses. */
 export const TOKEN = 'bench-token-0123456789';
 /** The key of its index: no secret. */
 export const INDEX_KEY = 'be'.repeat(32);
