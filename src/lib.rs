@@ -3,7 +3,7 @@
 //! ```text
 //! request ─▶ api ─▶ launch: receive ─▶ admit ─▶ search ─▶ commit ─▶ reply
 //!                           wire       │        profiles  campaign (Durable Object)
-//!                                      └─ one place decides which fault is answered
+//!                                      └─ decides which of the faults found so far is answered
 //! ```
 //!
 //! A module imports only modules below it in this table. No two files import each other.

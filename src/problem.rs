@@ -61,7 +61,7 @@ pub enum Problem {
     Internal,
 }
 
-/// The rate limit that is reached.
+/// Which rate limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimit {
     /// Requests of one token name.

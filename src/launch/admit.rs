@@ -1,9 +1,11 @@
-//! Step 2: admits a received request, or decides which of its faults is answered.
+//! Step 2: decides whether a received request is run, and which fault is answered if it is not.
 //!
-//! Faults are found in any order, because the token is looked up and attachments are uploaded while the body arrives. The answer
-//! must not depend on that order. [`admit`] therefore compares all faults found while receiving, and answers the one that
-//! [`Problem::rank`](crate::problem::Problem::rank) puts first. Faults that only a run can find (unmatched items with `strict`, a
-//! full log) rank after all of them.
+//! The faults of a request are found in any order: a token is looked up while the body arrives, and attachments are uploaded
+//! at the same time. The answer must not depend on that order. [`admit`] is the only place where the faults found while
+//! receiving meet; [`Problem::rank`](crate::problem::Problem::rank) is their order.
+//!
+//! Other faults are found by the run ([`super::run`]): the campaign is unknown or paused, the request ID was used for another
+//! body, items are unmatched with `strict`, or the log is full. A failed upload ranks after them, so `admit` passes it on.
 
 use super::{
     receive::{Received, must_end_at_once, uploads::cannot_store},

@@ -44,7 +44,7 @@ impl Faults {
         self.plan.borrow_mut().push((operation, 0, u32::MAX, when));
     }
 
-    /// Lets one of `one_in` calls fail, of any operation.
+    /// Makes calls of any operation fail at random, one in `one_in` on average.
     pub fn random(&self, seed: u64, one_in: u64) {
         self.random.replace(Some((one_in, Dice::new(seed))));
     }

@@ -77,7 +77,7 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
             assert!(refused.debug("").starts_with(expected), "{refused:?}");
         }
     }
-    // The bytes after the error also do not count if they are in the same chunk and the limit is reached before the error.
+    // The answer is the same if one chunk contains both the error and the bytes over the limit.
     for (begin, end) in [("{\"x\":\"", "\",\"attach\":[{\"data\":\"AAAA\n"), ("<xml><x>", "</x><attach><data>AAAA&")] {
         let limit = 20_000;
         let pad = "x".repeat(limit - begin.len() - end.len() - 10);

@@ -138,7 +138,7 @@ fn check(world: &World, callers: &[Caller]) {
 fn simulate(seed: u64) {
     let mut world = World::new();
     world.dice = Dice::new(seed);
-    // Up to a tenth of the calls fail.
+    // On average up to an eighth of the calls fail, and up to a fifth of those to the bucket.
     world.faults.random(world.dice.number(), 1000 / (1 + world.dice.below(120)));
     world.bucket.faults.random(world.dice.number(), 5 + world.dice.below(40));
     world.delays.set(world.dice.below(700));
