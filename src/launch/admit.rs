@@ -1,4 +1,4 @@
-//! Step 2: decides whether a received request is run, and which fault is answered if it is not.
+//! Decides whether a received request is run, and which fault is answered if it is not.
 //!
 //! The faults of a request are found in any order: a token is looked up while the body arrives, and attachments are uploaded
 //! at the same time. The answer must not depend on that order. [`admit`] is the only place where the faults found while

@@ -1,4 +1,4 @@
-//! Step 3c: writes the reply in pieces, so that a reply to 300,000 items is never in memory at once.
+//! Writes the reply in pieces, so that a reply to 300,000 items is never in memory at once.
 
 use super::search::SearchResult;
 use crate::{

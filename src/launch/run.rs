@@ -1,4 +1,4 @@
-//! Step 3: runs an admitted request.
+//! Runs an admitted request.
 
 use super::{
     commit::commit,

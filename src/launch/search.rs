@@ -1,4 +1,4 @@
-//! Step 3a: searches the profiles of all items in one generation of the profile index.
+//! Searches the profiles of all items in one generation of the profile index.
 
 use super::{
     ports::Ports,

@@ -1,4 +1,4 @@
-//! Step 1: receives the body of a launch request.
+//! Receives the body of a launch request.
 //!
 //! ```text
 //! body ─▶ pace ─▶ body: framing, limits, digest ─▶ collector: root, items, attachments ─▶ uploads (R2)
