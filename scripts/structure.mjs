@@ -1,131 +1,108 @@
-// `npm run structure`: measures the structure of src/: import cycles, type names with two meanings, public fields, errors,
-// comments, and the files of one iteration of the receive loop. `--check` fails on a cycle or a type name with two meanings.
-// `--root DIR` measures another checkout.
+// `npm run structure`: prints the structure of src/ without its tests. The measures are import cycles, type names with two
+// meanings, public fields, errors, lines, and the files of one iteration of the receive loop.
 //
-// It reads Rust as text: `use` declarations and paths that begin with `crate`, `self` or `super`. Test code is left out.
+// `--check` prints nothing, and fails on an import cycle or a type name with two meanings.
+// `--root DIR` measures another checkout.
+// `--start NAME,NAME` names the functions of the receive loop in that checkout.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { command, Failure, ROOT } from './run.mjs';
+import { around, isImplementation, moduleAt, place, readSources } from './rust.mjs';
+
+/** @typedef {import('./rust.mjs').Source} Source */
 
 /** Type names that may be defined in several modules, with the reason. @type {Record<string, string>} */
 const ALLOWED_NAMES = {};
 
-/**
- * A source file: its path, its module path, its text without tests, and that text without comments and strings.
- * @typedef {{ file: string, module: string[], text: string, code: string }} Source
- */
+/** The functions of the receive loop. */
+const LOOP = 'receive,read_body';
 
-/** @param {string} root @param {string} folder @returns {string[]} the Rust files below a folder, without tests */
-function rustFiles(root, folder) {
-  return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    const name = `${folder}/${entry.name}`;
-    if (/^tests(\.rs)?$/.test(entry.name)) return [];
-    if (entry.isDirectory()) return rustFiles(root, name);
-    return name.endsWith('.rs') ? [name] : [];
-  });
-}
+/** The library crate, as the command line names it. */
+const LIBRARY = 'trigger_launch';
 
-/** @param {string} file @returns {string[]} its module path; the command line is a crate of its own */
-function moduleOf(file) {
-  const parts = file
-    .replace(/^src\//, '')
-    .replace(/\.rs$/, '')
-    .split('/');
-  if (['mod', 'lib', 'main'].includes(parts.at(-1) ?? '')) parts.pop();
-  return parts;
-}
+const VISIBILITY = String.raw`pub(?:\([^)]*\))?`;
 
-/** Removes comments and the contents of strings, and keeps line breaks. @param {string} text */
-const withoutComments = (text) =>
-  text
-    .replaceAll(/\/\/[^\n]*/g, '')
-    .replaceAll(/"(?:[^"\\]|\\.)*"/gs, (string) => `"${string.replaceAll(/[^\n]/g, '')}"`);
+/** The paths of a `use` declaration: `a::{b, c as d}` is `a::b` and `a::c`, imported as `d`. @typedef {{ path: string[], as: string }} Import */
 
-/** @param {string} root @returns {Source[]} */
-function readSources(root) {
-  return rustFiles(root, 'src').map((file) => {
-    const text = readFileSync(path.join(root, file), 'utf8').replace(
-      /#\[cfg\(test\)\]\s*(pub\(crate\) )?mod tests \{.*$/s,
-      '',
-    );
-    return { file, module: moduleOf(file), text, code: withoutComments(text) };
-  });
-}
-
-/** Expands `a::{b, c::{d}}` to its paths. @param {string} tree @returns {string[][]} */
+/** @param {string} tree @returns {Import[]} */
 function expand(tree) {
   const open = tree.indexOf('{');
-  const name = (/** @type {string} */ text) => text.trim().replace(/\s+as\s+\w+$/, '');
-  if (open < 0) return [name(tree).split('::').filter(Boolean)];
-  const prefix = tree.slice(0, open).split('::').map(name).filter(Boolean);
-  const inner = tree.slice(open + 1, tree.lastIndexOf('}'));
+  if (open < 0) {
+    const [text = '', as] = tree.trim().split(/\s+as\s+/);
+    const names = text.split('::').filter(Boolean);
+    if (names.at(-1) === 'self') names.pop();
+    return [{ path: names, as: as ?? names.at(-1) ?? '' }];
+  }
+  const prefix = tree
+    .slice(0, open)
+    .split('::')
+    .map((name) => name.trim())
+    .filter(Boolean);
   const parts = [''];
   let depth = 0;
-  for (const char of inner) {
+  for (const char of tree.slice(open + 1, tree.lastIndexOf('}'))) {
     depth += Number(char === '{') - Number(char === '}');
     if (char === ',' && depth === 0) parts.push('');
     else parts.push(`${parts.pop()}${char}`);
   }
-  return parts.filter((part) => part.trim()).flatMap((part) => expand(part).map((rest) => [...prefix, ...rest]));
+  const inner = parts.filter((part) => part.trim());
+  return inner.flatMap((part) =>
+    expand(part).map(({ path: rest, as }) => ({ path: [...prefix, ...rest], as: as || (prefix.at(-1) ?? '') })),
+  );
 }
 
-/** The paths that a file uses, and those that it re-exports. @param {Source} source */
+/** The paths that a file uses: those of its `use` declarations, and those in expressions and types. @param {Source} source */
 function pathsOf({ code }) {
-  const declared = [...code.matchAll(/^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);/gm)];
-  const uses = declared.flatMap(([, , tree = '']) => expand(tree));
-  const exports = declared.filter(([, visibility]) => visibility).flatMap(([, , tree = '']) => expand(tree));
-  const inline = [...code.matchAll(/\b(?:crate|super|self)(?:::\w+)+/g)].map(([text]) => text.split('::'));
-  return { used: [...uses, ...inline], exported: exports };
+  const declarations = [...code.matchAll(/\buse\s+([^;]+);/g)];
+  const imported = declarations.flatMap(({ index, 1: tree = '' }) => expand(tree).map((each) => ({ ...each, index })));
+  const expressions = code.replaceAll(/\buse\s+[^;]+;/g, (text) => text.replaceAll(/[^\n]/g, ' '));
+  const inline = [...expressions.matchAll(/(?<![\w:]|::\s*)([a-z_]\w*(?:::\w+)+)/g)].map(({ index, 1: text = '' }) => ({
+    path: text.split('::'),
+    as: '',
+    index,
+  }));
+  return [...imported, ...inline];
 }
 
-/** Edges from each file to the files that it imports. @param {Source[]} sources @returns {Map<string, Set<string>>} */
-function imports(sources) {
-  const byModule = new Map(sources.map((source) => [source.module.join('::'), source]));
-  const paths = new Map(sources.map((source) => [source.file, pathsOf(source)]));
+/** The files that each file imports. A re-export counts as a part of the module in which it is written. @param {Source[]} sources */
+function importsOf(sources) {
+  const byModule = new Map(sources.map((source) => [source.module.join('::'), source.file]));
 
-  /** @param {Source} source @param {string[]} used @returns {string[] | undefined} the absolute path, inside this crate */
-  function absolute(source, used) {
-    const crate = source.module[0] === 'bin' ? source.module.slice(0, 2) : [];
+  /** The file of a path, undefined if the path is one of another crate. @param {string[]} module @param {string[]} used */
+  function fileOf(module, used) {
+    const crate = module[0] === 'bin' ? module.slice(0, 2) : [];
     const [first = '', ...rest] = used;
-    if (first === 'crate') return [...crate, ...rest];
-    if (first === 'trigger_launch' && crate.length > 0) return rest;
-    if (first === 'self') return [...source.module, ...rest];
-    if (first === 'super') {
-      let module = source.module.slice(0, -1);
-      let tail = rest;
-      while (tail[0] === 'super') [module, tail] = [module.slice(0, -1), tail.slice(1)];
-      return [...module, ...tail];
-    }
-    const child = [...source.module, first].join('::');
-    return byModule.has(child) ? [...source.module, ...used] : undefined;
-  }
-
-  /** The file in which a path is defined. Re-exports are followed. @param {string[]} target @returns {Source | undefined} */
-  function resolve(target, hops = 0) {
+    /** @type {string[]} */
+    let target;
+    if (first === 'crate') target = [...crate, ...rest];
+    else if (first === LIBRARY && crate.length > 0) target = rest;
+    else if (first === 'self') target = [...module, ...rest];
+    else if (first === 'super') {
+      const levels = used.findIndex((name) => name !== 'super');
+      const up = levels < 0 ? used.length : levels;
+      target = [...module.slice(0, module.length - up), ...used.slice(up)];
+    } else if (byModule.has([...module, first].join('::'))) target = [...module, ...used];
+    else return undefined;
     for (let length = target.length; length >= 0; length -= 1) {
-      const source = byModule.get(target.slice(0, length).join('::'));
-      if (!source) continue;
-      const name = target[length];
-      const reexport = (paths.get(source.file)?.exported ?? []).find((exported) => exported.at(-1) === name);
-      const next = name && reexport && hops < 8 ? absolute(source, reexport) : undefined;
-      return next ? resolve([...next, ...target.slice(length + 1)], hops + 1) : source;
+      const file = byModule.get(target.slice(0, length).join('::'));
+      if (file) return file;
     }
     return undefined;
   }
 
   return new Map(
     sources.map((source) => {
-      const targets = (paths.get(source.file)?.used ?? []).map((used) => absolute(source, used));
-      const files = targets.flatMap((target) => (target && resolve(target)?.file) ?? []);
-      return [source.file, new Set(files.filter((file) => file !== source.file))];
+      const files = pathsOf(source).map((each) => fileOf(moduleAt(source, each.index), each.path));
+      return [source.file, new Set(files.flatMap((file) => (file && file !== source.file ? [file] : [])))];
     }),
   );
 }
 
 /** The strongly connected components of more than one file (Tarjan). @param {Map<string, Set<string>>} edges */
-function cycles(edges) {
+function cyclesOf(edges) {
   /** @type {Map<string, { index: number, low: number, open: boolean }>} */
   const seen = new Map();
   /** @type {string[]} */
@@ -156,121 +133,159 @@ function cycles(edges) {
   return found;
 }
 
-/** Names of types, with the files that define them. Associated types do not count. @param {Source[]} sources */
-function typeNames(sources) {
-  /** @type {Map<string, Set<string>>} */
-  const names = new Map();
-  for (const { file, code } of sources) {
-    for (const [, name = ''] of code.matchAll(/^(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|type) (\w+)/gm)) {
-      names.set(name, (names.get(name) ?? new Set()).add(file));
-    }
-  }
-  return names;
-}
-
-/** The structs with public fields, most fields first. @param {Source[]} sources */
-function publicFields(sources) {
-  const structs = sources.flatMap(({ file, code }) =>
-    [...code.matchAll(/struct (\w+)[^;{(]*\{([^}]*)\}/g)].map(([, name, body = '']) => {
-      return { name: `${name} (${file})`, count: [...body.matchAll(/^\s*pub(?:\([^)]*\))? \w+:/gm)].length };
-    }),
+/** The types that are defined, without associated types. @param {Source[]} sources */
+function typesOf(sources) {
+  return sources.flatMap((source) =>
+    [...source.code.matchAll(/((?:#\[[^\]]*\]\s*)*)(?:pub(?:\([^)]*\))? )?\b(struct|enum|trait|type|union) (\w+)/g)]
+      .map(({ index, 0: all, 1: attributes = '', 2: kind = '', 3: name = '' }) => {
+        const at = index + all.length;
+        return {
+          source,
+          attributes,
+          kind,
+          name,
+          at,
+          place: place(source, at),
+          module: moduleAt(source, at).join('::'),
+        };
+      })
+      .filter(({ kind, at }) => kind !== 'type' || !isImplementation(around(source, at).at(-1))),
   );
-  return structs.filter(({ count }) => count > 0).sort((one, other) => other.count - one.count);
 }
 
-/** The types that are errors by their name, and those that implement `Error`. @param {Source[]} sources */
-function errors(sources) {
-  const all = sources.flatMap(({ code }) => [
-    ...code.matchAll(
-      /((?:#\[[^\]]*\]\s*)*)(?:pub(?:\([^)]*\))? )?(?:struct|enum) (\w*(?:Error|Fault|Invalid\w*|Malformed\w*|OutOfMemory))\b/g,
-    ),
-  ]);
-  const implemented = new Set(
-    sources.flatMap(({ code }) =>
-      [...code.matchAll(/impl (?:std::error::|error::)?Error for (\w+)/g)].map(([, name]) => name),
-    ),
+/** @typedef {ReturnType<typeof typesOf>[number]} Type */
+
+/** Names that several modules define, each with its places. @param {Type[]} types */
+function repeatedNames(types) {
+  const names = [...new Set(types.map(({ name }) => name))].sort();
+  return names
+    .map((name) => ({ name, defined: types.filter((type) => type.name === name) }))
+    .filter(({ name, defined }) => !(name in ALLOWED_NAMES) && new Set(defined.map(({ module }) => module)).size > 1)
+    .map(({ name, defined }) => `${name}: ${defined.map((type) => type.place).join(', ')}`);
+}
+
+/** The structs with public fields, those with most fields first. @param {Type[]} types */
+function publicFields(types) {
+  const structs = types.filter(({ kind }) => kind === 'struct');
+  const counted = structs.map(({ source, name, at, place: where }) => {
+    const rest = source.code.slice(at);
+    const named = /^[^;({]*\{/.test(rest);
+    const block = named ? source.blocks.find(({ start }) => start >= at) : undefined;
+    const body = block ? source.code.slice(block.start, block.end) : (/^[^;]*/.exec(rest)?.[0] ?? '');
+    const field = new RegExp(named ? String.raw`\b${VISIBILITY} \w+:` : String.raw`\b${VISIBILITY} `, 'g');
+    return { name: `${name} (${where})`, count: [...body.matchAll(field)].length };
+  });
+  return counted.filter(({ count }) => count > 0).sort((one, other) => other.count - one.count);
+}
+
+/** The types that are named as errors, and the types that implement `Error`. @param {Source[]} sources @param {Type[]} types */
+function errorsOf(sources, types) {
+  const manual = sources.flatMap(({ code }) =>
+    [...code.matchAll(/\bimpl(?:<[^>]*>)? (?:\w+::)*Error for (\w+)/g)].map(([, name = '']) => name),
   );
-  const withError = all.filter(([, attributes = '', name]) => /Error/.test(attributes) || implemented.has(name));
-  return { all: all.length, withError: withError.length };
+  const derived = types.filter(({ attributes }) => /derive\([^)]*\bError\b/.test(attributes)).map(({ name }) => name);
+  const implemented = new Set([...manual, ...derived]);
+  const named = types.filter(({ kind, name }) => kind !== 'trait' && /(?:Error|Fault|Problem|Refused)$/.test(name));
+  return { named, lacking: named.filter(({ name }) => !implemented.has(name)), implemented };
 }
 
-/** Lines of code and of comments. @param {Source[]} sources */
-function lines(sources) {
-  const all = sources
-    .flatMap(({ text }) => text.split('\n'))
-    .map((line) => line.trim())
-    .filter(Boolean);
-  const comments = all.filter((line) => line.startsWith('//')).length;
-  return { code: all.length - comments, comments };
+/** Lines of code and of comments, without empty lines. @param {Source[]} sources */
+function linesOf(sources) {
+  const count = (/** @type {string} */ text) => text.split('\n').filter((line) => line.trim() !== '').length;
+  const sum = (/** @type {(source: Source) => number} */ of) =>
+    sources.reduce((total, source) => total + of(source), 0);
+  const code = sum((source) => count(source.code));
+  return { code, comments: sum((source) => count(source.text)) - code };
 }
+
+/** @typedef {{ name: string, file: string, body: string }} RustFunction */
 
 /**
- * The files of functions that the receive loop calls, directly or through one other function. A call is a name followed by
- * `(` that exactly one module of src/launch, src/memory.rs or src/wire defines.
+ * The files of the functions of the receive loop and of the functions that they call, directly or through one other function.
  * @param {Source[]} sources
+ * @param {Map<string, Set<string>>} imports
+ * @param {Type[]} types
+ * @param {string[]} start
  */
-function receiveLoop(sources) {
-  const near = sources.filter(({ file }) => /^src\/(launch\/|memory\.rs|wire\/(mod|json|xml)\.rs)/.test(file));
-  /** @type {Map<string, { file: string, body: string }[]>} */
-  const functions = new Map();
-  for (const { file, code } of near) {
-    for (const match of code.matchAll(/fn (\w+)/g)) {
-      const body = code.slice(match.index, code.indexOf('\n    }\n', match.index) + 1);
-      const name = match[1] ?? '';
-      functions.set(name, [...(functions.get(name) ?? []), { file, body }]);
-    }
+function receiveLoop(sources, imports, types, start) {
+  const functions = sources.flatMap((source) =>
+    [...source.code.matchAll(/\bfn (\w+)/g)].map(({ index, 1: name = '' }) => {
+      const rest = source.code.slice(index);
+      const block = /^[^;{]*\{/.test(rest) ? source.blocks.find((each) => each.start > index) : undefined;
+      return { name, file: source.file, body: block ? source.code.slice(block.start, block.end) : '' };
+    }),
+  );
+
+  /** The functions that a function calls. @param {RustFunction} caller */
+  function calledBy({ file, body }) {
+    const near = new Set([file, ...(imports.get(file) ?? [])]);
+    return [...body.matchAll(/(?:\b(\w+)(?:::<[^>]*>)?::)?\b(\w+)(?:::<[^>]*>)?\(/g)].flatMap(([, owner, name]) => {
+      const candidates = functions.filter((each) => each.name === name && near.has(each.file));
+      const owners = types.filter((type) => type.name === owner).map((type) => type.source.file);
+      const inOwner = owner && owners.length > 0 ? candidates.filter((each) => owners.includes(each.file)) : candidates;
+      const own = inOwner.filter((each) => each.file === file);
+      const found = own.length > 0 ? own : inOwner;
+      return new Set(found.map((each) => each.file)).size === 1 ? found : [];
+    });
   }
-  const start = ['read_body', 'take_in']
-    .map((name) => functions.get(name)?.find(({ file }) => file.includes('receive')))
-    .find(Boolean);
-  const files = new Set(start ? [start.file] : []);
-  let bodies = start ? [start.body] : [];
-  for (let level = 0; level < 2; level += 1) {
-    const called = bodies.flatMap((body) =>
-      [...body.matchAll(/\b(\w+)(?:::<[^>]*>)?\(/g)].map(([, name = '']) => name),
-    );
-    const found = [...new Set(called)]
-      .map((name) => functions.get(name) ?? [])
-      .filter((list) => list.length === 1)
-      .flat();
-    found.forEach(({ file }) => files.add(file));
-    bodies = found.map(({ body }) => body);
+
+  let level = functions.filter(({ name, file }) => start.includes(name) && /^src\/launch\/.*receive/.test(file));
+  const files = new Set(level.map(({ file }) => file));
+  for (let depth = 0; depth < 2; depth += 1) {
+    level = [...new Set(level.flatMap(calledBy))];
+    level.forEach(({ file }) => files.add(file));
   }
   return [...files].sort();
 }
 
 /** @param {string[]} args */
 function main(args) {
-  const root = args.includes('--root') ? path.resolve(args[args.indexOf('--root') + 1] ?? '') : ROOT;
+  const { values } = parseArgs({
+    args,
+    options: {
+      check: { type: 'boolean' },
+      root: { type: 'string', default: ROOT },
+      start: { type: 'string', default: LOOP },
+    },
+  });
+  const root = path.resolve(values.root);
   if (!existsSync(path.join(root, 'src'))) throw new Failure(`${root} has no folder src`);
   const sources = readSources(root);
-  const circles = cycles(imports(sources));
-  const names = [...typeNames(sources)].filter(([name, files]) => files.size > 1 && !(name in ALLOWED_NAMES));
-  if (args.includes('--check')) {
-    const wrong = [
-      ...circles.map((files) => `import cycle: ${files.join(', ')}`),
-      ...names.map(([name, files]) => `type name with two meanings: ${name} (${[...files].join(', ')})`),
+  const imports = importsOf(sources);
+  const types = typesOf(sources);
+  const cycles = cyclesOf(imports);
+  const repeated = repeatedNames(types);
+  if (values.check) {
+    const found = [
+      ...cycles.map((files) => `import cycle: ${files.join(', ')}`),
+      ...repeated.map((name) => `type name with two meanings: ${name}`),
     ];
-    if (wrong.length > 0) throw new Failure(wrong.join('\n'));
+    if (found.length > 0) throw new Failure(found.join('\n'));
     return;
   }
+
   const print = (/** @type {string} */ line) => void process.stdout.write(`${line}\n`);
-  print(`import cycles: ${circles.length}`);
-  circles.forEach((files) => print(`  ${files.join(', ')}`));
-  print(`type names with two meanings: ${names.length}`);
-  names.forEach(([name, files]) => print(`  ${name}: ${[...files].join(', ')}`));
-  const fields = publicFields(sources);
-  print(`public fields: ${fields.reduce((sum, { count }) => sum + count, 0)}; most:`);
-  fields.slice(0, 10).forEach(({ name, count }) => print(`  ${count} ${name}`));
-  const { all, withError } = errors(sources);
-  print(`error types: ${all}, of which ${withError} implement Error`);
-  const { code, comments } = lines(sources);
-  print(`lines: ${code} of code, ${comments} of comments in ${sources.length} files`);
-  const loop = receiveLoop(sources);
+  const list = (/** @type {string[]} */ items) => items.forEach((item) => print(`  ${item}`));
+  print(`import cycles: ${cycles.length}`);
+  list(cycles.map((files) => files.join(', ')));
+  print(`type names that several modules define: ${repeated.length}`);
+  list(repeated);
+  const fields = publicFields(types);
+  print(`public fields of structs: ${fields.reduce((sum, { count }) => sum + count, 0)}; the structs with most:`);
+  list(fields.slice(0, 10).map(({ name, count }) => `${count} ${name}`));
+  const { named, lacking, implemented } = errorsOf(sources, types);
+  print(`types named as errors: ${named.length}; without an implementation of Error: ${lacking.length}`);
+  list(lacking.map(({ name, place: where }) => `${name} (${where})`));
+  print(`types that implement Error, whatever their name: ${implemented.size}`);
+  const { code, comments } = linesOf(sources);
+  print(`lines: ${code} of code, ${comments} of comments, in ${sources.length} files`);
+  const loop = receiveLoop(sources, imports, types, values.start.split(','));
+  print(`files of one iteration of the receive loop: ${loop.length}`);
   print(
-    `files of one iteration of the receive loop (functions with unique names, two levels of calls): ${loop.length}`,
+    `  (the files of ${values.start.replaceAll(',', ', ')} and of two levels of calls; a call counts if exactly one file, ` +
+      'the same file or one that it imports, defines a function of that name)',
   );
-  loop.forEach((file) => print(`  ${file}`));
+  list(loop);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
