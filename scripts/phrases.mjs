@@ -1,14 +1,17 @@
-// Finds phrases of scripts/phrases.txt in the tracked text files. `npm run lint` runs it.
+// Fails if a tracked text file contains a phrase of scripts/phrases.txt, and prints each place. `npm run lint` runs it.
+// `--root DIR` checks another checkout.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { command, Failure, inRoot, ROOT } from './run.mjs';
 
 const LIST = 'scripts/phrases.txt';
 
 /** Files that are not prose of this project. */
-const EXCLUDED = [LIST, '*.lock', '*package-lock.json', 'fuzz/corpus', 'tests/vectors', 'LICENSE'];
+const EXCLUDED = [LIST, '*.lock', '*package-lock.json', 'fuzz/corpus/', 'tests/vectors/', 'LICENSE'];
 
 /** The phrases of the list. @returns {string[]} */
 export function phrases() {
@@ -36,19 +39,23 @@ export function findPhrases(text, wanted) {
   return found.sort((one, other) => one.line - other.line);
 }
 
-function main() {
-  const excluded = EXCLUDED.map(
-    (pattern) => `:(exclude,glob)${pattern.includes('*') ? `**/${pattern}` : `${pattern}**`}`,
-  );
-  const files = execFileSync('git', ['ls-files', '-z', '--', '.', ...excluded], { cwd: ROOT, encoding: 'utf8' });
+/** @param {string[]} args */
+function main(args) {
+  const { values } = parseArgs({ args, options: { root: { type: 'string', default: ROOT } } });
+  const root = path.resolve(values.root);
+  const excluded = EXCLUDED.map((pattern) => `:(exclude)${pattern}`);
+  const files = execFileSync('git', ['ls-files', '-z', '--', '.', ...excluded], { cwd: root, encoding: 'utf8' });
   const wanted = phrases();
-  const hits = files.split('\0').flatMap((file) => {
-    if (file === '') return [];
-    const text = readFileSync(inRoot(file), 'utf8');
+  const found = files.split('\0').flatMap((file) => {
+    // A file that was deleted is tracked until the next commit.
+    if (file === '' || !existsSync(path.join(root, file))) return [];
+    const text = readFileSync(path.join(root, file), 'utf8');
+    // Binary files contain zeros.
     if (text.includes('\0')) return [];
     return findPhrases(text, wanted).map(({ line, phrase }) => `${file}:${line}: "${phrase}"`);
   });
-  if (hits.length > 0) throw new Failure(`reword these phrases, which ${LIST} lists:\n${hits.join('\n')}`);
+  if (found.length > 0) throw new Failure(`reword these phrases, which ${LIST} lists:\n${found.join('\n')}`);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await command(async () => main());
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
+  await command(async () => main(process.argv.slice(2)));
