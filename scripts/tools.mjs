@@ -4,19 +4,27 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { childEnv, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
+import { childEnv, Failure, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
 
 export const WASM_TARGET = 'wasm32-unknown-unknown';
 
 const TOOLS = inRoot('.tools');
 
-/** @param {string} program @param {string[]} args @returns {string} what the program printed */
-const outputOf = (program, args) => execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
+/** Runs a program and returns its output. @param {string} program @param {string[]} args */
+const outputOf = (program, args) =>
+  execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe', maxBuffer: Infinity }).trim();
 
-/** The locked version of a dependency, or of this crate. @param {string[]} crate */
-export function lockedVersion(...crate) {
-  // PATH_OR_REGISTRY#NAME@VERSION
-  return outputOf('cargo', ['pkgid', '--locked', ...crate]).replace(/^.*@/, '');
+/**
+ * The locked version of a dependency, or of this crate.
+ * @param {string} [crate]
+ * @returns {string}
+ */
+export function lockedVersion(crate = 'trigger-launch') {
+  /** @type {{ packages: { name: string, version: string }[] }} */
+  const { packages } = JSON.parse(outputOf('cargo', ['metadata', '--locked', '--format-version', '1']));
+  const [found, ...others] = packages.filter(({ name }) => name === crate);
+  if (!found || others.length > 0) throw new Failure(`Cargo.lock has not exactly one version of the crate ${crate}`);
+  return found.version;
 }
 
 /** The folder of the toolchain that rust-toolchain.toml selects, or undefined if it is not installed. */
