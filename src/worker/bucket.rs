@@ -12,6 +12,7 @@ use worker::{
     crypto::{DigestStream, DigestStreamAlgorithm},
 };
 
+use super::{bindings::ATTACHMENTS, runtime};
 use crate::{
     campaign::{ports::AttachmentStore, protocol::head::Upload},
     launch::ports::AttachmentUploader,
@@ -60,7 +61,7 @@ pub struct Sha256 {
 
 impl Attachments {
     pub fn new(env: &Env) -> worker::Result<Self> {
-        super::bound(env, super::bindings::ATTACHMENTS).map(Self)
+        runtime::bound(env, ATTACHMENTS).map(Self)
     }
 
     /// Reads the file under a key, or a range of it, as a stream of the runtime; `None`: no such file. Fails if the file does
@@ -90,8 +91,7 @@ impl Attachments {
 }
 
 fn failed(operation: &str, error: &JsValue) -> Cause {
-    let cause = Cause(super::thrown(error).unwrap_or_else(|| "no message".to_owned()));
-    cause.during(format_args!("R2 {} {operation}", super::bindings::ATTACHMENTS))
+    Cause(runtime::message(error)).during(format_args!("R2 {ATTACHMENTS} {operation}"))
 }
 
 fn text(object: &JsValue, name: &str) -> Result<String, Cause> {

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::Delay;
 
-use super::thrown;
+use super::runtime;
 use crate::{
     access::{CampaignRecord, DIGEST_SHOWN, TOKEN_PREFIX, campaign_key},
     campaign::ports::CampaignCopies,
@@ -58,13 +58,12 @@ pub struct Listed<T> {
 impl Namespace {
     /// Opens the namespace bound as `binding`.
     pub fn bound(env: &worker::Env, binding: &'static str) -> worker::Result<Self> {
-        Ok(Self { kv: super::bound(env, binding)?, binding })
+        Ok(Self { kv: runtime::bound(env, binding)?, binding })
     }
 
     /// The cause of a failed operation.
     fn failed(&self, operation: &str, error: &JsValue) -> Cause {
-        let cause = Cause(thrown(error).unwrap_or_else(|| "no message".to_owned()));
-        cause.during(format_args!("KV {} {operation}", self.binding))
+        Cause(runtime::message(error)).during(format_args!("KV {} {operation}", self.binding))
     }
 
     /// Reads the text under a key. The location may serve it from its cache for `cache_seconds`.
