@@ -11,7 +11,7 @@ interface Listed {
   active?: boolean;
 }
 
-/** How long the list may take to catch up. */
+/** How long the list may take to show a change. */
 const CATCH_UP = { timeout: 10_000, interval: 100 };
 
 describe('access and the list', () => {
@@ -52,7 +52,7 @@ describe('access and the list', () => {
       expect(await read(worker, `${TRIGGERS}/${id}`)).toMatchObject({ name: 'theirs', active: true });
   });
 
-  it('of two tokens that define a campaign at once, one defines it and the other gets 404 or 409', async () => {
+  it('one of two tokens that define a campaign at once defines it, and the other one gets 404 or 409', async () => {
     for (let id = 7100; id < 7120; id++) {
       const [ours, theirs] = await Promise.all([
         put(id, { name: 'ours', database: 1, active: true }),
@@ -106,7 +106,7 @@ describe('access and the list', () => {
     expect((await get(worker, `${TRIGGERS}/${CAMPAIGN.unknown}`)).status).toBe(404);
   });
 
-  it('a token of some databases learns which launch of its own campaign does not exist', async () => {
+  it('a token of some databases gets 404 for a launch that its own campaign does not have', async () => {
     for (const [path, what] of [
       ['/launches/x', 'no such launch'],
       [`/launches/${crypto.randomUUID().replace(/-4/, '-7')}`, 'no such launch'],
@@ -126,12 +126,12 @@ describe('access and the list', () => {
   it('the list shows a definition and a pause at once, and names the state', async () => {
     await define(worker, 7200, { name: 'listed', database: 2, active: true });
     expect((await list(TOKEN.elsewhere)).get(7200)).toEqual({ id: 7200, name: 'listed', database: 2, active: true });
-    // A second change within a second is listed a second later.
+    // KV accepts one write per second for each key, so the second change is listed a second later.
     await define(worker, 7200, { active: false });
     await vi.waitFor(async () => expect((await list()).get(7200)).toMatchObject({ active: false }), CATCH_UP);
   });
 
-  it('the list agrees with the objects after definitions at once', async () => {
+  it('the list agrees with the objects after simultaneous definitions', async () => {
     const ids = Array.from({ length: 30 }, (_, round) => 7300 + round);
     await Promise.all(ids.map((id) => define(worker, id, { name: 'first', database: 1, active: true })));
     for (let round = 0; round < 3; round++) {
@@ -173,7 +173,7 @@ describe('access and the list', () => {
       () => worker.env.ACCESS.put(key(7500), JSON.stringify(record), { metadata: record }),
     ];
     for (const lose of lost) {
-      // The object has removed its task by now, or an alarm of it would write the copy.
+      // The object has completed its task. Otherwise its alarm would write the copy.
       await lose();
       await vi.waitFor(async () => {
         expect((await put(7500, {})).status).toBe(200);

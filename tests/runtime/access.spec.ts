@@ -1,4 +1,4 @@
-// Contract §1: tokens, the error table, and which of two faults is answered.
+// Tokens, the error table (docs/reference/errors.md), and the order of faults (docs/explanation/order-of-faults.md).
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -19,7 +19,7 @@ import {
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
 
-/** Small enough that what is left of a larger body is read before an error is answered. */
+/** The Worker reads the rest of a refused body up to a bound. Bodies over this small limit are read to their end. */
 const BODY_LIMIT = 500_000;
 const TEXTS: Record<number, string> = {
   400: 'Invalid request',
@@ -35,11 +35,11 @@ const TEXTS: Record<number, string> = {
   503: 'Service unavailable',
 };
 
-/** A request that is refused: what is wrong with it, by the status, and where it is sent. */
+/** A fault of a request: the differences from a valid request, and the expected response. */
 interface Fault {
   status: number;
   headers?: Record<string, string>;
-  /** No token in the head. */
+  /** Whether the header has no token. */
   bare?: boolean;
   body?: unknown;
   path?: string;
@@ -47,12 +47,12 @@ interface Fault {
   debug?: string | RegExp;
 }
 
-/** The faults, in the order in which they are decided. */
+/** The faults, in the order in which they are reported. */
 const FAULTS: Record<string, Fault> = {
   path: { status: 404, path: '/api/v1.1/campaigns/trigger/start_batch', debug: 'no such path' },
   method: { status: 405, method: 'PUT', debug: 'allowed here: POST' },
   'media type': { status: 415, headers: { 'Content-Type': 'text/html' } },
-  'token of the head': { status: 401, headers: bearer(TOKEN.unknown), debug: 'the token is not known' },
+  'token in the header': { status: 401, headers: bearer(TOKEN.unknown), debug: 'the token is not known' },
   'too large': {
     status: 413,
     body: { content: { pad: 'x'.repeat(BODY_LIMIT) } },
@@ -74,10 +74,10 @@ const FAULTS: Record<string, Fault> = {
 };
 const ORDER = Object.keys(FAULTS);
 
-/** Two faults that no single request can have. */
+/** Pairs of faults that no single request can have. */
 const IMPOSSIBLE = new Set([
-  'token of the head + no token',
-  'token of the head + scope',
+  'token in the header + no token',
+  'token in the header + scope',
   'no token + scope',
   'campaign + reused',
   'campaign + paused',
@@ -88,7 +88,7 @@ const IMPOSSIBLE = new Set([
   'strict + index',
 ]);
 
-/** The request with all those faults. */
+/** Builds a request that has all these faults. */
 function request(...faults: Fault[]): { path: string; init: RequestInit } {
   const headers = Object.assign(
     { 'Content-Type': 'application/json' },
@@ -98,7 +98,7 @@ function request(...faults: Fault[]): { path: string; init: RequestInit } {
   if (faults.some(({ bare }) => bare)) delete headers.Authorization;
   const broken = faults.map(({ body }) => body).find((body) => typeof body === 'string');
   const fields = Object.assign({}, GOOD, ...faults.map(({ body }) => (typeof body === 'object' ? body : {})));
-  // Of a body that is malformed as well the end is missing.
+  // A malformed body has the fields of the other faults, and a wrong end.
   const body = broken ? JSON.stringify(fields).replace(/\]?\}$/, '') + ']' : JSON.stringify(fields);
   const find = <K extends 'path' | 'method'>(name: K) => faults.map((fault) => fault[name]).find(Boolean);
   return { path: find('path') ?? BATCH, init: { method: find('method') ?? 'POST', headers, body } };
@@ -108,7 +108,7 @@ describe('access', () => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await seeded({ BODY_LIMIT: String(BODY_LIMIT) });
-    // The id `taken` of the fault `reused`, in both campaigns that a request with it may name.
+    // Uses the ID of the fault `reused`, in both campaigns to which a request with this fault is sent.
     for (const trigger_id of [8, CAMPAIGN.paused]) {
       const paused = trigger_id === CAMPAIGN.paused;
       const set = (active: boolean) =>
@@ -171,7 +171,7 @@ describe('access', () => {
       }
     });
 
-    it('a token has its scopes and no others', async () => {
+    it('a token permits its scopes and no others', async () => {
       const calls = {
         launch: () => launch(worker, GOOD, bearer(TOKEN.launch)),
         read: () => worker.request(`${TRIGGERS}/8/launches`, { headers: bearer(TOKEN.read) }),
@@ -193,7 +193,7 @@ describe('access', () => {
   });
 
   describe('an error', () => {
-    it.each(ORDER)('an error has its status, code and text: %s', async (name) => {
+    it.each(ORDER)('the error response has the documented status, code and text: %s', async (name) => {
       const fault = FAULTS[name]!;
       const { path, init } = request(fault);
       for (const format of ['json', 'xml']) {
@@ -244,32 +244,32 @@ describe('access', () => {
     });
 
     it('an index error names the database and the remedy', async () => {
-      for (const [trigger_id, told] of [
+      for (const [trigger_id, expected] of [
         [CAMPAIGN.unimported, 'database 2 has no profile index: import profiles first'],
         [CAMPAIGN.foreign, 'profile index of database 3 was built with another key: import profiles again'],
       ] as const) {
         const reply = await launch(worker, { ...GOOD, trigger_id });
         expect(reply.status).toBe(503);
-        expect(debug(reply)).toContain(told);
+        expect(debug(reply)).toContain(expected);
       }
     });
   });
 
-  describe('of two faults, the first in the documented order is answered', () => {
+  describe('the order of two faults', () => {
     const pairs = ORDER.flatMap((first, at) => ORDER.slice(at + 1).map((second): [string, string] => [first, second]));
     const possible = pairs.filter(([first, second]) => !IMPOSSIBLE.has(`${first} + ${second}`));
 
-    it.each(possible)('%s ranks before %s', async (first, second) => {
+    it.each(possible)('the fault "%s" is reported before "%s"', async (first, second) => {
       const fault = FAULTS[first]!;
       const { path, init } = request(fault, FAULTS[second]!);
       const response = await worker.request(path, init);
       const text = await response.text();
       expect(response.status, text).toBe(fault.status);
-      // Where the statuses are the same, the words tell.
+      // Two faults can have the same status. The message differs.
       if (fault.debug && first !== 'malformed body') expect(debug({ text })).toMatch(fault.debug);
     });
 
-    it('the announced length ranks before a token in the header and after the media type', async () => {
+    it('the announced length is checked after the media type and before a token in the header', async () => {
       const reply = await stream(worker, ['{'], { length: 104_857_601, headers: bearer(TOKEN.unknown) });
       expect(reply.status).toBe(413);
       const typed = await stream(worker, ['{'], { length: 104_857_601, headers: { 'Content-Type': 'text/html' } });

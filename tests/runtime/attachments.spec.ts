@@ -1,4 +1,4 @@
-// Contract §1 *Attachments*, §2 attachments.
+// Attachments: launching with them, and reading them from the log.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ const LIMIT = 24 * MIB;
 const PEOPLE = [{ email: 'example1@example.com' }];
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
-/** A launch of files by their names; `attach` comes first. */
+/** A launch with attachments. `attach` is its first field. */
 const withFiles = (files: Record<string, Uint8Array>, more: object = {}) => ({
   attach: Object.entries(files).map(([name, bytes]) => ({ name, data: Buffer.from(bytes).toString('base64') })),
   trigger_id: 85,
@@ -120,7 +120,7 @@ describe('attachments', () => {
     }
     const other = await download(reply, 0, { Range: 'bytes=0-0', 'If-Range': '"x"' });
     expect([other.status, (await bytesOf(other)).length]).toEqual([200, end]);
-    // A range is of GET alone (RFC 9110, §14.2).
+    // Range applies to GET only (RFC 9110, section 14.2).
     for (const headers of [{}, { Range: 'bytes=0-0' }]) {
       const head = await download(reply, 0, headers, 'HEAD');
       const { status } = head;
@@ -163,7 +163,7 @@ describe('attachments', () => {
     expect(await stored()).toEqual(before);
   });
 
-  it('attachments over FILES_LIMIT are refused, announced or not', async () => {
+  it('attachments over FILES_LIMIT are refused with and without an announced length', async () => {
     const before = await stored();
     const announced = await stream(worker, ['{'], { length: LIMIT + 1 });
     const body = Buffer.from(JSON.stringify(withFiles({ 'a.bin': Buffer.alloc(17 * MIB) })));

@@ -1,4 +1,4 @@
-// The base64 of attachments, in the real runtime: its blocks are decoded by vectors of WebAssembly, which no native test runs.
+// The base64 of attachments in the real runtime. Blocks are decoded with WebAssembly vectors, which no native test runs.
 
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { launch, logged, seeded, stop } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-/** Characters that are decoded together. */
+/** The number of characters that are decoded together. */
 const BLOCK = 64;
 const HEAD = { trigger_id: 85, matching: 'email', data: [{ email: 'example1@example.com' }] };
 const XML_HEAD =
@@ -19,14 +19,14 @@ const FORMATS = {
     `<xml>${texts.map((data, at) => `<attach><name>${at}</name><data>${data}</data></attach>`).join('')}${XML_HEAD}</xml>`,
 };
 
-describe.each(Object.entries(FORMATS))('base64 in %s', (format, document) => {
+describe.each(Object.entries(FORMATS))('base64 of attachments in %s', (format, document) => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await seeded();
   });
   afterAll(() => stop(worker));
 
-  /** What the log says of attachments with these texts is what another decoder makes of them. */
+  /** Compares the sizes and digests in the log with those of another decoder. */
   async function expectDecoded(texts: string[]) {
     const { attachments } = await logged(worker, 85, await launch(worker, document(texts)));
     const decoded = texts.map((text) => Buffer.from(text, 'base64'));
@@ -53,8 +53,8 @@ describe.each(Object.entries(FORMATS))('base64 in %s', (format, document) => {
     await expectDecoded([60, 63, 64, 65, 76, 77, 128, 1000].map(lines));
   });
 
-  it('any other character is refused with its position', async () => {
-    // What ends a string or an element, or begins an escape, is not for the decoder to refuse; white space is let through.
+  it('a character that is not base64 is refused with its position', async () => {
+    // The framer handles the characters that end a string or an element or begin an escape. White space is accepted.
     const passes = /[A-Za-z0-9+/=\s"\\<&]/;
     const others = Array.from({ length: 0x60 }, (_, at) => String.fromCharCode(0x20 + at)).filter(
       (character) => !passes.test(character),

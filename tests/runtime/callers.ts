@@ -1,5 +1,5 @@
-// Callers whose launches may be cut off: what each sends, what the log has to hold of it, and how it is sent. Everything
-// about a caller comes from the random numbers that it is made with, so that a repetition is the same, byte for byte.
+// Launches for tests that kill the runtime: the request, how it is sent, and the expected content of the log. A launch depends
+// only on its random numbers, so a repeated request is the same, byte for byte.
 
 import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
@@ -9,16 +9,16 @@ import { BATCH, bearer, type Reply, SINGLE } from './fixture.js';
 import { address, NUMBERED, numbered } from './profiles.js';
 
 const MIB = 1024 * 1024;
-/** Bytes that go to a connection at once. */
+/** The number of bytes that are written to a connection at once. */
 const PIECE = 64 * 1024;
-/** What attachments are cut from. */
+/** Attachments are slices of these bytes. */
 const BYTES = randomBytes(16 * MIB);
 
-/** Numbers from a seed (Mulberry32). */
+/** Pseudorandom numbers (Mulberry32). */
 export class Random {
   constructor(private state: number) {}
 
-  /** An integer from 0 to `end`, without it. */
+  /** Returns an integer from 0 to `end` − 1. */
   below(end: number): number {
     this.state = (this.state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
@@ -26,40 +26,40 @@ export class Random {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * end);
   }
 
-  /** One of them. */
+  /** Returns one of the values. */
   of<T>(some: readonly T[]): T {
     return some[this.below(some.length)] as T;
   }
 }
 
-/** A recipient, as the log has it. */
+/** A recipient in the log. */
 export interface Recipient {
   index: number;
   profile_id: string;
   custom_data?: object;
 }
 
-/** A file, and what the log has to say of it. */
+/** A file, and its digest in the log. */
 export interface File {
   name: string;
   bytes: Buffer;
   sha256: string;
 }
 
-/** What a caller wants to launch. */
+/** A launch request, and its expected recipients and files. */
 export interface Wish {
   path: string;
   headers: Record<string, string>;
-  /** Made anew each time: kept, the bodies of many callers would fill the memory. */
+  /** Creates the body. The bodies of all callers would not fit into memory together. */
   body: () => Buffer;
   recipients: Recipient[];
   files: File[];
 }
 
-/** Kinds of launches: one profile; thousands of items; files. */
+/** Kinds of launches: to one profile, with thousands of items, or with files. */
 export type Kind = keyof typeof WISHES;
 
-/** A launch of that kind. */
+/** Creates a launch of a kind. */
 export const wish = (kind: Kind, campaign: number, random: Random): Wish => WISHES[kind](campaign, random);
 
 const WISHES = {
@@ -73,7 +73,7 @@ const WISHES = {
   bulk(campaign: number, random: Random): Wish {
     const count = 1000 + random.below(9000);
     const first = random.below(NUMBERED);
-    // Each profile comes once, so that there are as many recipients as items that are known.
+    // Each profile occurs once, so every known item is a recipient.
     const known = Math.min(count, 1 + random.below(NUMBERED));
     const email = (at: number) => (at < known ? address((first + at) % NUMBERED) : `x${at}@nobody.example`);
     const pad = random.below(100_000);
@@ -97,7 +97,7 @@ const WISHES = {
     return { path: BATCH, headers, body, recipients, files: [] };
   },
 
-  /** One of several parts, or many of one part. */
+  /** A file of several parts and a small one, or several files of one part. */
   files(campaign: number, random: Random): Wish {
     const sizes =
       random.below(3) > 0
@@ -123,7 +123,7 @@ function file(name: string, size: number, random: Random): File {
   return { name, bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** Sends it, piece by piece, and tells how many bytes have gone. `undefined`: there was no answer, or not all of it. */
+/** Sends a request in pieces, and reports the bytes that were sent. Returns `undefined` if the reply is missing or incomplete. */
 export function send(
   url: URL,
   { path, headers }: Wish,

@@ -1,4 +1,4 @@
-// Contract §3: defining, pausing and listing campaigns; §2: the launch log (attachments have a suite of their own).
+// Defining, pausing and listing campaigns, and the launch log without attachments.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bearer, CAMPAIGN, define, get, launch, logged, read, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
@@ -21,7 +21,7 @@ describe('campaigns', () => {
     type: Record<string, string> = { 'Content-Type': 'application/json' },
   ) {
     const text = typeof definition === 'string' ? definition : JSON.stringify(definition);
-    // As bytes: fetch gives text a type of its own.
+    // Bytes, because fetch adds a Content-Type to text.
     const body = new TextEncoder().encode(text);
     const headers = { ...type, ...bearer(token) };
     const response = await worker.request(`${TRIGGERS}/${id}`, { method: 'PUT', body, headers });
@@ -125,7 +125,7 @@ describe('campaigns', () => {
   it.each([
     ['small', {}],
     ['large', { content: { pad: 'x'.repeat(100_000) } }],
-  ])('a pause applies from its answer on (%s)', async (_, more) => {
+  ])('no launch is accepted after the response to a pause (%s)', async (_, more) => {
     for (let round = 0; round < 5; round++) {
       await define(worker, 85, { active: false });
       const paused = await launch(worker, { trigger_id: 85, ...more, data: DATA });
@@ -135,7 +135,7 @@ describe('campaigns', () => {
     }
   });
 
-  it('no launch is accepted after the answer to a pause, while launches run', async () => {
+  it('no launch is accepted after the response to a pause, while other launches are in progress', async () => {
     let paused = false;
     const late: number[] = [];
     const callers = Array.from({ length: 8 }, async () => {
@@ -368,7 +368,7 @@ describe('campaigns', () => {
       expect((await get(worker, `${TRIGGERS}/${CAMPAIGN.unknown}/launches`)).status).toBe(404);
     });
 
-    it("the log and the operator's paths answer in JSON only, errors included", async () => {
+    it("the log and the operator's paths reply in JSON only, even with errors", async () => {
       for (const path of [
         LOG,
         `${LOG}/x`,

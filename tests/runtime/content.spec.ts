@@ -1,4 +1,4 @@
-// Contract §1: `content` and `custom_data` are kept as the text that came; XML becomes JSON. Read back through the log.
+// `content` and `custom_data` are stored as received, and XML is converted to JSON. The tests read them from the log.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bearer, debug, get, launch, placeOf, seeded, stop, TRIGGERS } from './fixture.js';
@@ -28,7 +28,7 @@ describe('content and custom_data', () => {
     '{"a":1.0,"b":1e400,"c":-0,"d":0.10,"e":123456789012345678901234567890,"f":1E+2}',
     '{"z":1,"a":2,"z":3,"10":4,"2":5}',
     '{"text":"\\u0041\\ud83d\\ude00\\/ \\"é😀\\"","":null,"__proto__":[true,false,null,[],{}]}',
-    // Half of a surrogate pair: well-formed, though no character.
+    // One half of a surrogate pair is well-formed JSON, although it is not a character.
     '{"half":"\\ud83d"}',
     '{"nested":{"deep":[[[{"x":[]}]]]}}',
   ])('content in JSON is stored as sent: %s', async (text) => {
@@ -62,7 +62,7 @@ describe('content and custom_data', () => {
 
   it.each([
     ['text', '<a>b</a>', { a: 'b' }],
-    ['text as it is', '<a> b\n c </a>', { a: ' b\n c ' }],
+    ['white space around text', '<a> b\n c </a>', { a: ' b\n c ' }],
     ['numbers are text', '<a>1.0</a><b>true</b>', { a: '1.0', b: 'true' }],
     ['children', '<a><b>1</b><c>2</c></a>', { a: { b: '1', c: '2' } }],
     ['white space between children', '\n <a>\n  <b>1</b>\n </a>\n', { a: { b: '1' } }],
@@ -91,9 +91,9 @@ describe('content and custom_data', () => {
   });
 
   it.each([
-    ['text beside children', '<a>x<b>1</b></a>'],
-    ['text behind children', '<a><b>1</b>x</a>'],
-    ['text at the root, beside children', 'x<a>1</a>'],
+    ['text before an element', '<a>x<b>1</b></a>'],
+    ['text after an element', '<a><b>1</b>x</a>'],
+    ['text before an element at the root', 'x<a>1</a>'],
     ['an unknown entity', '<a>&nbsp;</a>'],
     ['a bare ampersand', '<a>a & b</a>'],
     ['a reference to no character', '<a>&#0;</a>'],
@@ -110,12 +110,12 @@ describe('content and custom_data', () => {
   it.each([
     ['a DTD', '<!DOCTYPE xml [<!ENTITY e "x">]><xml><trigger_id>8</trigger_id><data/></xml>'],
     [
-      'a DTD from elsewhere',
+      'a DTD with an external subset',
       '<!DOCTYPE xml SYSTEM "http://127.0.0.1:1/x"><xml><trigger_id>8</trigger_id><data/></xml>',
     ],
     ['a second root', '<xml><trigger_id>8</trigger_id><data/></xml><xml/>'],
     ['text after the root element', '<xml><trigger_id>8</trigger_id><data/></xml>x'],
-    ['another root', '<request><trigger_id>8</trigger_id><data/></request>'],
+    ['another root element', '<request><trigger_id>8</trigger_id><data/></request>'],
   ])('a document with %s is refused', async (_, document) => {
     expect((await launch(worker, document)).status).toBe(400);
   });
@@ -141,7 +141,7 @@ describe('content and custom_data', () => {
   });
 
   it.each(['{"a":1,}', '{"a":01}', '{a:1}', "{'a':1}", '{"a":"\t"}', '{"a":NaN}', '{"a":1}}'])(
-    'malformed JSON is refused, by its byte: %s',
+    'malformed JSON is refused with the position of the fault: %s',
     async (text) => {
       const reply = await launch(worker, `{"trigger_id":8,"content":${text},${DATA}}`, bearer());
       expect(reply.status).toBe(400);

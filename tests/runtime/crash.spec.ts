@@ -1,7 +1,7 @@
-// Contract §1, *Exactly once*, where it is hardest to keep: the runtime is killed in the middle of launches, again and
-// again, started anew on what it had stored, and asked again. `CRASH_KILLS` sets how often (7), `CRASH_SEED` the moments
-// (1); a failure names the kill. Moments are conditions, not times, but how far everybody else has come then is up to the
-// machine: that is what many kills are for.
+// Exactly once, if the runtime is killed during launches. The test kills the runtime, starts it again with the same storage, and
+// repeats the requests. `CRASH_KILLS` is the number of kills (default 7), `CRASH_SEED` selects the moments (default 1). A failure
+// names the kill. A moment is a number of events and not a time; the progress of the other requests at that moment depends on the
+// machine, which is why the test needs many kills.
 
 import { mkdirSync, watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,42 +17,42 @@ const random = new Random(Number(process.env.CRASH_SEED ?? 1));
 const CAMPAIGNS = [1, 8];
 /** The requests that are in progress when the runtime is killed. */
 const SLOTS: Kind[] = ['single', 'files', 'bulk', 'single', 'files', 'bulk', 'single', 'files'];
-/** Requests that had their answer, and come again among the others. */
+/** Answered requests that are repeated among the others. */
 const REPEATS = 2;
 
-/** One request, as its caller sees it. */
+/** A request and its caller's knowledge of it. */
 interface Caller extends Wish {
   kind: Kind;
   requestId: string;
   campaign: number;
-  /** Its caller had an answer. */
+  /** Whether the caller has received a reply. */
   acknowledged: boolean;
-  /** What the caller or the log has named. */
+  /** The ID in the reply or in the log. */
   launchId?: string;
 }
 
-/** What can be waited for. */
+/** Events that a moment counts. */
 type Event = 'sent' | 'answered' | 'answered with files' | 'logged' | 'stored';
-/** When to kill: at this number of events (for `sent`: bytes). With a kind, only requests of this kind are in progress. */
+/** When to kill the runtime: at this number of events, or of bytes for `sent`. With a kind, only requests of this kind are sent. */
 type Moment = [event: Event, count: number, kind?: Kind];
 
 const MOMENTS: ((bytes: number) => Moment)[] = [
-  // Between a commit and the completion of its files: at a write of a campaign's object, behind those of its opening.
+  // Between a commit and the completion of its files: at a write of a campaign's object, after the writes when it is opened.
   () => ['logged', 6 + random.below(8), 'files'],
-  // In the middle of bodies.
+  // During bodies.
   (bytes) => ['sent', 1 + random.below(bytes)],
-  // Between parts of files: at a write of the bucket's.
+  // Between parts of files: at a write of the bucket.
   () => ['stored', 1 + random.below(60)],
-  // Between a commit and its answer.
+  // Between a commit and its reply.
   () => ['logged', 1 + random.below(40)],
   () => ['answered', 1 + random.below(SLOTS.length - 1)],
   () => ['logged', 1 + random.below(10)],
-  // Right behind the answer to a launch with files.
+  // Directly after the reply to a launch with files.
   () => ['answered with files', 1],
 ];
 
 it(
-  `nothing that was acknowledged is lost, and nothing launched twice: ${KILLS} kills`,
+  `no acknowledged launch is lost, and no request launches twice, in ${KILLS} kills`,
   { timeout: 120_000 + KILLS * 20_000 },
   async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-crash-'));
@@ -94,13 +94,13 @@ it(
         expect(lost.length, `${context}: a request was in progress`).toBeGreaterThan(0);
         pending = pending.map((caller) => (caller.acknowledged ? undefined : caller)) as Caller[];
       }
-      // At rest everybody gets an answer, who had one before the same.
+      // Without kills every request gets a reply, and a repeated request gets the same reply.
       for (const caller of callers) {
         const reply = await send(worker.url, caller, caller.body(), caller.requestId);
-        acknowledge(caller, reply, 'at rest');
+        acknowledge(caller, reply, 'after the kills');
         expect(reply, caller.requestId).toBeDefined();
       }
-      await check(worker, callers, callers, 'at rest');
+      await check(worker, callers, callers, 'after the kills');
       const files = callers.flatMap((caller) => caller.files.map((_, at) => `${caller.launchId}/${at}`));
       expect(await readable(worker)).toEqual(new Set(files));
       expect(tally.acknowledged).toBeGreaterThan(0);
@@ -121,7 +121,7 @@ function newCaller(kind: Kind): Caller {
   return { ...wish(kind, campaign, random), kind, requestId: `${kind}-${made++}`, campaign, acknowledged: false };
 }
 
-/** Lets them all launch, and kills the runtime at that moment; what they were told. */
+/** Sends all requests, kills the runtime at the moment, and returns the replies. */
 async function crash(
   worker: PersistedWorker,
   folder: string,
@@ -134,7 +134,7 @@ async function crash(
   const happened = (what: Event, times = 1) => {
     if (what === 'answered') answers += 1;
     if (what === event) seen += times;
-    // Somebody is always in the middle of it.
+    // The kill comes before the last reply, so that a request is always in progress.
     if (seen >= count || answers >= Math.max(1, callers.length - 1)) worker.kill();
   };
   const { objects, bucket } = PersistedWorker.kept;
@@ -143,7 +143,7 @@ async function crash(
     ['stored', bucket(folder, 'trigger-launch-attachments')],
   ] as const;
   const watchers = places.map(([what, place]) => {
-    // The bucket makes its own with its first file.
+    // The bucket creates its folder with its first file.
     mkdirSync(place, { recursive: true });
     return watch(place, () => happened(what));
   });
@@ -160,7 +160,7 @@ async function crash(
   return replies;
 }
 
-/** What a caller has been told is true, and the same each time. */
+/** Checks a reply against the request and the earlier replies, and records it. */
 function acknowledge(caller: Caller, reply: Reply | undefined, context: string): void {
   if (!reply) return;
   const where = `${context}: ${caller.requestId}`;
@@ -169,15 +169,15 @@ function acknowledge(caller: Caller, reply: Reply | undefined, context: string):
   const known = caller.launchId !== undefined;
   expect(reply.headers.get('Duplicate-Request'), where).toBe(known ? 'true' : null);
   if (known) expect(launchId, where).toBe(caller.launchId);
-  const told = reply.text.startsWith('<') ? [...reply.text.matchAll(/[bc][0-9a-f]{23}/g)].map(String) : ids(reply);
-  expect(told, where).toEqual(caller.recipients.map(({ profile_id }) => profile_id));
+  const replied = reply.text.startsWith('<') ? [...reply.text.matchAll(/[bc][0-9a-f]{23}/g)].map(String) : ids(reply);
+  expect(replied, where).toEqual(caller.recipients.map(({ profile_id }) => profile_id));
   caller.acknowledged = true;
   caller.launchId = launchId;
 }
 
 /**
- * The log holds what was acknowledged, and nothing twice; of those in question it holds everything. Returns how many
- * launches had files that were not complete yet.
+ * Checks that the log contains every acknowledged launch, and no request twice. Reads the recipients and files of the launches of
+ * `inQuestion`. Returns the number of launches with incomplete files.
  */
 async function check(
   worker: PersistedWorker,
@@ -186,17 +186,17 @@ async function check(
   context: string,
 ): Promise<number> {
   const launches = (await Promise.all(CAMPAIGNS.map((campaign) => log(worker, campaign, context)))).flat();
-  // Before anybody asks for a file, which makes it readable.
+  // Reading an attachment completes its upload, so the keys are listed before.
   const ofLaunches = new Set(launches.map(({ launch_id }) => launch_id));
   const keys = await readable(worker);
   const isComplete = ({ launch_id, attachments }: any) =>
     attachments.every((_: unknown, at: number) => keys.has(`${launch_id}/${at}`));
   const incomplete = launches.filter((launch) => !isComplete(launch)).length;
   for (const key of keys) {
-    expect(ofLaunches, `${context}: a file of a launch`).toContain(key.split('/')[0]);
+    expect(ofLaunches, `${context}: each file belongs to a launch`).toContain(key.split('/')[0]);
   }
   const byRequest = new Map(launches.map((launch) => [launch.request_id, launch]));
-  expect(byRequest.size, `${context}: each request once`).toBe(launches.length);
+  expect(byRequest.size, `${context}: each request launched once`).toBe(launches.length);
   for (const caller of callers) {
     const launch = byRequest.get(caller.requestId);
     byRequest.delete(caller.requestId);
@@ -208,11 +208,11 @@ async function check(
     caller.launchId = launch.launch_id;
     if (inQuestion.includes(caller)) await checkLaunch(worker, caller, launch, where);
   }
-  expect([...byRequest.keys()], `${context}: nothing that nobody asked for`).toEqual([]);
+  expect([...byRequest.keys()], `${context}: each launch belongs to a request`).toEqual([]);
   return incomplete;
 }
 
-/** A campaign's log, which has no gaps. */
+/** Reads a campaign's log, and checks that its sequence numbers have no gaps. */
 async function log(worker: PersistedWorker, campaign: number, context: string): Promise<any[]> {
   const launches = [];
   for (let after: number | null = 0; after !== null;) {
@@ -226,7 +226,7 @@ async function log(worker: PersistedWorker, campaign: number, context: string): 
   return launches;
 }
 
-/** All recipients, and all files, byte for byte. */
+/** Compares the recipients and the files of a launch, byte for byte. */
 async function checkLaunch(worker: PersistedWorker, caller: Caller, launch: any, where: string): Promise<void> {
   expect(launch.recipients, where).toBe(caller.recipients.length);
   const files = caller.files.map(({ name, bytes, sha256 }) => ({ name, size: bytes.length, sha256 }));
@@ -242,7 +242,7 @@ async function checkLaunch(worker: PersistedWorker, caller: Caller, launch: any,
   }
 }
 
-/** The keys of all files that can be read. */
+/** The keys of all complete files. */
 async function readable(worker: PersistedWorker): Promise<Set<string>> {
   const keys = new Set<string>();
   for (let cursor: string | undefined, more = true; more;) {

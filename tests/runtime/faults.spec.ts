@@ -1,4 +1,4 @@
-// What is refused for want of room or of patience.
+// Launches that are refused because the log is full, or because the body stops arriving.
 
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -42,7 +42,7 @@ describe('a body that stops arriving', () => {
     });
     const head = `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`;
     socket.write(head);
-    // A byte at a time, and then nothing more: meanwhile others are served.
+    // Sends a byte at a time, then nothing more. Other requests succeed meanwhile.
     for (const byte of `{"token":"${TOKEN.all}",`) {
       socket.write(byte);
       expect((await launch(worker, GOOD)).status).toBe(200);

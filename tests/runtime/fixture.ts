@@ -1,4 +1,4 @@
-// A Worker with tokens, campaigns and profiles: what most suites start from.
+// A Worker with tokens, campaigns and profiles, and functions that send requests to it.
 
 import { createHash } from 'node:crypto';
 import http from 'node:http';
@@ -6,25 +6,25 @@ import { expect, inject } from 'vitest';
 import { type Served, TestWorker, type Vars } from './harness.js';
 import type { Pair } from './seed.js';
 
-/** Tokens by what they may do. */
+/** Tokens, named after their permissions. */
 export const TOKEN = {
-  /** The specification's: everything, everywhere. */
+  /** The token of the specification's examples, with all scopes in all databases. */
   all: 'abcdefghijklmnqrstuvwxyz',
   launch: 'launch-only-0123456789',
   read: 'read-only-0123456789',
   admin: 'admin-only-0123456789',
-  /** Everything, in database 2. */
+  /** All scopes, in database 2 only. */
   elsewhere: 'elsewhere-0123456789',
   revoked: 'revoked-0123456789-0123',
   unknown: 'unknown-0123456789-0123',
 } as const;
 
-/** Campaigns by what is special about them. 1, 8, 85 and 96 are active and on database 1, as in the specification. */
+/** Campaigns, named after their state. Campaigns 1, 8, 85 and 96 of the specification are active and use database 1. */
 export const CAMPAIGN = {
   paused: 2,
-  /** On database 2, which has no import. */
+  /** Uses database 2, which has no index. */
   unimported: 3,
-  /** On database 3, whose index was made with another key. */
+  /** Uses database 3, whose index was built with another key. */
   foreign: 4,
   unknown: 404,
 } as const;
@@ -33,20 +33,20 @@ export const TRIGGERS = '/api/v1.1/campaigns/triggers';
 export const BATCH = `${TRIGGERS}/start_batch`;
 export const SINGLE = `${TRIGGERS}/start`;
 
-/** A good launch, of one profile. */
+/** A valid launch to one profile. */
 export const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
 
-/** Headers of a caller whose token is in the head. */
+/** The header that contains a token. */
 export const bearer = (token: string = TOKEN.all) => ({ Authorization: `Bearer ${token}` });
 
-/** A Worker with everything above. */
+/** Starts a Worker with these tokens and campaigns. */
 export async function seeded(vars: Vars = {}): Promise<TestWorker> {
   const worker = await TestWorker.start(vars);
   await seed(worker);
   return worker;
 }
 
-/** Writes everything above into the storage of a Worker. */
+/** Writes these tokens and campaigns, and their indexes, into the storage of a Worker. */
 export async function seed(worker: Served): Promise<void> {
   const { first, foreign } = inject('indexes');
   await Promise.all([put(worker, first), put(worker, foreign), grant(worker)]);
@@ -61,7 +61,7 @@ export async function seed(worker: Served): Promise<void> {
   );
 }
 
-/** Writes an index; its manifest last, as an import does. */
+/** Writes an index, its manifest last, as an import does. */
 export async function put(worker: Served, pairs: Pair[]): Promise<void> {
   const isManifest = ([key]: Pair) => key.startsWith('manifest:');
   const write = (some: Pair[]) => Promise.all(some.map(([key, value]) => worker.env.PROFILES.put(key, value)));
@@ -69,7 +69,7 @@ export async function put(worker: Served, pairs: Pair[]): Promise<void> {
   await write(pairs.filter(isManifest));
 }
 
-/** `PUT` of a campaign, which must be taken. */
+/** Defines a campaign. The definition must be accepted. */
 export async function define(worker: Served, id: number, definition: object): Promise<void> {
   const headers = { 'Content-Type': 'application/json', ...bearer() };
   const request = { method: 'PUT', body: JSON.stringify(definition), headers };
@@ -98,7 +98,7 @@ async function grant(worker: Served): Promise<void> {
   }
 }
 
-/** Stops the Worker. What it has logged holds no token, no e-mail address and no phone number. */
+/** Stops the Worker, and checks that its log contains no token, no e-mail address and no phone number. */
 export async function stop(worker: TestWorker): Promise<void> {
   const logs = worker.logs().join('\n');
   await worker.stop();
@@ -108,14 +108,14 @@ export async function stop(worker: TestWorker): Promise<void> {
   expect(logs).not.toMatch(/\+?7900000000/);
 }
 
-/** A reply, read whole. */
+/** A reply with its complete body. */
 export interface Reply {
   status: number;
   headers: Headers;
   text: string;
 }
 
-/** A `POST` of a document that is JSON unless it begins like XML; the token is in the head unless told otherwise. */
+/** Sends a launch. The type is XML if the document begins with `<`, and JSON otherwise. The token is in the header by default. */
 export async function launch(
   worker: Served,
   document: unknown,
@@ -124,29 +124,29 @@ export async function launch(
 ): Promise<Reply> {
   const text = typeof document === 'string' ? document : JSON.stringify(document);
   const type = text.startsWith('<') ? 'application/xml' : 'application/json';
-  // As bytes: fetch gives text a type of its own.
+  // Bytes, because fetch adds a Content-Type to text.
   const body = new TextEncoder().encode(text);
   const response = await worker.request(path, { method: 'POST', body, headers: { 'Content-Type': type, ...headers } });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** What a refusal says. */
+/** The body of an error response in JSON. */
 export interface Refusal {
   error: number;
   error_debug: string;
   error_text: string;
 }
 
-/** What a refusal in JSON says to whoever has to find out. */
+/** Returns `error_debug` of an error response in JSON. */
 export const debug = ({ text }: Pick<Reply, 'text'>) => (JSON.parse(text) as Refusal).error_debug;
 
-/** A `GET`. */
+/** Sends a `GET` request. */
 export async function get(worker: Served, path: string, headers: Record<string, string> = bearer()): Promise<Reply> {
   const response = await worker.request(path, { headers });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** A `GET` of JSON, which must be found. */
+/** Sends a `GET` request, and returns the JSON of its reply, which must have status 200. */
 export async function read<T = any>(worker: Served, path: string, token: string = TOKEN.all): Promise<T> {
   const reply = await get(worker, path, bearer(token));
   expect(reply.text, path).toMatch(/^\{/);
@@ -154,29 +154,29 @@ export async function read<T = any>(worker: Served, path: string, token: string 
   return JSON.parse(reply.text) as T;
 }
 
-/** The profile ids of a reply in JSON. */
+/** The profile IDs of a reply in JSON. */
 export function ids(reply: Reply): string[] {
   const { result } = JSON.parse(reply.text) as { result?: { profile_id: string }[] };
   if (!result) throw new Error(reply.text);
   return result.map(({ profile_id }) => profile_id);
 }
 
-/** Matched, unmatched, invalid, duplicate: the headers of a reply. */
+/** The numbers of matched, unmatched, invalid and duplicate items, from the headers of a reply. */
 export const counts = ({ headers }: Reply) =>
   ['Matched', 'Unmatched', 'Invalid', 'Duplicate'].map((name) => Number(headers.get(`Launch-${name}`)));
 
-/** The path of a launch in the log. */
+/** The path of a reply's launch in the log. */
 export function placeOf(campaign: number, reply: Reply): string {
   expect(reply.status, reply.text).toBe(200);
   return `${TRIGGERS}/${campaign}/launches/${reply.headers.get('Launch-ID')}`;
 }
 
-/** The launch of a reply, as the log has it. */
+/** Reads the launch of a reply from the log. */
 export async function logged(worker: Served, campaign: number, reply: Reply): Promise<any> {
   return read(worker, placeOf(campaign, reply));
 }
 
-/** A `POST` whose body goes piece by piece: with the length given, or chunked. */
+/** Sends a `POST` request with its body in pieces. Without `length` the transfer is chunked. */
 export function stream(
   worker: Served,
   pieces: Iterable<Uint8Array | string>,

@@ -1,11 +1,11 @@
-// Contract §1: the specification's own examples, and the formats of requests and replies.
+// The examples of the API specification, and the formats of requests and replies.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BATCH, bearer, debug, GOOD, ids, launch, seeded, SINGLE, stop, TOKEN } from './fixture.js';
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
 
-/** The examples, as the page prints them: path, campaign, request, reply. */
+/** The requests of the specification's examples, and the profiles of their replies. */
 const EXAMPLES = {
   'JSON, matching by email': [
     `{
@@ -95,8 +95,8 @@ describe('formats', () => {
   });
   afterAll(() => stop(worker));
 
-  describe.each([BATCH, `${BATCH}/`])('%s answers as the specification prints it', (path) => {
-    it.each(Object.entries(EXAMPLES))('%s', async (_, [request, found]) => {
+  describe.each([BATCH, `${BATCH}/`])('the examples of the specification at %s', (path) => {
+    it.each(Object.entries(EXAMPLES))('the reply is as specified: %s', async (_, [request, found]) => {
       const xml = request.startsWith('<');
       const reply = await launch(worker, request, {}, path);
       expect(reply.text).toBe(xml ? xmlResult(found) : jsonResult(found));
@@ -109,7 +109,7 @@ describe('formats', () => {
     });
   });
 
-  it.each([SINGLE, `${SINGLE}/`])('%s launches to one profile', async (path) => {
+  it.each([SINGLE, `${SINGLE}/`])('a request to %s launches to one profile', async (path) => {
     const json = { token: TOKEN.all, id: 8, email: 'example1@example.com' };
     expect((await launch(worker, json, {}, path)).text).toBe(jsonResult([ID.one]));
     const xml =
@@ -142,7 +142,7 @@ describe('formats', () => {
       ['Application/JSON;charset="UTF-8"', json],
       ['application/xml', xml],
       ['text/xml; charset=UTF-8', declared + xml],
-      // No type, and what curl sends where nobody names one.
+      // A missing type, and the type that curl sends by default.
       [undefined, json],
       [undefined, xml],
       [undefined, ` \n\t${json}`],
@@ -176,7 +176,7 @@ describe('formats', () => {
       expect(await response.json()).toMatchObject({ error: 415, error_text: 'Unsupported media type' });
     });
 
-    it('a body of the other format than announced is refused', async () => {
+    it('a body that is not in the announced format is refused', async () => {
       expect((await send(xml, { 'Content-Type': 'application/json' })).status).toBe(400);
       expect((await send(json, { 'Content-Type': 'application/xml' })).status).toBe(400);
       for (const nothing of ['', ' \n', '\ufeff']) {
@@ -218,7 +218,7 @@ describe('formats', () => {
       expect(ids(await launch(worker, text))).toEqual([ID.one]);
     });
 
-    it('another format of the reply is refused', async () => {
+    it('an unknown format of the reply is refused', async () => {
       for (const [format, query] of [
         ['yaml', ''],
         ['XML', ''],
@@ -229,7 +229,7 @@ describe('formats', () => {
       }
     });
 
-    it('an error has the format that was known when it was found', async () => {
+    it('an error has the format that the request selects before the fault', async () => {
       const accept = { ...bearer(), Accept: 'application/xml' };
       const late = '{"trigger_id":0,"data":[{}],"format":"xml"}';
       expect((await launch(worker, late)).text).toMatch(/^<xml><error>400</);

@@ -1,4 +1,4 @@
-// The Worker in the real runtime, from the real wrangler.toml, with storage of its own that goes when the suite ends.
+// The Worker of wrangler.toml in the real runtime, with storage that is removed at the end of the suite.
 
 import type { DurableObjectNamespace, KVNamespace, R2Bucket } from '@cloudflare/workers-types';
 import { fileURLToPath } from 'node:url';
@@ -12,29 +12,29 @@ export interface Env {
   ATTACHMENTS: R2Bucket;
 }
 
-/** What a suite changes of wrangler.toml's `[vars]`. */
+/** Differences from `[vars]` of wrangler.toml. */
 export type Vars = Record<string, string>;
 
-/** The key of the tests' index: no secret. */
+/** The index key of the tests. It is not a secret. */
 export const INDEX_KEY = '5e'.repeat(32);
 
-/** The key of an index that is not the tests': no secret either. */
+/** The key of an index that the Worker of the tests cannot read. It is not a secret. */
 export const FOREIGN_KEY = 'another key, of another deployment';
 
-/** A Worker, as far as it is spoken to and seeded. */
+/** A Worker that receives requests and whose storage can be written. */
 export type Served = Pick<TestWorker, 'url' | 'env' | 'request'>;
 
-/** A running Worker. Tests speak to it over loopback, as callers do. */
+/** A running Worker. Tests send requests to it over loopback, as callers do. */
 export class TestWorker {
   private constructor(
     private readonly harness: TestHarness,
-    /** Where it listens. */
+    /** The address of the Worker. */
     readonly url: URL,
-    /** Its storage, from outside. */
+    /** The bindings of the Worker, for direct access to its storage. */
     readonly env: Env,
   ) {}
 
-  /** Starts a Worker with empty storage. It counts no requests unless `vars` say so. */
+  /** Starts a Worker with empty storage. Rate limiting is off unless `vars` turns it on. */
   static async start(vars: Vars = {}): Promise<TestWorker> {
     const harness = createTestHarness({
       root: fileURLToPath(new URL('../..', import.meta.url)),
@@ -50,12 +50,12 @@ export class TestWorker {
     return new TestWorker(harness, url, await harness.getWorker<Env>().getEnv());
   }
 
-  /** A request. */
+  /** Sends a request. */
   request(path: string, init: RequestInit = {}): Promise<Response> {
     return fetch(new URL(path, this.url), init);
   }
 
-  /** A POST of the bytes given; what is neither text nor bytes goes as JSON. */
+  /** Sends a `POST` request. A body that is neither text nor bytes is sent as JSON. */
   post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
     const raw = typeof body === 'string' || body instanceof Uint8Array;
     const type = raw ? {} : { 'Content-Type': 'application/json' };
@@ -63,17 +63,17 @@ export class TestWorker {
     return this.request(path, { method: 'POST', body: content, headers: { ...type, ...headers } });
   }
 
-  /** Restarts the object of a campaign: what it held in memory is gone, what it stored is not. */
+  /** Restarts the object of a campaign, which loses its memory and keeps its storage. */
   async evict(campaign: number): Promise<void> {
     await this.worker.evictDurableObject('CAMPAIGNS', { name: `campaign:${campaign}` });
   }
 
-  /** What the Worker has logged. */
+  /** The messages that the Worker has logged. */
   logs(): string[] {
     return this.harness.getLogs().map((entry) => entry.message);
   }
 
-  /** Stops the Worker; its storage is lost. */
+  /** Stops the Worker, and removes its storage. */
   async stop(): Promise<void> {
     await this.harness.close();
   }

@@ -9,7 +9,7 @@ describe('GET /healthz', () => {
   });
   afterAll(() => worker.stop());
 
-  it('answers with the version, without a token', async () => {
+  it('a health check returns the version and needs no token', async () => {
     const response = await worker.request('/healthz');
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ version: lockedVersion() });

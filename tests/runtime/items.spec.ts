@@ -1,4 +1,4 @@
-// Contract §1: fields, items, matching modes, and what becomes of each item.
+// Fields, items, matching modes, and the outcome of each item (docs/reference/fields.md).
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -26,7 +26,7 @@ const one = { email: 'example1@example.com' };
 const two = { email: 'example2@example.com' };
 const nobody = { email: 'nobody@example.com' };
 
-/** A tag for each field, an element for each item. */
+/** An XML document with an element for each field, and one for each item of an array. */
 function xml(fields: object): string {
   const element = (name: string, value: unknown): string => {
     if (Array.isArray(value)) return value.map((item) => element(name, item)).join('');
@@ -72,7 +72,7 @@ describe('items', () => {
     });
 
     it.each(['0', '-1', '9007199254740992', '"0"', '8.5', '8e0', '"8.0"', '""', 'true', '[8]', '{}', '1e400'])(
-      'trigger_id is not %s',
+      'the trigger_id %s is refused',
       async (trigger_id) => {
         const reply = await launch(worker, `{"trigger_id":${trigger_id},"data":[{}]}`);
         expect(reply.status, reply.text).toBe(400);
@@ -80,12 +80,12 @@ describe('items', () => {
       },
     );
 
-    it('the largest trigger_id is 2^53 − 1', async () => {
+    it('a trigger_id can be as large as 2^53 − 1', async () => {
       const reply = await launch(worker, { trigger_id: Number.MAX_SAFE_INTEGER, data: [one] });
       expect([reply.status, debug(reply)]).toEqual([404, 'no such trigger campaign']);
     });
 
-    it.each([true, false, 'true', 'false', '1', '0'])('booleans can be %j', async (value) => {
+    it.each([true, false, 'true', 'false', '1', '0'])('a boolean can be %j', async (value) => {
       const isTrue = value === true || value === 'true' || value === '1';
       const fields = { trigger_id: 8, skip_triggers: value, report: value, strict: value, data: [one] };
       for (const document of [fields, xml(fields)]) {
@@ -95,14 +95,14 @@ describe('items', () => {
       }
     });
 
-    it.each(['"yes"', '"on"', '2', '[]', '""'])('booleans cannot be %s', async (value) => {
+    it.each(['"yes"', '"on"', '2', '[]', '""'])('a boolean cannot be %s', async (value) => {
       for (const field of ['skip_triggers', 'report', 'strict', 'dry_run']) {
         const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},"data":[{}]}`);
         expect([reply.status, debug(reply).split(':')[0]]).toEqual([400, field]);
       }
     });
 
-    it('null means that a field is absent', async () => {
+    it('a field that is null counts as absent', async () => {
       const absent = ['format', 'matching', 'field_name', 'skip_triggers', 'content', 'custom_data', 'attach'];
       const nulls = Object.fromEntries([...absent, 'report', 'strict', 'dry_run'].map((name) => [name, null]));
       const reply = await launch(worker, { trigger_id: 8, ...nulls, data: [{ ...one, custom_data: null }] });
@@ -135,7 +135,7 @@ describe('items', () => {
       'custom_data',
       'data',
       'report',
-    ])('%s cannot occur twice', async (field) => {
+    ])('the field %s cannot occur twice', async (field) => {
       const fields: Record<string, unknown> = { token: TOKEN.all, format: 'json', trigger_id: 8, data: [one] };
       const value = JSON.stringify(
         fields[field] ?? (field.startsWith('c') ? {} : field === 'matching' ? 'email' : '1'),
@@ -201,7 +201,7 @@ describe('items', () => {
       expect(JSON.parse(reply.text).report).toEqual(report);
       const numbers = [found.length, ...[unmatched, invalid, ['duplicate']].map((of) => items.filter(is(of)).length)];
       expect(counts(reply)).toEqual(numbers);
-      // The same, at any time after, from the log.
+      // The log has the same report.
       const launchPath = `${TRIGGERS}/8/launches/${report.launch_id}`;
       expect(await read(worker, `${launchPath}/report`)).toEqual(report);
       expect(await read(worker, launchPath)).toMatchObject({
@@ -237,7 +237,7 @@ describe('items', () => {
       }
     });
 
-    it('start matches as start_batch does', async () => {
+    it('a request to start matches in the same way as one to start_batch', async () => {
       for (const [fields, found] of [
         [{ matching: 'push_sub', provider: 'android-firebase', subscription_id: 'tok:3' }, [ID.three]],
         [{ matching: 'email_phone', email: 'nobody@example.com', phone: phone(2) }, [ID.two]],
@@ -252,7 +252,7 @@ describe('items', () => {
       }
     });
 
-    it('a key in XML is the text as sent', async () => {
+    it('a key in XML keeps its white space', async () => {
       const custom = (value: string) =>
         `<xml><trigger_id>8</trigger_id><matching>custom</matching><field_name>Größe</field_name><data><field_value>${value}</field_value></data></xml>`;
       expect(ids(await launch(worker, custom('XL ')))).toEqual([ID.eight]);
@@ -295,7 +295,7 @@ describe('items', () => {
       expect(JSON.parse(wrong.text).report.invalid).toEqual([{ index: 0, reason: 'wrong_type' }]);
     });
 
-    it('a launch without recipients is a launch', async () => {
+    it('a launch without recipients is recorded', async () => {
       const reply = await launch(worker, { trigger_id: 8, data: [nobody] });
       expect(reply.text).toBe('{"error":0,"error_text":"Successful operation","result":[]}');
       expect(await logged(worker, 8, reply)).toMatchObject({ recipients: 0, unmatched: 1 });
@@ -305,7 +305,7 @@ describe('items', () => {
   });
 
   describe('opt-in', () => {
-    it('report lists each item in XML', async () => {
+    it('the report in XML lists each item', async () => {
       const data = [one, nobody, one, {}, { email: 'shared@example.com' }];
       const reply = await launch(worker, { trigger_id: 8, report: true, format: 'xml', data });
       expect(reply.text).toBe(
@@ -319,7 +319,7 @@ describe('items', () => {
       );
     });
 
-    it.each([8, CAMPAIGN.paused])('dry_run writes nothing (campaign %i)', async (trigger_id) => {
+    it.each([8, CAMPAIGN.paused])('a dry run writes nothing (campaign %i)', async (trigger_id) => {
       const before = await read(worker, `${TRIGGERS}/${trigger_id}`);
       for (const format of ['json', 'xml']) {
         const fields = { trigger_id, dry_run: true, report: true, format, data: [one, nobody] };
@@ -340,7 +340,7 @@ describe('items', () => {
       expect(await read(worker, `${TRIGGERS}/${trigger_id}`)).toEqual(before);
     });
 
-    it('strict launches for all items or for none', async () => {
+    it('a strict request launches to all items or to none', async () => {
       const before = await read(worker, `${TRIGGERS}/8`);
       for (const [data, said] of [
         [[one, nobody], 'strict: 1 unmatched, 0 invalid; the first is data[1]: not_found'],
@@ -360,7 +360,7 @@ describe('items', () => {
     });
   });
 
-  it('the fields of an item are unknown at the root of start_batch', async () => {
+  it('the fields of an item are ignored at the root of start_batch', async () => {
     const reply = await launch(worker, { id: 8, ...one, data: [two] }, bearer(), SINGLE);
     expect(ids(reply)).toEqual([ID.one]);
     expect(ids(await launch(worker, { trigger_id: 8, ...two, data: [one] }, bearer(), BATCH))).toEqual([ID.one]);

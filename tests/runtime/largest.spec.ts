@@ -1,4 +1,4 @@
-// Attachments at the default limits: bodies of 100 MiB, to the byte; a hundred files; each way to write base64, from end to end.
+// Attachments at the default limits: bodies of exactly 100 MiB, a hundred files, and each way to write base64.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,7 +16,7 @@ describe('the largest bodies', () => {
   let body: Buffer;
   beforeAll(async () => {
     worker = await seeded();
-    // Almost as much as fits in groups of four; white space makes up the rest.
+    // Base64 has groups of four characters. White space fills the rest of the body.
     file = randomBytes(Math.floor((LIMIT - 200) / 4) * 3);
     const text = `{${HEAD},"attach":[{"name":"a.bin","data":"${file.toString('base64')}"}]`;
     body = Buffer.from(`${text}${' '.repeat(LIMIT - text.length - 1)}}`);
@@ -24,7 +24,7 @@ describe('the largest bodies', () => {
   afterAll(() => stop(worker));
 
   const stored = async () => (await worker.env.ATTACHMENTS.list()).objects.map(({ key }) => key).sort();
-  /** In pieces, without their length. */
+  /** Sends a body in pieces, without its length. */
   const chunked = (bytes: Buffer) => {
     const size = 1024 * 1024;
     const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, at) =>
@@ -60,8 +60,8 @@ describe('the largest bodies', () => {
     const wrong = Buffer.from(body);
     wrong[wrong.indexOf('"data":"') + '"data":"'.length + 90_000_000] = '*'.charCodeAt(0);
     const reply = await chunked(wrong);
-    const told = 'attach[0].data: a character that is not base64 at byte 90000000 of the value';
-    expect([reply.status, debug(reply)]).toEqual([400, told]);
+    const expected = 'attach[0].data: a character that is not base64 at byte 90000000 of the value';
+    expect([reply.status, debug(reply)]).toEqual([400, expected]);
     expect(await stored()).toEqual(before);
   });
 

@@ -1,4 +1,5 @@
-// Requests as people write them: spellings that are read alike, and refusals that say what was received and what to send.
+// Requests that differ from the documentation: alternative spellings that are accepted, and refusals whose message names what
+// was received and what to send.
 
 import http from 'node:http';
 import net from 'node:net';
@@ -24,7 +25,7 @@ import {
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
 
-/** Headers as they are sent; a name may come several times. */
+/** Header lines, in which a name can be repeated. */
 type Lines = [string, string][];
 
 const JSON_BODY = JSON.stringify(GOOD);
@@ -47,7 +48,7 @@ describe('lenient requests', () => {
   });
   afterAll(() => stop(worker));
 
-  /** Sends exactly those header lines, a `Host` and a length. */
+  /** Sends these header lines, `Host` and `Content-Length`, and no others. */
   function send(method: string, path: string, headers: Lines, body: string | Uint8Array = ''): Promise<Reply> {
     const bytes = Buffer.from(body);
     const lines: Lines = [['Host', worker.url.host], ['Content-Length', String(bytes.length)], ...headers];
@@ -75,19 +76,20 @@ describe('lenient requests', () => {
   const put = (id: number, body: string | Uint8Array, headers: Lines = []) =>
     send('PUT', `${TRIGGERS}/${id}`, [...AUTHORIZED, ...headers], body);
 
-  /** It was launched for the one profile. */
+  /** Checks that one profile was launched to. */
   function expectLaunched(reply: Reply) {
     expect(reply.status, reply.text).toBe(200);
     expect(ids(reply)).toEqual([ID.one]);
   }
 
-  /** A document of `start_batch` or `start` in JSON or XML with some more fields; one of the same name is replaced. */
   const fields = (single: boolean) => (single ? { id: '8', email: '"example1@example.com"' } : { trigger_id: '8' });
+  /** A JSON document of `start_batch` or `start`. `more` adds fields, or replaces fields of the same name. */
   function json(more: Record<string, string>, single = false): string {
     const data = single ? {} : { data: '[{"email":"example1@example.com"}]' };
     const members = Object.entries({ ...fields(single), ...data, ...more });
     return `{${members.map(([name, value]) => `"${name}":${value}`).join()}}`;
   }
+  /** An XML document of `start_batch` or `start`, with more elements. */
   function xml(elements: string, single = false): string {
     const required = single ? SINGLE_XML : XML_BODY;
     return required.replace('<xml>', `<xml>${elements}`);
@@ -132,7 +134,7 @@ describe('lenient requests', () => {
         ['charset="US-ASCII"', [['Content-Type', `${type};charset="US-ASCII"`]]],
         ['a quoted parameter with commas', [['Content-Type', `${type}; a="b, c/d; charset=utf-16"`]]],
         [
-          'what curl sends, twice',
+          'the form type that curl sends, twice',
           [
             ['Content-Type', 'application/x-www-form-urlencoded'],
             ['Content-Type', 'application/x-www-form-urlencoded'],
@@ -146,12 +148,12 @@ describe('lenient requests', () => {
             ['Content-Encoding', 'identity'],
           ],
         ],
-      ] as [string, Lines][])('may be %s', async (_, headers) => {
+      ] as [string, Lines][])('Content-Type can be %s', async (_, headers) => {
         expectLaunched(await post(path, headers, body));
       });
     });
 
-    it('may be us-ascii in an XML declaration', async () => {
+    it('an XML declaration can contain the encoding us-ascii', async () => {
       const declared = `<?xml version="1.0" encoding="US-ASCII"?>${XML_BODY}`;
       expectLaunched(await post(BATCH, [['Content-Type', 'application/xml']], declared));
     });
@@ -166,8 +168,8 @@ describe('lenient requests', () => {
         ],
       ],
       ['charset=us-ascii', [['Content-Type', 'application/json; charset=us-ascii']]],
-      ['none', []],
-    ] as [string, Lines][])('of a definition may be %s', async (_, headers) => {
+      ['missing', []],
+    ] as [string, Lines][])('Content-Type of a definition can be %s', async (_, headers) => {
       const reply = await put(8, '{"active":true}', headers);
       expect(reply.status, reply.text).toBe(200);
     });
@@ -180,7 +182,7 @@ describe('lenient requests', () => {
       ['application/soap+xml', 'not SOAP'],
       ['application/gzip', 'not a compressed body'],
       [`x/${'y'.repeat(500)}`, '"x/yyyyyyyyyy'],
-    ])('is refused if it is %s', async (type, said) => {
+    ])('the media type %s is refused', async (type, said) => {
       for (const reply of [
         await post(BATCH, [['Content-Type', type]], JSON_BODY),
         await put(8, '{}', [['Content-Type', type]]),
@@ -191,7 +193,7 @@ describe('lenient requests', () => {
       }
     });
 
-    it('is refused if it is sent with two values', async () => {
+    it('two different values of Content-Type are refused', async () => {
       const reply = await post(
         BATCH,
         [
@@ -204,13 +206,13 @@ describe('lenient requests', () => {
       expect([reply.status, debug(reply)]).toEqual([415, said]);
     });
 
-    it('of a definition is refused if it is XML', async () => {
+    it('an XML media type of a definition is refused', async () => {
       const reply = await put(8, '{}', [['Content-Type', 'application/xml']]);
       const said = 'Content-Type: unsupported media type "application/xml"; send application/json';
       expect([reply.status, debug(reply)]).toEqual([415, said]);
     });
 
-    it.each(['gzip', 'br', 'identity, deflate'])('is refused with the coding %s', async (coding) => {
+    it.each(['gzip', 'br', 'identity, deflate'])('the content coding %s is refused', async (coding) => {
       for (const reply of [
         await post(BATCH, [['Content-Encoding', coding]], gzipSync(JSON_BODY)),
         await put(8, gzipSync('{}'), [['Content-Encoding', coding]]),
@@ -232,12 +234,12 @@ describe('lenient requests', () => {
     };
 
     describe.each(Object.entries(observe))('%s', (name, observed) => {
-      /** Of `strict` an item that nobody has tells. */
+      /** `strict` has an effect only if an item matches no profile. */
       const nobody = name === 'strict';
       const sent = async (path: string, text: string) =>
         observed(await launch(worker, nobody ? text.replace('example1@', 'nobody@') : text, bearer(), path));
 
-      it('may be written in every way in JSON', async () => {
+      it('every spelling of a boolean is accepted in JSON', async () => {
         for (const [values, expected] of [
           [TRUE, true],
           [FALSE, false],
@@ -249,7 +251,7 @@ describe('lenient requests', () => {
         }
       });
 
-      it('may be written in every way in XML', async () => {
+      it('every spelling of a boolean is accepted in XML', async () => {
         for (const [values, expected] of [
           [['true', 'True', 'TRUE', '1', '\n tRuE '], true],
           [['false', 'False', 'FALSE', '0'], false],
@@ -267,13 +269,13 @@ describe('lenient requests', () => {
         ['2', ''],
         ['[]', ', not a JSON array'],
         ['{}', ', not a JSON object'],
-      ])('is refused if it is %s', async (value, received) => {
+      ])('the value %s is refused', async (value, received) => {
         const reply = await launch(worker, json({ [name]: value }));
         expect([reply.status, debug(reply)]).toEqual([400, `${name}: must be true or false${received}`]);
       });
     });
 
-    it('active of a campaign may be written in every way', async () => {
+    it('every spelling of a boolean is accepted as active of a campaign', async () => {
       for (const [values, expected] of [
         [FALSE.slice(0, -1), false],
         [TRUE, true],
@@ -288,12 +290,12 @@ describe('lenient requests', () => {
   });
 
   describe('an integer', () => {
-    it.each(['8', '8.0', '8.00', '"8"', '" 8\\n"'])('of a launch may be %s in JSON', async (value) => {
+    it.each(['8', '8.0', '8.00', '"8"', '" 8\\n"'])('an ID in JSON can be written as %s', async (value) => {
       expectLaunched(await launch(worker, json({ trigger_id: value })));
       expectLaunched(await launch(worker, json({ id: value }, true), bearer(), SINGLE));
     });
 
-    it.each([' 8 ', '<![CDATA[8]]>'])('of a launch may be %s in XML', async (value) => {
+    it.each([' 8 ', '<![CDATA[8]]>'])('an ID in XML can be written as %s', async (value) => {
       expectLaunched(await launch(worker, XML_BODY.replace('>8<', `>${value}<`)));
       expectLaunched(await launch(worker, SINGLE_XML.replace('>8<', `>${value}<`), bearer(), SINGLE));
     });
@@ -306,7 +308,7 @@ describe('lenient requests', () => {
       ['true', ', not a JSON boolean'],
       ['{}', ', not a JSON object'],
       ['[8]', ', not a JSON array'],
-    ])('is refused if it is %s', async (value, received) => {
+    ])('the integer %s is refused', async (value, received) => {
       const expected = `must be an integer from 1 to 9007199254740991${received}`;
       const batch = await launch(worker, json({ trigger_id: value }));
       expect([batch.status, debug(batch)]).toEqual([400, `trigger_id: ${expected}`]);
@@ -316,11 +318,11 @@ describe('lenient requests', () => {
       expect([defined.status, debug(defined)]).toEqual([400, `database: ${expected}`]);
     });
 
-    it('is refused if it is 8.0 in XML', async () => {
+    it('the integer 8.0 is refused in XML', async () => {
       expect((await launch(worker, XML_BODY.replace('>8<', '>8.0<'))).status).toBe(400);
     });
 
-    it('of a definition may be a number with a zero fraction, or text', async () => {
+    it('an integer of a definition can be a number with a zero fraction, or a string', async () => {
       for (const [at, one] of ['"1"', '1.0', '1.00', '" 1 "', '1'].entries()) {
         const id = 901 + at;
         for (const own of [String(id), `"${id}"`, `${id}.0`]) {
@@ -332,7 +334,7 @@ describe('lenient requests', () => {
       }
     });
 
-    it('is exact in field_value', async () => {
+    it('field_value is not normalised as an integer', async () => {
       const send = (value: string) =>
         launch(
           worker,
@@ -363,7 +365,7 @@ describe('lenient requests', () => {
       'attach',
     ];
 
-    it.each(ROOT)('makes the root field %s absent', async (name) => {
+    it.each(ROOT)('a root field %s with xsi:nil counts as missing', async (name) => {
       for (const nil of [
         "xsi:nil='true'",
         'xsi:nil="1"',
@@ -383,14 +385,14 @@ describe('lenient requests', () => {
       expect([twice.status, debug(twice)]).toEqual([400, `${name}: is given twice`]);
     });
 
-    it('of a required field makes it missing', async () => {
+    it('a required field with xsi:nil is reported as missing', async () => {
       const batch = await launch(worker, XML_BODY.replace('<trigger_id>', '<trigger_id xsi:nil="true">'));
       expect([batch.status, debug(batch)]).toEqual([400, 'trigger_id: is required']);
       const single = await launch(worker, SINGLE_XML.replace('<id>', '<id xsi:nil="1">'), bearer(), SINGLE);
       expect([single.status, debug(single)]).toEqual([400, 'id: is required']);
     });
 
-    it('of an item, or of its fields, makes them absent', async () => {
+    it('an item with xsi:nil, or a field of an item, counts as missing', async () => {
       for (const data of [
         '<data xsi:nil="true"/>',
         '<data xsi:nil="true"><email>example1@example.com</email></data>',
@@ -407,7 +409,7 @@ describe('lenient requests', () => {
       expectLaunched(await launch(worker, `<xml><trigger_id>8</trigger_id>${own}</xml>`));
     });
 
-    it('is ignored inside content and custom_data, and with another value', async () => {
+    it('xsi:nil is ignored inside content and custom_data, and if its value is false', async () => {
       const inner = '<a xsi:nil="true"/><b xsi:nil="1">1</b>';
       const reply = await launch(worker, xml(`<content>${inner}</content><custom_data>${inner}</custom_data>`));
       const expected = { a: '', b: '1' };
@@ -417,28 +419,31 @@ describe('lenient requests', () => {
     });
   });
 
-  describe('a token with white space around it', () => {
+  describe('white space around a token', () => {
     it.each([
       ['JSON', BATCH, JSON_BODY.replace('{', `{"token":"${TOKEN.all}\\n",`)],
       ['JSON of start', SINGLE, SINGLE_JSON.replace('{', `{"token":"\\t ${TOKEN.all}\\r\\n",`)],
       ['XML', BATCH, XML_BODY.replace('<xml>', `<xml><token>\n${TOKEN.all}\n</token>`)],
       ['XML of start', SINGLE, SINGLE_XML.replace('<xml>', `<xml><token>&#10;${TOKEN.all}&#32;</token>`)],
-    ])('is accepted in a body in %s', async (_, path, body) => {
+    ])('white space around a token is ignored in %s', async (_, path, body) => {
       expectLaunched(await send('POST', path, [], body));
     });
 
-    it.each(BODIES)('is accepted in the query and the header of %s', async (_, path, body) => {
-      expectLaunched(await send('POST', `${path}?token=%20${TOKEN.all}%0A`, [], body));
-      expectLaunched(await send('POST', path, [['Authorization', `Bearer  ${TOKEN.all} \t`]], body));
-      expectLaunched(await send('POST', path, [['Authorization', `bearer\t${TOKEN.all}`]], body));
-    });
+    it.each(BODIES)(
+      'white space around a token is ignored in the query and the header of %s',
+      async (_, path, body) => {
+        expectLaunched(await send('POST', `${path}?token=%20${TOKEN.all}%0A`, [], body));
+        expectLaunched(await send('POST', path, [['Authorization', `Bearer  ${TOKEN.all} \t`]], body));
+        expectLaunched(await send('POST', path, [['Authorization', `bearer\t${TOKEN.all}`]], body));
+      },
+    );
 
-    it('is one token wherever it comes', async () => {
+    it('tokens that differ in white space around them are the same token', async () => {
       const body = JSON_BODY.replace('{', `{"token":" ${TOKEN.all}\\n",`);
       expectLaunched(await send('POST', `${BATCH}?token=${TOKEN.all}+&token=%09${TOKEN.all}`, AUTHORIZED, body));
     });
 
-    it('is accepted on every other path', async () => {
+    it('white space around a token is ignored on the other paths', async () => {
       for (const path of ['', '/8', '/8/launches']) {
         expect((await send('GET', `${TRIGGERS}${path}?token=%20${TOKEN.all}%0D%0A`, [])).status, path).toBe(200);
         expect((await send('GET', TRIGGERS + path, [['Authorization', `Bearer   ${TOKEN.all}`]])).status, path).toBe(
@@ -448,7 +453,7 @@ describe('lenient requests', () => {
       expect((await send('PUT', `${TRIGGERS}/8?token=${TOKEN.all}%20`, [], '{}')).status).toBe(200);
     });
 
-    it('is unknown with white space inside, or white space that is not ASCII', async () => {
+    it('a token with white space inside, or with other than ASCII white space around it, is unknown', async () => {
       const [before, after] = [TOKEN.all.slice(0, 5), TOKEN.all.slice(5)];
       for (const token of [`${before} ${after}`, `\\u00a0${TOKEN.all}`, `${TOKEN.all}\\u2003`]) {
         const reply = await send('POST', BATCH, [], JSON_BODY.replace('{', `{"token":"${token}",`));
@@ -458,7 +463,7 @@ describe('lenient requests', () => {
   });
 
   describe('a request ID', () => {
-    it('may be a quoted string in Idempotency-Key, and is the same without the quotes', async () => {
+    it('an ID in Idempotency-Key can be quoted, and is the same ID without the quotes', async () => {
       const first = await post(BATCH, [['Idempotency-Key', '"k1"']], JSON_BODY);
       expect([first.status, first.headers.get('Request-ID')]).toEqual([200, 'k1']);
       for (const headers of [
@@ -479,53 +484,59 @@ describe('lenient requests', () => {
       }
     });
 
-    it('is taken as it is in Request-ID and X-Request-ID', async () => {
+    it('quotes in Request-ID and X-Request-ID are part of the ID', async () => {
       for (const name of ['Request-ID', 'X-Request-ID']) {
         const reply = await post(BATCH, [[name, '"k2"']], JSON_BODY);
         expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, '"k2"']);
       }
     });
 
-    it.each(['Request-ID', 'Idempotency-Key', 'X-Request-ID'])('may be repeated in %s', async (name) => {
-      const reply = await post(
-        BATCH,
-        [
-          [name, `repeated-${name}`],
-          [name, `repeated-${name}`],
-        ],
-        JSON_BODY,
-      );
-      expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, `repeated-${name}`]);
-      const different = await post(
-        BATCH,
-        [
-          [name, 'a'],
-          [name, 'b'],
-        ],
-        JSON_BODY,
-      );
-      expect([different.status, debug(different)]).toEqual([400, `${name}: sent with different values; send one`]);
-    });
+    it.each(['Request-ID', 'Idempotency-Key', 'X-Request-ID'])(
+      'an ID can be repeated in %s, and two different IDs are refused',
+      async (name) => {
+        const reply = await post(
+          BATCH,
+          [
+            [name, `repeated-${name}`],
+            [name, `repeated-${name}`],
+          ],
+          JSON_BODY,
+        );
+        expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, `repeated-${name}`]);
+        const different = await post(
+          BATCH,
+          [
+            [name, 'a'],
+            [name, 'b'],
+          ],
+          JSON_BODY,
+        );
+        expect([different.status, debug(different)]).toEqual([400, `${name}: sent with different values; send one`]);
+      },
+    );
 
-    it.each(['Request-ID', 'Idempotency-Key', 'X-Request-ID'])('has up to 256 characters in %s', async (name) => {
-      const id = name.padEnd(256, 'x');
-      const reply = await post(BATCH, [[name, id]], JSON_BODY);
-      expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, id]);
-      expect(await logged(worker, 8, reply)).toMatchObject({ request_id: id });
-      const again = await post(BATCH, [[name, id]], JSON_BODY);
-      expect(again.headers.get('Launch-ID')).toBe(reply.headers.get('Launch-ID'));
-      const long = await post(BATCH, [[name, `${id}x`]], JSON_BODY);
-      expect([long.status, debug(long)]).toEqual([400, `${name}: must be 1 to 256 visible ASCII characters`]);
-    });
+    it.each(['Request-ID', 'Idempotency-Key', 'X-Request-ID'])(
+      'an ID can have 256 characters in %s, and not 257',
+      async (name) => {
+        const id = name.padEnd(256, 'x');
+        const reply = await post(BATCH, [[name, id]], JSON_BODY);
+        expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, id]);
+        expect(await logged(worker, 8, reply)).toMatchObject({ request_id: id });
+        const again = await post(BATCH, [[name, id]], JSON_BODY);
+        expect(again.headers.get('Launch-ID')).toBe(reply.headers.get('Launch-ID'));
+        const long = await post(BATCH, [[name, `${id}x`]], JSON_BODY);
+        expect([long.status, debug(long)]).toEqual([400, `${name}: must be 1 to 256 visible ASCII characters`]);
+      },
+    );
 
-    it('has up to 256 characters inside its quotes', async () => {
+    it('a quoted ID can have 256 characters inside its quotes, and not 257', async () => {
       const reply = await post(BATCH, [['Idempotency-Key', `"${'q'.repeat(256)}"`]], JSON_BODY);
       expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, 'q'.repeat(256)]);
       expect((await post(BATCH, [['Idempotency-Key', `"${'q'.repeat(257)}"`]], JSON_BODY)).status).toBe(400);
     });
 
     it.each(['"', '""', '"a', 'a"', 'a"b', '"a"b"', '"a\\"b"', '"a b"'])(
-      'is refused as Idempotency-Key: %s',
+      'the Idempotency-Key %s is refused',
       async (key) => {
         for (const reply of [
           await post(BATCH, [['Idempotency-Key', key]], JSON_BODY),
@@ -543,7 +554,7 @@ describe('lenient requests', () => {
       'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
       'application/xml, text/html;q=0.1',
       'text/xml, TEXT/HTML',
-    ])('that contains text/html gives JSON: %s', async (accept) => {
+    ])('the reply is JSON if Accept contains text/html: %s', async (accept) => {
       for (const [path, body] of [
         [BATCH, JSON_BODY],
         [BATCH, XML_BODY],
@@ -557,7 +568,7 @@ describe('lenient requests', () => {
       expect((JSON.parse(nowhere.text) as Refusal).error).toBe(404);
     });
 
-    it('may be repeated', async () => {
+    it('Accept can be repeated', async () => {
       expectLaunched(
         await post(
           BATCH,
@@ -579,7 +590,7 @@ describe('lenient requests', () => {
       expect(both.text).toMatch(/^<xml><error>0</);
     });
 
-    it('gives way to ?format= and to the field format', async () => {
+    it('?format= and the field format rank before Accept', async () => {
       const accept: Lines = [['Accept', 'text/html']];
       expect((await post(`${BATCH}?format=xml`, accept, JSON_BODY)).text).toMatch(/^<xml><error>0</);
       const body = JSON_BODY.replace('{', '{"format":"xml",');
@@ -593,26 +604,26 @@ describe('lenient requests', () => {
       '//api/v1.1/campaigns/triggers/start_batch',
       '/api///v1.1/campaigns/triggers//start_batch',
       '/api/v1.1/campaigns/triggers/start_batch//',
-    ])('may be repeated: %s', async (path) => {
+    ])('slashes can be repeated: %s', async (path) => {
       expectLaunched(await post(path, [], JSON_BODY));
       expectLaunched(await post(path.replace('start_batch', 'start'), [], SINGLE_JSON));
       const accept: Lines = [['Accept', 'application/xml']];
-      expect((await post(path, accept, '{')).text, 'a launch answers in both formats').toMatch(/^<xml><error>400</);
+      expect((await post(path, accept, '{')).text, 'a launch replies in both formats').toMatch(/^<xml><error>400</);
       const campaign = await send('GET', path.replace('start_batch', '8'), [...AUTHORIZED, ...accept]);
       expect([campaign.status, JSON.parse(campaign.text).id]).toEqual([200, 8]);
       const missing = await send('GET', path.replace('start_batch', '404'), [...AUTHORIZED, ...accept]);
-      expect((JSON.parse(missing.text) as Refusal).error, 'the other paths answer in JSON alone').toBe(404);
+      expect((JSON.parse(missing.text) as Refusal).error, 'the other paths reply in JSON only').toBe(404);
       const defined = await send('PUT', path.replace('start_batch', '8'), AUTHORIZED, '{"active":true}');
       expect(defined.status).toBe(200);
       expect((await send('GET', path.replace('start_batch', '8//launches'), AUTHORIZED)).status).toBe(200);
       expect((await send('GET', path, AUTHORIZED)).headers.get('Allow')).toBe('POST');
     });
 
-    it('may be repeated before healthz', async () => {
+    it('slashes can be repeated around healthz', async () => {
       expect((await send('GET', '//healthz//', [])).status).toBe(200);
     });
 
-    it('do not change what a request is', async () => {
+    it('a request with repeated slashes is the same request as without them', async () => {
       const id: Lines = [['Request-ID', 'slashes']];
       const first = await post(BATCH, id, JSON_BODY);
       const again = await post(BATCH.replace('/triggers', '//triggers'), id, JSON_BODY);
@@ -622,16 +633,16 @@ describe('lenient requests', () => {
   });
 
   describe('other headers sent twice', () => {
-    it.each(BODIES)('with one value count as one (%s)', async (_, path, body) => {
+    it.each(BODIES)('a token that is sent twice counts as one (%s)', async (_, path, body) => {
       expectLaunched(await send('POST', path, [...AUTHORIZED, ...AUTHORIZED], body));
     });
 
-    it('with two tokens are refused', async () => {
+    it('two different tokens are refused', async () => {
       const reply = await send('POST', BATCH, [...AUTHORIZED, ['Authorization', `Bearer ${TOKEN.launch}`]], JSON_BODY);
       expect(reply.status).toBe(401);
     });
 
-    it('may be the length', async () => {
+    it('Content-Length can be sent twice with one value', async () => {
       const head = [
         `POST ${BATCH} HTTP/1.1`,
         `Host: ${worker.url.host}`,
@@ -652,7 +663,7 @@ describe('lenient requests', () => {
     });
   });
 
-  describe('a body in another format is refused with the cause', () => {
+  describe('a body in another format', () => {
     const utf16 = (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le');
     it.each([
       ['form fields', 'token=abc&trigger_id=8', /not form fields.*send a JSON object or an XML document/],
@@ -662,8 +673,8 @@ describe('lenient requests', () => {
       ['multipart', '--x\r\nContent-Disposition: form-data\r\n', /not a multipart body/],
       ['gzip', gzipSync(JSON_BODY), /not gzip; send the body uncompressed/],
       ['UTF-16', utf16(JSON_BODY), /not UTF-16; send UTF-8/],
-      ['UTF-16 without a mark', utf16(JSON_BODY).subarray(2), /not UTF-16/],
-      ['UTF-16 of XML without a mark', utf16(XML_BODY).subarray(2), /not UTF-16/],
+      ['UTF-16 without a byte order mark', utf16(JSON_BODY).subarray(2), /not UTF-16/],
+      ['XML in UTF-16 without a byte order mark', utf16(XML_BODY).subarray(2), /not UTF-16/],
       [
         'SOAP',
         '<soap:Envelope xmlns:soap="x"><soap:Body/></soap:Envelope>',
@@ -671,9 +682,9 @@ describe('lenient requests', () => {
       ],
       ['HTML', '<html><body/></html>', /root element named xml, not HTML/],
       ['an HTML page', '<!DOCTYPE html><html></html>', /DTD/],
-      ['another root', '<request/>', /root element named xml/],
-      ['a root in capitals', '<XML/>', /root element named xml, in lower case/],
-    ])('%s', async (_, body, said) => {
+      ['another root element', '<request/>', /root element named xml/],
+      ['a root element in capitals', '<XML/>', /root element named xml, in lower case/],
+    ])('%s is refused as a body', async (_, body, said) => {
       for (const type of [undefined, 'application/x-www-form-urlencoded', 'text/plain']) {
         const headers: Lines = type ? [['Content-Type', type]] : [];
         for (const path of [BATCH, SINGLE]) {
@@ -690,7 +701,7 @@ describe('lenient requests', () => {
       ['gzip as JSON', 'application/json', gzipSync(JSON_BODY), /not gzip; send the body uncompressed/],
       ['gzip as XML', 'application/xml', gzipSync(XML_BODY), /not gzip; send the body uncompressed/],
       ['form fields as JSON', 'application/json', 'trigger_id=8', /not form fields/],
-    ])('%s', async (_, type, body, said) => {
+    ])('%s is refused', async (_, type, body, said) => {
       const reply = await post(BATCH, [['Content-Type', type]], body);
       expect(reply.status).toBe(400);
       expect(debug(reply)).toMatch(said);
@@ -702,20 +713,20 @@ describe('lenient requests', () => {
       ['XML', '<xml/>', /not XML/],
       ['gzip', gzipSync('{}'), /not gzip; send the body uncompressed/],
       ['UTF-16', utf16('{}'), /not UTF-16; send UTF-8/],
-    ])('%s, as a definition', async (_, body, said) => {
+    ])('%s is refused as a definition', async (_, body, said) => {
       const reply = await put(8, body);
       expect(reply.status).toBe(400);
       expect(debug(reply)).toMatch(/^the body must be a JSON object/);
       expect(debug(reply)).toMatch(said);
     });
 
-    it('an encoding other than UTF-8 in an XML declaration', async () => {
+    it('an XML declaration with an encoding other than UTF-8 is refused', async () => {
       const reply = await post(BATCH, [], `<?xml version="1.0" encoding="windows-1251"?>${XML_BODY}`);
       const said = 'XML declaration: unsupported encoding "windows-1251"; send UTF-8';
       expect([reply.status, debug(reply)]).toEqual([415, said]);
     });
 
-    it('URL-safe base64 in an attachment', async () => {
+    it('URL-safe base64 in an attachment is refused', async () => {
       for (const data of ['QUJ-', 'QU_D', 'data:text/plain;base64,QU-D']) {
         const reply = await launch(worker, { ...GOOD, attach: [{ name: 'a', data }] });
         expect(reply.status).toBe(400);
@@ -736,7 +747,7 @@ describe('lenient requests', () => {
       ['token', '[]', 'token: must be a string, not a JSON array'],
       ['format', 'true', 'format: must be a string, not a JSON boolean'],
       ['field_name', '{}', 'field_name: must be a string, not a JSON object'],
-    ])('a wrong type of %s: %s', async (field, value, said) => {
+    ])('the message for a wrong type of %s names the type: %s', async (field, value, said) => {
       const reply = await launch(worker, json({ [field]: value }));
       expect([reply.status, debug(reply)]).toEqual([400, said]);
     });
@@ -773,17 +784,20 @@ describe('converting XML to JSON', () => {
   const root = (more: string, item = '') =>
     `<xml><trigger_id>8</trigger_id><matching>email</matching>${more}<data><email>example1@example.com</email>${item}</data></xml>`;
 
-  it.each(['content', 'custom_data'])('takes memory that %s does not take as text', async (field) => {
-    const elements = `<${field}>${'<a/>'.repeat(MIB / 8)}</${field}>`;
-    const text = `<${field}><a>${'x'.repeat(MIB / 2)}</a></${field}>`;
-    for (let round = 0; round < 3; round++) {
-      const refused = await launch(worker, root(elements));
-      expect([refused.status, refused.headers.get('Retry-After')], refused.text).toEqual([503, '5']);
-      expect((await launch(worker, root(text))).status).toBe(200);
-    }
-  });
+  it.each(['content', 'custom_data'])(
+    'many elements in %s need more memory than a text of the same size',
+    async (field) => {
+      const elements = `<${field}>${'<a/>'.repeat(MIB / 8)}</${field}>`;
+      const text = `<${field}><a>${'x'.repeat(MIB / 2)}</a></${field}>`;
+      for (let round = 0; round < 3; round++) {
+        const refused = await launch(worker, root(elements));
+        expect([refused.status, refused.headers.get('Retry-After')], refused.text).toEqual([503, '5']);
+        expect((await launch(worker, root(text))).status).toBe(200);
+      }
+    },
+  );
 
-  it('of an item that is too long takes little, and is refused', async () => {
+  it('the custom_data of an item is refused if its JSON is too long', async () => {
     const reply = await launch(worker, root('', `<custom_data>${'<a/>'.repeat(MIB / 4)}</custom_data>`));
     expect([reply.status, debug(reply)]).toEqual([400, 'data[0].custom_data: longer than 65536 bytes']);
   });

@@ -1,4 +1,4 @@
-// Contract §1, *Limits*: to the byte, with a length ahead of the body and without.
+// The limits of docs/reference/limits.md, to the byte, with and without an announced length.
 
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -25,13 +25,13 @@ const DATA = GOOD.data;
 const BODY_LIMIT = 10_485_760;
 const TOO_LARGE = '{"error":400,"error_debug":"http: request body too large","error_text":"Invalid request"}';
 
-/** A request of this size in bytes, filled with an unknown field. */
+/** A JSON request of this size in bytes. An unknown field fills it. */
 function sized(bytes: number, fields: object = GOOD): string {
   const [begin, end] = ['{"pad":"', `",${JSON.stringify(fields).slice(1)}`];
   return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
 }
 
-/** The same as XML. */
+/** An XML request of this size in bytes. An unknown field fills it. */
 function sizedXml(bytes: number): string {
   const [begin, end] = [
     '<xml><pad>',
@@ -40,7 +40,7 @@ function sizedXml(bytes: number): string {
   return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
 }
 
-/** Pieces as they may come from a network. */
+/** Cuts a text into pieces that are sent one by one. */
 function* cut(text: string, size = 100_000) {
   for (let at = 0; at < text.length; at += size) yield text.slice(at, at + size);
 }
@@ -51,7 +51,7 @@ function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' | 'wait' 
     const socket = net.connect(Number(worker.url.port), worker.url.hostname);
     let text = '';
     socket.on('data', (piece) => (text += piece.toString()));
-    // A connection that is reset says what one that is closed says.
+    // `close` follows, as for a connection that is closed in order.
     socket.on('error', () => {});
     socket.on('close', () => resolve(text));
     socket.write(bytes, () => {
@@ -61,7 +61,7 @@ function raw(worker: TestWorker, bytes: string, end: 'end' | 'destroy' | 'wait' 
   });
 }
 
-/** The head of a launch request. */
+/** The header lines of a launch request. */
 const head = (length: number, id: string) =>
   `POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN.all}\r\nContent-Type: application/json\r\n` +
   `Content-Length: ${length}\r\nRequest-ID: ${id}\r\nConnection: close\r\n\r\n`;
@@ -98,7 +98,7 @@ describe('limits', () => {
       }
     });
 
-    it('the message in XML has no quotation marks', async () => {
+    it('the error message in XML has no quotation marks', async () => {
       const reply = await stream(worker, cut(sized(BODY_LIMIT + 1)), { path: `${BATCH}?format=xml` });
       expect(reply.text).toBe(
         '<xml><error>400</error><error_debug>http: request body too large</error_debug>' +
@@ -125,7 +125,7 @@ describe('limits', () => {
   });
 
   describe('FILES_LIMIT', () => {
-    it('the announced length alone is refused', async () => {
+    it('an announced length over the limit is refused before the body is read', async () => {
       const reply = await stream(worker, ['{'], { length: 104_857_601 });
       expect([reply.status, reply.text]).toEqual([413, TOO_LARGE]);
     });
@@ -143,29 +143,32 @@ describe('limits', () => {
     });
   });
 
-  it('ITEMS_LIMIT: the last item passes, one more does not', async () => {
+  it('a request with as many items as ITEMS_LIMIT passes, and one with another item is refused', async () => {
     const items = (count: number) => ({ trigger_id: 8, data: Array.from({ length: count }, () => DATA[0]) });
     expect((await launch(small, items(3))).status).toBe(200);
     const reply = await launch(small, items(4));
     expect([reply.status, debug(reply)]).toEqual([400, 'data: has more than 3 items']);
   });
 
-  it.each(['content', 'custom_data'])('CONTENT_LIMIT: %s of 1 MiB passes, a byte more does not', async (field) => {
-    const object = (bytes: number) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
-    const body = (bytes: number) => `{"trigger_id":8,"${field}":${object(bytes)},"data":${JSON.stringify(DATA)}}`;
-    const reply = await launch(worker, body(1_048_576));
-    expect((await logged(worker, 8, reply))[field].a).toHaveLength(1_048_568);
-    for (const [server, bytes, limit] of [
-      [worker, 1_048_577, 1_048_576],
-      [small, 101, 100],
-    ] as const) {
-      const refused = await launch(server, body(bytes));
-      expect([refused.status, debug(refused)]).toEqual([400, `${field}: is longer than ${limit} bytes`]);
-    }
-    expect((await launch(small, body(100))).status).toBe(200);
-  });
+  it.each(['content', 'custom_data'])(
+    '%s of 1 MiB (CONTENT_LIMIT) passes, and a byte more is refused',
+    async (field) => {
+      const object = (bytes: number) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
+      const body = (bytes: number) => `{"trigger_id":8,"${field}":${object(bytes)},"data":${JSON.stringify(DATA)}}`;
+      const reply = await launch(worker, body(1_048_576));
+      expect((await logged(worker, 8, reply))[field].a).toHaveLength(1_048_568);
+      for (const [server, bytes, limit] of [
+        [worker, 1_048_577, 1_048_576],
+        [small, 101, 100],
+      ] as const) {
+        const refused = await launch(server, body(bytes));
+        expect([refused.status, debug(refused)]).toEqual([400, `${field}: is longer than ${limit} bytes`]);
+      }
+      expect((await launch(small, body(100))).status).toBe(200);
+    },
+  );
 
-  it("an item's custom_data of 64 KiB passes, a byte more does not", async () => {
+  it("an item's custom_data of 64 KiB passes, and a byte more is refused", async () => {
     const item = (bytes: number) => ({ ...DATA[0], custom_data: { a: 'x'.repeat(bytes - 8) } });
     const reply = await launch(worker, { trigger_id: 8, data: [item(65_536)] });
     const { recipients } = await read(worker, `${placeOf(8, reply)}/recipients`);
@@ -181,45 +184,45 @@ describe('limits', () => {
     }
   });
 
-  describe('a body that is not all there', () => {
+  describe('an incomplete body', () => {
     const body = JSON.stringify(GOOD);
     const launches = async () => ((await read(worker, `${TRIGGERS}/8`)) as { launches: number }).launches;
 
     it.each([
-      ['is shorter than its length, whole though it looks', `${head(body.length + 1, 'short-1')}${body}`],
+      ['is a complete document, but shorter than its length', `${head(body.length + 1, 'short-1')}${body}`],
       ['is much shorter than its length', `${head(200_000, 'short-2')}${body}`],
-      ['breaks off', `${head(body.length, 'short-3')}${body.slice(0, -10)}`],
-      ['never comes', head(body.length, 'short-4')],
+      ['ends before its length', `${head(body.length, 'short-3')}${body.slice(0, -10)}`],
+      ['is missing', head(body.length, 'short-4')],
       [
-        'breaks off in a chunk',
+        'ends inside a chunk',
         `${head(0, 'short-5').replace('Content-Length: 0', 'Transfer-Encoding: chunked')}ff\r\n${body}`,
       ],
       [
-        'breaks off between chunks',
+        'ends between chunks',
         `${head(0, 'short-6').replace('Content-Length: 0', 'Transfer-Encoding: chunked')}5\r\n${body.slice(0, 5)}\r\n`,
       ],
     ])('an incomplete body launches nothing: it %s', async (_, bytes) => {
       const before = await launches();
       for (const end of ['end', 'destroy'] as const) {
         const answer = await raw(worker, bytes, end);
-        // Who has ended the connection may see nothing, or what the local runtime's own proxy says.
+        // After the client has ended the connection, it may receive nothing, or a response of the local runtime's proxy.
         expect(answer).not.toMatch(/^HTTP\/1\.1 2/);
       }
       expect(await launches()).toBe(before);
-      // The id is free.
+      // The ID can be used for another request.
       const id = /short-\d/.exec(bytes)?.[0] ?? '';
       const reply = await launch(worker, body, { ...bearer(), 'Request-ID': id });
       expect([reply.status, reply.headers.get('Duplicate-Request')]).toEqual([200, null]);
     });
 
-    it('bytes after the announced length are another request', async () => {
+    it('bytes after the announced length are read as the next request', async () => {
       const answer = await raw(worker, `${head(body.length, 'long-1')}${body}garbage\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1\.1 200 /);
       const cut = await raw(worker, `${head(body.length - 1, 'long-2')}${body}`);
       expect(cut).toMatch(/^HTTP\/1\.1 400 /);
     });
 
-    it('a document that ends early is malformed', async () => {
+    it('a document that ends early is reported as malformed', async () => {
       for (const text of [
         body.slice(0, -1),
         '{',
@@ -235,8 +238,8 @@ describe('limits', () => {
     });
   });
 
-  it('a simple client receives the answer although much of its body is left', async () => {
-    // Refused by its head, or by its first bytes.
+  it('a client that sends its whole body before it reads receives the refusal', async () => {
+    // The headers are enough to refuse both requests.
     for (const [headers, status] of [
       [bearer(TOKEN.unknown), 401],
       [{ 'Content-Type': 'text/html' }, 415],
@@ -251,7 +254,7 @@ describe('limits', () => {
     }
   });
 
-  it('a slow client that is refused by its head can send the rest and reuse its connection', async () => {
+  it('a slow client with an unknown token can send the rest of its body and reuse its connection', async () => {
     const socket = net.connect(Number(worker.url.port), worker.url.hostname);
     socket.setEncoding('latin1');
     let answers = '';

@@ -1,4 +1,4 @@
-// Much at once: items, requests, bytes; and an import in the middle of it.
+// Many items, many requests and many bytes at once, and launches during an import.
 
 import http from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
@@ -24,7 +24,7 @@ import {
 import { FOREIGN_KEY, type TestWorker } from './harness.js';
 import { address, ID, NUMBERED, numbered, phone } from './profiles.js';
 
-/** Bytes of the largest body, for which the XML of 300,000 items needs room. */
+/** The limit of a body in bytes. The XML of 300,000 items is larger than the default limit. */
 const BODY_LIMIT = 20 * 1024 * 1024;
 
 describe('load', () => {
@@ -36,7 +36,7 @@ describe('load', () => {
 
   describe('300,000 items in one request', () => {
     const ITEMS = 300_000;
-    // One in a hundred is a profile's, and some of these come twice.
+    // One address in a hundred belongs to a profile. Some of these addresses occur twice.
     const email = (n: number) => (n % 100 === 0 ? address((n / 100) % 2500) : `x${n}@b.io`);
     const expected = Array.from({ length: 2500 }, (_, n) => numbered(n));
 
@@ -51,7 +51,7 @@ describe('load', () => {
           `<xml>${Array.from({ length: ITEMS }, (_, n) => `<data><email>${email(n)}</email></data>`).join('')}` +
           '<trigger_id>8</trigger_id></xml>',
       ],
-    ])('in %s', async (_, body) => {
+    ])('each of 300,000 items is matched in %s', async (_, body) => {
       const reply = await launch(worker, body());
       expect(reply.status, reply.text.slice(0, 300)).toBe(200);
       expect(counts(reply)).toEqual([2500, ITEMS - 3000, 0, 500]);
@@ -63,7 +63,7 @@ describe('load', () => {
     });
   });
 
-  it('64 requests at once each launch, without gaps in the log', async () => {
+  it('each of 64 simultaneous requests launches, and the log has no gaps', async () => {
     await define(worker, 701, { name: 'concurrent', database: 1, active: true });
     const replies = await Promise.all(
       Array.from({ length: 64 }, (_, n) => launch(worker, { trigger_id: 701, data: [{ email: address(n) }] })),
@@ -76,9 +76,9 @@ describe('load', () => {
     expect(new Set(stored)).toEqual(new Set(replies.map(({ headers }) => headers.get('Launch-ID'))));
   });
 
-  it('many requests of 10 MiB at once are each answered, at least one of them with 200, and return their memory', async () => {
+  it('many simultaneous requests of 10 MiB get 200 or 503, at least one gets 200, and their memory is released', async () => {
     await define(worker, 702, { name: 'large', database: 1, active: true });
-    // All of it is to be held until the end, where it is said how to read it.
+    // The fields that are needed to decode the items come last, so the whole body is kept in memory.
     const custom_data = { pad: 'x'.repeat(60_000) };
     const data = Array.from({ length: 170 }, (_, n) => ({ email: address(n), custom_data }));
     const body = JSON.stringify({ data, matching: 'email_profile', trigger_id: 702 });
@@ -90,7 +90,7 @@ describe('load', () => {
       );
       return true;
     };
-    // The second time the token is not known before the end, where less may be held.
+    // In the second round the token comes last, so the limit of unverified callers applies.
     for (const [many, text, headers] of [
       [64, body, bearer()],
       [13, body.replace(/\}$/, `,"token":"${TOKEN.all}"}`), { Authorization: '' }],
@@ -101,7 +101,7 @@ describe('load', () => {
       const launched = replies.filter(({ status }) => status === 200);
       const others = replies.filter(({ status }) => status !== 200);
       expect(others.every((reply) => reply.status === 503 && isBusy(reply))).toBe(true);
-      // Of requests that run at once at least one completes.
+      // At least one of the simultaneous requests completes.
       expect(launched.length).toBeGreaterThan(0);
       for (const reply of launched) expect(counts(reply)).toEqual([170, 0, 0, 0]);
       for (let again = 0; again < 2; again++) expect((await send()).status).toBe(200);
@@ -110,13 +110,13 @@ describe('load', () => {
     expect(recipients).toBe(launches * 170);
   });
 
-  it('requests that disconnect in the middle leave no memory reserved', async () => {
+  it('requests that disconnect before the end of the body leave no memory reserved', async () => {
     const { launches } = await read(worker, `${TRIGGERS}/1`);
     const begin = `{"data":[${'{"email":"nobody@example.com"},'.repeat(100_000)}`;
     await Promise.all(Array.from({ length: 40 }, () => abandon(worker, begin)));
     const data = Array.from({ length: 300_000 }, (_, n) => ({ email: `x${n}@b.io` }));
     const large = JSON.stringify({ data, trigger_id: 1, token: TOKEN.all });
-    // The disconnects may be noticed with a delay; a refused request is retried.
+    // The runtime can notice disconnects with a delay, so a refused request is retried.
     const again = () => launch(worker, large, {});
     const reply = await vi.waitUntil(async () => [await again()].find(({ status }) => status !== 503), {
       timeout: 45_000,
@@ -125,7 +125,7 @@ describe('load', () => {
     expect(await read(worker, `${TRIGGERS}/1`)).toMatchObject({ launches: launches + 1 });
   });
 
-  it('during an import each launch sees either all old profiles or all new ones', async () => {
+  it('a launch during an import uses either the old profiles or the new ones', async () => {
     const data = Array.from({ length: 400 }, (_, n) => ({ email: address(n * 7) }));
     const of = (generation: 'b' | 'c') => data.map((_, n) => numbered(n * 7, generation));
     let imported = false;
@@ -151,7 +151,7 @@ describe('load', () => {
 describe('a missing bucket', () => {
   const data = Array.from({ length: NUMBERED }, (_, n) => ({ email: address(n) }));
   let worker: TestWorker;
-  // Of its own each time: a Worker keeps the buckets that it has read.
+  // A new Worker for each test, because a Worker caches buckets.
   beforeEach(async () => {
     worker = await seeded();
     await put(worker, inject('indexes').second);
@@ -163,7 +163,7 @@ describe('a missing bucket', () => {
     return inject('indexes').second.filter(([key]) => !before.has(key) && !key.startsWith('manifest'));
   };
 
-  it('the whole launch uses the import before', async () => {
+  it('the whole launch uses the previous import if a bucket of the current import is missing', async () => {
     const buckets = bucketsOfSecond();
     expect(buckets.length).toBeGreaterThan(0);
     await worker.env.PROFILES.delete(emailBucket(buckets));
@@ -171,7 +171,7 @@ describe('a missing bucket', () => {
     expect(ids(older)).toEqual(data.map((_, n) => numbered(n, 'b')));
   });
 
-  it('a bucket that is missing in both imports is never "not found"', async () => {
+  it('a launch gets 503 if a bucket is missing in both imports', async () => {
     await worker.env.PROFILES.delete(emailBucket(bucketsOfSecond()));
     await worker.env.PROFILES.delete(emailBucket(inject('indexes').first));
     const refused = await launch(worker, { trigger_id: 8, data });
@@ -180,7 +180,7 @@ describe('a missing bucket', () => {
     expect(ids(await launch(worker, byField, bearer()))).toEqual([ID.one]);
   });
 
-  it('a Worker that has cached the bucket does not need it', async () => {
+  it('a Worker uses its cached copy of a missing bucket', async () => {
     const before = await launch(worker, { trigger_id: 8, data });
     expect(ids(before)).toEqual(data.map((_, n) => numbered(n, 'c')));
     await worker.env.PROFILES.delete(emailBucket(bucketsOfSecond()));
@@ -212,19 +212,19 @@ describe('during a rotation of the index key', () => {
   );
 });
 
-/** Begins a request, and closes the connection in the middle of its body. */
+/** Begins a request, and closes the connection before the end of the body. */
 function abandon(worker: TestWorker, begin: string): Promise<void> {
   return new Promise((resolve) => {
     const headers = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
     const request = http.request(new URL(BATCH, worker.url), { method: 'POST', agent: false, headers });
-    // That it was ended is no news.
+    // Closing the connection causes this error.
     request.on('error', () => {});
     request.on('close', resolve);
     request.write(begin, () => request.destroy());
   });
 }
 
-/** The first bucket of e-mail addresses. */
+/** The key of the first bucket of e-mail addresses. */
 function emailBucket(pairs: [string, string][]): string {
   const key = pairs.map(([name]) => name).find((name) => /email/.test(name));
   if (!key) throw new Error(`no bucket of e-mail addresses among ${pairs.map(([name]) => name).join(' ')}`);

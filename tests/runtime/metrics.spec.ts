@@ -1,4 +1,4 @@
-// docs/reference/log.md, *Metrics*: one data point a request, where `METRICS` is bound.
+// The data points of docs/reference/log.md: one for each request, if `METRICS` is bound.
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BATCH, bearer, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
@@ -18,7 +18,7 @@ describe('with METRICS bound', () => {
     const count = () => points.length;
     const before = points.length;
     await request();
-    // Log lines come in order, but behind the answer.
+    // Log lines arrive in order, but after the response: the line of a second request marks the end of the first.
     await worker.request(`${TRIGGERS}/1`, { headers: bearer() });
     await vi.waitUntil(() => count() >= before + 2);
     const [point, last, ...more] = points.slice(before);

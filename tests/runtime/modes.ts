@@ -1,8 +1,8 @@
-// The eleven matching modes, as the contract and the specification's sibling pages describe them.
+// Cases of the eleven matching modes (docs/reference/fields.md).
 
 import { ID, phone } from './profiles.js';
 
-/** An item, and what becomes of it: a profile, or a reason. */
+/** An item and its outcome: the ID of a profile, or a reason. */
 type Case = [item: object | string | number | null, outcome: string];
 
 /** A mode, its `field_name`, and items in the order of one request. */
@@ -146,7 +146,7 @@ export const MODES: [matching: string, fieldName: string | undefined, items: Cas
       [{ email: 'nobody@example.com', phone: phone(2) }, ID.two],
       [{ email: 'both@example.com' }, ID.four],
       [{ phone: phone(8) }, ID.eight],
-      // An ambiguous address ends the search; one that is unknown, invalid or missing passes on.
+      // An ambiguous address ends the search. After an unknown, invalid or missing address, the phone number is searched.
       [{ email: 'shared@example.com', phone: phone(2) }, 'ambiguous'],
       [{ email: 'sub3@example.com', phone: phone(3) }, 'not_found'],
       [{ email: 5, phone: phone(8) }, 'duplicate'],

@@ -1,5 +1,5 @@
-// The Worker in the real runtime, with storage in a folder that outlives it: the runtime is one process, which can be
-// killed in the middle of everything and started again on the same folder.
+// The Worker in the real runtime, with its storage in a folder. The runtime is a process of its own, which a test can kill at
+// any moment and start again with the same folder.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import type { Miniflare as Runtime, V4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions as workerOptions } from 'wrangler';
 import { type Env, INDEX_KEY, type Served, type Vars } from './harness.js';
 
-// Wrangler's own.
+// The version of miniflare that wrangler uses.
 const { Miniflare, convertV4MiniflareOptions } = createRequire(createRequire(import.meta.url).resolve('wrangler'))(
   'miniflare',
 ) as typeof import('miniflare');
@@ -23,16 +23,16 @@ const COMPATIBILITY_DATE = '2026-11-17';
 /** The modules of the Worker, the entry point first. */
 const MODULES = ['build/index.js', 'build/index_bg.wasm'];
 
-/** A data point, as the Analytics Engine takes it. */
+/** A data point of the Analytics Engine. */
 export interface Point {
   indexes: string[];
   blobs: string[];
   doubles: number[];
 }
 
-/** Differences from wrangler.toml, and what a caller wants to observe. */
+/** Differences from wrangler.toml, and options for observing the Worker. */
 export interface Setup {
-  /** The checkout whose build and wrangler.toml are used; this one by default. */
+  /** The checkout whose build and wrangler.toml are used. The default is this checkout. */
   root?: string;
   /** Paths below `root`, the entry point first. */
   modules?: string[];
@@ -43,7 +43,7 @@ export interface Setup {
   direct?: boolean;
 }
 
-/** Replaces the dataset, which the local runtime does not store. */
+/** A Worker that logs data points. The local runtime discards those of a dataset. */
 const METRICS = {
   name: 'metrics',
   modules: true,
@@ -57,9 +57,9 @@ const METRICS = {
     }`,
 };
 
-/** A running Worker on storage that is kept. */
+/** A running Worker whose storage is in a folder. */
 export class PersistedWorker implements Served {
-  /** A folder that goes when the Worker stops. */
+  /** The storage folder, if it is removed when the Worker stops. */
   private passing?: string;
 
   private constructor(
@@ -70,8 +70,8 @@ export class PersistedWorker implements Served {
   ) {}
 
   /**
-   * Starts the Worker as wrangler.toml has it, on what is stored below that folder. It counts no requests.
-   * @param points binds `METRICS`, and is given what is written there
+   * Starts the Worker of wrangler.toml with the storage in `folder`. Rate limiting is off.
+   * @param points receives each data point; without it `METRICS` is not bound
    */
   static async start(
     folder: string,
@@ -102,11 +102,11 @@ export class PersistedWorker implements Served {
     const entry = await runtime.ready;
     const url = direct ? await runtime.unsafeGetDirectURL(NAME) : entry;
     const [process, ...others] = children().filter((child) => !before.has(child));
-    if (process === undefined || others.length > 0) throw new Error('which process the runtime is cannot be told');
+    if (process === undefined || others.length > 0) throw new Error('the process of the runtime cannot be identified');
     return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>());
   }
 
-  /** The same, for once: what is stored goes when it stops. */
+  /** Starts the Worker with a new storage folder, which is removed when the Worker stops. */
   static async passing(points?: (point: Point) => void, setup?: Setup): Promise<PersistedWorker> {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
     const worker = await PersistedWorker.start(folder, points, setup);
@@ -114,7 +114,7 @@ export class PersistedWorker implements Served {
     return worker;
   }
 
-  /** Where the databases of a class of objects are kept, and where the files of a bucket are. */
+  /** The folders of the databases of a class of objects, and of the files of a bucket. */
   static readonly kept = {
     objects: (folder: string, className: string) => path.join(folder, 'do', `${NAME}-${className}`),
     bucket: (folder: string, name: string) => path.join(folder, 'r2', name, 'blobs'),
@@ -124,12 +124,12 @@ export class PersistedWorker implements Served {
     return fetch(new URL(target, this.url), init);
   }
 
-  /** Kills the runtime with SIGKILL: none of its code runs after this call. */
+  /** Kills the runtime with SIGKILL, so that none of its code runs after this call. */
   kill(): void {
     process.kill(this.process, 'SIGKILL');
   }
 
-  /** Releases the resources of the runtime, killed or not. */
+  /** Stops the runtime, if it runs, and releases its resources. */
   async stop(): Promise<void> {
     await this.runtime.dispose();
     if (this.passing) await rm(this.passing, { recursive: true });
@@ -142,7 +142,7 @@ function modulesOf(root: string, paths: string[]) {
   return { rootPath: root, modulesRoot: root, modules: paths.map((name) => ({ type: type(name), path: name })) };
 }
 
-/** A Worker of one module, without bindings. Callers connect to the Worker itself. */
+/** Starts a Worker of one module, without bindings. Callers connect to the Worker itself. */
 export async function startModule(module: string): Promise<{ url: URL; stop: () => Promise<void> }> {
   const worker = {
     name: 'module',
@@ -155,7 +155,7 @@ export async function startModule(module: string): Promise<{ url: URL; stop: () 
   return { url: await runtime.unsafeGetDirectURL(worker.name), stop: () => runtime.dispose() };
 }
 
-/** The processes that this one has started and that still run. */
+/** The running child processes of this process. */
 function children(): number[] {
   const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return numbers.map(Number).filter((id) => parent(id) === process.pid);
@@ -164,10 +164,10 @@ function children(): number[] {
 function parent(id: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
-    // Behind the program's name, which may hold anything: state, parent.
+    // After the program's name, which can contain any character: state, parent.
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
   } catch {
-    // It has ended meanwhile.
+    // The process has ended.
     return undefined;
   }
 }

@@ -1,26 +1,26 @@
-// The profiles of the suites: a few by name, one for each way to be found, and many by number.
+// The profiles of the suites: a few with names, one for each kind of key, and many with numbers.
 
-/** Profile ids. */
+/** Profile IDs. */
 export const ID = {
-  /** `example1@example.com`, and `Custom_ID` 003 and AA, as in the specification. */
+  /** Has `example1@example.com`, and `Custom_ID` 003 and AA, as in the specification. */
   one: '6606e08f10bcdd88297057a7',
-  /** `example2@example.com`, and `Custom_ID` 002 and YY. */
+  /** Has `example2@example.com`, and `Custom_ID` 002 and YY. */
   two: '66101437dc4594c2934da6da',
-  /** Has subscriptions alone. */
+  /** Has subscriptions only. */
   three: '000000000000000000000003',
-  /** `both@…` is its e-mail address and a subscription of `five`; `phone(4)` likewise. */
+  /** Its address `both@…` and its number `phone(4)` are also subscriptions of `five`. */
   four: '000000000000000000000004',
   five: '000000000000000000000005',
-  /** `shared@…` is the address of `six` and `seven`, and a subscription of `eight`; `phone(9)` is of six and seven. */
+  /** Has the same address and number as `seven`. The address is also a subscription of `eight`. */
   six: '000000000000000000000006',
   seven: '000000000000000000000007',
   eight: '00000000000000000000000e',
 } as const;
 
-/** The phone number that ends in `n`, as it is imported. */
+/** The phone number that ends in `n`, as the import file contains it. */
 export const phone = (n: number) => `+7900000000${n}`;
 
-/** An integer that no double holds. */
+/** An integer that a double cannot represent. */
 export const BIG = '9007199254740993';
 
 const NAMED: object[] = [
@@ -51,14 +51,14 @@ const NAMED: object[] = [
   { profile_id: ID.eight, email_sub: 'shared@example.com', phone: phone(8), 'custom:Größe': 'XL ' },
 ];
 
-/** Profiles by number, in each generation. */
+/** The number of numbered profiles in each import. */
 export const NUMBERED = 3000;
 /** The address of a numbered profile. */
 export const address = (n: number) => `user${n}@bulk.example`;
-/** The id of a numbered profile: each generation gives the addresses to other profiles. */
+/** The ID of a numbered profile. An address belongs to different profiles in the two imports. */
 export const numbered = (n: number, generation: 'b' | 'c' = 'b') => `${generation}${n.toString(16).padStart(23, '0')}`;
 
-/** A database's profiles, as NDJSON. */
+/** The profiles of an import, as NDJSON. */
 export function profiles(generation: 'b' | 'c'): string {
   const many = Array.from({ length: NUMBERED }, (_, n) => ({
     profile_id: numbered(n, generation),

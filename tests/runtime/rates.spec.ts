@@ -1,10 +1,10 @@
-// Contract §1, *Errors*: rate limits. Callers without a good token are counted by address, good tokens by themselves.
+// The rate limits. Callers without a valid token are counted by address, callers with a valid token by token.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BATCH, bearer, get, GOOD, launch, type Reply, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
-/** What the limit of an address lets through in a window, and then some. */
+/** More calls than the limit of an address permits in a window. */
 const CALLS = 120;
 
 describe('rate limits', () => {
@@ -22,7 +22,7 @@ describe('rate limits', () => {
       if (n % 4 === 2) return launch(worker, GOOD, {}, `${BATCH}?token=${token}`);
       return get(worker, `${TRIGGERS}/8/launches`, bearer(token));
     };
-    // Once more where a window has ended in between.
+    // A second round, if the window ended during the first one.
     let replies: Reply[] = [];
     for (let round = 0; round < 10 && replies.every(({ status }) => status === 401); round++) {
       replies = await Promise.all(Array.from({ length: CALLS }, (_, n) => guess(n)));
@@ -35,12 +35,12 @@ describe('rate limits', () => {
       expect(reply.headers.get('RateLimit-Policy')).toMatch(/1000.*w=10.*100.*w=10/);
       expect(JSON.parse(reply.text)).toMatchObject({ error: 429, error_text: 'Too many requests' });
     }
-    // From the same address.
+    // These calls come from the same address.
     for (let n = 0; n < 5; n++) expect((await launch(worker, GOOD)).status).toBe(200);
     expect((await get(worker, '/healthz', {})).status).toBe(200);
   });
 
-  it('403 and health checks do not count', async () => {
+  it('responses with 403 and health checks do not count against the limits', async () => {
     const denied = Array.from({ length: CALLS }, () => launch(worker, GOOD, bearer(TOKEN.read)));
     expect(new Set((await Promise.all(denied)).map(({ status }) => status))).toEqual(new Set([403]));
     const alive = Array.from({ length: CALLS }, () => get(worker, '/healthz', bearer(TOKEN.unknown)));

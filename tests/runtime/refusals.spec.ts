@@ -24,7 +24,7 @@ import type { TestWorker } from './harness.js';
 const MIB = 1024 * 1024;
 const DAMAGED = 'damaged-token-0123456789';
 
-/** A launch of this size in bytes. The data of a file fills it, because that does not count against `BODY_LIMIT`. */
+/** A launch of this size in bytes. The data of an attachment fills it, because attachments do not count against `BODY_LIMIT`. */
 function large(bytes: number, fields: object = GOOD): Buffer {
   const [begin, end] = ['{"attach":[{"name":"a","data":"', `"}],${JSON.stringify(fields).slice(1)}`];
   return Buffer.from(`${begin}${'A'.repeat(Math.ceil((bytes - begin.length - end.length) / 4) * 4)}${end}`);
@@ -46,7 +46,7 @@ describe('refusals', () => {
     worker = await seeded();
     const digest = createHash('sha256').update('trigger-launch token v1\0').update(DAMAGED).digest('hex');
     await worker.env.ACCESS.put(`token:${digest}`, '{"name":"damaged","scopes":["launch"],"created":"yesterday"}');
-    // Database 6 has a manifest that cannot be read, database 7 has none.
+    // Database 6 has an invalid manifest, and database 7 has no manifest.
     await worker.env.PROFILES.put('manifest:6', '{"format":1}');
     await define(worker, 606, { name: 'damaged', database: 6, active: true });
     await define(worker, 607, { name: 'empty', database: 7, active: true });
@@ -82,21 +82,27 @@ describe('refusals', () => {
 
   it.each<[string, number, string, string, Record<string, string>, object?]>([
     ['an unknown path', 404, 'POST', '/nowhere', json],
-    ['another method', 405, 'DELETE', BATCH, json],
-    ['a media type that is not read', 415, 'POST', BATCH, { ...json, 'Content-Type': 'text/html' }],
+    ['an unsupported method', 405, 'DELETE', BATCH, json],
+    ['an unsupported media type', 415, 'POST', BATCH, { ...json, 'Content-Type': 'text/html' }],
     ['an unknown token in the header', 401, 'POST', BATCH, { ...json, ...bearer(TOKEN.unknown) }],
     ['an unknown token in the query', 401, 'POST', `${BATCH}?token=${TOKEN.unknown}`, { 'Content-Type': 'text/plain' }],
     ['an unknown token in the header of the single launch', 401, 'POST', SINGLE, { ...json, ...bearer(TOKEN.revoked) }],
     ['a token without the scope', 403, 'POST', BATCH, { ...json, ...bearer(TOKEN.read) }],
     ['an unknown campaign', 404, 'POST', BATCH, json, { ...GOOD, trigger_id: CAMPAIGN.unknown }],
     ['a paused campaign', 409, 'POST', BATCH, json, { ...GOOD, trigger_id: CAMPAIGN.paused }],
-    ['a bad field', 400, 'POST', BATCH, json, { ...GOOD, skip_triggers: 'maybe' }],
-    ['a bad request ID', 400, 'POST', BATCH, { ...json, 'Request-ID': 'a b' }],
+    ['an invalid field', 400, 'POST', BATCH, json, { ...GOOD, skip_triggers: 'maybe' }],
+    ['an invalid request ID', 400, 'POST', BATCH, { ...json, 'Request-ID': 'a b' }],
     ['a definition that is too large', 413, 'PUT', `${TRIGGERS}/8`, json],
-    ['a definition of another type', 415, 'PUT', `${TRIGGERS}/8`, { ...json, 'Content-Type': 'text/xml' }],
+    [
+      'a definition with an unsupported media type',
+      415,
+      'PUT',
+      `${TRIGGERS}/8`,
+      { ...json, 'Content-Type': 'text/xml' },
+    ],
     ['a database without an index', 503, 'POST', BATCH, json, { ...GOOD, trigger_id: 607 }],
   ])(
-    'the refusal of a body of 12 MiB with %s arrives and is logged',
+    'the refusal of a body of 12 MiB is received and logged, with the fault: %s',
     async (_, status, method, path, headers, fields) => {
       const reply = await send(path, method, large(12 * MIB, fields), headers);
       expect(reply.status, reply.text).toBe(status);

@@ -1,4 +1,4 @@
-// Contract §1, *Exactly once*: request ids, repeats, and what is kept.
+// Request IDs and repeated requests (docs/explanation/exactly-once.md).
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -23,7 +23,7 @@ import { ID } from './profiles.js';
 const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }, { email: 'nobody@example.com' }] };
 const withId = (id: string, token: string = TOKEN.all) => ({ ...bearer(token), 'Request-ID': id });
 
-describe('request ids', () => {
+describe('request IDs', () => {
   let worker: TestWorker;
   let checksum: TestWorker;
   beforeAll(async () => {
@@ -33,12 +33,16 @@ describe('request ids', () => {
 
   const launches = async () => ((await read(worker, `${TRIGGERS}/8`)) as { launches: number }).launches;
 
-  describe('are read', () => {
+  describe('the headers of an ID', () => {
     it.each([
       ['Request-ID', { 'Request-ID': 'r1' }, 'r1'],
       ['Idempotency-Key', { 'Idempotency-Key': 'r2' }, 'r2'],
-      ['both, where they are the same', { 'Request-ID': 'r3', 'Idempotency-Key': 'r3', 'X-Request-ID': 'z' }, 'r3'],
-      ['X-Request-ID where both are absent', { 'X-Request-ID': 'r4' }, 'r4'],
+      [
+        'both headers, if they have the same value',
+        { 'Request-ID': 'r3', 'Idempotency-Key': 'r3', 'X-Request-ID': 'z' },
+        'r3',
+      ],
+      ['X-Request-ID, if both headers are absent', { 'X-Request-ID': 'r4' }, 'r4'],
       ['Request-ID before X-Request-ID', { 'Request-ID': 'r5', 'X-Request-ID': 'other' }, 'r5'],
       ['256 visible characters', { 'Request-ID': '~!"#'.padEnd(256, 'x') }, '~!"#'.padEnd(256, 'x')],
     ])('an ID is read from %s', async (_, headers, id) => {
@@ -48,18 +52,18 @@ describe('request ids', () => {
     });
 
     it.each([
-      ['two that differ', { 'Request-ID': 'a', 'Idempotency-Key': 'b' }],
+      ['two different values', { 'Request-ID': 'a', 'Idempotency-Key': 'b' }],
       ['257 characters', { 'Request-ID': 'x'.repeat(257) }],
       ['a space', { 'Idempotency-Key': 'a b' }],
-      ['another alphabet', { 'Request-ID': '\u00e9' }],
-      ['nothing', { 'Request-ID': '' }],
+      ['a character that is not ASCII', { 'Request-ID': '\u00e9' }],
+      ['an empty value', { 'Request-ID': '' }],
       ['a malformed X-Request-ID', { 'X-Request-ID': 'a b' }],
-    ])('an ID is not read from %s', async (_, headers) => {
+    ])('a request is refused with %s as its ID', async (_, headers) => {
       const before = await launches();
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
       const named = Object.keys(headers).some((name) => debug(reply).startsWith(name));
       expect([reply.status, named]).toEqual([400, true]);
-      // Under a new one.
+      // The refusal has a new ID.
       expect(reply.headers.get('Request-ID')).toMatch(/^[0-9a-f]{32}$/);
       expect(await launches()).toBe(before);
     });
@@ -78,7 +82,7 @@ describe('request ids', () => {
 
   it.each([
     ['small', {}],
-    // Larger than what goes straight to the commit.
+    // Too large for a launch in one step: the object is asked for an earlier request while the body arrives.
     ['large', { content: { pad: 'x'.repeat(100_000) } }],
   ])('a repeated request (%s) gets the same result and launches nothing', async (name, more) => {
     const body = { ...GOOD, ...more, report: true };
@@ -87,7 +91,7 @@ describe('request ids', () => {
     expect(first.headers.get('Duplicate-Request')).toBeNull();
     const before = await launches();
     for (let again = 0; again < 3; again++) {
-      // Kept by the object, not in its memory.
+      // The result is stored, and not only in the memory of the object.
       if (again === 2) await worker.evict(8);
       const reply = await launch(worker, body, withId(id));
       expect([reply.status, reply.text]).toEqual([200, first.text]);
@@ -97,7 +101,7 @@ describe('request ids', () => {
       expect(reply.headers.get('Duplicate-Key')).toBe(id);
     }
     expect(await launches()).toBe(before);
-    // Its format is negotiated afresh, and other headers do not matter.
+    // The format of the reply is selected again. The header in which the ID is sent makes no difference.
     const xml = await launch(worker, body, { ...withId(id), Accept: 'application/xml' });
     expect(xml.text).toMatch(/^<xml><error>0<.*<report>/);
     expect(ids(await launch(worker, body, { ...bearer(), 'X-Request-ID': id }))).toEqual([ID.one]);
@@ -124,7 +128,7 @@ describe('request ids', () => {
     const both = { id: 8, trigger_id: 8, email: 'example1@example.com', data: [{ email: 'example1@example.com' }] };
     await launch(worker, both, withId('sibling'));
     expect((await launch(worker, both, withId('sibling'), SINGLE)).status).toBe(422);
-    // With and without the slash it is the same path.
+    // A slash at the end does not change the path.
     const slash = await launch(worker, both, withId('sibling'), `${TRIGGERS}/start_batch/`);
     expect([slash.status, slash.headers.get('Duplicate-Request')]).toEqual([200, 'true']);
   });
@@ -137,7 +141,7 @@ describe('request ids', () => {
     expect(new Set(found).size).toBe(3);
   });
 
-  it('of two equal requests at once, one launches and both get its result', async () => {
+  it('one of two simultaneous equal requests launches, and both get its result', async () => {
     for (const [name, more] of [
       ['small', {}],
       ['large', { content: { pad: 'x'.repeat(100_000) } }],
@@ -167,7 +171,7 @@ describe('request ids', () => {
     expect([reply.status, reply.headers.get('Duplicate-Request')]).toEqual([200, null]);
   });
 
-  it('a repeat ranks before a pause and before strict', async () => {
+  it('a repeated request gets its result although the campaign is paused', async () => {
     const strict = { trigger_id: 96, strict: true, data: [{ email: 'example1@example.com' }] };
     const first = await launch(worker, strict, withId('kept'));
     await define(worker, 96, { active: false });
@@ -178,13 +182,13 @@ describe('request ids', () => {
     expect((await launch(worker, { ...strict, data: [{}] }, withId('kept'))).status).toBe(422);
     expect((await launch(worker, strict, withId('other'))).status).toBe(409);
     await define(worker, 96, { active: true });
-    // Nor does a paused campaign record the id.
+    // A paused campaign does not record the ID.
     const later = await launch(worker, strict, withId('other'));
     expect([later.status, later.headers.get('Duplicate-Request')]).toEqual([200, null]);
     expect((await launch(worker, { ...strict, trigger_id: CAMPAIGN.paused }, withId('kept'))).status).toBe(409);
   });
 
-  it('with DEDUPLICATION=checksum, a digest of the body is the ID', async () => {
+  it('a digest of the body is the ID with DEDUPLICATION=checksum', async () => {
     const first = await launch(checksum, GOOD);
     const id = first.headers.get('Request-ID') ?? '';
     expect(id).toMatch(/^[0-9a-f]{64}$/);

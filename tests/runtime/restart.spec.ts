@@ -20,7 +20,7 @@ describe('after a trap in the wasm instance', () => {
     expect(response.status).toBe(500);
   }
 
-  /** A launch, and how many bulk reads it needed: none if the instance had the bucket in its cache. */
+  /** Launches, and returns the number of bulk reads of KV, which is 0 if the instance has the bucket in its cache. */
   async function launchAndCountReads(requestId: string): Promise<number> {
     const reply = await launch(worker, GOOD, { ...bearer(), 'Request-ID': requestId });
     expect(reply.status, reply.text).toBe(200);
@@ -49,7 +49,7 @@ describe('after a trap in the wasm instance', () => {
     expect(second.headers.get('Launch-ID')).toBe(first.headers.get('Launch-ID'));
   });
 
-  it("a campaign's object answers if it is called before the Worker", async () => {
+  it("a campaign's object replies if it is called before the Worker", async () => {
     await launchAndCountReads('object');
     await trap('body');
     const response = await worker.request(`/campaign/${GOOD.trigger_id}`, { method: 'POST', body: 'x' });

@@ -1,5 +1,5 @@
-// Contract §2, *Retention*: what has expired is gone, and said to be. Days cannot pass here: the launches are made older in
-// the object's own database, while nothing runs. At its next start the object finds them so, and its alarm removes them.
+// Retention: expired launches are removed, and requests for them get 410. The test stops the runtime, and changes the times of
+// the launches in the object's database to be older. After the next start the object's alarm removes them.
 
 import { readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -15,10 +15,10 @@ const LOG = `${TRIGGERS}/${CAMPAIGN}/launches`;
 const DAY = 86_400_000;
 /** More than `RETENTION_DAYS`. */
 const AGE = 31 * DAY;
-/** How often and how long the alarm is waited for, in milliseconds. */
+/** How often the effect of the alarm is checked, and for how long, in milliseconds. */
 const POLL = { interval: 20, timeout: 60_000 };
 
-/** Makes the launches up to that sequence older. */
+/** Makes the launches up to a sequence number older. */
 function age(folder: string, upTo: number): void {
   const objects = PersistedWorker.kept.objects(folder, 'CampaignObject');
   let aged = 0;
@@ -37,7 +37,7 @@ function age(folder: string, upTo: number): void {
 it('expired launches get 410 with the first sequence of the log, and their files are deleted', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-retention-'));
   let worker = await PersistedWorker.start(folder);
-  /** Waits until the alarm has removed the launches up to that sequence. */
+  /** Restarts the Worker, and waits until the alarm has removed the launches up to a sequence number. */
   const restart = async (upTo: number) => {
     await worker.stop();
     age(folder, upTo);
@@ -70,7 +70,8 @@ it('expired launches get 410 with the first sequence of the log, and their files
       last = (await launch(worker, document)).headers.get('Launch-ID') ?? '';
     }
     expect(await read(worker, `${LOG}?after=0`)).toMatchObject({ first: 1, next: null });
-    // An id tells its time, by which one that is not held has expired. These ids are younger than what they name now is.
+    // A launch ID contains its time. An ID that is not in the log gets 410 if its time is not later than that of the last launch
+    // that was removed. This ID is earlier than all launches, and nothing has been removed.
     const time = (Date.now() - AGE - DAY).toString(16).padStart(12, '0');
     const old = `/${time.slice(0, 8)}-${time.slice(8)}${last.slice(13)}`;
     expect((await get(worker, LOG + old)).status).toBe(404);
@@ -90,7 +91,7 @@ it('expired launches get 410 with the first sequence of the log, and their files
     for (const rest of ['', '?after=3']) {
       expect(await read(worker, LOG + rest)).toEqual({ launches: [], first: null, next: null });
     }
-    // The totals stay, and no number is used again.
+    // The totals include removed launches, and sequence numbers are not reused.
     expect(await read(worker, `${TRIGGERS}/${CAMPAIGN}`)).toMatchObject({ launches: 3, recipients: 3 });
     const next = await launch(worker, { trigger_id: CAMPAIGN, data: [{ email: 'example1@example.com' }] });
     expect(await logged(worker, CAMPAIGN, next)).toMatchObject({ sequence: 4 });

@@ -1,5 +1,5 @@
-// Profiles and tokens for a suite, made by the operator's own command line, in a checkout of its own: its state, its key
-// and its files are in a temporary folder.
+// Runs the operator's command line in a checkout in a temporary folder, with its own state, key and files, and returns the
+// profiles and tokens that it writes.
 
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -10,9 +10,9 @@ import { promisify } from 'node:util';
 import type { Env } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** What the command line and its helper look for where they run. */
+/** The files of the checkout that the command line and scripts/kv.mjs need. */
 const LINKED = ['scripts', 'node_modules', 'wrangler.toml'];
-/** One line of a helper's answer holds all values asked for. */
+/** A response of scripts/kv.mjs is one line with all values. */
 const MAX_OUTPUT = 512 * 1024 * 1024;
 
 /** A key and its value. */
@@ -20,19 +20,19 @@ export type Pair = [string, string];
 
 const execute = promisify(execFile);
 
-/** How a command ended, and what it printed. */
+/** The exit code and the output of a command. */
 export interface Ended {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** A checkout of the operator's own. */
+/** An operator with a checkout in a temporary folder. */
 export class Operator {
   private constructor(
     /** The checkout. */
     readonly folder: string,
-    /** The command line, compiled. */
+    /** The compiled command line. */
     readonly program: string,
   ) {}
 
@@ -43,7 +43,7 @@ export class Operator {
     return operator;
   }
 
-  /** A checkout in which `npm run dev` has never run. */
+  /** Creates a checkout in which `npm run dev` has never run. */
   static async startWithoutState(key: string): Promise<Operator> {
     const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-'));
     await Promise.all(LINKED.map((name) => symlink(path.join(ROOT, name), path.join(folder, name))));
@@ -76,21 +76,21 @@ export class Operator {
     });
   }
 
-  /** `profiles import` of CSV or NDJSON. */
+  /** Runs `profiles import` with a file of this content. */
   async importProfiles(database: number, content: string, kind: 'csv' | 'ndjson' = 'csv'): Promise<string> {
     const file = path.join(this.folder, `profiles.${kind}`);
     await writeFile(file, content);
     return this.admin('profiles', 'import', file, '--database', String(database));
   }
 
-  /** All that was written to a namespace so far. */
+  /** Returns the keys and values of a namespace. */
   async contents(namespace: 'PROFILES' | 'ACCESS'): Promise<Pair[]> {
     const [keys] = await this.ask([{ op: 'list', namespace, prefix: '' }]);
     const [values] = await this.ask([{ op: 'get', namespace, keys }]);
     return (keys ?? []).map((key, at) => [key, values?.[at] ?? '']);
   }
 
-  /** Puts all that was written so far into a running Worker's storage. */
+  /** Copies both namespaces to the storage of a running Worker. */
   async copyTo(env: Env): Promise<void> {
     for (const namespace of ['PROFILES', 'ACCESS'] as const) {
       const pairs = await this.contents(namespace);
@@ -108,7 +108,7 @@ export class Operator {
     await rm(this.folder, { recursive: true });
   }
 
-  /** Asks the command line's own helper, `scripts/kv.mjs`. */
+  /** Sends requests to scripts/kv.mjs, and returns its responses. */
   private async ask(requests: object[]): Promise<string[][]> {
     const options = { cwd: this.folder, maxBuffer: MAX_OUTPUT };
     const answered = execute(process.execPath, ['scripts/kv.mjs', this.state], options);
@@ -125,7 +125,7 @@ export class Operator {
   }
 }
 
-/** Where the command line is, compiled as the native tests are. */
+/** Returns the path of the command line, compiled in the profile of the native tests. */
 async function commandLine(): Promise<string> {
   const build = ['build', '--bin', 'admin', '--quiet', '--message-format', 'json'];
   const { stdout } = await execute('cargo', build, { cwd: ROOT, maxBuffer: MAX_OUTPUT });

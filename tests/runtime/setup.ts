@@ -1,4 +1,4 @@
-// Before the suites, and outside of their time limits: what they run is compiled, and the profiles are imported once.
+// Compiles the programs and imports the profiles, once for all suites and outside of their time limits.
 
 import type { TestProject } from 'vitest/node';
 import { buildWorker } from '../../scripts/build.mjs';
@@ -7,11 +7,11 @@ import { FOREIGN_KEY, INDEX_KEY } from './harness.js';
 import { profiles } from './profiles.js';
 import { Operator, type Pair } from './seed.js';
 
-/** Indexes as the operator's own command line writes them. */
+/** Indexes that the operator's command line wrote. */
 export interface Indexes {
   /** Database 1, imported once. */
   first: Pair[];
-  /** Database 1, imported a second time: the first import is still there. */
+  /** Database 1 after a second import, with the buckets of both imports. */
   second: Pair[];
   /** Database 3, made with another key. */
   foreign: Pair[];
@@ -25,7 +25,7 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<void> {
   await buildWorker();
-  // The command line as the native tests have it: see seed.ts.
+  // The command line in the profile of the native tests, which seed.ts runs.
   await run('cargo', ['build', '--quiet', '--bin', 'admin'], { quiet: true });
   const [imported, foreign] = await Promise.all([importTwice(), importForeign()]);
   project.provide('indexes', { ...imported, foreign });

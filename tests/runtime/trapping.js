@@ -1,5 +1,5 @@
-// The built Worker, made to trap: a panic of Rust code reaches JavaScript as a `WebAssembly.RuntimeError`, and so does the
-// error of the property below when Rust code reads it. Nothing in the Worker itself can cause a trap.
+// The built Worker with a way to cause a trap. JavaScript receives a panic of Rust code as a `WebAssembly.RuntimeError`. The
+// property below throws the same error when Rust code reads it. The Worker itself has no code that traps.
 
 // Not a static import: the type checker would read the minified module.
 const BUILT = '../../build/index.js';

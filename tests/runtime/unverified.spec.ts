@@ -1,4 +1,4 @@
-// Callers without a verified token who occupy memory: others are served beside them, and nothing stays reserved.
+// Callers without a verified token that occupy memory. Other callers are served meanwhile, and the memory is released.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Connection } from '../soak/connection.js';
@@ -36,7 +36,7 @@ describe('unverified callers', () => {
     const answers = Promise.all(slow.map(({ answer }) => answer));
     let open = true;
     void answers.then(() => (open = false));
-    // Until the last of them has its answer, which takes ten seconds of silence.
+    // Launches until the last slow connection has its response, after ten seconds without data.
     while (open) {
       for (const [document, headers, path] of LAUNCHES) {
         const reply = await launch(watched.worker, document, headers, path);
@@ -56,10 +56,10 @@ describe('unverified callers', () => {
   it.each<[string, Record<string, string | number>, string]>([
     ['after the head', head, ''],
     ['in the middle of the body', head, '{"data":[{"email":"a@example.com"},'],
-    ['while a good body arrives', { ...head, ...bearer() }, '{"data":['],
+    ['while a valid body arrives', { ...head, ...bearer() }, '{"data":['],
     ['while a refused body is drained', { ...head, ...bearer(TOKEN.unknown) }, '{'],
-    ['before the answer', { ...head, ...bearer(), 'Content-Length': 65 }, JSON.stringify(GOOD).padEnd(65)],
-  ])('callers who disconnect %s leave nothing reserved', async (_, headers, bytes) => {
+    ['before the response', { ...head, ...bearer(), 'Content-Length': 65 }, JSON.stringify(GOOD).padEnd(65)],
+  ])('callers who disconnect %s leave no memory reserved', async (_, headers, bytes) => {
     for (const end of ['close', 'reset'] as const) {
       await Promise.all(
         Array.from({ length: 20 }, async () => {

@@ -1,4 +1,4 @@
-// The operator's command line, run as an operator runs it: its own process, on a local state in a temporary folder.
+// The operator's command line, as a process with its local state in a temporary folder.
 
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INDEX_KEY } from '../runtime/harness.js';
 import { type Ended, Operator } from '../runtime/seed.js';
 
-/** Clears a terminal, changes colours, moves the cursor, reverses and hides text. */
+/** Control sequences that clear a terminal, change colours, move the cursor, and reverse and hide text. */
 const HOSTILE = 'x\u001b[2J\u001b[H\u001b]0;title\u0007\u009b31m\b\r\u202eabc\u2066\u200b\u061c\ufeff\u2028y';
 /** One character of each kind that must never be printed. */
 const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
@@ -17,7 +17,7 @@ const digest = (digit: string) => digit.repeat(64);
 const record = (more: object) =>
   JSON.stringify({ name: 'shop', scopes: ['launch'], databases: [], created: 1_700_000_000_000, ...more });
 
-/** Everything that a command printed, line by line; no line contains a control character. */
+/** The lines that a command printed, none of which may contain a control character. */
 function lines({ stdout, stderr }: Ended): string[] {
   const printed = `${stdout}\n${stderr}`.split('\n').filter((line) => line !== '');
   for (const line of printed) expect(CONTROL.test(line), JSON.stringify(line)).toBe(false);
@@ -73,13 +73,13 @@ describe('text from files, KV and other programs', () => {
     failure(await importText('', name));
   });
 
-  it('an argument that is not understood is reported without control characters', async () => {
+  it('an unknown argument is reported without control characters', async () => {
     const ended = await operator.run(['profiles', 'import', 'a.csv', `${HOSTILE}.csv`, '--database', '1']);
     expect(ended.code).toBe(2);
     expect(lines(ended)[0]).toMatch(/^error: unexpected argument 'x.*\\u\{202e\}/);
   });
 
-  it('a name in the header can be recognised in the error', async () => {
+  it('the error for an unknown column contains its readable characters', async () => {
     const line = failure(await importText('profile_id,\u001b[2Jname\n'));
     expect(line).toContain('unknown column "\\u{1b}[2Jname"');
   });
@@ -127,7 +127,7 @@ describe('a damaged token record', () => {
   });
   afterAll(() => operator.stop());
 
-  it('is reported by its key, and the other tokens are listed', async () => {
+  it('the record is reported with its key, and the other tokens are listed', async () => {
     const listed = await operator.run(['token', 'list']);
     expect(listed.code).not.toBe(0);
     expect(listed.stdout).toMatch(/^good +[0-9a-f]{12} /m);
@@ -135,7 +135,7 @@ describe('a damaged token record', () => {
     expect(listed.stderr).toContain(`warning: token:${digest('d')} is damaged`);
   });
 
-  it('does not keep other tokens from being created, rotated and revoked', async () => {
+  it('other tokens can be created, rotated and revoked', async () => {
     for (const command of [
       ['create', '--name', 'new'],
       ['create', '--name', 'good', '--rotate'],
@@ -147,13 +147,13 @@ describe('a damaged token record', () => {
     }
   });
 
-  it('stays when another digest is revoked', async () => {
+  it('the record stays if another digest is revoked', async () => {
     const ended = await operator.run(['token', 'revoke', 'lost', '--digest', 'eeeeeeeeeeee']);
     expect(ended.code).not.toBe(0);
     expect((await operator.run(['token', 'list'])).stderr).toContain('is damaged');
   });
 
-  it('is replaced when it is revoked by its digest', async () => {
+  it('the record is replaced if it is revoked by its digest', async () => {
     await operator.admin('token', 'revoke', 'lost', '--digest', 'dddddd');
     const listed = await operator.run(['token', 'list']);
     expect(listed).toMatchObject({ code: 0, stderr: '' });
@@ -166,7 +166,7 @@ describe('two commands at once', () => {
   beforeAll(async () => void (operator = await Operator.start(INDEX_KEY)));
   afterAll(() => operator.stop());
 
-  it.each([1, 2])('create one token of a name, round %i', async (round) => {
+  it.each([1, 2])('two commands that create a token of the same name create one token (round %i)', async (round) => {
     const name = `crm-${round}`;
     const command = ['token', 'create', '--name', name];
     const ended = await Promise.all([command, command, command].map((args) => operator.run(args)));
@@ -181,7 +181,7 @@ describe('two commands at once', () => {
     expect(stdout.split('\n').filter((line) => line.startsWith(`${name} `))).toHaveLength(1);
   });
 
-  it('both add a value to a name when both rotate it', async () => {
+  it('two commands that rotate a token both add a value to its name', async () => {
     await operator.admin('token', 'create', '--name', 'rotated');
     const command = ['token', 'create', '--name', 'rotated', '--rotate'];
     await Promise.all([operator.admin(...command), operator.admin(...command)]);
@@ -209,7 +209,7 @@ describe('the state folder', () => {
     ['key', ...more],
   ];
 
-  it('is not created by a command', async () => {
+  it('a command does not create the state folder', async () => {
     for (const command of commands()) {
       const line = failure(await operator.run(command));
       expect(line).toContain(operator.state);
@@ -219,7 +219,7 @@ describe('the state folder', () => {
     expect(existsSync(path.join(operator.folder, '.wrangler'))).toBe(false);
   });
 
-  it('is not created where --persist-to points', async () => {
+  it('a command does not create the folder of --persist-to', async () => {
     const state = path.join(operator.folder, 'missing', 'deeper');
     for (const command of commands('--persist-to', state)) {
       const line = failure(await operator.run(command));
@@ -229,7 +229,7 @@ describe('the state folder', () => {
     expect(existsSync(path.join(operator.folder, 'missing'))).toBe(false);
   });
 
-  it('is reported with the reason when it cannot be written', async () => {
+  it('the error names the folder and the reason if it cannot be written', async () => {
     const state = path.join(operator.folder, 'state');
     const cases: [string, string, () => Promise<unknown>][] = [
       ['a file in its place', file, async () => {}],
@@ -263,7 +263,7 @@ describe('the deployed account', () => {
   let operator: Operator;
   beforeAll(async () => {
     operator = await Operator.startWithoutState(INDEX_KEY);
-    // A wrangler that keeps KV in a file.
+    // A replacement of wrangler that stores KV in a file.
     const programs = path.join(operator.folder, 'node_modules', '.bin');
     await rm(path.join(operator.folder, 'node_modules'));
     await mkdir(programs, { recursive: true });
@@ -296,7 +296,7 @@ process.stdout.write(JSON.stringify(answer));
   });
   afterAll(() => operator.stop());
 
-  it('is operated without a local state folder', async () => {
+  it('commands for the deployed account need no local state folder', async () => {
     const remote = (...args: string[]) => operator.run(['--remote', ...args], { PROFILE_INDEX_KEY: INDEX_KEY });
     const file = path.join(operator.folder, 'profiles.csv');
     await writeFile(file, `profile_id,email\n${PROFILE},a@b.example\n`);
@@ -307,7 +307,7 @@ process.stdout.write(JSON.stringify(answer));
     expect(existsSync(operator.state)).toBe(false);
   });
 
-  it('reports what wrangler says on one line, without control characters', async () => {
+  it('an error of wrangler is reported on one line without control characters', async () => {
     for (const says of [
       HOSTILE,
       `\u001b[31m✘ [ERROR]\u001b[0m ${HOSTILE}\n\nmore`,

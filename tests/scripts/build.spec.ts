@@ -6,7 +6,7 @@ import { buildWorker } from '../../scripts/build.mjs';
 import { inRoot } from '../../scripts/run.mjs';
 import { lockedVersion } from '../../scripts/tools.mjs';
 
-it('a build without changed inputs writes nothing', async () => {
+it('a build with unchanged inputs writes nothing', async () => {
   const outputs = ['index.js', 'index_bg.wasm', '.inputs'].map((name) => inRoot('build', name));
   const times = () => outputs.map((file) => statSync(file).mtimeMs);
   const before = times();
@@ -14,7 +14,7 @@ it('a build without changed inputs writes nothing', async () => {
   expect(times()).toEqual(before);
 });
 
-it('the version of a locked dependency is found', () => {
+it('the version of a locked dependency is read, and an unknown crate is an error', () => {
   expect(lockedVersion('wasm-bindgen')).toMatch(/^\d+\.\d+\.\d+$/);
   expect(() => lockedVersion('no-such-crate')).toThrow('no-such-crate');
 });

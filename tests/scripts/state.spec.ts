@@ -1,4 +1,4 @@
-// The state folder of `npm run dev`, and what its messages show of other programs' text.
+// The state folder of `npm run dev`, and the escaping of other programs' messages.
 
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ describe('the state folder of npm run dev', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'trigger-launch-state-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('is taken out of the arguments, relative to the caller', () => {
+  it('the folder is removed from the arguments, and is relative to the folder of the caller', () => {
     const state = path.resolve(callerFolder(), 'there');
     expect(takeState(['--port', '1'])).toEqual({ state: inRoot('.wrangler', 'state'), rest: ['--port', '1'] });
     expect(takeState(['--persist-to', 'there', '--port', '1'])).toEqual({ state, rest: ['--port', '1'] });
@@ -21,14 +21,14 @@ describe('the state folder of npm run dev', () => {
     }
   });
 
-  it('is created with its parents, and a second start changes nothing', () => {
+  it('the folder is created with its parents, and a second start changes nothing', () => {
     const state = path.join(folder, 'a', 'b');
     createState(state);
     createState(state);
     expect(statSync(state).isDirectory()).toBe(true);
   });
 
-  it('is named, with the reason, when it cannot be created or written', () => {
+  it('the error names the folder and the reason if the folder cannot be created or written', () => {
     const file = path.join(folder, 'file');
     writeFileSync(file, '');
     for (const state of [file, path.join(file, 'state')]) {
@@ -42,7 +42,7 @@ describe('the state folder of npm run dev', () => {
   });
 });
 
-it('text of other programs is shown on one short line, without control characters', () => {
+it('a message of another program is shortened to one line without control characters', () => {
   expect(escaped('a\u001b[2J\n\u009b\u202e\u2028é')).toBe('a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}\\u{2028}é');
   expect(escaped('x'.repeat(1000))).toHaveLength(401);
 });

@@ -1,4 +1,4 @@
-// The interval by which two builds are compared.
+// The confidence interval of the ratio of two builds.
 
 import { expect, it } from 'vitest';
 import { random } from '../../benches/data.mjs';
@@ -7,7 +7,7 @@ import { ratioOfMedians } from '../../benches/statistics.mjs';
 const next = random(7);
 const noise = Array.from({ length: 400 }, () => 5 + next());
 
-it('the ratio of a list to itself is 1, and so are the ends of its interval', () => {
+it('the ratio of a list to itself is 1, with an interval from 1 to 1', () => {
   expect(ratioOfMedians(noise, noise)).toEqual({ ratio: 1, low: 1, high: 1 });
 });
 

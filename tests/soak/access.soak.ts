@@ -1,4 +1,5 @@
-// A token of one database beside the definition of a campaign in another, and definitions of one campaign at once.
+// A token of one database that calls a campaign while it is defined in another database, and simultaneous definitions of one
+// campaign.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -84,7 +85,7 @@ describe('access to campaigns', () => {
     const statuses: number[] = [];
     let differ = 0;
     let done = 0;
-    /** Whether the list has the name that the campaign's object has. */
+    /** Whether the list has the same name as the campaign's object. */
     const agrees = async (id: number) => {
       const own = JSON.parse((await request('GET', id, TOKEN.all)).text) as { name: string };
       const listed = await watched.worker.request(`${TRIGGERS}?after=${id - 1}&limit=1`, { headers: bearer() });
@@ -121,7 +122,7 @@ describe('access to campaigns', () => {
   });
 });
 
-/** An answer without what differs in every answer. */
+/** A response without the parts that differ in every response. */
 function visible({ status, headers, text }: Reply) {
   const ignored = ['request-id', 'date'];
   return { status, text, headers: [...headers].filter(([name]) => !ignored.includes(name)) };

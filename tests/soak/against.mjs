@@ -6,9 +6,9 @@ import path from 'node:path';
 import { ended, Failure, inRoot, PROJECT_NODE, ROOT, start, timed } from '../../scripts/run.mjs';
 import { FOLDER } from '../../benches/state.mjs';
 
-/** What the build of a checkout needs and git does not have. */
+/** Folders that the build of a checkout needs and that git does not track. */
 const LINKED = ['node_modules', '.tools'];
-/** Compiled dependencies, by which the other build starts. */
+/** Compiled dependencies, which are copied to shorten the other build. */
 const COMPILED = ['release', 'wasm32-unknown-unknown'];
 
 /** @param {string} commit @returns {Promise<{ folder: string, commit: string }>} the checkout, built */

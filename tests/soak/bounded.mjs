@@ -1,11 +1,11 @@
-// Children that are ended if they take too long.
+// Waits for child processes, and ends those that take too long.
 
 import { ended, Failure } from '../../scripts/run.mjs';
 
 /** A child that ignores SIGTERM for this long is killed. */
 const GRACE_MS = 10_000;
 
-/** Set by the signals that end all children: nothing is started after them. */
+/** Whether a signal has ended all children. No child is started after that. */
 let interrupted = false;
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, () => (interrupted = true));

@@ -1,4 +1,4 @@
-"""Sends one request with http.client, as a simple caller does. Prints what came of it as one line of JSON.
+"""Sends a request with http.client. Prints the response, or the error, as one line of JSON.
 
 usage: client.py URL METHOD HEADERS-AS-JSON FILE
 """

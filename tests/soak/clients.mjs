@@ -1,4 +1,4 @@
-// The clients by which refused bodies are sent: as people use them, without special care for an early answer.
+// The HTTP clients that send refused bodies. They do not expect a response before the end of the body.
 
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
@@ -6,11 +6,11 @@ import { inRoot, start } from '../../scripts/run.mjs';
 import { endedWithin } from './bounded.mjs';
 
 /** A request whose body is a file. @typedef {{ url: URL, method: string, headers: Record<string, string>, file: string }} Sent */
-/** An answer, or the reason why none arrived. @typedef {{ status: number, text: string } | { failure: string }} Outcome */
+/** A response, or the reason why none was received. @typedef {{ status: number, text: string } | { failure: string }} Outcome */
 
-/** A try is given up after this time. */
+/** The time limit of a request. */
 const TRY_MS = 120_000;
-/** The status line and the body of an answer, as curl prints them. */
+/** The status line and the body of a response in the output of curl. */
 const WITH_STATUS = '\\n%{http_code}';
 
 /** Runs a program and returns what it prints. @param {string} program @param {string[]} args */
@@ -63,7 +63,7 @@ async function nodeFetch({ url, method, headers, file }) {
   }
 }
 
-/** Those of the clients that this machine has. */
+/** The clients that this machine has. */
 export async function presentClients() {
   const [hasCurl, hasPython] = await Promise.all([isPresent('curl'), isPresent('python3')]);
   return [

@@ -1,4 +1,4 @@
-// One connection, of which everything is controlled: what is sent, when, and how the connection ends.
+// A connection whose bytes, times and end are controlled by the caller.
 
 import net from 'node:net';
 
@@ -10,9 +10,9 @@ export interface Answer {
 }
 
 export class Connection {
-  /** Resolves with the answer, or with `undefined` if the connection ends without a whole one. */
+  /** Resolves with the response, or with `undefined` if the connection ends before the response is complete. */
   readonly answer: Promise<Answer | undefined>;
-  /** Resolves at the first byte of an answer, with true; or when the connection ends without any. */
+  /** Resolves with true at the first byte of a response, or with false if the connection ends before. */
   readonly begun: Promise<boolean>;
   private received = Buffer.alloc(0);
   private written = Promise.resolve();
@@ -21,7 +21,7 @@ export class Connection {
     private readonly socket: net.Socket,
     private readonly host: string,
   ) {
-    // The end of the connection is what `answer` reports.
+    // `answer` reports the end of the connection.
     socket.on('error', () => {});
     this.answer = new Promise((resolve) => {
       socket.on('data', (piece: Buffer) => {
@@ -62,12 +62,12 @@ export class Connection {
     return this;
   }
 
-  /** Resolves when everything that was sent is on its way, or when the connection has ended. */
+  /** Resolves when all bytes have been passed to the network, or when the connection has ended. */
   sent(): Promise<void> {
     return this.written;
   }
 
-  /** Reads nothing more: the other side can send until the buffers in between are full. */
+  /** Stops reading. The other side can send until the buffers between both are full. */
   pause(): void {
     this.socket.pause();
   }

@@ -1,5 +1,5 @@
-// The time of a small launch beside the same launch with another commit's Worker. Both Workers run at the same time, each in a runtime of
-// its own, and take turns: AB, BA, AB …
+// Compares the time of a small launch with that of another commit's Worker. Both Workers run at the same time, each in a runtime
+// of its own, and take turns: AB, BA, AB …
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client, Origin } from '../../benches/client.mjs';
@@ -11,13 +11,13 @@ import { progressOf, report, rounds, setting } from './soak.js';
 
 /** The largest ratio of this commit's median to the other's. */
 const MOST = 1.02;
-/** Pairs that warm both Workers up, as a share of the pairs that count. */
+/** Pairs that warm up both Workers, as a share of the measured pairs. */
 const WARMING = 0.1;
 
 describe('cost', () => {
   let workers: PersistedWorker[];
   beforeAll(async () => {
-    // One after the other: a runtime is recognised as the process that has just been started.
+    // The runtimes start one after the other, because a runtime is identified as the newest child process.
     const ours = await PersistedWorker.passing(undefined, { direct: true });
     workers = [ours, await PersistedWorker.passing(undefined, { direct: true, root: setting('SOAK_AGAINST') })];
     await Promise.all(workers.map((worker) => seed(worker)));

@@ -1,4 +1,4 @@
-// `npm run dev`, on a free port and a state of its own.
+// Starts `npm run dev` on a free port, with its own state.
 
 import net from 'node:net';
 import { createInterface } from 'node:readline';
@@ -7,7 +7,7 @@ import { ended, Failure, start } from '../../scripts/run.mjs';
 /** `Ready on` is printed within this time, the first build included. */
 const READY_MS = 15 * 60_000;
 
-/** A port that nothing listens on. @returns {Promise<number>} */
+/** Returns a free port. @returns {Promise<number>} */
 function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
@@ -41,7 +41,7 @@ export async function startDev(state, vars = {}) {
     }, READY_MS);
     for (const stream of [child.stdout, child.stderr]) {
       if (!stream) continue;
-      // What follows is read too, so that the program never waits for a reader.
+      // The output is read to its end, so that the program never waits for a reader.
       createInterface({ input: stream }).on('line', (line) => {
         printed.push(line);
         if (printed.length > 50) printed.shift();

@@ -1,4 +1,4 @@
-// Clients that disconnect at every stage of a request. Whatever the stage, what the request had reserved is released.
+// Clients that disconnect at every stage of a request. The memory of the request is released at every stage.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,9 +12,9 @@ import { excessOf, runConcurrently, mebibytes, progressOf, report, rounds, Watch
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** Disconnects after which reserved bytes are read. */
+/** The number of disconnects after which the reserved bytes are read. */
 const BATCH_SIZE = 100;
-/** Connections that are open at once, unless a stage says otherwise. */
+/** The default number of connections that are open at once. */
 const LANES = 16;
 /** Room for unverified callers while some have to wait for it. */
 const SCARCE = 512 * KIB;
@@ -23,11 +23,11 @@ const random = new Random(1);
 /** Where a client is when it disconnects. */
 interface Stage {
   name: string;
-  /** Sends what comes before the disconnect. */
+  /** Sends the part of the request before the disconnect. */
   begin: (connection: Connection) => Promise<void>;
   /** The disconnect follows at a random time up to this many milliseconds later. */
   within: () => number;
-  /** How many disconnects this stage gets, relative to the others: less if each takes long. */
+  /** The share of disconnects of this stage, relative to the others. Stages that take long have a smaller share. */
   share: number;
   /** Connections that are open at once: requests that take much memory fit into an isolate together. */
   lanes?: number;
@@ -42,12 +42,12 @@ const attached = (bytes: number) => ({
   ...GOOD,
 });
 
-/** The milliseconds that a good launch takes on this machine. */
+/** The duration of a valid launch on this machine, in milliseconds. */
 let latency = 0;
-/** The milliseconds that a good launch takes beside as many others as there are lanes. */
+/** The duration of a valid launch while all lanes launch, in milliseconds. */
 const busyLatency = () => LANES * latency;
 
-/** Sends the head of a launch, and of its body the first bytes. */
+/** Sends the head of a launch and the first bytes of its body. */
 function post(body: Buffer, bytes: number, headers: Record<string, string>) {
   return async (connection: Connection) => {
     const own = { 'Content-Type': 'application/json', 'Content-Length': body.length, ...headers };
@@ -67,7 +67,7 @@ function streamed(begin: Stage['begin']): Stage['begin'] {
   };
 }
 
-/** Reads something that was launched before: its place is known when the Worker runs. */
+/** Reads a launch of the log. Its path is known after the Worker has started. */
 function reading(target: () => string, headers: Record<string, string> = {}): Stage['begin'] {
   return streamed(async (connection) => {
     await connection.head('GET', target(), { ...bearer(), ...headers }).sent();
@@ -79,7 +79,7 @@ const withToken = json({ ...GOOD, token: TOKEN.all });
 const medium = json(padded(200 * KIB));
 const many = json({ trigger_id: 8, data: Array.from({ length: NUMBERED }, (_, n) => ({ email: address(n) })) });
 const files = json(attached(6 * MIB));
-/** Its answer is far longer than what connections buffer. */
+/** The response is much longer than the buffers of a connection. */
 const reported = json({
   trigger_id: 8,
   dry_run: true,
@@ -178,7 +178,7 @@ describe('clients that disconnect', () => {
   const rows: (string | number)[][] = [];
   let plenty: WatchedWorker;
   let scarce: WatchedWorker;
-  /** What a launch finds reserved on each Worker while nothing else runs. */
+  /** The reserved bytes that a launch logs on an idle Worker, for each Worker. */
   const idle = new Map<WatchedWorker, number | undefined>();
   beforeAll(async () => {
     plenty = await WatchedWorker.start();
@@ -232,7 +232,7 @@ describe('clients that disconnect', () => {
       advance(done);
     }
     const { wasm_bytes, reserved_bytes } = await worker.line();
-    // What stays reserved is reported once, for the stage that left it.
+    // Bytes that stay reserved are reported once, for the stage that caused them.
     idle.set(worker, reserved_bytes);
     rows.push([
       ...[stage.name, stage.end, done, begun],
@@ -247,7 +247,7 @@ async function disconnect(url: URL, { begin, within }: Stage, end: (connection: 
   const connection = await Connection.open(url);
   let begun = false;
   void connection.begun.then((answered) => (begun = answered));
-  // Random times reach all awaits of a request, which nothing outside can see.
+  // A client cannot observe the steps of a request. Disconnects at random times reach all of them.
   await begin(connection);
   await pause((random.below(1000) / 1000) * within());
   const result = begun;

@@ -1,4 +1,4 @@
-// How long a refused body of 100 MiB takes to drain, beside a launch that reads it and a Worker that does nothing but drain.
+// The time to drain a refused body of 100 MiB, compared with a launch of this size and with a Worker that only drains.
 
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import { progressOf, report, rounds, tally } from './soak.js';
 const LIMIT = 100 * 2 ** 20;
 const HEAD = '{"trigger_id":8,"data":[{"email":"example1@example.com"}],"attach":[{"name":"a.bin","data":"';
 const TAIL = '"}]}';
-/** Our Worker with a bucket that takes no time, so that what is measured is the Worker's own. */
+/** Our Worker with a bucket that takes no time, so that only the Worker's own time is measured. */
 const BUCKETLESS = [
   'benches/bucketless/ours.js',
   'benches/bucketless/bucket.js',
@@ -20,7 +20,7 @@ const BUCKETLESS = [
   'build/index_bg.wasm',
 ];
 
-/** A good launch of almost 100 MiB. */
+/** A valid launch of almost 100 MiB. */
 function launchBody(): Buffer {
   const bytes = Math.floor((LIMIT - HEAD.length - TAIL.length) / 4) * 3;
   return Buffer.from(`${HEAD}${randomBytes(bytes).toString('base64')}${TAIL}`);
@@ -78,7 +78,7 @@ describe('drain', () => {
     ].map((kind) => ({ ...kind, ms: [] as number[], outcomes: [] as (number | string)[] }));
     const count = rounds();
     const advance = progressOf('bodies of 100 MiB', count);
-    // The first round warms up and is not counted.
+    // The first round is not counted, because it warms up the Workers.
     for (let round = 0; round <= count; round++) {
       for (const kind of rotated(kinds, round)) {
         const { ms, outcome } = await kind.run();

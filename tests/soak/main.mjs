@@ -12,10 +12,10 @@ import { endedWithin } from './bounded.mjs';
 import { refusals } from './refusals.mjs';
 import { suite } from './suite.mjs';
 
-/** What a section prints, and why it failed. @typedef {{ tables: string[], failures: string[] }} Result */
+/** The output of a section, and the reasons why it failed. @typedef {{ tables: string[], failures: string[] }} Result */
 /** @typedef {{ rounds: number, against: string }} Options */
 /**
- * A section: what `--rounds` counts in it, in a full and in a quick run.
+ * A section, the meaning of `--rounds` in it, and the rounds of a full and of a quick run.
  * @typedef {{ counts: string, full: number, quick: number, run: (options: Options) => Promise<Result> }} Section
  */
 
@@ -63,7 +63,7 @@ async function runInVitest(name, rounds, more = {}) {
     const config = inRoot('tests', 'soak', 'vitest.config.ts');
     const args = ['run', '--config', config, '--root', inRoot(), `tests/soak/${name}.soak.ts`];
     const env = { ...childEnv(), SOAK_ROUNDS: String(rounds), SOAK_TABLES: tables, ...more };
-    // What vitest prints is progress.
+    // The output of vitest is progress.
     const child = start(PROJECT_NODE, [inRoot('node_modules', 'vitest', 'vitest.mjs'), ...args], {
       env,
       stdio: ['ignore', 2, 2],

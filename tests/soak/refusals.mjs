@@ -1,4 +1,4 @@
-// Refusals of large bodies through `npm run dev`: each has to reach its caller.
+// Refusals of large bodies through `npm run dev`. Each must reach its caller.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -25,23 +25,23 @@ import { startDev } from './dev.mjs';
 const MIB = 2 ** 20;
 const TRIGGERS = '/api/v1.1/campaigns/triggers';
 const BATCH = `${TRIGGERS}/start_batch`;
-/** The token of the demo data, and one that is created here. */
+/** The token of the demo data, and a token that this section creates. */
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const READER = 'soak-reader-0123456789';
-/** Campaigns that are defined here, and one that is not. */
+/** Campaigns that this section defines, and one that does not exist. */
 const CAMPAIGN = { paused: 901, unimported: 902, unknown: 903 };
 const REPEATED = 'soak-repeated';
 const TOO_LARGE = 'http: request body too large';
-/** An announced body of more than twice `FILES_LIMIT` is refused within this time, without a byte of it. */
+/** An announced body of more than twice `FILES_LIMIT` is refused within this time, before any of it is sent. */
 const AT_ONCE_MS = 5_000;
-/** Requests that reach the rate limit of an address, which is 100 in 10 s, at once. */
+/** A number of simultaneous requests that exceeds the rate limit of an address, which is 100 in 10 s. */
 const LIMITED_AFTER = 110;
-/** Characters of another answer that a table shows. */
+/** The number of characters of an unexpected response that a table shows. */
 const SHOWN = 80;
-/** Tries for one answer beside an exhausted rate limit: its period may end in between. */
+/** Attempts to get a response while the rate limit is exceeded. Its period can end between the requests. */
 const PERIODS = 5;
 
-/** A launch that is good but for its size. @param {number} bytes */
+/** A launch that is valid except for its size. @param {number} bytes */
 function padded(bytes) {
   return filled('{"trigger_id":8,"data":[{"email":"example1@example.com"}],"pad":"', bytes, '"}');
 }
@@ -72,7 +72,7 @@ const TOO_LARGE_CASES = [
 
 /** @type {Case[]} */
 const OTHER_CASES = [
-  // The largest body that is drained.
+  // The largest body that the Worker drains.
   { name: 'no attachments', body: padded, mebibytes: [200], status: 413, debug: TOO_LARGE },
   {
     name: 'unknown token in the header',
@@ -159,12 +159,12 @@ const LIMITED = {
   debug: 'rate limit',
 };
 
-/** What an outcome is, if it is not the documented answer. @param {Case} one @param {Outcome} outcome @returns {string | undefined} */
+/** Describes an outcome that is not the documented response. @param {Case} one @param {Outcome} outcome @returns {string | undefined} */
 function otherThan({ status, debug }, outcome) {
   if ('failure' in outcome) return outcome.failure;
   const said = debugOf(outcome.text);
   if (outcome.status === status && said?.includes(debug)) return undefined;
-  // What is not an answer of the Worker's is named by its first sentence.
+  // A response that is not from the Worker is described by its first sentence.
   return `${outcome.status} ${said ?? outcome.text.split(/[.\n]/)[0]}`.slice(0, SHOWN);
 }
 
@@ -178,7 +178,7 @@ function debugOf(text) {
   }
 }
 
-/** A cell of a table: how many tries had the documented answer, and what the others had. @param {(string | undefined)[]} others */
+/** A cell of a table: the number of tries with the documented response, and the other outcomes. @param {(string | undefined)[]} others */
 function cell(others) {
   const good = others.filter((other) => other === undefined).length;
   /** @type {Map<string, number>} */
@@ -188,7 +188,7 @@ function cell(others) {
   return `${good} of ${others.length}${rest.length ? ` (${rest.join('; ')})` : ''}`;
 }
 
-/** The tables, and what did not get its documented answer. @typedef {{ tables: string[], failures: string[] }} Result */
+/** The tables, and the requests without the documented response. @typedef {{ tables: string[], failures: string[] }} Result */
 
 class Tries {
   /** @type {string[]} */
@@ -201,7 +201,7 @@ class Tries {
   }
 
   /**
-   * Tries each size of each case by each client, and returns the rows of a table.
+   * Sends each size of each case with each client, and returns the rows of a table.
    * @param {URL} dev @param {Case[]} cases @param {number} count @param {(send: () => Promise<Outcome>) => Promise<Outcome>} [around]
    */
   async rows(dev, cases, count, around = (send) => send()) {
@@ -228,7 +228,7 @@ class Tries {
     return rows;
   }
 
-  /** Announces more than is ever drained. @param {URL} dev @param {number} count */
+  /** Announces a body that is too large to be drained. @param {URL} dev @param {number} count */
   async announced(dev, count) {
     const one = { ...LIMITED, status: 413, debug: TOO_LARGE };
     const rows = [];
@@ -251,7 +251,7 @@ class Tries {
   }
 }
 
-/** A token without the scope `launch`, campaigns that cannot be launched, a request that was launched. @param {URL} dev @param {string} state */
+/** Creates a token without the scope `launch`, campaigns that cannot be launched, and a launched request. @param {URL} dev @param {string} state */
 async function prepare(dev, state) {
   const create = ['token', 'create', '--name', 'soak-reader', '--scope', 'read', '--value', READER];
   const admin = start(PROJECT_NODE, [inRoot('scripts', 'admin.mjs'), '--persist-to', state, ...create], {
@@ -282,7 +282,7 @@ const afterRateLimit = (dev) => async (/** @type {() => Promise<Outcome>} */ sen
     const answers = await Promise.all(Array.from({ length: LIMITED_AFTER }, bad));
     await Promise.all(answers.map((answer) => answer.arrayBuffer()));
     outcome = await send();
-    // 401: a new period has begun since.
+    // A response with 401 means that a new period has begun.
     if (!('status' in outcome) || outcome.status !== 401) break;
   }
   return outcome;

@@ -1,5 +1,5 @@
-// A retry beside a slow first attempt. What the campaign's object said while the retry arrived is out of date when the retry
-// is decided: the first attempt has been committed by then, and its answer is the answer of both.
+// A retry during a slow first attempt. The campaign's object is asked for an earlier request while the retry arrives. The first
+// attempt is committed after that, so the answer is out of date when the retry commits. Both must get the result of the first.
 
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { BATCH, bearer, define, launch, put, read, TRIGGERS } from '../runtime/fixture.js';
@@ -11,7 +11,7 @@ import { progressOf, report, rounds, tally, WatchedWorker } from './soak.js';
 
 const CAMPAIGN = 8;
 const DATABASE = 1;
-/** A body beyond 64 KiB: the campaign's object is asked while it arrives. */
+/** A body of more than 64 KiB. The campaign's object is asked for an earlier request while the body arrives. */
 const PAD = 'x'.repeat(100_000);
 /** Small launches, one after the other, that take longer than the lookups of a large one. */
 const SMALL_LAUNCHES = 4;
@@ -35,7 +35,7 @@ const FORMATS = {
   },
 };
 
-/** A request of which all but the last byte has been sent. */
+/** A request without its last byte. */
 class Held {
   private constructor(
     private readonly connection: Connection,
@@ -60,7 +60,7 @@ class Held {
 describe('a retry beside its first attempt', () => {
   const rows: (string | number)[][] = [];
   let watched: WatchedWorker;
-  /** The manifest of an index in which `strict` finds everybody, and of one in which it does not. */
+  /** The manifest of an index in which every item of a strict launch matches, and of an index in which one does not. */
   let manifests: { complete: Pair; incomplete: Pair };
   beforeAll(async () => {
     watched = await WatchedWorker.start();
@@ -121,11 +121,11 @@ describe('a retry beside its first attempt', () => {
       const first = await Held.send(watched.url, bytes, own);
       await waitForLookups(watched);
       await hinder();
-      // A request without an earlier attempt shows that the change is in effect.
+      // A new request shows that the change is in effect.
       seen.fresh.push((await launch(watched.worker, body(strict), { ...bearer(), 'Content-Type': type })).status);
       const retry = await Held.send(watched.url, bytes, own);
       await waitForLookups(watched);
-      // The campaign accepts the first attempt again; the import stays as it is until the retry is decided.
+      // The campaign accepts the first attempt again. The index is not restored before the retry has its response.
       if (!strict) await restore();
       const committed = await first.finish();
       const repeated = await retry.finish();
@@ -152,12 +152,12 @@ describe('a retry beside its first attempt', () => {
   });
 });
 
-/** Waits until the lookups of a request that was sent before have been answered: a small launch makes the same lookups. */
+/** Waits until the lookups of an earlier request have completed, by sending small launches that make the same lookups. */
 async function waitForLookups({ worker }: WatchedWorker): Promise<void> {
   for (let n = 0; n < SMALL_LAUNCHES; n++) await launch(worker, { trigger_id: CAMPAIGN, dry_run: true, data: [{}] });
 }
 
-/** Writes an index without one of the two profiles beside the one in use. Returns its manifest. */
+/** Writes another index without one of the two profiles, and returns its manifest. */
 async function putIncomplete({ worker }: WatchedWorker): Promise<Pair> {
   const operator = await Operator.start(INDEX_KEY);
   const profile = { profile_id: ID.one, email: 'example1@example.com' };

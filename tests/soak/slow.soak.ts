@@ -1,4 +1,4 @@
-// Connections without a token that send little and then wait, and the launches of others beside them.
+// Connections without a token that send little and then wait, and simultaneous launches by other callers.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -67,7 +67,7 @@ const VARIANTS: Variant[] = [
   { name: '400 KiB of an attachment', count: 40, length: MIB, begin: HELD, observed: 40_000 },
 ];
 
-/** Where a good launch has its token. */
+/** The places of the token in a valid launch. */
 const PLACES: { place: string; target: string; headers: Record<string, string>; body: object }[] = [
   { place: 'header', target: BATCH, headers: bearer(), body: GOOD },
   { place: 'query', target: `${BATCH}?token=${TOKEN.all}`, headers: {}, body: GOOD },
@@ -75,7 +75,7 @@ const PLACES: { place: string; target: string; headers: Record<string, string>; 
   { place: 'body, last', target: BATCH, headers: {}, body: { ...GOOD, token: TOKEN.all } },
 ];
 
-/** What one caller saw of its launches. */
+/** The results of one caller's launches. */
 interface Seen {
   place: string;
   outcomes: (number | string)[];
@@ -164,7 +164,7 @@ async function holdConnections(
   return result;
 }
 
-/** Launches again and again, one after the other. */
+/** Sends launches one after the other. */
 async function launchUntil(
   stop: AbortSignal,
   watched: WatchedWorker,

@@ -1,4 +1,4 @@
-// What the sections share: their count, their tables, and launches whose log line is read.
+// Functions for the sections: their rounds, their tables, and launches whose log line is read.
 
 import { appendFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,9 +8,9 @@ import { table } from '../../benches/report.mjs';
 import { BATCH, bearer, GOOD, seed } from '../runtime/fixture.js';
 import { PersistedWorker, type Setup } from '../runtime/persisted.js';
 
-/** How often a condition is checked while it is waited for. */
+/** The interval at which a condition is checked. */
 const POLL_MS = 25;
-/** What requests had reserved is released within this time after they ended. */
+/** The memory of a request is released within this time after its end. */
 const RELEASED_MS = 20_000;
 
 /** A setting that `npm run soak` passes to its sections. */
@@ -62,17 +62,17 @@ export async function waitFor<T>(bound: number, read: () => T | Promise<T>): Pro
 export const mebibytes = (bytes: number | undefined) =>
   bytes === undefined ? 'not logged' : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** Bytes that are reserved beyond what one launch takes, as text. */
+/** Formats the number of bytes that are reserved beyond those of one launch. */
 export const excessOf = (bytes: number | undefined) => (bytes === undefined ? 'not logged' : bytes);
 
-/** How often each value occurs, as text. */
+/** Formats the number of occurrences of each value. */
 export function tally(values: Iterable<string | number>): string {
   const counts = new Map<string | number, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts].map(([value, count]) => `${count} × ${value}`).join(', ') || '–';
 }
 
-/** A seeded Worker, spoken to without any proxy, whose log lines are read. */
+/** A seeded Worker without a proxy, whose log lines are read. */
 export class WatchedWorker {
   private readonly client: Client;
   private launches = 0;
@@ -96,9 +96,9 @@ export class WatchedWorker {
     return this.worker.url;
   }
 
-  /** Headers of a request whose log line is wanted, and the line. */
+  /** Returns headers for a request, and its log line. */
   watched(): { headers: Record<string, string>; line: Promise<LogLine> } {
-    // All ids have the same length, so that equal launches reserve equally many bytes.
+    // All IDs have the same length, so that equal launches reserve the same number of bytes.
     const id = `soak-${String(this.launches++).padStart(8, '0')}`;
     return { headers: { 'Request-ID': id }, line: this.lines.of(id) };
   }
@@ -112,8 +112,8 @@ export class WatchedWorker {
   }
 
   /**
-   * Launches until a launch finds no more bytes reserved than `idle`, which is what a launch on an idle Worker logs, or until
-   * the bound has passed. Returns what the last launch found beyond that, and how long it took.
+   * Launches until a launch logs no more reserved bytes than `idle`, the number that a launch on an idle Worker logs, or until
+   * the time limit. Returns the excess of the last launch, and the time that has passed.
    */
   async released(idle: number | undefined): Promise<{ excess: number | undefined; ms: number }> {
     const start = performance.now();

@@ -1,4 +1,4 @@
-// The runtime suite, several times in a row, while a compiler keeps the machine busy.
+// Runs the runtime suite several times while a compiler uses the machine.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -23,7 +23,7 @@ class Compiler {
     this.done = this.#run();
   }
 
-  /** Returns why it stopped by itself. @returns {Promise<string | undefined>} */
+  /** Returns why the compiler stopped by itself. @returns {Promise<string | undefined>} */
   async #run() {
     while (!this.#stopped) {
       rmSync(this.target, { recursive: true, force: true });
@@ -37,7 +37,7 @@ class Compiler {
     }
   }
 
-  /** Returns why it had stopped already, if it had. */
+  /** Stops the compiler. Returns the reason if it had stopped before. */
   async stop() {
     this.#stopped = true;
     if (this.#child?.pid && this.#child.exitCode === null) process.kill(-this.#child.pid, 'SIGTERM');
@@ -53,7 +53,7 @@ async function runSuite(file) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
   const args = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters];
   const begin = performance.now();
-  // Its own output is progress.
+  // The output of vitest is progress.
   const child = start(PROJECT_NODE, args, { stdio: ['ignore', 2, 2] });
   const code = await endedWithin(child, RUN_MS);
   const seconds = (performance.now() - begin) / 1000;
@@ -62,7 +62,7 @@ async function runSuite(file) {
   try {
     results = JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    // Killed before it wrote any: the exit code says that it failed.
+    // vitest was killed before it wrote results. Its exit code reports the failure.
   }
   const failed = results.testResults.flatMap(({ assertionResults }) =>
     assertionResults.filter(({ status }) => status === 'failed').map(({ fullName }) => fullName),

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** No section of a full run takes this long; every wait inside a section has a shorter bound of its own. */
+/** Longer than any section of a full run. Each wait inside a section has a shorter limit. */
 const LONGEST_MS = 45 * 60_000;
 
 export default defineConfig({
