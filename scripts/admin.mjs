@@ -18,7 +18,7 @@ export async function buildAdmin() {
 
 /** Runs the command line in the caller's folder. @param {string[]} args @returns {Promise<number>} its exit code */
 export function runAdmin(args) {
-  // The program finds the checkout by this variable, which cargo would set.
+  // The program finds the checkout by this variable, which `cargo run` sets.
   const env = { ...childEnv(), CARGO_MANIFEST_DIR: path.resolve(ROOT) };
   return ended(start(ADMIN, args, { cwd: callerFolder(), env, stdio: 'inherit' }));
 }

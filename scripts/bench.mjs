@@ -1,4 +1,4 @@
-// `npm run bench`: builds what is measured, then measures it with the Node.js that the packages want.
+// `npm run bench`: builds the Worker, then runs benches/main.mjs with the Node.js version that the packages need.
 
 import { buildWorker } from './build.mjs';
 import { command, ended, inRoot, PROJECT_NODE, start } from './run.mjs';

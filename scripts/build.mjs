@@ -36,7 +36,7 @@ const BUILD = inRoot('build');
 const OUTPUTS = ['index.js', 'index_bg.wasm'];
 const STAMP = path.join(BUILD, '.inputs');
 
-/** The wasm features of every runtime that the Worker meets; wasm-opt uses no other. */
+/** The wasm features that wasm-opt may use. All runtimes of the Worker support them. */
 const FEATURES = [
   'mutable-globals',
   'sign-ext',
@@ -48,7 +48,7 @@ const FEATURES = [
   'simd',
 ].map((feature) => `--enable-${feature}`);
 
-/** @param {string} entry @returns {string[]} the files below it, in a fixed order */
+/** Returns the files of an input in a fixed order, without tests. @param {string} entry @returns {string[]} */
 function filesOf(entry) {
   if (!existsSync(inRoot(entry))) return [];
   if (statSync(inRoot(entry)).isFile()) return [entry];
@@ -68,7 +68,7 @@ function digestOfInputs() {
   return hash.digest('hex');
 }
 
-/** @param {string} digest */
+/** Whether the output was built from inputs with this digest. @param {string} digest */
 function isBuilt(digest) {
   const complete = OUTPUTS.every((name) => existsSync(path.join(BUILD, name)));
   return complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
@@ -93,16 +93,17 @@ export function compileToWasm(manifest, targetFolder) {
  */
 export async function bundle({ wasm, entry, out }) {
   mkdirSync(out, { recursive: true });
-  // Another build may run at the same time, and wrangler may read `out`: the files are renamed into it when they are complete.
+  // The files are renamed into `out` when they are complete, because wrangler can read them during a build, and two builds can
+  // run at the same time.
   const stage = mkdtempSync(path.join(out, '.stage-'));
   const staged = (/** @type {string} */ name) => path.join(stage, name);
   try {
-    // Without the last two options the instance cannot be replaced after a trap (scripts/worker/instance.js).
+    // These options generate the functions with which scripts/worker/instance.js replaces the instance after a trap.
     const recovery = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
     const names = ['--out-dir', stage, '--out-name', 'index', '--no-typescript'];
     await run(WASM_BINDGEN, [wasm, ...names, '--target', 'module', ...recovery], { quiet: true });
 
-    // wrangler does not know the keyword `source`: it imports every wasm file as a module.
+    // wrangler does not support the keyword `source`, and imports every wasm file as a module.
     const bindings = readFileSync(staged('index.js'), 'utf8').replace(/^import source /m, 'import ');
     writeFileSync(staged('bindings.js'), bindings);
     const format = ['--bundle', '--format=esm', '--minify', '--log-level=warning'];

@@ -1,5 +1,5 @@
-// The demo data. It is loaded into an empty local state, and again if loading was interrupted. `admin demo` writes the
-// token and the profiles before the Worker runs; the campaigns are defined through the Worker, as an operator does it.
+// The demo data of an empty local state. `admin demo` writes the token and the profiles before the Worker runs. The campaigns
+// are defined through the Worker's API. If loading is interrupted, the next start loads the data again.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -13,8 +13,8 @@ const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const CAMPAIGNS = [1, 8, 85, 96];
 const DATABASE = 1;
 
-/** Where wrangler keeps the data of this Worker, relative to the state folder. */
-const KEPT = ['v3/kv/PROFILES', 'v3/kv/ACCESS', 'v3/do/trigger-launch-CampaignObject'];
+/** The folders of this Worker's data, relative to the state folder. */
+const DATA_FOLDERS = ['v3/kv/PROFILES', 'v3/kv/ACCESS', 'v3/do/trigger-launch-CampaignObject'];
 
 /** @param {string} folder */
 const hasFiles = (folder) => existsSync(folder) && readdirSync(folder).length > 0;
@@ -30,7 +30,7 @@ export class Demo {
   /** Whether the data must be loaded: the state is empty, or an earlier load was interrupted. */
   isWanted() {
     if (existsSync(this.marker)) return readFileSync(this.marker, 'utf8') === 'loading';
-    return !KEPT.some((folder) => hasFiles(path.join(this.state, folder)));
+    return !DATA_FOLDERS.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
   /** Loads the token and the profiles, before the Worker runs. */

@@ -1,5 +1,5 @@
-// `npm run dev`: installs, builds, creates the local state, loads the demo data into it if it is empty, and serves.
-// Arguments are passed to `wrangler dev`. Its line `Ready on http://…` is printed when everything is in place.
+// `npm run dev`: installs the tools, builds the Worker, creates the local state, and starts `wrangler dev`. An empty state gets
+// the demo data. Arguments are passed to `wrangler dev`. Its line `Ready on http://…` is printed after the demo data is loaded.
 
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -9,11 +9,11 @@ import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
 import { createState, STATE_OPTION, takeState } from './state.mjs';
 
-/** The file from which wrangler takes local secrets. */
+/** The file from which wrangler reads local secrets. */
 const SECRETS = inRoot('.dev.vars');
 
 /**
- * Passes a stream on line by line, and holds back what comes from the Ready line on until `onReady` is through.
+ * Prints the lines of a stream. The Ready line and all lines after it are printed when `onReady` has completed.
  * @param {NodeJS.ReadableStream} stream
  * @param {(worker: URL) => Promise<void>} onReady
  */
@@ -21,20 +21,20 @@ async function passOn(stream, onReady) {
   /** @type {Promise<void> | undefined} */
   let ready;
   /** @type {string[] | undefined} */
-  let held;
+  let delayed;
   const lines = createInterface({ input: stream, crlfDelay: Infinity });
   const done = new Promise((resolve, reject) => {
     lines.on('line', (line) => {
       const address = ready ? undefined : /Ready on (https?:\/\/\S+)/.exec(line)?.[1];
       if (address) {
-        held = [];
+        delayed = [];
         ready = onReady(new URL(address)).then(() => {
-          held?.forEach((each) => console.log(each));
-          held = undefined;
+          delayed?.forEach((each) => console.log(each));
+          delayed = undefined;
         });
         ready.catch(reject);
       }
-      if (held) held.push(line);
+      if (delayed) delayed.push(line);
       else console.log(line);
     });
     lines.on('close', resolve);

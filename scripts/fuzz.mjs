@@ -1,5 +1,5 @@
-// `npm run fuzz [-- TARGET…]`: every target of fuzz/, one after the other, FUZZ_SECONDS each (600). What is found stays in
-// fuzz/found/ (inputs that reach something new) and fuzz/artifacts/ (inputs for which something does not hold).
+// `npm run fuzz [-- TARGET…]`: runs the targets of fuzz/ one after the other, each for FUZZ_SECONDS (default 600). Inputs that
+// reach new code are stored in fuzz/found/, and inputs that fail are stored in fuzz/artifacts/.
 
 import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -66,7 +66,7 @@ async function main() {
   }
   console.table(table);
   const findings = Object.values(table).reduce((sum, row) => sum + row.findings, 0);
-  if (findings > 0) say('findings are in fuzz/artifacts/; the end of fuzz/found/TARGET.log says what does not hold');
+  if (findings > 0) say('failing inputs are in fuzz/artifacts/; the end of fuzz/found/TARGET.log has the errors');
   return findings > 0 ? 1 : 0;
 }
 

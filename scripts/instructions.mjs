@@ -1,6 +1,6 @@
-// `npm run bench:instructions`: how many instructions the hot pieces take, natively, counted by valgrind: the same on a noisy
-// machine as on a quiet one. Checks them against the budgets beside the cases (benches/native/budgets.json): `.ci/run` does so
-// where valgrind is found. `--write` takes today's counts as budgets, `--all` counts the libraries beside us as well.
+// `npm run bench:instructions`: counts the instructions of frequently executed code with valgrind, natively, and compares them
+// with benches/native/budgets.json. Other load on the machine does not change the counts. `.ci/run` runs this script, which does
+// nothing if valgrind is missing. `--write` writes the counts as new budgets. `--all` also counts the libraries of the comparison.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -10,25 +10,25 @@ const CRATE = inRoot('benches', 'native');
 const TARGET = inRoot('target');
 const PROGRAM = inRoot('target', 'release', 'instructions');
 const BUDGETS = inRoot('benches', 'native', 'budgets.json');
-/** How much more than its budget a case may take before it is a regression. */
+/** The largest permitted ratio of a count to its budget. */
 const TOLERANCE = 1.03;
 const OURS = ' / ours';
 
 /** @param {string} program @param {string[]} args */
 const output = (program, args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
-/** What keeps this machine from counting; nothing if it can. @returns {string | undefined} */
+/** Returns why this machine cannot count, or `undefined` if it can. @returns {string | undefined} */
 function obstacle() {
   try {
     output('valgrind', ['--version']);
   } catch {
     return 'valgrind is not installed';
   }
-  // The libraries choose their vector instructions when they run: the budgets are those of the common choice.
+  // The libraries select vector instructions at run time. The budgets are those of AVX2.
   return readFileSync('/proc/cpuinfo', 'utf8').includes(' avx2') ? undefined : 'the processor has no AVX2';
 }
 
-/** The instructions of a case. @param {string} name */
+/** Counts the instructions of a case. @param {string} name */
 function count(name) {
   const file = inRoot('target', 'callgrind.out');
   const options = ['--tool=callgrind', '--toggle-collect=measured', `--callgrind-out-file=${file}`];
@@ -59,9 +59,9 @@ await command(async () => {
   console.table(
     counted.map(({ name, now }) => {
       const budget = budgets[name];
-      return { case: name, instructions: now, budget, 'of it': budget ? (now / budget).toFixed(3) : undefined };
+      return { case: name, instructions: now, budget, ratio: budget ? (now / budget).toFixed(3) : undefined };
     }),
   );
   const over = ours.filter(({ name, now }) => !(now <= (budgets[name] ?? 0) * TOLERANCE)).map(({ name }) => name);
-  if (over.length > 0) throw new Failure(`more instructions than budgeted: ${over.join(', ')}`);
+  if (over.length > 0) throw new Failure(`more instructions than the budget: ${over.join(', ')}`);
 });

@@ -1,8 +1,8 @@
-// The command line's access to the local KV: one process for many reads and writes, on wrangler's local state and with
-// wrangler's own simulator. (`wrangler kv bulk put --local` writes one value after another, which takes nine times as
-// long, and each call of wrangler takes more than a second to start.) The deployed KV is written with `wrangler kv`.
+// The command line's access to the local KV: one process for many reads and writes of wrangler's local state, with wrangler's
+// simulator. `wrangler kv bulk put --local` takes nine times as long, because it writes one value after another, and each start
+// of wrangler takes more than a second. The command line writes the deployed KV with `wrangler kv`.
 //
-// Started as `node scripts/kv.mjs STATE_FOLDER`; the folder must exist. A request is a line of JSON on stdin, an answer a
+// Usage: `node scripts/kv.mjs STATE_FOLDER`. The folder must exist. A request is a line of JSON on stdin, and its response is a
 // line of JSON on stdout: {"op":"get"|"put"|"delete"|"list","namespace":BINDING,…} → {"ok":…} or {"error":TEXT}.
 
 import { statSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Runs inside the runtime, where a write costs no round trip. */
+/** A Worker that runs the operations, because a write from outside the runtime needs a round trip. */
 const WORKER = `
 const AT_ONCE = 64;
 
@@ -50,8 +50,8 @@ async function run(kv, { op, keys, pairs, prefix }) {
 export default {
   async fetch(request, env) {
     try {
-      const asked = await request.json();
-      return Response.json({ ok: await run(env[asked.namespace], asked) });
+      const operation = await request.json();
+      return Response.json({ ok: await run(env[operation.namespace], operation) });
     } catch (error) {
       return Response.json({ error: String(error?.message ?? error) });
     }
@@ -59,14 +59,14 @@ export default {
 };
 `;
 
-// The simulator would create the folder.
+// Checked here, because the simulator would create the folder.
 const state = path.resolve(process.argv[2] ?? '');
 if (!process.argv[2] || !statSync(state, { throwIfNoEntry: false })?.isDirectory()) {
   process.stderr.write(`Error: ${state} is not a folder\n`);
   process.exit(1);
 }
 
-// Standard output is only for answers.
+// Standard output contains responses only.
 console.log = console.info = console.warn = () => {};
 
 const wrangler = createRequire(import.meta.url).resolve('wrangler');

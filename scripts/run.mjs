@@ -1,5 +1,5 @@
-// Running other programs: one place that knows where the project's own tools are and how a child's end becomes ours.
-// Node.js 20 without packages is enough: the first `npm run dev` starts here, before anything is installed.
+// Runs other programs: their environment, their output, and the exit code of a script. It must run on Node.js 20 without
+// packages, because the first `npm run dev` uses it before anything is installed.
 
 import { spawn } from 'node:child_process';
 import os from 'node:os';
@@ -8,16 +8,16 @@ import { fileURLToPath } from 'node:url';
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
-/** The checkout. */
+/** The folder of the checkout. */
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** @param {string[]} parts a path inside the checkout */
+/** Returns the absolute path of a file in the checkout. @param {string[]} parts */
 export const inRoot = (...parts) => path.join(ROOT, ...parts);
 
-/** The folder in which the user called npm: npm runs scripts in the checkout. */
+/** The folder in which the user ran npm. npm itself changes to the checkout. */
 export const callerFolder = () => process.env.INIT_CWD ?? process.cwd();
 
-/** A failure that is the user's to read: its message says what to do, and a stack trace would only hide it. */
+/** An error for the user. Only its message is printed, without a stack trace. */
 export class Failure extends Error {
   /** @param {string} message @param {number} [code] the exit code of this process */
   constructor(message, code = 1) {
@@ -26,20 +26,20 @@ export class Failure extends Error {
   }
 }
 
-/** The longest message of another program that is shown, in characters. */
+/** The number of characters of another program's message that are printed. */
 const MESSAGE_LIMIT = 400;
 
-/** A message of another program on one line, without characters that a terminal would act on. @param {string} text */
+/** Formats another program's message as one line without control characters. @param {string} text */
 export function escaped(text) {
   const code = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
   const line = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, code);
   return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}…` : line;
 }
 
-/** Says what is going on, apart from what the tools print. @param {string} line */
+/** Prints a line of progress on stderr. @param {string} line */
 export const say = (line) => void process.stderr.write(`[trigger-launch] ${line}\n`);
 
-/** Says what is going on, and at the end how long it took. @template T @param {string} what @param {() => Promise<T>} work */
+/** Runs `work`, and prints its beginning and its duration. @template T @param {string} what @param {() => Promise<T>} work */
 export async function timed(what, work) {
   say(`${what} …`);
   const start = performance.now();
@@ -50,23 +50,23 @@ export async function timed(what, work) {
   return result;
 }
 
-/** The environment of every child: our packages' programs first, and nothing asks, reports or looks for updates. */
+/** The environment of child processes: the programs of the npm packages are first on the path, and telemetry is off. */
 export function childEnv() {
   return {
     ...process.env,
     PATH: [inRoot('node_modules', '.bin'), process.env.PATH].join(path.delimiter),
     WRANGLER_SEND_METRICS: 'false',
     WRANGLER_SEND_ERROR_REPORTS: 'false',
-    // The local runtime would fetch a sample of request metadata, and keep a trace of every request, its URL included.
+    // By default the local runtime downloads sample request metadata, and stores a trace of every request with its URL.
     CLOUDFLARE_CF_FETCH_ENABLED: 'false',
     X_LOCAL_OBSERVABILITY: 'false',
   };
 }
 
-/** The Node.js that the packages want: it is one of them. */
+/** The version of Node.js that the packages need. It is installed as a package itself. */
 export const PROJECT_NODE = inRoot('node_modules', 'node', 'bin', 'node');
 
-/** Children that run now: they end with us. @type {Set<ChildProcess>} */
+/** Running child processes, which are ended with this process. @type {Set<ChildProcess>} */
 const children = new Set();
 
 /** Starts a program that is ended with this process. @param {string} program @param {string[]} args @param {import('node:child_process').SpawnOptions} [options] */
@@ -78,7 +78,7 @@ export function start(program, args, options = {}) {
   return child;
 }
 
-/** How a child ended, as an exit code. @param {ChildProcess} child @returns {Promise<number>} */
+/** Waits for a child and returns its exit code, which is 128 + N after signal N. @param {ChildProcess} child @returns {Promise<number>} */
 export function ended(child) {
   return new Promise((resolve, reject) => {
     child.on('error', (error) => reject(new Failure(`${child.spawnfile} cannot be started: ${error.message}`, 127)));
@@ -87,10 +87,10 @@ export function ended(child) {
 }
 
 /**
- * Runs a program to its end; an end other than success is a failure.
+ * Runs a program, and fails if its exit code is not 0.
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean }} [options] `quiet` shows what it printed only if it failed
+ * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean }} [options] `quiet` prints the program's output only if it fails
  */
 export async function run(program, args, { env = childEnv(), quiet = false } = {}) {
   const output = quiet ? 'pipe' : 'inherit';
@@ -105,13 +105,13 @@ export async function run(program, args, { env = childEnv(), quiet = false } = {
   throw new Failure(`${path.basename(program)} ${args[0] ?? ''} failed with exit code ${code}`, code);
 }
 
-/** Ends what still runs; what does not listen within five seconds is killed. */
+/** Ends the running children with SIGTERM, and after five seconds with SIGKILL. */
 function endChildren() {
   for (const child of children) child.kill('SIGTERM');
   setTimeout(() => children.forEach((child) => child.kill('SIGKILL')), 5_000).unref();
 }
 
-/** Runs a command of package.json: its result is the exit code, a failure is a line. @param {() => Promise<number | void>} main */
+/** Runs a script of package.json, and sets its exit code. A `Failure` is printed as one line. @param {() => Promise<number | void>} main */
 export async function command(main) {
   /** @type {NodeJS.Signals | undefined} */
   let interrupted;

@@ -1,4 +1,4 @@
-// `npm run soak`: builds the Worker, then runs the large counts with the Node.js that the packages want.
+// `npm run soak`: builds the Worker, then runs tests/soak/main.mjs with the Node.js version that the packages need.
 
 import { buildWorker } from './build.mjs';
 import { command, ended, inRoot, PROJECT_NODE, start } from './run.mjs';

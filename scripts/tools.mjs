@@ -1,5 +1,5 @@
-// Installs what a fresh machine lacks: the parts of the Rust toolchain, the npm packages, and the programs that are published
-// as source only. Versions are set in rust-toolchain.toml, package-lock.json, Cargo.lock and fuzz/Cargo.toml, nowhere else.
+// Installs missing tools: the Rust toolchain, the npm packages, and programs that are published as source only. Their versions
+// are set only in rust-toolchain.toml, package-lock.json, Cargo.lock and fuzz/Cargo.toml.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,10 +36,10 @@ function sysroot() {
   }
 }
 
-/** Installs the toolchain and its target. rustup does so by itself unless its automatic installation is off. */
+/** Installs the toolchain and its target, in case the automatic installation of rustup is off. */
 export async function installToolchain() {
   if (!sysroot()) {
-    // Without a name it installs the toolchain that rust-toolchain.toml selects.
+    // Without a name rustup installs the toolchain that rust-toolchain.toml selects.
     const install = ['toolchain', 'install', '--profile', 'minimal', '--no-self-update'];
     await timed('installing the Rust toolchain', () => run('rustup', install, { quiet: true }));
   }
@@ -50,10 +50,10 @@ export async function installToolchain() {
   }
 }
 
-/** @param {string} file @returns {string} its text, empty if the file does not exist */
+/** Returns the text of a file, or an empty string if the file does not exist. @param {string} file @returns {string} */
 const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
 
-/** Whether the installed packages are those of package-lock.json, according to npm's own list of what it installed. */
+/** Compares package-lock.json with the list of installed packages that npm writes. */
 function packagesAreCurrent() {
   const installed = textOf(inRoot('node_modules', '.package-lock.json'));
   if (!installed || !existsSync(PROJECT_NODE)) return false;
@@ -65,22 +65,22 @@ function packagesAreCurrent() {
   );
 }
 
-/** Runs `npm ci` if necessary. Its warnings are hidden: they are about the Node.js version that it is going to install. */
+/** Runs `npm ci` if necessary. Warnings are hidden, because they are about the Node.js version that `npm ci` installs. */
 export async function installPackages() {
   if (packagesAreCurrent()) return;
   const options = ['ci', '--loglevel=error', '--no-audit', '--no-fund'];
   await timed('installing the npm packages (half a minute, once)', () => run('npm', options, { quiet: true }));
 }
 
-/** @param {string} binary */
+/** Returns the path of an installed program. @param {string} binary */
 const programPath = (binary) => path.join(TOOLS, 'bin', binary);
 
 export const WASM_BINDGEN = programPath('wasm-bindgen');
 const CARGO_FUZZ = programPath('cargo-fuzz');
 
-/** Compiles wasm-bindgen if necessary. Program and library must have the same version. */
+/** Compiles wasm-bindgen if necessary. The program must have the version of the library. */
 export async function installWasmBindgen() {
-  // Its only optional features are TLS libraries, for a test runner that is not used here.
+  // Its default features are TLS libraries for a test runner that this project does not use.
   await installProgram('wasm-bindgen-cli', WASM_BINDGEN, lockedVersion('wasm-bindgen'), ['--no-default-features']);
 }
 
@@ -115,7 +115,7 @@ async function installProgram(crate, program, version, features = []) {
   rmSync(path.join(TOOLS, 'target'), { recursive: true, force: true });
 }
 
-/** Without optimisation and debug information the programs compile in half the time, and they run for seconds only. */
+/** Compiling without optimisation and debug information takes half the time. The programs run for a few seconds only. */
 function installEnv() {
   return {
     ...childEnv(),

@@ -1,4 +1,4 @@
-/** The module that wasm-bindgen generates from the Worker; scripts/build.mjs tells esbuild where it is. */
+/** The module that wasm-bindgen generates. scripts/build.mjs passes its path to esbuild. */
 declare module 'worker-bindings' {
   export function __worker_init_state(): { criticalError: boolean; instanceId: number };
   export function __wbg_reset_state(): void;

@@ -1,8 +1,8 @@
 // Replaces the Worker's wasm instance after a trap. The crate is compiled with `panic = "abort"`: a panic, or an allocation
-// that fails, ends the instance. The classes of entry.js make their calls through this file, which first makes sure that
-// there is an instance to call.
+// that fails, ends the instance. The classes of entry.js call Rust code through this file, which replaces an ended instance
+// before the call.
 
-// The default of ten frames does not reach from a panic to the code that caused it.
+// The default of ten frames is too short to show the code that caused a panic.
 Error.stackTraceLimit = 100;
 
 /** The wasm instance of an isolate. */
@@ -32,11 +32,11 @@ export class Instance {
   #replaceIfEnded() {
     if (!this.#state.criticalError) {
       try {
-        // Every generated function replaces an instance that has trapped. Without this call the function of an object
-        // would do so, and then use an address of the old instance's memory.
+        // Each generated function replaces an instance that has trapped. This call does so before a method of an object is
+        // called: the method would replace the instance and then use an address in the memory of the old one.
         return void this.#bindings.__worker_init_state();
       } catch {
-        // wasm-bindgen has given up on the instance.
+        // The generated code cannot replace this instance by itself.
       }
     }
     this.#bindings.__wbg_reset_state();
@@ -45,7 +45,7 @@ export class Instance {
 }
 
 /**
- * A Rust object, which is created anew in each new instance.
+ * A Rust object, which is created again in each new instance.
  * @template T
  */
 export class InstanceObject {
