@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['tests/runtime/**/*.spec.ts', 'tests/scripts/**/*.spec.ts'],
     globalSetup: 'tests/runtime/setup.ts',
-    // Each file starts a runtime of its own, which a busy machine does slowly; what takes longer than this hangs.
+    // Each file starts its own runtime, which can be slow on a machine with other load.
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -1,10 +1,10 @@
-// The one client that measures all Workers: HTTP over loopback, on connections that stay open.
+// The HTTP client that measures all Workers over loopback, on persistent connections.
 
 import http from 'node:http';
 
 /** @typedef {{ ms: number, status: number, headers: http.IncomingHttpHeaders, length: number, text: () => string }} Answer */
 
-/** Where a Worker listens, and headers that all requests to it need. */
+/** The address of a Worker, and the headers that all requests to it need. */
 export class Origin {
   /** @param {URL} url @param {Record<string, string>} headers */
   constructor(url, headers) {
@@ -21,7 +21,7 @@ export class Client {
   }
 
   /**
-   * A request, timed from its first byte to the last of the answer.
+   * Sends a request, and measures the time from its first byte to the last byte of the response.
    * @param {string} path @param {Uint8Array} body @param {Record<string, string>} [headers] @param {string} [method] @returns {Promise<Answer>}
    */
   send(path, body, headers = {}, method = 'POST') {
@@ -48,7 +48,7 @@ export class Client {
         },
       );
       request.on('error', (error) => {
-        // The other side closes connections that were idle, now and then just when they are used again.
+        // The server closes idle connections, sometimes at the moment when one is used again.
         const closed = 'code' in error && error.code === 'ECONNRESET' && request.reusedSocket;
         if (closed) this.send(path, body, headers, method).then(resolve, reject);
         else reject(error);
@@ -57,7 +57,7 @@ export class Client {
     });
   }
 
-  /** As `send`, where anything but 200 is a failure. @param {string} path @param {Uint8Array} body @param {Record<string, string>} [headers] @param {string} [method] */
+  /** Like `send`, but fails if the status is not 200. @param {string} path @param {Uint8Array} body @param {Record<string, string>} [headers] @param {string} [method] */
   async must(path, body, headers, method) {
     const answer = await this.send(path, body, headers, method);
     if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.text().slice(0, 500)}`);

@@ -1,11 +1,11 @@
-// `npm run cost`: what a launch is billed, by the price list below: docs/explanation/cost.md. The formulas follow
-// from the design; the limits are those of the Rust code.
+// `npm run cost`: computes the cost of launches from the prices below, and writes it to docs/explanation/cost.md. The limits are
+// those of the Rust code.
 
 import { adminConstants } from '../scripts/admin.mjs';
 import { command, inRoot, say } from '../scripts/run.mjs';
 import { fill, table } from './report.mjs';
 
-/** US dollars a unit beyond what the plan includes, Workers Paid, as published; read on 2026-11-23. */
+/** Published prices in US dollars for a unit beyond those that the plan Workers Paid includes. Read on 2026-11-23. */
 const PRICES = {
   'Worker request': { price: 0.3e-6, source: 'https://developers.cloudflare.com/workers/platform/pricing/' },
   'CPU millisecond': { price: 0.02e-6, source: 'https://developers.cloudflare.com/workers/platform/pricing/' },
@@ -19,23 +19,23 @@ const PRICES = {
 /** @typedef {keyof typeof PRICES} Unit */
 /** @typedef {Partial<Record<Unit, number>>} Bill */
 
-/** Assumptions where the local runtime cannot tell. */
+/** Assumptions about values that the local runtime cannot measure. */
 const ASSUMED = {
-  /** Milliseconds of CPU: of any request, an item, a bulk read. Upper bounds from local runs. */
+  /** Milliseconds of CPU for a request, an item and a bulk read: upper bounds from local runs. */
   ours: { request: 1, item: 0.001, read: 0.5 },
   peer: { request: 1, item: 0.003, read: 0.05 },
-  /** Seconds for which an object is awake for a launch (it is billed for at least as long as it runs). */
+  /** The seconds for which an object is awake for a launch. They are billed. */
   awake: 0.05,
-  /** GB that an awake object is billed for. */
+  /** The billed memory of an awake object, in GB. */
   memory: 0.128,
 };
 
 const RECIPIENTS = [1, 1_000, 300_000];
 const PROFILES = [1e6, 1e7, 1e8];
-/** Bytes of a recipient in a launch: the id, and what became of the item. */
+/** Bytes of a recipient in a launch: its ID, and the outcome of its item. */
 const STORED = 13;
 const PEER_RECIPIENTS_A_ROW = 30_000;
-/** A body above this asks the object before it commits; a short item is about so long. */
+/** The approximate size of a short item in bytes. */
 const ITEM_BYTES = 26;
 
 const CONSTANTS = await adminConstants();
@@ -59,9 +59,9 @@ const LIMITS = {
   part: constant('part'),
 };
 
-/** Most buckets of a class: the modes `email_phone*` read two of them, the others one. */
+/** The most buckets of a class. The modes `email_phone*` read a bucket of two classes for each item, the other modes of one. */
 const MOST_BUCKETS = LIMITS.readsLimit * KEYS_A_BULK_READ;
-/** Most e-mail addresses of one database: the importer leaves a tenth of a bucket for the hash to spread. */
+/** The most e-mail addresses of a database. The importer reserves a tenth of a bucket for the uneven distribution of hashes. */
 const MOST_EMAILS = ((MOST_BUCKETS / 2) * (LIMITS.bucketLimit - Math.floor(LIMITS.bucketLimit / 10))) / LIMITS.entry;
 
 /** Number of buckets of a class for a number of keys, as the importer chooses it. @param {number} keys @param {number} [most] */
@@ -78,7 +78,7 @@ const touched = (items, count) => Math.round(count * -Math.expm1(items * Math.lo
 function ours(recipients, profiles) {
   const parts = Math.min(recipients, databases(profiles));
   if (parts > 1) {
-    // Each database has a campaign of its own, and is launched by itself.
+    // Each database has its own campaign and its own launch.
     const part = ours(recipients / parts, profiles / parts);
     return {
       .../** @type {typeof part} */ (
@@ -90,7 +90,7 @@ function ours(recipients, profiles) {
   const keys = touched(recipients, buckets(profiles / databases(profiles)));
   const reads = Math.ceil(keys / KEYS_A_BULK_READ);
   const bytes = recipients * STORED;
-  // Its row and its entry in the index; larger ones stand in pieces.
+  // The row of the launch and its index entry. Large launches have more rows.
   const rows = 2 + (bytes > LIMITS.inline ? Math.ceil(bytes / LIMITS.chunk) : 0);
   const objectRequests = recipients * ITEM_BYTES > LIMITS.preflight ? 2 : 1;
   const { request, item, read } = ASSUMED.ours;
@@ -101,7 +101,7 @@ function ours(recipients, profiles) {
     'KV key read': keys + 3,
     'object request': objectRequests,
     'object GB-second': objectRequests * ASSUMED.awake * ASSUMED.memory,
-    // Retention removes what was written, which counts as writing.
+    // Retention deletes the rows later. A deleted row is billed as a written row.
     'row written': 2 * rows,
     operations: reads + 3 + objectRequests,
   };
@@ -180,7 +180,7 @@ function importTable() {
       (count) => count * parts,
     );
     const size = Math.round((profiles * LIMITS.entry) / (emails ?? 1));
-    // Written now, deleted when the generation is two behind: both are billed alike.
+    // A key is written by an import, and deleted by the second import after it. Both are billed as writes.
     const keys = 2 * ((emails ?? 0) + (ids ?? 0));
     const [own, others] = [keys, profiles].map((count) => dollars(count * PRICES['KV key written'].price));
     const even = `${Number(((100 * keys) / profiles).toPrecision(2))} %`;
@@ -211,7 +211,7 @@ function importTable() {
 
 function attachmentTable() {
   const rows = [1, 5, 70].map((size) => {
-    // Begun, sent in parts, completed.
+    // One operation to begin, one for each part, and one to complete.
     const own = 2 + Math.ceil((size * 2 ** 20) / LIMITS.part);
     return [`${size} MiB`, own, 1].map(String).concat(dollars(1000 * own * PRICES['R2 class A operation'].price));
   });

@@ -1,22 +1,22 @@
-// What is launched: profiles and bodies, made from a seed, the same in every run.
+// Profiles and bodies, generated from a seed, so that they are the same in every run.
 
 import { createHash } from 'node:crypto';
 
-/** Profiles of the comparison. In the largest launch that matches each of them comes three times. */
+/** The number of profiles of the comparison. In the largest launch each of them occurs three times. */
 export const PROFILES = 100_000;
-/** Profiles of the large index. */
+/** The number of profiles of the large index. */
 export const MANY_PROFILES = 1_000_000;
-/** The names of what is seeded: a change of what follows needs another one. */
+/** The version of the seeded data. It must change if the data below changes. */
 export const SEED = 'bench 1';
 
-/** The address of a profile: as short as they come, and with as many digits for all of a launch. @param {number} n */
+/** The address of a profile. All addresses are short and have the same length. @param {number} n */
 export const address = (n) => `p${100_000 + n}@ex.io`;
-/** An address of nobody, as long. @param {number} n */
+/** An address of the same length without a profile. @param {number} n */
 export const nobody = (n) => `q${100_000 + n}@ex.io`;
-/** The id of a profile: 24 hexadecimal digits. @param {number} n */
+/** The ID of a profile, 24 hexadecimal digits. @param {number} n */
 export const profileId = (n) => createHash('md5').update(`${SEED} ${n}`).digest('hex').slice(0, 24);
 
-/** Small, fast, and the same everywhere (mulberry32). @param {number} seed @returns {() => number} from 0 to below 1 */
+/** A pseudorandom generator (mulberry32). @param {number} seed @returns {() => number} returns numbers from 0 to below 1 */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {

@@ -1,10 +1,10 @@
-// The figures of a run, each with what is expected of it. Where several cases stand behind one figure, the worst counts.
+// The figures of a run, each with its expected bound. A figure of several cases is that of the worst case.
 
 import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The sections' results, as far as there are any. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>> }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>> }} Sections */
 
 const MIB = 1024 * 1024;
 

@@ -1,4 +1,4 @@
-// The lines of a Worker's log, for callers that wait for the line of one request.
+// Waits for the log line of a request.
 
 /** The log line of a launch. @typedef {{ request_id: string, wasm_bytes: number, reserved_bytes?: number, parse_ms: number, match_ms: number, commit_ms: number, kv_reads: number, kv_keys: number }} LogLine */
 
@@ -6,12 +6,12 @@ export class LogLines {
   /** @type {Map<string, (line: LogLine) => void>} */
   #awaited = new Map();
 
-  /** The next line of a request. @param {string} id its `Request-ID` @returns {Promise<LogLine>} */
+  /** Returns the next log line of a request. @param {string} id its `Request-ID` @returns {Promise<LogLine>} */
   of(id) {
     return new Promise((resolve) => this.#awaited.set(id, resolve));
   }
 
-  /** Takes a message of the log. @param {string} message */
+  /** Processes a message of the log. @param {string} message */
   heard(message) {
     if (!message.startsWith('{')) return;
     const line = JSON.parse(message);

@@ -1,4 +1,4 @@
-// The commit and the machine that figures come from. Nothing here identifies a person or a host.
+// Describes the commit and the machine of a run, without data that identifies a person or a host.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

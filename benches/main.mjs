@@ -1,4 +1,4 @@
-// `npm run bench`: everything that is measured, in one run. See docs/explanation/performance.md.
+// `npm run bench`: runs all measurements. See docs/explanation/performance.md.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { size } from './sections/size.mjs';
 import { FOLDER } from './state.mjs';
 
 const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments };
-/** The results that stand in the repository: of a whole run. */
+/** The results of a complete run, which are in the repository. */
 export const LATEST = inRoot('benches', 'results', 'latest.json');
 
 const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
@@ -64,7 +64,7 @@ async function main() {
   if (whole) await report(results);
 }
 
-/** The sections that have been finished, so that an interrupted run need not begin anew. */
+/** The completed sections of a run, so that an interrupted run can be resumed. */
 class Finished {
   /** @type {Record<string, any>} */
   sections = {};

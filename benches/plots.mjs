@@ -1,4 +1,4 @@
-// Two plots as SVG: text, the same for the same results, and readable on light and dark pages.
+// Draws two plots as SVG. Equal results give equal files, which are readable on light and dark pages.
 
 const STYLE = `
   text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -122,7 +122,7 @@ export function scaling(cases) {
       );
     return { who, label, y: points.at(-1)?.[1] ?? 0 };
   });
-  // Labels stand where their lines end, and one below the other where these end close together.
+  // A label is at the end of its line. Labels of lines that end close together are one below the other.
   let free = 0;
   for (const { who, label, y } of ends.sort((a, b) => a.y - b.y)) {
     free = Math.max(free, y);

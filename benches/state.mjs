@@ -1,5 +1,5 @@
-// What the Workers find when they start: profiles in local KV. It takes minutes to write and is kept in `.bench`; the
-// logs and the bucket are new in every section.
+// The initial state of the Workers: profiles in local KV. Writing them takes minutes, so they are kept in `.bench`. The logs and
+// the bucket are empty at the beginning of every section.
 
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -21,14 +21,14 @@ import { ADMIN, adminConstants } from '../scripts/admin.mjs';
 import { Failure, inRoot, PROJECT_NODE, timed } from '../scripts/run.mjs';
 import { address, MANY_PROFILES, profileId, PROFILES, SEED } from './data.mjs';
 
-/** Where everything of the bench is kept. */
+/** The folder of all states. */
 export const FOLDER = inRoot('.bench');
 /** The token of the benchmark, which no deployment uses. */
 export const TOKEN = 'bench-token-0123456789';
-/** The key of its index: no secret. */
+/** The index key of the benchmark. It is not a secret. */
 export const INDEX_KEY = 'be'.repeat(32);
-/** The campaigns; those from `MANY.first` on are `MANY.count` alike. */
 export const CAMPAIGN = { small: 8, large: 9, stored: 10 };
+/** Equal campaigns, with the IDs from `first` on. */
 export const MANY = { first: 100, count: 64 };
 /** The databases of our Worker. */
 export const DATABASE = { small: 1, large: 2 };
@@ -40,15 +40,15 @@ export const CAMPAIGNS = [
   ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
 ];
 
-/** Where a Worker's state is. @param {'ours' | 'peer' | 'reference' | 'vectors'} name */
+/** Returns the state folder of a Worker. @param {'ours' | 'peer' | 'reference' | 'vectors'} name */
 export const stateOf = (name) => path.join(FOLDER, name);
 
-/** Empties the logs and the bucket of a state; its KV stays. @param {string} state */
+/** Removes the logs and the bucket of a state, and keeps its KV. @param {string} state */
 export function clear(state) {
   for (const kind of ['do', 'r2']) rmSync(path.join(state, 'v3', kind), { recursive: true, force: true });
 }
 
-/** Does something once: until `stamp`, a description of what it makes, changes. @param {string} what @param {string} name @param {string} stamp @param {() => Promise<void>} work */
+/** Runs `work`, unless it has run with the same `stamp`, which describes its result. @param {string} what @param {string} name @param {string} stamp @param {() => Promise<void>} work */
 async function made(what, name, stamp, work) {
   const file = path.join(FOLDER, `${name}.stamp`);
   if (existsSync(file) && readFileSync(file, 'utf8') === stamp) return;
@@ -60,7 +60,7 @@ async function made(what, name, stamp, work) {
 
 const execute = promisify(execFile);
 
-/** The profiles of our Worker, imported as an operator does. @param {{ many: boolean }} options */
+/** Imports the profiles of our Worker with the command line. @param {{ many: boolean }} options */
 export async function prepareOurs({ many }) {
   const databases = [{ id: DATABASE.small, count: PROFILES }];
   if (many) databases.push({ id: DATABASE.large, count: MANY_PROFILES });
@@ -94,7 +94,7 @@ async function importProfiles(database, count) {
   rmSync(file);
 }
 
-/** A place to work for the command line, with a key of its own. */
+/** Creates a folder with the files that the command line needs, and with the index key. */
 function operatorsFolder() {
   const folder = path.join(FOLDER, 'operator');
   rmSync(folder, { recursive: true, force: true });
@@ -104,7 +104,7 @@ function operatorsFolder() {
   return folder;
 }
 
-/** The peer's pair for each profile, its token and its campaigns. */
+/** Writes the peer's profiles, token and campaigns. */
 export async function preparePeer() {
   const stamp = `${SEED} ${PROFILES}`;
   await made(`writing ${PROFILES} pairs for the peer (once)`, 'peer', stamp, async () => {
@@ -129,7 +129,7 @@ export function peerAccess(campaigns) {
   ];
 }
 
-/** Writes pairs with the simulator of KV itself. @param {string} state @param {[string, string][]} pairs */
+/** Writes pairs with the simulator of KV. @param {string} state @param {[string, string][]} pairs */
 export async function putPairs(state, pairs) {
   mkdirSync(state, { recursive: true });
   const helper = execute(PROJECT_NODE, [inRoot('scripts', 'kv.mjs'), state], { cwd: inRoot('benches', 'peer') });
@@ -139,15 +139,15 @@ export async function putPairs(state, pairs) {
 }
 
 /**
- * Writes pairs where the simulator of KV keeps them, beside what it has written itself: a table of names, and a file for
- * each value. Through the simulator, which commits each pair, it takes twenty times as long. @param {string} state @param {Iterable<[string, string]>} pairs
+ * Writes pairs directly to the files of the KV simulator: a table of names, and a file for each value. The simulator itself takes
+ * twenty times as long, because it commits each pair. @param {string} state @param {Iterable<[string, string]>} pairs
  */
 function writeDirectly(state, pairs) {
   const folder = path.join(state, 'v3', 'kv');
   const tables = path.join(folder, 'miniflare-KVNamespaceObject');
   const file = readdirSync(tables).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
   if (!file)
-    throw new Failure('the simulator of KV keeps its tables in another place: benches/state.mjs has to learn it');
+    throw new Failure('the tables of the KV simulator were not found: adapt benches/state.mjs to its new layout');
   const database = new DatabaseSync(path.join(tables, file));
   const insert = database.prepare(
     'INSERT INTO _mf_entries (key, blob_id, expiration, metadata) VALUES (?, ?, NULL, NULL)',

@@ -1,4 +1,4 @@
-// Medians, and what else is said of many runs.
+// Medians, percentiles and confidence intervals of many runs.
 
 import { random } from './data.mjs';
 
@@ -18,20 +18,20 @@ export function median(values) {
 /** Rounds to a number of significant digits. @param {number} value @param {number} [digits] */
 export const significant = (value, digits = 4) => Number(value.toPrecision(digits));
 
-/** The items of a list, from another first one in each round. @template T @param {T[]} list @param {number} round */
+/** Rotates a list by the number of the round. @template T @param {T[]} list @param {number} round */
 export const rotated = (list, round) => [...list.slice(round % list.length), ...list.slice(0, round % list.length)];
 
-/** The items of a list in every order. @template T @param {T[]} list @returns {T[][]} */
+/** Returns the permutations of a list. @template T @param {T[]} list @returns {T[][]} */
 export const orders = (list) =>
   list.length < 2 ? [list] : list.flatMap((first, at) => orders(list.toSpliced(at, 1)).map((rest) => [first, ...rest]));
 
-/** Resamples of a bootstrap: the ends of a 95 % interval differ little between two bootstraps of this size. */
+/** The number of resamples of a bootstrap. With this number the ends of a 95 % interval vary little. */
 const RESAMPLES = 2000;
 
 /**
- * The ratio of the medians of two lists of measurements that were taken in pairs, with its 95 % interval: a bootstrap over the
- * pairs, which is the same in every run.
- * @param {number[]} ours @param {number[]} theirs as many
+ * The ratio of the medians of two lists of paired measurements, with its 95 % interval, from a bootstrap of the pairs with a fixed
+ * seed.
+ * @param {number[]} ours @param {number[]} theirs
  */
 export function ratioOfMedians(ours, theirs) {
   const next = random(1);

@@ -1,7 +1,6 @@
-// The Workers, each in a local runtime of its own, started alike. wrangler's test harness would do but for two things: it
-// forgets its storage when it ends, and seeding it takes longer than measuring; and it puts a proxy, a runtime of its own, in
-// front of the Worker, which in a small request is most of the time. This starts what the harness itself starts, and
-// speaks to the Worker's runtime directly.
+// Starts each Worker in its own local runtime. wrangler's test harness is not used for two reasons. It removes its storage when
+// it ends, and seeding takes longer than measuring. It also puts a proxy, another runtime, before the Worker, which takes most of
+// the time of a small request. This file starts the same environment as the harness, and connects to the Worker's runtime.
 
 import { rmSync } from 'node:fs';
 import { unstable_DevEnv as DevEnv } from 'wrangler';
@@ -16,10 +15,10 @@ Object.assign(process.env, childEnv());
 export const TRIGGERS = '/api/v1.1/campaigns/triggers';
 export const BATCH = `${TRIGGERS}/start_batch`;
 export const SINGLE = `${TRIGGERS}/start`;
-/** The head of every request. */
+/** The headers of every request. */
 export const BEARER = { Authorization: `Bearer ${TOKEN}` };
 
-/** Where a runtime listens, and the headers by which it knows its proxy. @typedef {{ userWorkerUrl: { hostname: string, port: string }, headers: Record<string, string> }} ProxyData */
+/** The address of a runtime, and the headers that identify its proxy. @typedef {{ userWorkerUrl: { hostname: string, port: string }, headers: Record<string, string> }} ProxyData */
 
 /** A running Worker, and a client that has one connection to it. */
 export class Worker {
@@ -69,7 +68,7 @@ export class Worker {
     this.client = new Client(origin);
   }
 
-  /** Headers for a launch of which the log line is wanted. */
+  /** Returns headers for a launch, and its log line. */
   watched() {
     const id = `bench-${process.pid}-${++this.#requests}`;
     return { headers: { ...BEARER, 'Request-ID': id }, line: this.lines.of(id) };
@@ -96,7 +95,7 @@ export async function startOurs(more = {}, entrypoint) {
 /** The peer. @param {string} [entrypoint] */
 export const startPeer = (entrypoint) => Worker.start('peer', 'benches/peer/wrangler.toml', {}, entrypoint);
 
-/** The platform alone. It keeps nothing. */
+/** Starts the reference Worker, which measures the platform only. */
 export function startReference() {
   rmSync(stateOf('reference'), { recursive: true, force: true });
   return Worker.start('reference', 'benches/reference/wrangler.toml');

@@ -1,5 +1,5 @@
-// `npm run bench:base64`: what 100 MiB of base64 take in WebAssembly, in chunks as the Worker reads them: by its own blocks, and
-// by a library with the searches that have to come before it.
+// `npm run bench:base64`: measures decoding 100 MiB of base64 in WebAssembly, in chunks of the size that the Worker reads: with
+// the Worker's blocks, and with a library after the searches that it needs.
 
 import { readFileSync } from 'node:fs';
 import { childEnv, command, inRoot, run } from '../../scripts/run.mjs';
@@ -18,7 +18,7 @@ async function main() {
   const options = ['build', '--release', '--quiet', '--locked', '--target', TARGET, '--manifest-path', manifest];
   await run('cargo', [...options, '--target-dir', inRoot('target')], { env: childEnv() });
   const wasm = readFileSync(inRoot('target', TARGET, 'release', 'trigger_launch_base64.wasm'));
-  // The types are those of the platform's runtime, which compiles nothing while it runs.
+  // The types of the Workers runtime do not permit bytes, because that runtime cannot compile them.
   const { instance } = await /** @type {any} */ (WebAssembly).instantiate(wasm);
   const { blocks, library, searches_and_library } = /** @type {Exports} */ (instance.exports);
   const each = { blocks, library, 'searches and library': searches_and_library };

@@ -1,4 +1,4 @@
-// A bucket that takes no time: it keeps nothing. What a Worker spends with it is its own.
+// A bucket that takes no time, because it stores nothing. With it, only the Worker's own time is measured.
 
 const upload = {
   uploadId: 'bucketless',

@@ -1,6 +1,6 @@
-// `npm run bench:load`: launches of all sizes at once, for a while, on the local real runtime. Prints what was answered, how
-// long it took by class, and the isolate's linear memory; fails on an answer that the contract does not name, and if the
-// logs hold anything but what was acknowledged. CONNECTIONS (64), SECONDS (60) and SEED (1) are variables.
+// `npm run bench:load`: sends launches of all sizes at once to the local runtime. Prints the statuses, the times of each class,
+// and the isolate's linear memory. Fails on an undocumented response, or if the logs differ from the acknowledged launches.
+// The variables are CONNECTIONS (default 64), SECONDS (60) and SEED (1).
 
 import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
@@ -24,12 +24,12 @@ const SECONDS = Number(process.env.SECONDS ?? 60);
 const random = new Random(Number(process.env.SEED ?? 1));
 const CAMPAIGNS = [1, 8, 85, 96];
 const MB = 1_000_000;
-/** Downloads at the end, each compared with what was sent. */
+/** The number of attachments that are compared with the sent files at the end. */
 const SAMPLES = 40;
 /** The error of a request whose outcome is unknown. */
 const UNKNOWN = 'outcome unknown: retry with this Request-ID';
 
-/** One request, but for its id. */
+/** A request without its ID. */
 interface Shot {
   campaign: number;
   path: string;
@@ -38,11 +38,11 @@ interface Shot {
   sha256?: string;
 }
 
-/** A class of requests: of a hundred that many. */
+/** A class of requests. `share` is its percentage. */
 interface Class {
   name: string;
   share: number;
-  /** Several bodies, so that no two at once need be the same. */
+  /** Several requests, so that simultaneous requests can differ. */
   shots: Shot[];
 }
 
@@ -56,7 +56,7 @@ const people = (count: number) => {
 const JSON_TYPE = 'application/json';
 const XML_TYPE = 'application/xml';
 
-/** In JSON and in XML, for each campaign. */
+/** Creates launches in JSON and in XML for each campaign. */
 function batches(count: number, bytes = 0): Shot[] {
   return CAMPAIGNS.flatMap((campaign) => {
     const file = bytes > 0 ? randomBytes(bytes) : undefined;
@@ -94,7 +94,7 @@ const classes = (): Class[] => [
   { name: 'a file of 1 to 20 MB', share: 6, shots: [1, 2, 5, 20].flatMap((size) => batches(1, size * MB).slice(0, 4)) },
 ];
 
-/** A launch that was acknowledged. */
+/** An acknowledged launch. */
 interface Acknowledged {
   shot: Shot;
   launchId: string;
@@ -145,7 +145,7 @@ class Load {
     }
   }
 
-  /** Counts the answer, which has to be one that the contract names. */
+  /** Counts the response, which must be documented. */
   private check(reply: Reply): void {
     let what = String(reply.status);
     if (reply.status !== 200) {
@@ -180,7 +180,7 @@ class Load {
   }
 }
 
-/** The launches of a campaign, whose sequences have no gap. */
+/** Reads the log of a campaign, and checks that its sequence numbers have no gaps. */
 async function log(worker: TestWorker, campaign: number): Promise<any[]> {
   const launches: any[] = [];
   for (let after: number | null = 0; after !== null;) {
@@ -194,36 +194,47 @@ async function log(worker: TestWorker, campaign: number): Promise<any[]> {
 
 const percentile = (sorted: number[], share: number) => sorted[Math.floor((sorted.length - 1) * share)] ?? NaN;
 
-it(`${CONNECTIONS} connections, ${SECONDS} s`, { timeout: (SECONDS + 600) * 1000 }, async () => {
-  const worker = await seeded();
-  const load = new Load(worker, classes());
-  await load.run();
+it(
+  `the logs contain each acknowledged launch once (${CONNECTIONS} connections, ${SECONDS} s)`,
+  { timeout: (SECONDS + 600) * 1000 },
+  async () => {
+    const worker = await seeded();
+    const load = new Load(worker, classes());
+    await load.run();
 
-  const seconds = [...load.times].map(([name, times]) => {
-    const sorted = times.sort((a, b) => a - b);
-    const ms = [0.5, 0.99, 1].map((share) => percentile(sorted, share).toFixed(0));
-    return { class: name, launches: times.length, 'p50 ms': ms[0], 'p99 ms': ms[1], 'longest ms': ms[2] };
-  });
-  console.table(seconds);
-  console.log(Object.fromEntries(load.statuses));
-  const memory = worker.logs().flatMap((line) => /"wasm_bytes":(\d+)/.exec(line)?.[1] ?? []);
-  console.log(`linear memory: ${(Number(memory.at(-1)) / 2 ** 20).toFixed(1)} MiB`);
+    const seconds = [...load.times].map(([name, times]) => {
+      const sorted = times.sort((a, b) => a - b);
+      const ms = [0.5, 0.99, 1].map((share) => percentile(sorted, share).toFixed(0));
+      return { class: name, launches: times.length, 'p50 ms': ms[0], 'p99 ms': ms[1], 'longest ms': ms[2] };
+    });
+    console.table(seconds);
+    console.log(Object.fromEntries(load.statuses));
+    const memory = worker.logs().flatMap((line) => /"wasm_bytes":(\d+)/.exec(line)?.[1] ?? []);
+    console.log(`linear memory: ${(Number(memory.at(-1)) / 2 ** 20).toFixed(1)} MiB`);
 
-  for (const campaign of CAMPAIGNS) {
-    const launches = await log(worker, campaign);
-    const told = load.acknowledged.filter(({ shot }) => shot.campaign === campaign);
-    expect(launches.map(({ launch_id }) => launch_id).sort()).toEqual(told.map(({ launchId }) => launchId).sort());
-    const recipients = told.reduce((sum, { matched }) => sum + matched, 0);
-    expect(await read(worker, `${TRIGGERS}/${campaign}`)).toMatchObject({ launches: told.length, recipients });
-    console.log(`campaign ${campaign}: ${told.length} launches to ${recipients} recipients, each in its log once`);
-  }
-  const files = load.acknowledged.filter(({ shot }) => shot.sha256);
-  for (let sample = 0; sample < Math.min(SAMPLES, files.length); sample++) {
-    const { shot, launchId } = random.of(files);
-    const path = `${TRIGGERS}/${shot.campaign}/launches/${launchId}/attachments/0`;
-    const response = await worker.request(path, { headers: bearer() });
-    const digest = createHash('sha256').update(new Uint8Array(await response.arrayBuffer()));
-    expect(digest.digest('hex')).toBe(shot.sha256);
-  }
-  await worker.stop();
-});
+    for (const campaign of CAMPAIGNS) {
+      const launches = await log(worker, campaign);
+      const acknowledged = load.acknowledged.filter(({ shot }) => shot.campaign === campaign);
+      expect(launches.map(({ launch_id }) => launch_id).sort()).toEqual(
+        acknowledged.map(({ launchId }) => launchId).sort(),
+      );
+      const recipients = acknowledged.reduce((sum, { matched }) => sum + matched, 0);
+      expect(await read(worker, `${TRIGGERS}/${campaign}`)).toMatchObject({
+        launches: acknowledged.length,
+        recipients,
+      });
+      console.log(
+        `campaign ${campaign}: ${acknowledged.length} launches to ${recipients} recipients, each in its log once`,
+      );
+    }
+    const files = load.acknowledged.filter(({ shot }) => shot.sha256);
+    for (let sample = 0; sample < Math.min(SAMPLES, files.length); sample++) {
+      const { shot, launchId } = random.of(files);
+      const path = `${TRIGGERS}/${shot.campaign}/launches/${launchId}/attachments/0`;
+      const response = await worker.request(path, { headers: bearer() });
+      const digest = createHash('sha256').update(new Uint8Array(await response.arrayBuffer()));
+      expect(digest.digest('hex')).toBe(shot.sha256);
+    }
+    await worker.stop();
+  },
+);

@@ -1,4 +1,4 @@
-// Attachments: each is decoded whole and put into the bucket.
+// Decodes each attachment as a whole, and stores it in the bucket.
 
 import { Problem } from './reply.js';
 

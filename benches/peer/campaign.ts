@@ -1,9 +1,9 @@
-// The campaign's object: a launch is a row, its recipients as many rows as their size asks for.
+// The campaign's object. A launch is a row, and its recipients are one or more other rows.
 
 import { DurableObject } from 'cloudflare:workers';
 import type { Recipient } from './lookup.js';
 
-/** Recipients of one row: below the platform's 2 MB unless their own data is large. */
+/** Recipients of a row. It is smaller than the platform's limit of 2 MB unless the recipients have large data. */
 const RECIPIENTS_A_ROW = 30_000;
 
 export class Campaign extends DurableObject {

@@ -1,4 +1,4 @@
-// From items to profiles: a key for each item, each key read once, a hundred to a bulk get, six at a time.
+// Finds the profiles of items: reads each key once, in bulk reads of a hundred keys, six at a time.
 
 import type { Launch } from './request.js';
 
@@ -23,7 +23,7 @@ export interface Outcome {
 }
 
 type Item = Record<string, unknown>;
-/** A search: which key an item has in it, and whose keys count. */
+/** A search of a matching mode: the key of an item, and the kinds of keys that match. */
 interface Search {
   key: (item: Item) => string | Invalid;
   whose: ('profile' | 'subscription')[];
@@ -35,7 +35,7 @@ class Invalid {
 export async function lookUp(request: Launch, kv: KVNamespace): Promise<Outcome> {
   const searches = searchesOf(request.matching, request.fieldName);
   const { items } = request;
-  /** Of each item: its profile, an invalid reason, or what the last search came to. */
+  /** The result of each item: its profile, the reason why it is invalid, or the result of the last search. */
   const results = new Array<string | Invalid | undefined>(items.length);
   for (const { key, whose } of searches) {
     const open: number[] = [];
@@ -59,7 +59,7 @@ export async function lookUp(request: Launch, kv: KVNamespace): Promise<Outcome>
   return gather(items, results);
 }
 
-/** The key of an item, if it is one and its own data is an object. */
+/** Returns the key of an item, if the item and its custom_data are objects. */
 function keyOf(item: unknown, key: Search['key']): string | Invalid {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return new Invalid('malformed');
   const own = (item as Item)['custom_data'];
@@ -67,7 +67,7 @@ function keyOf(item: unknown, key: Search['key']): string | Invalid {
   return key(item as Item);
 }
 
-/** A value holds the profile's id and, behind a comma, the id of the profile whose subscription has that address. */
+/** A value contains the ID of the profile and, after a comma, the ID of the profile with a subscription of that address. */
 function choose(value: string | null | undefined, whose: Search['whose']): string | undefined {
   if (value === null || value === undefined) return undefined;
   const comma = value.indexOf(',');
@@ -148,7 +148,7 @@ function searchesOf(matching: string, fieldName: string | null): Search[] {
   }
 }
 
-/** The key that is the text of one field. */
+/** Creates a search whose key is the text of a field. */
 function text(field: string, prefix: string, normalise: (value: string) => string): Search['key'] {
   return (item) => {
     const value = item[field];
@@ -156,7 +156,7 @@ function text(field: string, prefix: string, normalise: (value: string) => strin
     const integer = typeof value === 'number' && Number.isSafeInteger(value);
     if (typeof value !== 'string' && !integer) return new Invalid('wrong_type');
     const normal = normalise(String(value));
-    // A UTF-16 unit is at most three bytes: only where it may be too long are they counted.
+    // A UTF-16 unit is at most three bytes. The bytes are counted only if the text can be too long.
     if (normal.length * 3 > KEY_LIMIT && new TextEncoder().encode(normal).length > KEY_LIMIT)
       return new Invalid('too_long');
     return normal === '' ? new Invalid('malformed') : prefix + normal;

@@ -1,8 +1,8 @@
-// What is answered, in either format.
+// Formats replies in JSON and XML.
 
 import type { Outcome, Recipient } from './lookup.js';
 
-/** An error for the caller. */
+/** An error that is sent to the caller. */
 export class Problem extends Error {
   constructor(
     readonly status: 400 | 401 | 404 | 409,
@@ -27,8 +27,8 @@ export function matched(recipients: Recipient[], report: Report | null): string 
 
 export function xml(recipients: Recipient[], report: Report | null): string {
   const result = recipients.map(({ profile_id }) => `<result><profile_id>${profile_id}</profile_id></result>`);
-  const told = report === null ? '' : `<report>${reported(report)}</report>`;
-  return `<xml><error>0</error><error_text>Successful operation</error_text>${result.join('')}${told}</xml>`;
+  const reportXml = report === null ? '' : `<report>${reported(report)}</report>`;
+  return `<xml><error>0</error><error_text>Successful operation</error_text>${result.join('')}${reportXml}</xml>`;
 }
 
 function reported({ launch_id, matched, unmatched, invalid, duplicates }: Report): string {

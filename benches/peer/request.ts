@@ -1,4 +1,4 @@
-// A request in either format, as one shape.
+// Parses a request in JSON or XML.
 
 import { XMLParser } from 'fast-xml-parser';
 import { Problem } from './reply.js';
@@ -27,7 +27,7 @@ const MATCHING = new Set(
   ),
 );
 
-/** Values stay text, as this API wants them; attributes are kept for `array='true'`. */
+/** Values stay text, as in this API. Attributes are read because of `array='true'`. */
 const parser = new XMLParser({
   ignoreAttributes: false,
   attributeNamePrefix: '@',
@@ -81,7 +81,7 @@ const isTrue = (value: unknown) => value === true || value === 'true' || value =
 const accepts = (request: Request) => /\bxml\b/.test(request.headers.get('Accept') ?? '');
 const bearer = (request: Request) => request.headers.get('Authorization')?.replace(/^Bearer /i, '') ?? null;
 
-/** Repeated elements are arrays, absent text is an empty object where an object is meant. */
+/** Repeated elements become arrays. An empty element of an object field becomes an empty object. */
 function fromXml(text: string): Fields {
   let body: Fields;
   try {
@@ -106,7 +106,7 @@ function fromXml(text: string): Fields {
 
 const list = (some: unknown): unknown[] => (Array.isArray(some) ? some : [some]);
 
-/** An element as JSON has it. */
+/** Converts an element to its JSON value. */
 function value(element: unknown): unknown {
   if (Array.isArray(element)) return element.map(value);
   if (typeof element !== 'object' || element === null) return element;

@@ -1,5 +1,5 @@
-// The peer has to be a fair one: it must answer the main vectors of tests/vectors as we do, in both formats, and store
-// the same launch. Ours are checked by `cargo test`.
+// Checks that the comparison is fair: the peer must reply to the main vectors of tests/vectors as our Worker does, in both
+// formats, and must store the same launch. `cargo test` checks our Worker.
 
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -9,16 +9,16 @@ import { peerAccess, putPairs, stateOf, TOKEN } from '../state.mjs';
 import { BATCH, SINGLE, Worker } from '../workers.mjs';
 
 const FOLDER = inRoot('tests', 'vectors');
-/** The token of the vectors; the peer's own is put in its place. */
+/** The token of the vectors, which is replaced by the peer's token. */
 const VECTORS_TOKEN = 'abcdefghijklmnqrstuvwxyz';
 
-/** What the peer does not attempt, and why. */
+/** The vectors that the peer does not support, with the reason. */
 export const NOT_ATTEMPTED = {
   'bad-attachment': 'it refuses the same attachment, and cannot say at which byte: its base64 decoder does not tell',
   spellings: 'it reads each value in one spelling alone, and no xsi:nil',
 };
 
-/** The profiles of the vectors, as src/launch/tests/seeded.rs has them: the profile's id, a comma, the subscription's. */
+/** The profiles of the vectors (src/launch/tests/world.rs). A value is the profile's ID, a comma, and the ID of the subscription's profile. */
 const [ONE, TWO, BOTH_A, BOTH_B] = [
   '6606e08f10bcdd88297057a7',
   '66101437dc4594c2934da6da',
@@ -73,7 +73,7 @@ export async function checkVectors({ say }) {
   return { passed, notAttempted: NOT_ATTEMPTED };
 }
 
-/** What the peer has stored is what the vectors say, as far as it stores it. @param {string[]} wanted */
+/** Compares the stored launches with the vectors, in the columns that the peer has. @param {string[]} wanted */
 function compareLaunches(wanted) {
   const folder = path.join(stateOf('vectors'), 'v3', 'do', 'bench-peer-Campaign');
   const file = readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name)) ?? '';

@@ -1,4 +1,4 @@
-// The peer: `hono`, `request.json()` or `fast-xml-parser`, one KV pair for each key of a profile, a SQLite object.
+// The peer: a Worker with `hono`, `request.json()` or `fast-xml-parser`, a KV pair for each key of a profile, and a SQLite object.
 
 import { Hono, type Context } from 'hono';
 import { attachments } from './attachments.js';
@@ -71,7 +71,7 @@ async function run(request: Launch, env: Bindings): Promise<Response> {
   return new Response(body, { headers });
 }
 
-/** The token's name, if it may launch the campaign: both are read at once. */
+/** Returns the name of the token if it may launch to the campaign. Reads both records at the same time. */
 async function authorise({ token, campaign }: Launch, kv: KVNamespace): Promise<string> {
   if (token === null) throw new Problem(401, 'no token');
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(token));

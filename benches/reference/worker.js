@@ -1,8 +1,8 @@
-// What the platform itself takes, to hold the others against: draining a body, one row a request.
+// Measures the platform only: draining a body, and inserting a row for each request.
 
 import { DurableObject } from 'cloudflare:workers';
 
-/** The floor: drains the body with a 64 KiB BYOB reader, and answers with `?answer=` bytes. @param {Request} request @param {URL} url */
+/** The floor: drains the body with a 64 KiB BYOB reader, and responds with `?answer=` bytes. @param {Request} request @param {URL} url */
 async function drain(request, url) {
   const start = Date.now();
   if (request.body) {
@@ -18,7 +18,7 @@ async function drain(request, url) {
   return new Response(new Uint8Array(Number(url.searchParams.get('answer') ?? 0)), { headers: timing });
 }
 
-/** An object that does nothing but insert the body as a row. */
+/** An object that only inserts the body as a row. */
 export class Rows extends DurableObject {
   /** @param {DurableObjectState} state @param {unknown} env */
   constructor(state, env) {

@@ -1,5 +1,5 @@
-// A body of 100 MiB with attachments, through the peer and our Worker: with the local runtime's bucket, and beside the floor with
-// one that takes no time.
+// Launches of 100 MiB with attachments through the peer and our Worker, with the local runtime's bucket, and with a bucket that
+// takes no time, compared with the floor.
 
 import { randomBytes } from 'node:crypto';
 import { Client } from '../client.mjs';
@@ -47,8 +47,8 @@ function request({ files, format }) {
 /** @typedef {ReturnType<typeof request>} Request */
 
 /**
- * Medians of each request through each Worker, which take turns in every order equally often: what one leaves behind in its
- * process is still being tidied up while the next is measured. Some Workers are not asked everything.
+ * Medians of each request through each Worker. The Workers take turns in every order equally often, because a process still
+ * frees memory while the next one is measured. Some Workers do not get every request.
  * @template {string} Name
  * @param {Request[]} requests @param {Record<Name, (request: Request) => Promise<number | undefined>>} workers @param {number} cycles
  * @returns {Promise<{ medians: Record<Name, number>[], runs: number }>}
@@ -105,7 +105,7 @@ export async function attachments({ quick, say }) {
 /** @param {Request | undefined} request */
 const caseOf = (request) => ({ files: request?.files ?? 0, format: request?.format ?? '' });
 
-/** Beside the peer, with the local runtime's bucket. @param {Request[]} requests @param {number} cycles */
+/** Compares with the peer, with the local runtime's bucket. @param {Request[]} requests @param {number} cycles */
 async function withTheBucket(requests, cycles) {
   const [ours, peer] = [await startOurs(), await startPeer()];
   let memory = 0;
@@ -131,7 +131,7 @@ async function withTheBucket(requests, cycles) {
   return { medians, runs, memory: { one, several: memory } };
 }
 
-/** Beside the floor and the peer, with a bucket that takes no time: what is left is the Workers' own. @param {Request[]} requests @param {number} cycles */
+/** Compares with the floor and the peer, with a bucket that takes no time, so that only the Workers' own time is measured. @param {Request[]} requests @param {number} cycles */
 async function withoutABucket(requests, cycles) {
   const [ours, peer] = [
     await startOurs({}, 'benches/bucketless/ours.js'),
@@ -141,7 +141,7 @@ async function withoutABucket(requests, cycles) {
   const workers = {
     floor: async (/** @type {Request} */ { body }) => (await floor.client.must('/drain', body)).ms,
     peer: async (/** @type {Request} */ { body, headers, format }) =>
-      // What it is there for is `request.json()`: an XML parser takes a multiple of that.
+      // The comparison is with `request.json()`. The peer's XML parser takes several times as long.
       format === 'json' ? (await peer.client.must(BATCH, body, headers)).ms : undefined,
     ours: async (/** @type {Request} */ { body, headers }) => (await ours.client.must(BATCH, body, headers)).ms,
   };

@@ -1,4 +1,4 @@
-// Our Worker alone against a million profiles: what it reads, what it needs, what an item costs, what it stores.
+// Our Worker with a million profiles: its reads of KV, its memory, the time of an item, and the size of a stored launch.
 
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +21,7 @@ export async function index({ quick, say }) {
       }
     }
   }
-  // It never shrinks: the last value is the most that any launch needed, and no launch but these had a part in it.
+  // Linear memory never shrinks, so the last value is the maximum of these launches.
   let memory = 0;
   const rounds = quick ? 2 : 5;
   for (let round = -1; round < rounds; round++) {
@@ -47,7 +47,7 @@ export async function index({ quick, say }) {
   return { cases: summary, memory, stored: { recipients: PROFILES, bytes } };
 }
 
-/** Bytes of the whole database of the object whose campaign has that name. @param {string} name */
+/** The size in bytes of the database of the object of a campaign. @param {string} name */
 function objectBytes(name) {
   const folder = path.join(stateOf('ours'), 'v3', 'do', 'trigger-launch-CampaignObject');
   for (const file of readdirSync(folder).filter((file) => /^[0-9a-f]{64}\.sqlite$/.test(file))) {

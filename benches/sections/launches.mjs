@@ -1,5 +1,5 @@
-// Launches of 1 to 300,000 items through the floor, the peer and our Worker. In a block of one size all formats, kinds
-// and Workers take turns; who is first changes with each round.
+// Launches of 1 to 300,000 items through the floor, the peer and our Worker. All formats, kinds and Workers of one size take
+// turns, and each round begins with another one.
 
 import { createHash } from 'node:crypto';
 import { serverTiming } from '../client.mjs';
@@ -8,8 +8,8 @@ import { CAMPAIGN, preparePeer, prepareOurs } from '../state.mjs';
 import { median, quantile, rotated, significant } from '../statistics.mjs';
 import { BATCH, BEARER, startOurs, startPeer, startReference } from '../workers.mjs';
 
-/** Items, and how many measured rounds and discarded ones before them. The largest is warm from the one before it; of its
- * phases there are more rounds, without the peer, which takes half a minute each time. */
+/** The numbers of items, with the numbers of measured rounds and of discarded rounds before them. The largest size needs no
+ * discarded round. It has more rounds for the phases, without the peer, which takes half a minute for each launch. */
 const SIZES = [
   { items: 1, rounds: 400, quick: 60, warm: 20 },
   { items: 10, rounds: 100, quick: 20, warm: 5 },
@@ -45,7 +45,7 @@ export async function launches({ quick, say }) {
     for (const one of block) say(one.line());
   }
   await Promise.all(Object.values(workers).map((worker) => worker.stop()));
-  // The peer keeps nothing. What it would be if we did not either: apart, since two Workers cannot share a state.
+  // The peer has no cache of buckets. Our Worker without its cache is measured separately, because two Workers cannot share a state.
   const cold = await startOurs({ BUCKETS_KEPT: '0' });
   for (const size of SIZES) {
     const block = cases.filter(({ items }) => items === size.items);
@@ -72,7 +72,7 @@ class Case {
     this.type = { 'Content-Type': mediaType(format), Accept: mediaType(format) };
   }
 
-  /** Both answer the same, byte for byte; the floor is to answer with as many. The first run of each: it is discarded. */
+  /** The first run, which is discarded. The responses of the peer and our Worker must be equal; that of the floor gets their size. */
   async agree() {
     const { ours, peer, reference } = this.workers;
     const headers = { ...BEARER, ...this.type };
@@ -114,7 +114,7 @@ class Case {
     for (const name of rotated(names, round)) await turns[name]();
   }
 
-  /** One more run of the floor and of ours, of which their phases alone count. @param {number} round */
+  /** Runs the floor and our Worker once more, and records only the phases. @param {number} round */
   async phases(round) {
     const { floor, ours } = this.samples;
     await this.round(round, true, ['floor', 'ours']);
@@ -122,7 +122,7 @@ class Case {
     ours.pop();
   }
 
-  /** @param {import('../workers.mjs').Worker} worker one that keeps no buckets @param {boolean} counts */
+  /** @param {import('../workers.mjs').Worker} worker a Worker without a cache of buckets @param {boolean} counts */
   async coldRound(worker, counts) {
     const { ms } = await worker.client.must(BATCH, this.body, { ...BEARER, ...this.type });
     if (counts) this.samples.cold.push(ms);
@@ -132,7 +132,7 @@ class Case {
     return `${this.items} items, ${this.format}, ${this.kind}`;
   }
 
-  /** What the results keep: medians and the 99th percentile of all samples, in milliseconds. */
+  /** The results: medians and the 99th percentile of all samples, in milliseconds. */
   summary() {
     const entries = Object.entries(this.samples);
     const all = (/** @type {(values: number[]) => number} */ of) =>

@@ -1,5 +1,5 @@
-// Single launches on 64 connections, to one campaign and to many; beside it an object that does nothing but insert the
-// body as a row, behind a Worker that does nothing but pass it on.
+// Single launches on 64 connections, to one campaign and to many, compared with a Worker that only passes the body to an object,
+// which only inserts it as a row.
 
 import { Client } from '../client.mjs';
 import { singleBody } from '../data.mjs';
@@ -55,7 +55,7 @@ export async function rate({ quick, say }) {
 }
 
 /**
- * Requests on all connections for a time. The connections are new and have carried a request each before it begins.
+ * Sends requests on all connections for a time. Each connection has carried a request before the measurement begins.
  * @param {{ origin: import('../client.mjs').Origin, path: (campaign: number) => string, campaign: (n: number) => number }} variant
  * @param {number} time
  */

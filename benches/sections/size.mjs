@@ -1,4 +1,4 @@
-// How large the Worker is, as it is deployed.
+// The size of the Worker as it is deployed.
 
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';

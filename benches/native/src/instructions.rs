@@ -1,9 +1,9 @@
-//! `instructions NAME`: runs one case once, under a counter of instructions that is to count inside [`measured`] alone.
-//! Without a name it lists the cases.
+//! `instructions NAME`: runs a case once. Valgrind counts the instructions inside [`measured`] only. Without a name it lists the
+//! cases.
 
 use trigger_launch_benches::{Case, cases};
 
-/// What is counted.
+/// Keeps its name and is not inlined, so that valgrind finds it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 fn measured(case: &Case) -> usize {

@@ -1,6 +1,5 @@
-//! What is measured natively: the work of a launch that is the Worker's own, beside the library that one would use instead,
-//! and beside a copy of the same bytes. `benches/speed.rs` takes times, `instructions.rs` is run under a counter of
-//! instructions.
+//! Native measurements of the Worker's own work of a launch, compared with common libraries and with copying the same bytes.
+//! `benches/speed.rs` measures times. `instructions.rs` runs under valgrind, which counts instructions.
 
 use serde::Deserialize;
 use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
@@ -21,26 +20,26 @@ use trigger_launch::{
     wire::{Piece, Sink, json, xml},
 };
 
-/// Something that is measured.
+/// A measurement.
 pub struct Case {
-    /// What is done.
+    /// The work that is measured.
     pub group: &'static str,
-    /// Who does it: `ours`, the library, or `memcpy`.
+    /// The implementation: `ours`, the name of a library, or `memcpy`.
     pub by: &'static str,
-    /// Bytes that go in.
+    /// The size of the input in bytes.
     pub bytes: usize,
-    /// Does it, and tells something of the result, so that it has to be done.
+    /// Does the work, and returns a value that depends on the result, so that the compiler cannot remove the work.
     pub run: Box<dyn Fn() -> usize>,
 }
 
-/// What the Worker reads at once.
+/// The bytes that the Worker reads at once.
 const CHUNK: usize = 64 * 1024;
-/// Items of a body that is framed.
+/// The number of items of a body.
 const ITEMS: usize = 30_000;
-/// Bytes of an attachment.
+/// The size of an attachment in bytes.
 const FILE: usize = 3 * 1024 * 1024;
 
-/// Counts what it is handed.
+/// Counts the bytes of pieces.
 #[derive(Default)]
 struct Count(usize);
 
@@ -76,7 +75,7 @@ fn xml_body(items: usize) -> Vec<u8> {
     format!("<xml><token>t</token><trigger_id>1</trigger_id><matching>email</matching>{items}</xml>").into_bytes()
 }
 
-/// Bytes of no pattern, from a fixed seed.
+/// Pseudorandom bytes from a fixed seed.
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
@@ -129,7 +128,7 @@ fn quick_xml_events(body: &[u8]) -> usize {
     }
 }
 
-/// Everything that is measured.
+/// All measurements.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |group, by, bytes, run: Box<dyn Fn() -> usize>| cases.push(Case { group, by, bytes, run });
@@ -186,11 +185,12 @@ pub fn cases() -> Vec<Case> {
 
 type Add<'a> = dyn FnMut(&'static str, &'static str, usize, Box<dyn Fn() -> usize>) + 'a;
 
-/// Half of what is searched for is in the bucket. Beside it: a map that is made of the entries first.
+/// Searches a bucket that contains half of the keys. The comparison creates a map of the entries first.
 fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     let hashes: Vec<KeyHash> = addresses.iter().map(|text| index.hash(Class::Email, "", text)).collect();
     let profile = Some(ProfileId([9; 12]));
-    let mut entries: Vec<BucketEntry> = hashes.iter().step_by(2).map(|hash| BucketEntry { hash: hash.prefix(), profile }).collect();
+    let mut entries: Vec<BucketEntry> =
+        hashes.iter().step_by(2).map(|hash| BucketEntry { hash: hash.prefix(), profile }).collect();
     entries.sort_by_key(|entry| entry.hash);
     let text: &'static str = bucket::write(&entries, &[]).unwrap_or_default().leak();
     let wanted: &'static [KeyHash] = hashes.leak();
