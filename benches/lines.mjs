@@ -12,7 +12,7 @@ export class LogLines {
   }
 
   /** Processes a message of the log. @param {string} message */
-  heard(message) {
+  record(message) {
     if (!message.startsWith('{')) return;
     const line = JSON.parse(message);
     this.#awaited.get(line.request_id)?.(line);

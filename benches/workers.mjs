@@ -26,7 +26,7 @@ export class Worker {
    * @param {'ours' | 'peer' | 'reference' | 'vectors'} name
    * @param {string} config
    * @param {Record<string, string>} [variables]
-   * @param {string} [entrypoint] in place of the configuration's
+   * @param {string} [entrypoint] replaces that of the configuration
    */
   static async start(name, config, variables = {}, entrypoint) {
     clear(stateOf(name));
@@ -49,7 +49,7 @@ export class Worker {
         watch: false,
         persist: stateOf(name),
         inspector: false,
-        structuredLogsHandler: (/** @type {{ message: string }} */ { message }) => lines.heard(message),
+        structuredLogsHandler: (/** @type {{ message: string }} */ { message }) => lines.record(message),
       },
     });
     const { userWorkerUrl, headers } = (await loaded).proxyData;

@@ -35,7 +35,7 @@ describe('access to campaigns', () => {
 
   it('a limited token neither reads nor changes a campaign that is being defined in another database', async () => {
     const count = rounds();
-    const advance = progressOf('definitions beside a limited token', count);
+    const advance = progressOf('definitions with a limited token', count);
     const seen = { statuses: [] as number[], definitions: [] as number[], names: 0, paused: 0, differ: 0, done: 0 };
     let longest = 10;
     await runConcurrently(count, LANES, async (n) => {
@@ -69,7 +69,7 @@ describe('access to campaigns', () => {
     });
     const head = ['rounds', 'definitions', 'answers to the limited token', 'with the foreign name'];
     report(
-      'A limited token beside a definition in another database',
+      'A limited token during definitions in another database',
       [...head, 'campaigns not active afterwards', 'foreign and unknown differ'],
       [[count, tally(seen.definitions), tally(seen.statuses), seen.names, seen.paused, seen.differ]],
     );
@@ -107,7 +107,7 @@ describe('access to campaigns', () => {
       else differ += 1;
       advance(++done);
     });
-    // A late write of the list's copy would undo the agreement.
+    // Checks again at the end, because a late write of the copy in KV could change the list.
     let undone = -differ;
     for (let n = 0; n < count; n++) undone += (await agrees(NAMED_FIRST + n)) ? 0 : 1;
     const longest = times.length ? duration(Math.max(...times)) : '–';

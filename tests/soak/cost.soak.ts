@@ -42,7 +42,7 @@ describe('cost', () => {
     const [ours = [], theirs = []] = runs.map(({ ms }) => ms);
     const { ratio, low, high } = ratioOfMedians(ours, theirs);
     report(
-      `A good launch, beside commit ${setting('SOAK_AGAINST_COMMIT')}`,
+      `A valid launch, compared with commit ${setting('SOAK_AGAINST_COMMIT')}`,
       ['pairs', 'this commit', 'the other', 'ratio of the medians', '95 % interval'],
       [
         [

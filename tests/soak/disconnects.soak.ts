@@ -206,14 +206,14 @@ describe('clients that disconnect', () => {
 
   const cases = STAGES.flatMap((stage) =>
     (['FIN', 'RST'] as const).map((end) => {
-      // Room is used up only by a whole batch.
+      // A complete batch is needed to use all the memory for unverified callers.
       const least = stage.scarce ? BATCH_SIZE : 1;
       const count = Math.max(least, Math.round((rounds() * stage.share) / total / 2));
       return { ...stage, end, count };
     }),
   );
 
-  it.each(cases)('nothing stays reserved after $count disconnects $name ($end)', async (stage) => {
+  it.each(cases)('no memory stays reserved after $count disconnects $name ($end)', async (stage) => {
     const worker = stage.scarce ? scarce : plenty;
     const advance = progressOf(`${stage.name} (${stage.end})`, stage.count);
     let excess: number | undefined = 0;
@@ -242,7 +242,7 @@ describe('clients that disconnect', () => {
   });
 });
 
-/** Returns whether the answer had begun. */
+/** Runs a stage, disconnects, and returns whether the response had begun. */
 async function disconnect(url: URL, { begin, within }: Stage, end: (connection: Connection) => void): Promise<boolean> {
   const connection = await Connection.open(url);
   let begun = false;

@@ -36,17 +36,17 @@ const FORMATS = {
 };
 
 /** A request without its last byte. */
-class Held {
+class UnfinishedRequest {
   private constructor(
     private readonly connection: Connection,
     private readonly last: Uint8Array,
   ) {}
 
-  static async send(url: URL, body: Buffer, headers: Record<string, string>): Promise<Held> {
+  static async send(url: URL, body: Buffer, headers: Record<string, string>): Promise<UnfinishedRequest> {
     const connection = await Connection.open(url);
     connection.head('POST', BATCH, { ...bearer(), ...headers, 'Content-Length': body.length });
     await connection.send(body.subarray(0, -1)).sent();
-    return new Held(connection, body.subarray(-1));
+    return new UnfinishedRequest(connection, body.subarray(-1));
   }
 
   async finish(): Promise<Answer> {
@@ -57,7 +57,7 @@ class Held {
   }
 }
 
-describe('a retry beside its first attempt', () => {
+describe('a retry during its first attempt', () => {
   const rows: (string | number)[][] = [];
   let watched: WatchedWorker;
   /** The manifest of an index in which every item of a strict launch matches, and of an index in which one does not. */
@@ -71,15 +71,15 @@ describe('a retry beside its first attempt', () => {
   });
   afterAll(async () => {
     report(
-      'Retries beside their first attempt',
+      'Retries during their first attempt',
       [
-        'between the two',
+        'change between the two',
         'format',
         'rounds',
         'first attempts',
         'retries',
-        'the same launch',
-        'a new request meanwhile',
+        'retries with the same launch',
+        'new requests in between',
       ],
       rows,
     );
@@ -118,12 +118,12 @@ describe('a retry beside its first attempt', () => {
       const { headers } = watched.watched();
       const own = { ...headers, 'Content-Type': type };
       const before = await read(watched.worker, `${TRIGGERS}/${CAMPAIGN}`);
-      const first = await Held.send(watched.url, bytes, own);
+      const first = await UnfinishedRequest.send(watched.url, bytes, own);
       await waitForLookups(watched);
       await hinder();
       // A new request shows that the change is in effect.
       seen.fresh.push((await launch(watched.worker, body(strict), { ...bearer(), 'Content-Type': type })).status);
-      const retry = await Held.send(watched.url, bytes, own);
+      const retry = await UnfinishedRequest.send(watched.url, bytes, own);
       await waitForLookups(watched);
       // The campaign accepts the first attempt again. The index is not restored before the retry has its response.
       if (!strict) await restore();

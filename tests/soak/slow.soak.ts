@@ -90,11 +90,11 @@ describe('slow connections', () => {
     const first = ['each sends', 'connections', 'linear memory before', 'after', 'most reserved', 'still reserved'];
     report('Slow connections', [...first, 'answers', 'last answer after'], memory);
     const second = ['each sends', 'connections', 'token of the launch', 'launches', 'answers', 'median', 'longest'];
-    report('Good launches beside them', second, launches);
+    report('Valid launches meanwhile', second, launches);
   });
 
   it.each(VARIANTS)(
-    'linear memory stays small and all launches succeed beside $count connections that send $name',
+    'linear memory stays small and all launches succeed during $count connections that send $name',
     async (variant) => {
       const watched = await WatchedWorker.start();
       try {

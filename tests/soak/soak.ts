@@ -86,7 +86,7 @@ export class WatchedWorker {
 
   static async start(setup: Setup = {}): Promise<WatchedWorker> {
     const lines = new LogLines();
-    const log = (message: string) => lines.heard(message);
+    const log = (message: string) => lines.record(message);
     const worker = await PersistedWorker.passing(undefined, { direct: true, log, ...setup });
     await seed(worker);
     return new WatchedWorker(worker, lines);

@@ -99,6 +99,6 @@ export async function suite({ rounds }) {
     // A compiler may still be ending.
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
   }
-  const head = ['run', 'passed', 'failed', 'which', 'time', 'builds finished beside it'];
-  return { tables: [`**The runtime suite beside a compiler**\n\n${table(head, rows)}`], failures };
+  const head = ['run', 'passed', 'failed', 'which', 'time', 'builds completed meanwhile'];
+  return { tables: [`**The runtime suite while a compiler runs**\n\n${table(head, rows)}`], failures };
 }

@@ -1,7 +1,7 @@
-//! What one chunk of attachment data takes in WebAssembly: by the Worker's own blocks, and by a library.
+//! Decodes a chunk of attachment data in WebAssembly, with the Worker's blocks and with a library.
 //!
-//! A library is asked for a text that is known to be base64 and to end. So the chunk is searched before: for the quotation
-//! mark or backslash that ends a run of a JSON string, for control characters, and for the white space that parts lines.
+//! The library decodes only complete base64 without other characters. So the chunk is searched first: for the quotation mark or
+//! backslash that ends a run of a JSON string, for control characters, and for the white space between lines.
 
 #[path = "../../../src/wire/base64/blocks.rs"]
 mod blocks;
@@ -9,7 +9,7 @@ mod blocks;
 use std::cell::RefCell;
 use std::hint::black_box;
 
-/// Bytes of a chunk: what the Worker reads at once.
+/// The bytes that the Worker reads at once.
 const CHUNK: usize = 64 * 1024;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -17,7 +17,7 @@ thread_local! {
     static CHUNK_AND_ROOM: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((chunk(), Vec::new()));
 }
 
-/// Characters in no order, from a fixed seed.
+/// Pseudorandom characters from a fixed seed.
 fn chunk() -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
@@ -27,7 +27,7 @@ fn chunk() -> Vec<u8> {
     (0..CHUNK).map(|_| next()).collect()
 }
 
-/// Decodes the chunk so often; how many bytes came out in all.
+/// Decodes the chunk several times, and returns the number of decoded bytes.
 fn repeat(times: u32, decode: impl Fn(&[u8], &mut Vec<u8>)) -> u32 {
     CHUNK_AND_ROOM.with_borrow_mut(|(chunk, room)| {
         (0..times).fold(0, |bytes, _| {
@@ -38,7 +38,6 @@ fn repeat(times: u32, decode: impl Fn(&[u8], &mut Vec<u8>)) -> u32 {
     })
 }
 
-/// The Worker's blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn blocks(times: u32) -> u32 {
     repeat(times, |chunk, room| {
@@ -46,13 +45,11 @@ pub extern "C" fn blocks(times: u32) -> u32 {
     })
 }
 
-/// The library alone.
 #[unsafe(no_mangle)]
 pub extern "C" fn library(times: u32) -> u32 {
     repeat(times, decode)
 }
 
-/// The library, behind the searches.
 #[unsafe(no_mangle)]
 pub extern "C" fn searches_and_library(times: u32) -> u32 {
     repeat(times, |chunk, room| {
