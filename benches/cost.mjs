@@ -1,7 +1,7 @@
-// `npm run cost`: what a launch is billed, by the price list below: docs/explanation/cost.md. The formulas are the design's; the
-// limits are read from where they stand.
+// `npm run cost`: what a launch is billed, by the price list below: docs/explanation/cost.md. The formulas follow
+// from the design; the limits are those of the Rust code.
 
-import { readFileSync } from 'node:fs';
+import { adminConstants } from '../scripts/admin.mjs';
 import { command, inRoot, say } from '../scripts/run.mjs';
 import { fill, table } from './report.mjs';
 
@@ -32,35 +32,31 @@ const ASSUMED = {
 
 const RECIPIENTS = [1, 1_000, 300_000];
 const PROFILES = [1e6, 1e7, 1e8];
-const KEYS_A_BULK_READ = 100;
 /** Bytes of a recipient in a launch: the id, and what became of the item. */
 const STORED = 13;
 const PEER_RECIPIENTS_A_ROW = 30_000;
 /** A body above this asks the object before it commits; a short item is about so long. */
 const ITEM_BYTES = 26;
 
-/** A constant of src/limits.rs or src/profiles/bucket.rs. @param {string} name @returns {number} */
-function limit(name) {
-  for (const file of ['limits.rs', 'profiles/bucket.rs']) {
-    const source = readFileSync(inRoot('src', file), 'utf8');
-    const found = new RegExp(`pub const ${name}: \\w+ = ([^;]+);`).exec(source)?.[1];
-    if (found) return found.split('*').reduce((product, factor) => product * factorOf(factor.trim()), 1);
-  }
-  throw new Error(`no limit ${name}`);
+const CONSTANTS = await adminConstants();
+
+/** @param {string} name @returns {number} */
+function constant(name) {
+  const value = CONSTANTS[name];
+  if (value === undefined) throw new Error(`\`admin constants\` does not print ${name}`);
+  return value;
 }
 
-/** @param {string} text */
-const factorOf = (text) => ({ KIB: 1024, MIB: 1024 * 1024 })[text] ?? Number(text.replaceAll('_', ''));
-
+const KEYS_A_BULK_READ = constant('bulkKeys');
 const LIMITS = {
-  bucketTarget: limit('BUCKET_TARGET'),
-  bucketLimit: limit('BUCKET_LIMIT'),
-  readsLimit: limit('BULK_READS_LIMIT'),
-  entry: limit('ENTRY'),
-  chunk: limit('CHUNK'),
-  inline: limit('INLINE_LIMIT'),
-  preflight: limit('PREFLIGHT_FROM'),
-  part: limit('PART'),
+  bucketTarget: constant('bucketTarget'),
+  bucketLimit: constant('bucketLimit'),
+  readsLimit: constant('bulkReadsLimit'),
+  entry: constant('entry'),
+  chunk: constant('chunk'),
+  inline: constant('inline'),
+  preflight: constant('preflightFrom'),
+  part: constant('part'),
 };
 
 /** Most buckets of a class: the modes `email_phone*` read two of them, the others one. */
@@ -68,11 +64,11 @@ const MOST_BUCKETS = LIMITS.readsLimit * KEYS_A_BULK_READ;
 /** Most e-mail addresses of one database: the importer leaves a tenth of a bucket for the hash to spread. */
 const MOST_EMAILS = ((MOST_BUCKETS / 2) * (LIMITS.bucketLimit - Math.floor(LIMITS.bucketLimit / 10))) / LIMITS.entry;
 
-/** Buckets of a class for so many keys, as the importer chooses them. @param {number} keys @param {number} [most] */
+/** Number of buckets of a class for a number of keys, as the importer chooses it. @param {number} keys @param {number} [most] */
 const buckets = (keys, most = MOST_BUCKETS / 2) =>
   Math.min(most, Math.max(1, Math.ceil((keys * LIMITS.entry) / LIMITS.bucketTarget)));
 
-/** Databases that so many profiles need. @param {number} profiles */
+/** Number of databases that a number of profiles needs. @param {number} profiles */
 const databases = (profiles) => Math.ceil(profiles / MOST_EMAILS);
 
 /** How many of `count` buckets `items` keys fall into, on average. @param {number} items @param {number} count */

@@ -42,7 +42,7 @@ function logarithmic(from, to, start, end) {
   return { at, decades };
 }
 
-/** How many times as long the peer takes. @param {Case[]} cases */
+/** The ratios of times, as bars. @param {Case[]} cases */
 export function ratios(cases) {
   const [left, right, top, row] = [220, 700, 74, 19];
   const shown = cases.map((one) => ({ ...one, ratio: one.median.peer / one.median.ours }));
@@ -79,7 +79,7 @@ export function ratios(cases) {
     parts.push(`<line class="${decade === 1 ? 'axis' : 'grid'}" x1="${x}" x2="${x}" y1="${top - 6}" y2="${y}"/>`);
     parts.push(`<text class="small" x="${x}" y="${y + 16}" text-anchor="middle">${decade}×</text>`);
   }
-  return picture(860, y + 34, 'How many times as long the peer takes', [...parts, ...bars]);
+  return picture(860, y + 34, 'Time of the peer divided by time of ours', [...parts, ...bars]);
 }
 
 /** Time against the number of items. @param {Case[]} cases */
@@ -129,5 +129,5 @@ export function scaling(cases) {
     parts.push(`<text class="${who}" x="${right + 12}" y="${fixed(free)}" dy="4">${label}</text>`);
     free += 17;
   }
-  return picture(800, bottom + 56, 'What a launch of so many items takes', parts);
+  return picture(800, bottom + 56, 'Time of a launch by its number of items', parts);
 }

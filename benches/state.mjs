@@ -17,12 +17,13 @@ import {
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { Failure, inRoot, PROJECT_NODE, ROOT, timed } from '../scripts/run.mjs';
+import { ADMIN, adminConstants } from '../scripts/admin.mjs';
+import { Failure, inRoot, PROJECT_NODE, timed } from '../scripts/run.mjs';
 import { address, MANY_PROFILES, profileId, PROFILES, SEED } from './data.mjs';
 
 /** Where everything of the bench is kept. */
 export const FOLDER = inRoot('.bench');
-/** Its token: it stands in no deployment. */
+/** The token of the benchmark, which no deployment uses. */
 export const TOKEN = 'bench-token-0123456789';
 /** The key of its index: no secret. */
 export const INDEX_KEY = 'be'.repeat(32);
@@ -64,9 +65,8 @@ export async function prepareOurs({ many }) {
   const databases = [{ id: DATABASE.small, count: PROFILES }];
   if (many) databases.push({ id: DATABASE.large, count: MANY_PROFILES });
   for (const { id, count } of databases) {
-    const inputs = [['profiles', 'bucket.rs'], ['profiles', 'key.rs'], ['limits.rs']];
-    const index = inputs.map((input) => readFileSync(inRoot('src', ...input), 'utf8')).join('');
-    const stamp = `${SEED} ${count} ${createHash('sha256').update(index).digest('hex')}`;
+    const { indexFormat, normalisation, bucketTarget, bucketLimit } = await adminConstants();
+    const stamp = [SEED, count, indexFormat, normalisation, bucketTarget, bucketLimit].join(' ');
     await made(`importing ${count} profiles (once)`, `ours-${id}`, stamp, () => importProfiles(id, count));
   }
 }
@@ -82,10 +82,9 @@ async function importProfiles(database, count) {
   }
   await new Promise((resolve) => stream.end(resolve));
   mkdirSync(stateOf('ours'), { recursive: true });
-  const admin = await adminProgram();
   const env = { ...process.env, CARGO_MANIFEST_DIR: folder };
   const run = (/** @type {string[]} */ args) =>
-    execute(admin, [...args, '--persist-to', stateOf('ours')], { cwd: folder, env, maxBuffer: 1 << 26 });
+    execute(ADMIN, [...args, '--persist-to', stateOf('ours')], { cwd: folder, env, maxBuffer: 1 << 26 });
   await run(['profiles', 'import', file, '--database', String(database)]);
   const list = await run(['token', 'list']);
   if (!list.stdout.includes('bench')) {
@@ -103,15 +102,6 @@ function operatorsFolder() {
   for (const name of ['scripts', 'node_modules', 'wrangler.toml']) symlinkSync(inRoot(name), path.join(folder, name));
   writeFileSync(path.join(folder, '.dev.vars'), `PROFILE_INDEX_KEY=${INDEX_KEY}\n`, { mode: 0o600 });
   return folder;
-}
-
-/** Where the command line is. */
-async function adminProgram() {
-  const build = ['build', '--quiet', '--profile', 'admin', '--bin', 'admin', '--message-format', 'json'];
-  const { stdout } = await execute('cargo', build, { cwd: ROOT, maxBuffer: 1 << 28 });
-  const program = /"executable":("[^"]+")/.exec(stdout)?.[1];
-  if (!program) throw new Failure('cargo does not say where it put the command line');
-  return /** @type {string} */ (JSON.parse(program));
 }
 
 /** The peer's pair for each profile, its token and its campaigns. */

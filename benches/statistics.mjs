@@ -15,7 +15,7 @@ export function median(values) {
   return sorted.length % 2 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
-/** Rounded to so many significant digits: what is written says no more than it knows. @param {number} value @param {number} [digits] */
+/** Rounds to a number of significant digits. @param {number} value @param {number} [digits] */
 export const significant = (value, digits = 4) => Number(value.toPrecision(digits));
 
 /** The items of a list, from another first one in each round. @template T @param {T[]} list @param {number} round */

@@ -1,5 +1,6 @@
 // `npm run admin -- COMMAND`: compiles the operator's command line, a native program, if necessary, and runs it.
 
+import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { callerFolder, childEnv, command, ended, inRoot, ROOT, run, say, start } from './run.mjs';
@@ -20,6 +21,15 @@ export function runAdmin(args) {
   // The program finds the checkout by this variable, which cargo would set.
   const env = { ...childEnv(), CARGO_MANIFEST_DIR: path.resolve(ROOT) };
   return ended(start(ADMIN, args, { cwd: callerFolder(), env, stdio: 'inherit' }));
+}
+
+/**
+ * Returns the constants of the Rust code that scripts use (src/bin/admin/constants.rs).
+ * @returns {Promise<Record<string, number>>}
+ */
+export async function adminConstants() {
+  await buildAdmin();
+  return JSON.parse(execFileSync(ADMIN, ['constants'], { encoding: 'utf8' }));
 }
 
 async function main() {

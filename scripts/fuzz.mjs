@@ -11,7 +11,7 @@ import { installFuzzer } from './tools.mjs';
 const inFuzz = (/** @type {string[]} */ ...parts) => inRoot('fuzz', ...parts);
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? 600);
 
-/** cargo-fuzz is told where fuzz/ is, and which toolchain to use: rust-toolchain.toml names the one of everything else. */
+/** Fuzzing uses the nightly toolchain. rust-toolchain.toml selects the toolchain of everything else. */
 const ENV = { ...childEnv(), RUSTUP_TOOLCHAIN: 'nightly' };
 const FOLDER = ['--fuzz-dir', inFuzz()];
 

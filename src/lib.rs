@@ -1,23 +1,29 @@
 //! **trigger-launch**: the bulk trigger launch API, served from the edge.
 //!
-//! The way of a launch:
-//!
 //! ```text
-//! body ─▶ framing ─▶ items ─▶ keys ─▶ buckets (KV) ─▶ profile ids ─▶ commit (Durable Object) ─▶ reply
+//! request ─▶ api ─▶ launch: receive ─▶ admit ─▶ search ─▶ commit ─▶ reply
+//!                           wire       │        profiles  campaign (Durable Object)
+//!                                      └─ decides which of the faults found so far is answered
 //! ```
 //!
-//! | module | what it is for |
+//! A module imports only modules below it in this table. No two files import each other.
+//!
+//! | module | purpose |
 //! |---|---|
-//! | [`limits`], [`problem`], [`outcome`], [`memory`] | the facts that all share: limits, refusals, outcomes, what requests hold |
-//! | [`wire`] | framing a body as it arrives, decoding its pieces, writing replies |
-//! | [`profiles`] | keys, their hashes, the bucketed index and looking up in it |
-//! | [`campaign`] | the campaign's object: its log, the commit message, its commands |
-//! | [`api`] | the HTTP API: routes, the head of a request, replies |
-//! | [`escape`] | text from outside, made safe to print (native alone) |
-//! | [`access`] | tokens, scopes, databases |
-//! | [`launch`] | the use case, from a body to a reply, over ports |
-//! | [`telemetry`] | the lines of the operator's log |
-//! | `worker` | the shell: the only code that names the `worker` crate (wasm alone) |
+//! | `worker` | connects the core to the platform; the only code that uses the `worker` crate (wasm only) |
+//! | [`api`] | the HTTP API: routes, request heads, authorisation, replies |
+//! | [`telemetry`] | the lines of the operator's log, and metrics |
+//! | [`launch`] | a launch, from a body that arrives to a reply |
+//! | [`campaign`] | the campaign's object: its log, what it stores, its alarm |
+//! | [`profiles`] | keys, their hashes, the profile index and its import |
+//! | [`wire`] | framing and decoding JSON, XML and base64 |
+//! | [`access`] | tokens, scopes, copies of campaigns in KV |
+//! | [`fields`] | one table of the fields of a request |
+//! | [`problem`], [`memory`] | errors for callers and causes for the operator; accounting of memory |
+//! | [`outcome`], [`text`], [`limits`] | outcomes of items, shared text formats, every limit |
+//! | [`escape`] | text from outside, made safe to print (native only) |
+//!
+//! The command line is in `src/bin/admin`. `docs/explanation/architecture.md` has the entry points and the invariants.
 
 #![deny(
     clippy::unwrap_used,

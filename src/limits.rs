@@ -1,5 +1,5 @@
-//! Every limit, once. What an operator can set is in [`Limits`] (the `[vars]` of `wrangler.toml`);
-//! what is fixed is a constant. The relations between them are checked when this compiles.
+//! Every limit. Operators set those in [`Limits`] with the `[vars]` of `wrangler.toml`; the others are constants. The relations
+//! between limits are checked at compile time.
 
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
@@ -12,10 +12,10 @@ pub const DEPTH_LIMIT: usize = 64;
 pub const KEY_LIMIT: usize = 1024;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
-/// Longest XML tag (attributes included) that a framer keeps, in bytes as sent: a longer one is refused. A JSON name is
-/// unknown, and not kept, as soon as it is longer than every known one.
+/// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
+/// kept.
 pub const NAME_LIMIT: usize = 64 * 1024;
-/// Longest token, in bytes: longer ones are unknown without a look.
+/// Longest token, in bytes. Longer tokens are not looked up.
 pub const TOKEN_LIMIT: usize = 1024;
 /// Largest `custom_data` of one item, in bytes as sent.
 pub const ITEM_DATA_LIMIT: usize = 64 * 1024;
@@ -23,7 +23,7 @@ pub const ITEM_DATA_LIMIT: usize = 64 * 1024;
 pub const ATTACHMENTS_LIMIT: usize = 100;
 /// Longest name of an attachment, in bytes of UTF-8.
 pub const ATTACHMENT_NAME_LIMIT: usize = 1024;
-/// Bytes of a part of a multipart upload, of each but the last (the platform's least).
+/// Size of each part of a multipart upload but the last, in bytes (the platform's minimum).
 pub const PART: usize = 5 * 1024 * 1024;
 /// Longest prefix of a data URI (`data:…;base64,`), in bytes.
 pub const DATA_URI_PREFIX_LIMIT: usize = 1024;
@@ -43,13 +43,13 @@ pub const RATE_MIN: u64 = 4 * KIB;
 pub const RATE_GRACE_SECONDS: u64 = 10;
 /// How often a request that waits for its body checks its rate and whether it is evicted, in milliseconds.
 pub const WATCH_MS: u64 = 500;
-/// Memory that every request reserves before it is looked at, in bytes: its state, and the first view of its body.
+/// Memory that every request reserves first, in bytes: its state, and the first view of its body.
 pub const BASE_COST: u64 = 8 * KIB;
 /// Part of `MEMORY_LIMIT` that verified callers leave to others, in bytes: new requests can reserve their base cost.
 pub const BASE_ROOM: u64 = MIB;
 /// How long a request waits for room before it gets 503, in milliseconds.
 pub const ROOM_WAIT_MS: u64 = 2_000;
-/// How often a request that waits for room looks whether it has it, in milliseconds.
+/// How often a request that waits for room checks for it, in milliseconds.
 pub const ROOM_POLL_MS: u64 = 250;
 /// Least time between two searches for requests to evict, in milliseconds.
 pub const EVICTION_PAUSE_MS: u64 = 20;
@@ -59,7 +59,7 @@ pub const EVICTABLE_AFTER_MS: u64 = 2_000;
 pub const COMMIT_DEADLINE_MS: u64 = 10_000;
 /// Pause before a commit is repeated for the first time, in milliseconds. It doubles each time.
 pub const COMMIT_PAUSE_MS: u64 = 50;
-/// A launch whose body is larger than this asks the campaign's object before it commits, in bytes.
+/// Size of a body, in bytes, above which a launch asks the campaign's object for an earlier launch before it commits.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
 /// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
 pub const DATABASES_REMEMBERED: usize = 10_000;
@@ -67,13 +67,13 @@ pub const DATABASES_REMEMBERED: usize = 10_000;
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.
 pub const READ_UNVERIFIED: usize = 32 * 1024;
-/// Largest read of a body, in bytes. With 64 KiB, reading 100 MiB took half as long again.
+/// Largest read of a body, in bytes. With 64 KiB, reading 100 MiB took 1.5 times as long.
 pub const READ_VIEW: usize = 512 * 1024;
 /// Bytes of a body that are copied into wasm memory and parsed at once.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Bytes of memory for parts of attachments that one launch may have: two whole parts. The body waits for more.
 pub const PARTS_MEMORY: usize = 2 * PART;
-/// The same while the token is being looked up, which takes less time than a body that is larger.
+/// [`PARTS_MEMORY`] while the token is looked up, in bytes. The lookup usually ends before a larger body has arrived.
 pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
@@ -115,11 +115,11 @@ pub const DAY_MS: u64 = 86_400_000;
 /// How long an object recognizes a commit by its launch ID at least, in milliseconds. The Worker repeats a commit whose answer
 /// was lost.
 pub const REPEAT_WINDOW_MS: u64 = 3_600_000;
-/// When the alarm of an object comes again if the object ends while the steps of the alarm run, in milliseconds.
+/// Time until the next alarm if the object ends while the steps of an alarm run, in milliseconds.
 pub const ALARM_GUARD_MS: u64 = 60_000;
 /// How long the alarm ignores work that a later release has recorded, in milliseconds.
 pub const UNKNOWN_TASK_PAUSE_MS: u64 = 3_600_000;
-/// How long an object leaves R2 alone after a failure, in milliseconds.
+/// How long an object does not call R2 after a failure, in milliseconds.
 pub const R2_PAUSE_MS: u64 = 10_000;
 /// How long after the commit the object leaves the completion of uploads to the Worker, in milliseconds.
 pub const UPLOAD_GRACE_MS: u64 = 60_000;
@@ -147,19 +147,19 @@ pub const COPY_TIMEOUT_MS: u64 = 60_000;
 pub const COPY_WAIT_MS: u64 = 2_000;
 /// Keys in one bulk read of KV (the platform's limit).
 pub const BULK_KEYS: usize = 100;
-/// Bulk reads under way at once for one launch (the platform lets six connections wait for headers).
+/// Most bulk reads of one launch at a time (the platform allows six connections that wait for headers).
 pub const BULK_READS_AT_ONCE: usize = 6;
-/// Most bulk reads that any launch may need: an importer chooses the number of buckets by it.
+/// Most bulk reads that a launch can need. The importer chooses the number of buckets accordingly.
 pub const BULK_READS_LIMIT: usize = 450;
-/// Bulk reads that a launch keeps to where that lets several small ones be under way at once.
+/// Bulk reads that a launch stays below, if that allows several small reads at a time.
 pub const BULK_READS_AIM: usize = 100;
-/// Most bytes of buckets that the bulk reads under way at once for one launch bring, unless one of them alone brings more:
-/// so many launches of a middling size fit an isolate.
+/// Most bytes of buckets that one launch reads at a time, unless a single read has more. Many launches of medium size fit into
+/// an isolate then.
 pub const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
-/// What an importer makes buckets as large as, in bytes, while there may be more of them. A read costs by the key, in money
-/// and in time, and its bytes cost next to nothing: but every launch of one recipient reads a whole bucket.
+/// Preferred size of a bucket, in bytes. KV reads are billed by the key, which favours large buckets; a launch for one recipient
+/// reads a whole bucket, which favours small ones.
 pub const BUCKET_TARGET: usize = 32 * 1024;
-/// Largest bucket, in bytes: an import that would need a larger one is refused.
+/// Largest bucket, in bytes. An import that needs a larger one is refused.
 pub const BUCKET_LIMIT: usize = 80 * 1024;
 /// Longest row of a file that is imported, in bytes.
 pub const ROW_LIMIT: usize = 1024 * 1024;
@@ -167,7 +167,7 @@ pub const ROW_LIMIT: usize = 1024 * 1024;
 pub const FIELDS_LIMIT: usize = 1000;
 /// Seconds for which an edge location may serve a KV value (token, campaign, manifest) from its cache.
 pub const KV_CACHE_SECONDS: u64 = 60;
-/// Seconds for which an edge location may keep a bucket: a bucket never changes.
+/// Seconds for which an edge location may cache a bucket. A bucket never changes.
 pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
 
 /// Fewest characters of the secret from which an index key is derived.
@@ -208,7 +208,7 @@ pub const ITEMS_LIMIT_MAX: u64 = 1_000_000;
 /// Most bytes that `CONTENT_LIMIT` can be set to.
 pub const CONTENT_LIMIT_MAX: u64 = 4 * MIB;
 
-/// Most bytes that `BUCKETS_KEPT` can be set to: those that an isolate has beside the default of `MEMORY_LIMIT`, half of them.
+/// Most bytes that `BUCKETS_KEPT` can be set to: half of the memory that the default of `MEMORY_LIMIT` leaves to an isolate.
 pub const BUCKETS_KEPT_MAX: u64 = 32 * MIB;
 
 /// The limits of one deployment: `[vars]` of `wrangler.toml`.
@@ -222,13 +222,13 @@ pub struct Limits {
     pub items: u64,
     /// `CONTENT_LIMIT`: bytes of `content`, and of the root's `custom_data`, each.
     pub content: u64,
-    /// `MEMORY_LIMIT`: bytes that the requests of one isolate hold together.
+    /// `MEMORY_LIMIT`: bytes of memory of all requests of an isolate.
     pub memory: u64,
-    /// `UNVERIFIED_LIMIT`: of those, bytes held for callers whose token is not yet verified.
+    /// `UNVERIFIED_LIMIT`: part of `MEMORY_LIMIT` for all callers whose token is not verified yet.
     pub unverified: u64,
-    /// `BUCKETS_KEPT`: bytes of buckets that an isolate keeps for its next launches, beside what requests hold.
+    /// `BUCKETS_KEPT`: bytes of buckets that an isolate caches, in addition to the memory of requests.
     pub kept: u64,
-    /// `DEDUPLICATION_SECONDS`: how long the record of a request id is kept.
+    /// `DEDUPLICATION_SECONDS`: how long a request ID is known.
     pub deduplication_seconds: u64,
     /// `RETENTION_DAYS`: how long a launch is kept.
     pub retention_days: u64,
@@ -261,7 +261,7 @@ impl Default for Limits {
 }
 
 const _: () = {
-    assert!(CHUNK < 2_000_000, "a row of an object holds at most 2 MB");
+    assert!(CHUNK < 2_000_000, "a row of an object has at most 2 MB");
     assert!(READ_START <= READ_UNVERIFIED && READ_UNVERIFIED <= READ_BUFFER && READ_BUFFER <= READ_VIEW);
     assert!(READ_START as u64 <= BASE_COST);
     assert!(WATCH_MS + ROOM_POLL_MS <= ROOM_WAIT_MS, "an evicted request ends while others wait for its room");
@@ -274,5 +274,5 @@ const _: () = {
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(ATTACHMENTS_LIMIT <= RETENTION_STEP_FILES, "an alarm can remove any launch");
     assert!(LAUNCH_HEAD_LIMIT as u64 + INLINE_LIMIT < 2_000_000, "a row of an object has at most 2 MB");
-    assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written all in \\u escapes fits a root field");
+    assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written in \\u escapes only fits into a root field");
 };

@@ -1,10 +1,10 @@
-//! Accounting of the memory that requests hold. An isolate has 128 MB for all its concurrent requests, and a failed allocation
-//! ends all of them. So bytes are reserved before they are allocated, and a [`Reservation`] returns them when it is dropped.
+//! Accounts for the memory of requests. An isolate has 128 MB for all its concurrent requests, and a failed allocation ends all of
+//! them. Bytes are therefore reserved before they are allocated, and a [`Reservation`] returns them when it is dropped.
 //!
-//! Callers without a verified token share [`Limits::unverified`](crate::limits::Limits::unverified). When it is used up,
-//! a caller can queue for room: [`Budget`] then evicts other unverified requests. An evicted request sees
-//! [`Watch::is_evicted`] on a timer of its own, because nothing may touch another request's I/O. It keeps its base cost if it
-//! has more to return, so that the rest of its body can be discarded before it is answered ([`Reservation::keep_base`]).
+//! Callers without a verified token share [`Limits::unverified`](crate::limits::Limits::unverified). When that share is used up, a
+//! caller can queue for room, and [`Budget`] evicts other unverified requests. An evicted request checks [`Watch::is_evicted`] on
+//! its own timer, because the platform forbids one request to touch the I/O of another. An evicted request that returns memory
+//! keeps its base cost, so that the rest of its body can be discarded before it is answered ([`Reservation::keep_base`]).
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,20 +22,20 @@ pub struct Budget {
     unverified_limit: u64,
     reserved: Cell<u64>,
     unverified: Cell<u64>,
-    /// Part of `unverified`: attachments held until the token is known.
+    /// Part of `unverified`: attachment data that waits for a token.
     attachments: Cell<u64>,
     /// Part of `unverified`: reserved by requests that were evicted and have not ended yet.
     evicted: Cell<u64>,
     /// The unverified requests, oldest first.
-    holders: RefCell<BTreeMap<u64, Weak<RequestState>>>,
+    requests: RefCell<BTreeMap<u64, Weak<RequestState>>>,
     next_number: Cell<u64>,
     /// Requests for room that could not be granted at once, in order.
     queue: RefCell<VecDeque<Rc<RoomRequest>>>,
-    /// When requests were evicted last.
+    /// Time of the last eviction, in milliseconds since 1970.
     evicted_at: Cell<u64>,
 }
 
-/// One request, as the budget sees it.
+/// The state that all reservations of one request share.
 #[derive(Debug)]
 struct RequestState {
     budget: Rc<Budget>,
@@ -43,7 +43,7 @@ struct RequestState {
     /// Milliseconds since 1970.
     started_at: u64,
     verified: Cell<bool>,
-    /// What it had reserved when it was evicted, in bytes.
+    /// Bytes that were reserved at the time of the eviction; `None` if the request is not evicted.
     evicted: Cell<Option<u64>>,
     /// Bytes reserved by all reservations of the request.
     bytes: Cell<u64>,
@@ -54,12 +54,12 @@ struct RequestState {
 /// A queued request for room.
 #[derive(Debug)]
 struct RoomRequest {
-    holder: Rc<RequestState>,
+    request: Rc<RequestState>,
     bytes: u64,
     granted: Cell<bool>,
 }
 
-/// Memory could not be reserved. The caller gets 503; the text is the cause for the operator's log.
+/// Memory could not be reserved. The caller receives 503. The text is the cause in the operator's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
     #[error("{name}: {requested} bytes requested, {reserved} of {limit} bytes reserved")]
@@ -69,7 +69,7 @@ pub enum OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// Bytes that can become free when other requests end; `None` if no amount of waiting helps this caller.
+    /// Returns the bytes that other requests can free by ending; `None` if waiting cannot help this caller.
     pub fn worth_waiting_for(&self) -> Option<u64> {
         match self {
             Self::Limit { name, requested, .. } if *name != ATTACHMENTS_SHARE => Some(*requested),
@@ -83,7 +83,7 @@ const UNVERIFIED_LIMIT: &str = "UNVERIFIED_LIMIT";
 const ATTACHMENTS_SHARE: &str = "three quarters of UNVERIFIED_LIMIT, for attachments";
 
 impl Budget {
-    /// A budget of `limit` bytes. All unverified callers together may reserve `unverified_limit` of them.
+    /// All requests together may reserve `limit` bytes, and unverified callers at most `unverified_limit` of them.
     pub fn new(limit: u64, unverified_limit: u64) -> Rc<Self> {
         Rc::new(Self {
             limit,
@@ -92,7 +92,7 @@ impl Budget {
             unverified: Cell::new(0),
             attachments: Cell::new(0),
             evicted: Cell::new(0),
-            holders: RefCell::default(),
+            requests: RefCell::default(),
             next_number: Cell::new(0),
             queue: RefCell::default(),
             evicted_at: Cell::new(0),
@@ -116,22 +116,22 @@ impl Budget {
         self.unverified_limit.saturating_sub(self.unverified.get()).min(all)
     }
 
-    /// Grants queued requests for room that fit, in order.
+    /// Grants all queued requests for room that fit, in the order of the queue.
     fn grant(&self) {
         if self.queue.borrow().is_empty() {
             return;
         }
-        self.queue.borrow_mut().retain(|ask| {
-            let fits = self.check_unverified(ask.bytes).is_ok();
+        self.queue.borrow_mut().retain(|room| {
+            let fits = self.check_unverified(room.bytes).is_ok();
             if fits {
-                ask.granted.set(true);
-                ask.holder.reserve(ask.bytes);
+                room.granted.set(true);
+                room.request.reserve(room.bytes);
             }
             !fits
         });
     }
 
-    /// Evicts unverified requests, so that those that queue have room when the evicted ones end. Does so at most every
+    /// Evicts unverified requests, so that queued requests get room when the evicted ones end. Evicts at most once in
     /// [`EVICTION_PAUSE_MS`].
     fn evict(&self, now: u64) {
         let last = self.evicted_at.get();
@@ -139,57 +139,58 @@ impl Budget {
             return;
         }
         self.evicted_at.set(now);
-        let holders = self.holders.borrow();
-        let others = holders.values().filter_map(Weak::upgrade);
+        let requests = self.requests.borrow();
+        let others = requests.values().filter_map(Weak::upgrade);
         let mut candidates = Candidates::new(others, now);
-        let mut coming = self.free().saturating_add(self.evicted.get());
-        for ask in self.queue.borrow().iter().filter(|ask| ask.holder.evicted.get().is_none()) {
-            // A request for which others are evicted stays: of those that wait for room, the first ones complete.
-            candidates.keep(&ask.holder);
-            while coming < ask.bytes
-                && let Some(holder) = candidates.next(ask.bytes)
+        let mut expected = self.free().saturating_add(self.evicted.get());
+        for room in self.queue.borrow().iter().filter(|room| room.request.evicted.get().is_none()) {
+            // A request for which others are evicted is not evicted itself. So the first requests of the queue complete.
+            candidates.remove(&room.request);
+            while expected < room.bytes
+                && let Some(request) = candidates.next(room.bytes)
             {
-                holder.evicted.set(Some(holder.bytes.get()));
-                add(&self.evicted, holder.bytes.get());
-                coming = coming.saturating_add(holder.returns());
+                request.evicted.set(Some(request.bytes.get()));
+                add(&self.evicted, request.bytes.get());
+                expected = expected.saturating_add(request.returned_bytes());
             }
-            if coming >= ask.bytes {
-                coming -= ask.bytes;
+            if expected >= room.bytes {
+                expected -= room.bytes;
             }
         }
     }
 }
 
-/// Requests that can be evicted, in the order in which they are.
+/// Requests that can be evicted. Each list is in reverse order of eviction.
 struct Candidates {
-    /// Older than [`EVICTABLE_AFTER_MS`], the slowest last.
+    /// Requests older than [`EVICTABLE_AFTER_MS`], the slowest last.
     old: Vec<Rc<RequestState>>,
-    /// Younger ones, the largest last; those below the minimum rate after all others.
+    /// Younger requests, the largest last. Requests below the minimum rate are after all others.
     young: Vec<Rc<RequestState>>,
 }
 
 impl Candidates {
-    fn new(holders: impl Iterator<Item = Rc<RequestState>>, now: u64) -> Self {
-        let can_end = holders.filter(|holder| holder.evicted.get().is_none() && holder.bytes.get() > 0);
+    fn new(requests: impl Iterator<Item = Rc<RequestState>>, now: u64) -> Self {
+        let can_end = requests.filter(|request| request.evicted.get().is_none() && request.bytes.get() > 0);
         let (mut old, mut young): (Vec<_>, Vec<_>) =
-            can_end.partition(|holder| now.saturating_sub(holder.started_at) > EVICTABLE_AFTER_MS);
-        old.sort_by_cached_key(|holder| Reverse((holder.rate(now), holder.number)));
-        young.sort_by_cached_key(|holder| (holder.rate(now) < RATE_MIN, holder.bytes.get(), Reverse(holder.number)));
+            can_end.partition(|request| now.saturating_sub(request.started_at) > EVICTABLE_AFTER_MS);
+        old.sort_by_cached_key(|request| Reverse((request.rate(now), request.number)));
+        young
+            .sort_by_cached_key(|request| (request.rate(now) < RATE_MIN, request.bytes.get(), Reverse(request.number)));
         Self { old, young }
     }
 
-    /// The next request to evict: the slowest old one; or the largest young one, if it alone makes enough room.
+    /// Returns the next request to evict: the slowest old one, or the largest young one if that one alone makes enough room.
     fn next(&mut self, bytes: u64) -> Option<Rc<RequestState>> {
         self.old.pop().or_else(|| {
-            let at = self.young.iter().rposition(|holder| holder.returns() >= bytes)?;
+            let at = self.young.iter().rposition(|request| request.returned_bytes() >= bytes)?;
             Some(self.young.remove(at))
         })
     }
 
-    /// Does not evict that request.
-    fn keep(&mut self, holder: &Rc<RequestState>) {
-        let others = |other: &Rc<RequestState>| !Rc::ptr_eq(other, holder);
-        if holder.bytes.get() > 0 {
+    /// Removes a request from the candidates.
+    fn remove(&mut self, request: &Rc<RequestState>) {
+        let others = |other: &Rc<RequestState>| !Rc::ptr_eq(other, request);
+        if request.bytes.get() > 0 {
             self.old.retain(others);
             self.young.retain(others);
         }
@@ -210,14 +211,14 @@ fn subtract(cell: &Cell<u64>, bytes: u64) {
 }
 
 impl RequestState {
-    /// Average rate in bytes a second since the request began.
+    /// Average rate since the start of the request, in bytes a second.
     fn rate(&self, now: u64) -> u64 {
         let age = now.saturating_sub(self.started_at).max(1);
         self.received.get().saturating_mul(1000) / age
     }
 
-    /// Bytes that the request returns when it is evicted.
-    fn returns(&self) -> u64 {
+    /// Bytes that the request returns if it is evicted.
+    fn returned_bytes(&self) -> u64 {
         let bytes = self.bytes.get();
         if bytes > BASE_COST { bytes - BASE_COST } else { bytes }
     }
@@ -256,20 +257,20 @@ impl RequestState {
 
 impl Drop for RequestState {
     fn drop(&mut self) {
-        self.budget.holders.borrow_mut().remove(&self.number);
+        self.budget.requests.borrow_mut().remove(&self.number);
     }
 }
 
-/// Memory reserved by one request. A request can have several, which share its state.
+/// Memory reserved by one request. A request can have several reservations.
 #[derive(Debug)]
 pub struct Reservation {
-    holder: Rc<RequestState>,
+    request: Rc<RequestState>,
     bytes: u64,
     /// Part of `bytes`: reserved in advance, and used up by [`Reservation::grow`].
     credit: u64,
-    /// Part of `bytes`: attachments of a caller that was unverified when they were reserved.
+    /// Part of `bytes`: attachment data that was reserved while the caller was unverified.
     attachments: u64,
-    ask: Option<Rc<RoomRequest>>,
+    room: Option<Rc<RoomRequest>>,
 }
 
 /// The state of a queued request for room.
@@ -279,7 +280,7 @@ pub enum Queued {
     Granted,
     /// Still waiting.
     Waiting,
-    /// The request that waits has itself been evicted.
+    /// The waiting request was evicted.
     Evicted,
 }
 
@@ -288,7 +289,6 @@ pub enum Queued {
 pub struct Watch(Rc<RequestState>);
 
 impl Watch {
-    /// Whether the caller's token is verified.
     pub fn is_verified(&self) -> bool {
         self.0.verified.get()
     }
@@ -298,22 +298,22 @@ impl Watch {
         self.0.evicted.get().is_some()
     }
 
-    /// Counts bytes of the body: among unverified requests the slowest are evicted first.
+    /// Counts received bytes of the body. The slowest unverified requests are evicted first.
     pub fn count_received(&self, bytes: u64) {
         add(&self.0.received, bytes);
     }
 }
 
 impl Reservation {
-    /// An empty reservation of a request that began at `now` (milliseconds since 1970), of a caller not verified yet.
+    /// Returns an empty reservation for a request that starts at `now` (milliseconds since 1970). Its caller is not verified yet.
     pub fn new(budget: &Rc<Budget>, now: u64) -> Self {
         let reservation = Self::with_state(budget, now, false);
-        let holder = &reservation.holder;
-        budget.holders.borrow_mut().insert(holder.number, Rc::downgrade(holder));
+        let request = &reservation.request;
+        budget.requests.borrow_mut().insert(request.number, Rc::downgrade(request));
         reservation
     }
 
-    /// An empty reservation that does not depend on a caller's token.
+    /// Returns an empty reservation for internal work. It counts as verified.
     pub fn verified(budget: &Rc<Budget>) -> Self {
         Self::with_state(budget, 0, true)
     }
@@ -321,7 +321,7 @@ impl Reservation {
     fn with_state(budget: &Rc<Budget>, started_at: u64, verified: bool) -> Self {
         let number = budget.next_number.get();
         budget.next_number.set(number.wrapping_add(1));
-        let holder = Rc::new(RequestState {
+        let request = Rc::new(RequestState {
             budget: Rc::clone(budget),
             number,
             started_at,
@@ -330,43 +330,42 @@ impl Reservation {
             bytes: Cell::new(0),
             received: Cell::new(0),
         });
-        Self::of(holder)
+        Self::of(request)
     }
 
-    fn of(holder: Rc<RequestState>) -> Self {
-        Self { holder, bytes: 0, credit: 0, attachments: 0, ask: None }
+    fn of(request: Rc<RequestState>) -> Self {
+        Self { request, bytes: 0, credit: 0, attachments: 0, room: None }
     }
 
-    /// Another, empty reservation of the same request.
+    /// Returns another, empty reservation of the same request.
     #[must_use]
     pub fn sibling(&self) -> Self {
-        Self::of(Rc::clone(&self.holder))
+        Self::of(Rc::clone(&self.request))
     }
 
-    /// A view of the request's state.
     pub fn watch(&self) -> Watch {
-        Watch(Rc::clone(&self.holder))
+        Watch(Rc::clone(&self.request))
     }
 
     /// Reserves `bytes` more.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
         let from_credit = bytes.min(self.credit);
         let rest = bytes - from_credit;
-        self.holder.check(rest)?;
+        self.request.check(rest)?;
         self.credit -= from_credit;
-        self.holder.reserve(rest);
+        self.request.reserve(rest);
         self.bytes = self.bytes.saturating_add(rest);
         Ok(())
     }
 
-    /// Returns `bytes`, or all that is reserved if that is less.
+    /// Returns `bytes` to the budget, or everything if less is reserved.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.holder.release(bytes);
+        self.request.release(bytes);
     }
 
-    /// Reserves `bytes` instead of what is reserved now.
+    /// Changes the size of the reservation to `bytes`.
     pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
         if bytes > self.bytes {
             return self.grow(bytes - self.bytes);
@@ -375,11 +374,11 @@ impl Reservation {
         Ok(())
     }
 
-    /// Reserves `bytes` for attachments. Those of unverified callers use at most three quarters of their share. `replaced`
-    /// bytes are returned right after: their content is copied into the new memory.
+    /// Reserves `bytes` for attachment data. Attachment data of unverified callers uses at most three quarters of their share. The
+    /// caller returns `replaced` bytes right after this call, when their content is copied to the new memory.
     pub fn grow_attachments(&mut self, bytes: u64, replaced: u64) -> Result<(), OutOfMemory> {
-        let budget = Rc::clone(&self.holder.budget);
-        let is_unverified = !self.holder.verified.get();
+        let budget = Rc::clone(&self.request.budget);
+        let is_unverified = !self.request.verified.get();
         if is_unverified {
             let limit = budget.unverified_limit / 4 * 3;
             check(ATTACHMENTS_SHARE, limit, budget.attachments.get().saturating_sub(replaced), bytes)?;
@@ -392,36 +391,36 @@ impl Reservation {
         Ok(())
     }
 
-    /// Returns `bytes` of attachments.
+    /// Returns `bytes` of attachment data to the budget.
     pub fn shrink_attachments(&mut self, bytes: u64) {
         let counted = bytes.min(self.attachments);
         self.attachments -= counted;
-        subtract(&self.holder.budget.attachments, counted);
+        subtract(&self.request.budget.attachments, counted);
         self.shrink(bytes);
     }
 
-    /// The caller's token is valid: what the request holds no longer counts as unverified, and it cannot be evicted.
+    /// Marks the caller as verified. The memory of the request no longer counts as unverified, and the request cannot be evicted.
     pub fn verify(&mut self) {
-        let (holder, budget) = (&self.holder, Rc::clone(&self.holder.budget));
+        let (request, budget) = (&self.request, Rc::clone(&self.request.budget));
         subtract(&budget.attachments, std::mem::take(&mut self.attachments));
-        if holder.verified.replace(true) {
+        if request.verified.replace(true) {
             return;
         }
-        budget.holders.borrow_mut().remove(&holder.number);
-        subtract(&budget.unverified, holder.bytes.get());
-        if holder.evicted.take().is_some() {
-            subtract(&budget.evicted, holder.bytes.get());
+        budget.requests.borrow_mut().remove(&request.number);
+        subtract(&budget.unverified, request.bytes.get());
+        if request.evicted.take().is_some() {
+            subtract(&budget.evicted, request.bytes.get());
         }
         budget.grant();
     }
 
-    /// The request has been refused and holds its base cost alone, in this reservation. If it was evicted and has returned
-    /// anything, it has made room: until it is evicted again, the rest of its body can be read.
+    /// Ends the eviction of a refused request that has returned all memory but its base cost, which is in this reservation. The
+    /// rest of the body can then be read until the request is evicted again. Has no effect if the request has returned nothing.
     pub fn keep_base(&mut self) {
-        let holder = &self.holder;
-        if holder.evicted.get().is_some_and(|before| before > holder.bytes.get()) {
-            holder.evicted.set(None);
-            subtract(&holder.budget.evicted, holder.bytes.get());
+        let request = &self.request;
+        if request.evicted.get().is_some_and(|before| before > request.bytes.get()) {
+            request.evicted.set(None);
+            subtract(&request.budget.evicted, request.bytes.get());
         }
     }
 
@@ -430,63 +429,63 @@ impl Reservation {
         self.bytes
     }
 
-    /// Whether `bytes` more could be reserved now, if nobody queues for room.
+    /// Whether `bytes` more can be reserved now. Unverified callers have no room while others queue.
     pub fn has_room(&self, bytes: u64) -> bool {
-        let is_first = self.holder.verified.get() || self.holder.budget.queue.borrow().is_empty();
-        is_first && self.holder.check(bytes).is_ok()
+        let is_first = self.request.verified.get() || self.request.budget.queue.borrow().is_empty();
+        is_first && self.request.check(bytes).is_ok()
     }
 
-    /// The error of a caller for whom there is no room, or who is not the first to want it.
+    /// Returns the error of a caller for whom there is no room, or who must wait until others have got theirs.
     pub fn shortage(&self, requested: u64) -> OutOfMemory {
-        let budget = &self.holder.budget;
+        let budget = &self.request.budget;
         let (limit, reserved) = (budget.unverified_limit, budget.unverified.get());
         let queued = OutOfMemory::Limit { name: UNVERIFIED_LIMIT, limit, reserved, requested };
-        self.holder.check(requested).err().unwrap_or(queued)
+        self.request.check(requested).err().unwrap_or(queued)
     }
 
-    /// The most that this caller could get if it were the only unverified one.
+    /// Bytes that this caller could still reserve if no other caller were unverified.
     pub fn most(&self) -> u64 {
-        self.holder.budget.unverified_limit.saturating_sub(self.holder.bytes.get())
+        self.request.budget.unverified_limit.saturating_sub(self.request.bytes.get())
     }
 
-    /// Queues for `bytes`, and evicts others if there is no room for them. [`Reservation::queued`] returns the outcome.
+    /// Queues for `bytes`, and evicts other requests if there is no room. [`Reservation::queued`] returns the outcome.
     pub fn enqueue(&mut self, bytes: u64, now: u64) {
         self.withdraw();
-        let ask = Rc::new(RoomRequest { holder: Rc::clone(&self.holder), bytes, granted: Cell::new(false) });
-        self.ask = Some(Rc::clone(&ask));
-        let budget = &self.holder.budget;
-        budget.queue.borrow_mut().push_back(ask);
+        let room = Rc::new(RoomRequest { request: Rc::clone(&self.request), bytes, granted: Cell::new(false) });
+        self.room = Some(Rc::clone(&room));
+        let budget = &self.request.budget;
+        budget.queue.borrow_mut().push_back(room);
         budget.grant();
         budget.evict(now);
     }
 
-    /// The state of the queued request. Granted bytes become a credit, on which [`Reservation::grow`] draws first.
+    /// Returns the state of the queued request. Granted bytes become a credit, which [`Reservation::grow`] uses first.
     pub fn queued(&mut self, now: u64) -> Queued {
-        let Some(ask) = &self.ask else { return Queued::Granted };
-        if ask.granted.get() {
-            self.bytes = self.bytes.saturating_add(ask.bytes);
-            self.credit = self.credit.saturating_add(ask.bytes);
-            self.ask = None;
+        let Some(room) = &self.room else { return Queued::Granted };
+        if room.granted.get() {
+            self.bytes = self.bytes.saturating_add(room.bytes);
+            self.credit = self.credit.saturating_add(room.bytes);
+            self.room = None;
             return Queued::Granted;
         }
-        if self.holder.evicted.get().is_some() {
+        if self.request.evicted.get().is_some() {
             return Queued::Evicted;
         }
-        self.holder.budget.evict(now);
+        self.request.budget.evict(now);
         Queued::Waiting
     }
 
-    /// Leaves the queue.
+    /// Leaves the queue, and returns room that was granted.
     pub fn withdraw(&mut self) {
-        let Some(ask) = self.ask.take() else { return };
-        if ask.granted.get() {
-            return self.holder.release(ask.bytes);
+        let Some(room) = self.room.take() else { return };
+        if room.granted.get() {
+            return self.request.release(room.bytes);
         }
-        self.holder.budget.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &ask));
-        self.holder.budget.grant();
+        self.request.budget.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &room));
+        self.request.budget.grant();
     }
 
-    /// Returns what is left of the credit.
+    /// Returns the unused credit to the budget.
     pub fn release_credit(&mut self) {
         let credit = std::mem::take(&mut self.credit);
         self.shrink(credit);
@@ -496,7 +495,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.withdraw();
-        subtract(&self.holder.budget.attachments, self.attachments);
+        subtract(&self.request.budget.attachments, self.attachments);
         self.shrink(self.bytes);
     }
 }

@@ -1,112 +1,102 @@
-//! Everything that a caller can be told has gone wrong: one enum, one mapping to status, code and text.
+//! Every error that a caller can receive, with its status, code and texts; and the cause for the operator.
 
 use std::{borrow::Cow, fmt};
 
 use crate::memory::OutOfMemory;
 
-/// A refusal. The variants stand in the order in which they are decided: where a request has two faults,
-/// the one further up is answered, whichever was found first in time (see [`Problem::rank`]).
+/// A refusal, as the caller sees it. The variants are in the order of decision: if a request has two faults, the earlier variant
+/// is answered ([`Problem::rank`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// No such path.
     NoSuchPath,
-    /// The path exists, but not for this method. Holds the value of `Allow`.
+    /// The path does not serve the method. Contains the value of `Allow`.
     MethodNotAllowed(String),
-    /// The body's type, charset or coding is not one that is read. Says which, and what would be.
+    /// The type, charset or coding of the body is not supported. Says what was received and what to send.
     UnsupportedMediaType(String),
-    /// `Content-Length` is above the limit of the whole body: found before a byte is read.
+    /// `Content-Length` exceeds the limit of the whole body. Found before the body is read.
     LengthTooLarge,
-    /// A rate limit is reached.
     TooManyRequests(RateLimit),
-    /// The token in a header or the query is absent, unknown, revoked or contradicts another one there.
+    /// The token in a header or the query is missing, unknown or revoked, or two of them differ.
     TokenRequired(&'static str),
-    /// The body went over a limit while it was read.
+    /// The body exceeded a limit while it was read.
     BodyTooLarge,
-    /// The body arrives too slowly, or stopped arriving. Says how slowly, and how fast it has to be.
+    /// The body arrives too slowly, or not at all. Says how slowly, and the minimum rate.
     Timeout(Cow<'static, str>),
-    /// The body is no well-formed, complete document. Says what is wrong and at which byte.
+    /// The body is not a well-formed, complete document. Says what is wrong at which byte.
     Malformed(String),
-    /// The token was to stand in the body: absent, unknown, revoked or contradicting another one.
+    /// The token in the body is missing, unknown or revoked, or differs from another one.
     TokenRequiredInBody(Cow<'static, str>),
-    /// The token lacks the scope that is named.
+    /// The token lacks this scope.
     AccessDenied(&'static str),
-    /// A field, header or parameter is wrong. Names it, and the item's index or the limit.
+    /// A field, header or parameter is invalid. Contains its name, and the item's index or the limit.
     BadField(String),
-    /// No such trigger campaign, or launch, or attachment, for this token. Says which kind of thing.
+    /// The token has no access to such a campaign, launch or attachment, or it does not exist. Contains the kind.
     NotFound(&'static str),
-    /// The same `Request-ID` came with another body.
+    /// An earlier request with the same `Request-ID` had another body.
     RequestIdReused,
-    /// What was asked for has been removed by retention. Holds the oldest sequence still held.
+    /// Retention has removed the launches. `first` is the oldest sequence in the log, if the log has launches.
     Expired {
-        /// The oldest sequence still in the log, if any launch is.
         first: Option<u64>,
     },
-    /// A campaign's `database` never changes.
+    /// The `database` of a campaign never changes.
     DatabaseFixed,
     /// The campaign is paused.
     NotActive,
-    /// `strict` was asked for, and items are unmatched or invalid.
+    /// With `strict`: items are unmatched or invalid. `first` is the index of the first such item, `reason` its reason.
     Strict {
-        /// Items that match no profile.
         unmatched: u64,
-        /// Items that are invalid.
         invalid: u64,
-        /// The first such item's index in `data`.
         first: u64,
-        /// Its reason, from the closed set.
         reason: &'static str,
     },
-    /// The campaign's log holds as much as it may.
+    /// The campaign's log has reached its limit.
     LogFull,
-    /// `Range` names no byte of the file, which has that many bytes.
+    /// `Range` selects no byte of the file. Contains the size of the file.
     RangeNotSatisfiable(u64),
-    /// Cannot be served now; nothing was launched. Says what to do.
+    /// A service failed; nothing was launched. Says what to do.
     Unavailable(Cow<'static, str>),
-    /// The commit was sent and its answer lost.
+    /// The commit was sent, and its answer was lost.
     OutcomeUnknown,
-    /// A fault of ours. The caller is told the request id alone.
+    /// A fault of this software. The caller receives the request ID only.
     Internal,
 }
 
-/// Which rate limit is reached.
+/// Which rate limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimit {
-    /// Of one token name.
+    /// Requests of one token name.
     Token,
-    /// Of refused requests of one address.
+    /// Requests of one address that got 401.
     Address,
 }
 
-/// Why an operation failed, as the platform reported it. For the operator's log: never sent to callers, and free of tokens,
-/// addresses and bodies.
+/// Why an operation failed, as the platform reported it. It is written to the operator's log and never sent to callers. It
+/// contains no tokens, addresses or bodies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(pub String);
 
 impl Cause {
-    /// A cause with a text of its own, or another error's.
     pub fn new(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }
 
-    /// The same cause, after what was being done: `context: cause`.
+    /// Prefixes the operation that failed: `context: cause`.
     #[must_use]
     pub fn during(self, context: impl fmt::Display) -> Self {
         Self(format!("{context}: {}", self.0))
     }
 }
 
-/// A refused request: what the caller learns, and the cause that the operator reads.
+/// A refused request: the problem for the caller, and the cause for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The answer.
     pub problem: Problem,
     /// Why the request cannot be served; present for every 5xx.
     pub cause: Option<Cause>,
 }
 
 impl Refused {
-    /// A refusal with a cause.
     pub fn because(problem: Problem, cause: Cause) -> Self {
         Self { problem, cause: Some(cause) }
     }
@@ -116,17 +106,16 @@ impl Refused {
         Self::because(Problem::Unavailable(message.into()), cause)
     }
 
-    /// 500: a fault of this software, or a binding that is missing.
+    /// 500: a fault of this software, or a missing binding.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::because(Problem::Internal, Cause::new(cause))
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.problem.status()
     }
 
-    /// Of two refusals, the one to answer.
+    /// Returns the refusal that ranks first.
     #[must_use]
     pub fn first(self, other: Self) -> Self {
         if other.problem.rank() < self.problem.rank() { other } else { self }
@@ -145,20 +134,19 @@ impl From<OutOfMemory> for Refused {
     }
 }
 
-/// `error_debug` of a body that is too large, word for word as the specification has it.
+/// `error_debug` of a body that is too large. The specification prescribes the text.
 pub const TOO_LARGE: &str = "http: request body too large";
-/// `error_debug` where a commit was sent and its answer lost.
+/// `error_debug` of [`Problem::OutcomeUnknown`].
 pub const OUTCOME_UNKNOWN: &str = "outcome unknown: retry with this Request-ID";
-/// `error_debug` where memory could not be reserved.
+/// `error_debug` if memory could not be reserved.
 pub const NO_MEMORY: &str = "too many large requests at once: retry later";
 
 impl Problem {
-    /// No room to hold what the request needs.
+    /// 503: memory could not be reserved.
     pub fn no_memory() -> Self {
         Self::Unavailable(Cow::Borrowed(NO_MEMORY))
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
             Self::NoSuchPath | Self::NotFound(_) => 404,
@@ -210,7 +198,7 @@ impl Problem {
         }
     }
 
-    /// The field `error_debug`: what a caller can act on. `request_id` is all that an internal error tells.
+    /// The field `error_debug`, on which the caller can act. An internal error contains only the request ID.
     pub fn debug(&self, request_id: &str) -> Cow<'_, str> {
         match self {
             Self::NoSuchPath => "no such path".into(),
@@ -233,7 +221,7 @@ impl Problem {
             Self::Strict { unmatched, invalid, first, reason } => {
                 format!("strict: {unmatched} unmatched, {invalid} invalid; the first is data[{first}]: {reason}").into()
             }
-            Self::LogFull => "the campaign's log is full: older launches have to expire first".into(),
+            Self::LogFull => "the campaign's log is full: older launches must expire first".into(),
             Self::RangeNotSatisfiable(size) => format!("Range: the file has {size} bytes").into(),
             Self::Timeout(what) | Self::TokenRequiredInBody(what) | Self::Unavailable(what) => what.as_ref().into(),
             Self::OutcomeUnknown => OUTCOME_UNKNOWN.into(),
@@ -241,7 +229,7 @@ impl Problem {
         }
     }
 
-    /// Seconds for `Retry-After`, where the caller should come again.
+    /// Seconds for `Retry-After`, if the caller should retry.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::TooManyRequests(_) => Some(10),
@@ -250,7 +238,7 @@ impl Problem {
         }
     }
 
-    /// Where this stands in the order of decision: of two faults the one with the smaller rank is answered.
+    /// The position in the order of decision. Of two problems, the one with the smaller rank is answered.
     pub fn rank(&self) -> u8 {
         match self {
             Self::NoSuchPath => 0,
@@ -279,7 +267,7 @@ impl Problem {
         }
     }
 
-    /// Of two faults, the one to answer.
+    /// Returns the problem that ranks first.
     #[must_use]
     pub fn first(self, other: Self) -> Self {
         if other.rank() < self.rank() { other } else { self }
@@ -321,7 +309,7 @@ mod tests {
     use super::*;
     use crate::{launch::reply, wire::Format};
 
-    /// Every refusal, in the order in which they are decided, with its row of the contract's table.
+    /// Every problem in the order of ranks, with status, `error` and `error_text`.
     fn table() -> Vec<(Problem, u16, u16, &'static str)> {
         let strict = Problem::Strict { unmatched: 1, invalid: 2, first: 3, reason: "not_found" };
         vec![

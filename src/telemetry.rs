@@ -1,4 +1,4 @@
-//! What the operator sees of requests: lines of the log, and data points for metrics.
+//! The operator's view of requests: lines of the log, and data points for metrics.
 //!
 //! The log has one JSON line for each request, and one for each failure from which a request or an object recovers. Neither lines
 //! nor data points contain tokens, addresses or bodies.
@@ -79,9 +79,9 @@ pub struct RequestLine<'a> {
     kv_keys: Option<u64>,
 }
 
-/// Memory of the isolate, in bytes.
+/// IsolateMemory of the isolate, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct IsolateMemory {
     /// Linear memory, which never shrinks.
     pub linear: u64,
     /// Reserved by all requests.
@@ -97,7 +97,7 @@ impl<'a> RequestLine<'a> {
     }
 
     /// The line of a launch request.
-    pub fn of_launch(launch: &'a LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+    pub fn of_launch(launch: &'a LaunchOutcome, total_ms: u64, memory: IsolateMemory) -> Self {
         let launched = launch.result.as_ref().ok();
         let refused = launch.result.as_ref().err();
         let status = refused.map_or(200, |refused| refused.problem.status());
@@ -168,7 +168,7 @@ impl DataPoint {
     }
 
     /// The data point of a launch request.
-    pub fn of_launch(route: &'static str, launch: &LaunchOutcome, total_ms: u64, memory: Memory) -> Self {
+    pub fn of_launch(route: &'static str, launch: &LaunchOutcome, total_ms: u64, memory: IsolateMemory) -> Self {
         let (status, outcome) = match &launch.result {
             Ok(launched) if launched.launch_id.is_none() => (200, "dry run"),
             Ok(launched) if launched.repeated => (200, "repeated"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn request_fields_lists_every_field_of_a_line() {
+    fn request_fields_lists_every_field_of_a_line_in_order() {
         let line = RequestLine {
             request_id: "x",
             status: 1,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_fields_lists_every_field_of_a_line() {
+    fn failure_fields_lists_every_field_of_a_line_in_order() {
         let cause = Cause::new("x");
         assert_eq!(fields(&FailureLine::new(Some("x"), "x", &cause).to_json()), FAILURE_FIELDS);
         let alarm = FailureLine::new(None, "x", &cause).to_json();

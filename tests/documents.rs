@@ -11,6 +11,7 @@ use trigger_launch::{
         routes::{Method, ROUTES, ReplyFormats},
         settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING},
     },
+    campaign::log::{listing, uploads},
     fields::{AttachmentField, Endpoint, RootField},
     launch::matching::Matching,
     limits,
@@ -232,6 +233,14 @@ fn the_tables_of_log_lines_have_every_field() {
     let (introduction, _) = section(&page, "## Failure line").split_once("\n|").unwrap();
     let documented: Vec<_> = introduction.split('`').skip(1).step_by(2).filter(|name| *name != "null").collect();
     assert_eq!(documented, FAILURE_FIELDS);
+}
+
+#[test]
+fn the_table_of_failures_has_those_of_the_alarm() {
+    let documented: Vec<_> = table(LOG, "## Failure line").into_iter().map(|row| row[0].clone()).collect();
+    for failure in [listing::FAILURE, uploads::FAILURE] {
+        assert!(documented.iter().any(|known| known == failure), "{failure}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ const CAMPAIGNS = [1, 8, 85, 96];
 const MB = 1_000_000;
 /** Downloads at the end, each compared with what was sent. */
 const SAMPLES = 40;
-/** What a caller is told that does not know whether it has launched. */
+/** The error of a request whose outcome is unknown. */
 const UNKNOWN = 'outcome unknown: retry with this Request-ID';
 
 /** One request, but for its id. */

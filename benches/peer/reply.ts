@@ -2,7 +2,7 @@
 
 import type { Outcome, Recipient } from './lookup.js';
 
-/** What a caller is told. */
+/** An error for the caller. */
 export class Problem extends Error {
   constructor(
     readonly status: 400 | 401 | 404 | 409,

@@ -33,7 +33,7 @@ fn as_text(text: &str) {
     }
 }
 
-/// An entry as it stands in the text.
+/// An entry as in the text.
 #[derive(Debug, PartialEq)]
 struct Raw {
     hash: [u8; 16],
@@ -78,7 +78,7 @@ fn bytes(number: u128) -> [u8; 12] {
     number.to_be_bytes()[4..].try_into().expect("12 bytes")
 }
 
-/// A hash of which that number stands in a bucket.
+/// A hash with this number in a bucket.
 fn key(number: u128) -> KeyHash {
     let mut hash = [0xA5; 16];
     hash[..12].copy_from_slice(&bytes(number));

@@ -71,7 +71,7 @@ fn import(input: impl BufRead, run: usize) -> Result<Imported, String> {
 
 fn compare(imported: &Imported, model: &Model) {
     let Imported { rows, refused, built, buckets } = imported;
-    assert_eq!(rows.refused, refused.len() as u64, "every row that is refused is told");
+    assert_eq!(rows.refused, refused.len() as u64, "every refused row is reported");
     assert_eq!((rows.accepted, rows.refused), (model.taken, model.refused));
     assert!(refused.is_sorted_by(|one, other| one.line < other.line));
     let lines = model.lines;

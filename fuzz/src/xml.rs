@@ -69,7 +69,7 @@ fn compare(endpoint: Endpoint, body: &str, outcome: &FramedBody) {
     };
     let root = document.root_element();
     if root.tag_name().name() != "xml" || !is_white(&own_text(root)) {
-        assert!(outcome.result.is_err(), "accepted, and the root is none");
+        assert!(outcome.result.is_err(), "accepted with an invalid root");
         return;
     }
     match &outcome.result {

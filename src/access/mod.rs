@@ -1,11 +1,11 @@
-//! Who may do what: tokens, scopes, databases. KV holds digests of tokens, never tokens.
+//! Tokens, their scopes and databases, and copies of campaigns in KV. KV contains digests of tokens, never tokens.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::text::push_hex;
 
-/// What a token may be used for. Scopes do not imply each other.
+/// A permission of a token. Scopes do not imply each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -20,7 +20,6 @@ pub enum Scope {
 impl Scope {
     pub const ALL: [Self; 3] = [Self::Launch, Self::Read, Self::Admin];
 
-    /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Launch => "launch",
@@ -30,30 +29,27 @@ impl Scope {
     }
 }
 
-/// The value under a token's key in KV, as JSON. Pinned: a change of it is a migration.
+/// The JSON value under a token's key in KV. Pinned: a change is a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {
-    /// The token's name: the scope of request ids, and what the log shows.
+    /// The scope of request IDs, and the name in the log.
     pub name: String,
-    /// What it may be used for.
     pub scopes: Vec<Scope>,
-    /// The databases it may use; empty: all.
+    /// Empty: all databases.
     #[serde(default)]
     pub databases: Vec<u64>,
-    /// When it was made, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub created: u64,
-    /// When it was revoked: a tombstone. A revoked token is as good as none.
+    /// Milliseconds since 1970. The record of a revoked token stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<u64>,
 }
 
 impl TokenRecord {
-    /// Whether it has that scope.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
-    /// Whether it may use that database.
     pub fn allows_database(&self, database: u64) -> bool {
         allows_database(&self.databases, database)
     }
@@ -64,18 +60,18 @@ pub fn allows_database(databases: &[u64], database: u64) -> bool {
     databases.is_empty() || databases.contains(&database)
 }
 
-/// What all keys of tokens in KV begin with.
+/// Prefix of all token keys in KV.
 pub const TOKEN_PREFIX: &str = "token:";
 /// Digits of a token's digest that logs and the command line show.
 pub const DIGEST_SHOWN: usize = 12;
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
-/// Fewest characters of a token that an operator brings along.
+/// Fewest characters of a token that an operator chooses.
 pub const TOKEN_MIN: usize = 20;
 
-/// The KV namespace that holds tokens and [`CampaignRecord`]s: its binding's name.
+/// Binding of the KV namespace for tokens and [`CampaignRecord`]s.
 pub const BINDING: &str = "ACCESS";
-/// What all keys of campaigns in KV begin with.
+/// Prefix of all campaign keys in KV.
 pub const CAMPAIGN_PREFIX: &str = "campaign:";
 
 /// Largest metadata of a key in KV, in bytes of JSON. The platform rejects larger metadata.
@@ -83,24 +79,22 @@ pub const METADATA_LIMIT: usize = 1024;
 /// Marks a name that was shortened.
 const ELLIPSIS: &str = "…";
 
-/// KV's copy of a campaign: the value under [`campaign_key`], and the same as the key's metadata, which a listing returns.
+/// KV's copy of a campaign: the value under [`campaign_key`], and also the metadata of the key, which a listing returns.
 /// The campaign's object is authoritative, and the only writer of the copy. Only `database` never changes.
 /// Pinned: readers accept records without `active`, which earlier versions wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRecord {
-    /// The campaign's id.
     pub id: u64,
-    /// Its name, shortened if the record would be larger than [`METADATA_LIMIT`].
+    /// Shortened if the record would be larger than [`METADATA_LIMIT`].
     pub name: String,
-    /// The database of its profiles.
     pub database: u64,
-    /// Whether it can be launched. `None` in a copy that an earlier version wrote.
+    /// `None` in a copy that an earlier version wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
 impl CampaignRecord {
-    /// The record of a campaign. A name that is too long for [`METADATA_LIMIT`] ends with an ellipsis.
+    /// A name that is too long for [`METADATA_LIMIT`] is shortened and ends with an ellipsis.
     pub fn new(id: u64, name: &str, database: u64, active: bool) -> Self {
         let mut record = Self { id, name: name.to_owned(), database, active: Some(active) };
         if json_bytes(&record) > METADATA_LIMIT {
@@ -112,7 +106,7 @@ impl CampaignRecord {
     }
 }
 
-/// The longest beginning of `name` that takes at most `room` bytes in JSON, and an ellipsis.
+/// Returns the longest beginning of `name` that has at most `room` bytes in JSON, and an ellipsis.
 fn shortened(name: &str, room: usize) -> String {
     let mut used = 0_usize;
     let fits = |character: &char| {
@@ -129,13 +123,13 @@ fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(usize::MAX, |json| json.len())
 }
 
-/// The key in KV of a campaign. Padded, so that a listing is in the order of the ids.
+/// Returns the key of a campaign in KV. The ID is padded, so that a listing is in the order of IDs.
 pub fn campaign_key(trigger_id: u64) -> String {
     format!("{CAMPAIGN_PREFIX}{trigger_id:016}")
 }
 
-/// The key in KV of a token: a SHA-256 in hexadecimal, of the token behind a domain of its own.
-/// A look-up by digest is also the comparison: nothing compares secrets byte by byte.
+/// Returns the key of a token in KV: the SHA-256 of a prefix and the token, in hexadecimal.
+/// Looking up the digest replaces the comparison of secrets.
 pub fn token_key(token: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(b"trigger-launch token v1\0");
@@ -152,7 +146,7 @@ mod tests {
     const LARGEST: u64 = (1 << 53) - 1;
 
     #[test]
-    fn campaign_records_are_pinned() {
+    fn stores_a_campaign_record_as_pinned() {
         let record = CampaignRecord::new(8, "Welcome", 1, true);
         let json = r#"{"id":8,"name":"Welcome","database":1,"active":true}"#;
         assert_eq!(serde_json::to_string(&record).unwrap(), json);
@@ -160,11 +154,11 @@ mod tests {
         let earlier = r#"{"id":8,"name":"Welcome","database":1}"#;
         let read: CampaignRecord = serde_json::from_str(earlier).unwrap();
         assert_eq!(read, CampaignRecord { active: None, ..record });
-        assert_eq!(serde_json::to_string(&read).unwrap(), earlier, "a listing has no `active` then");
+        assert_eq!(serde_json::to_string(&read).unwrap(), earlier, "a listing does not add `active`");
     }
 
     #[test]
-    fn a_name_of_256_bytes_is_never_shortened() {
+    fn does_not_shorten_a_name_of_256_bytes() {
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{AD}"] {
             let name = character.repeat(256 / character.len());
             let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
@@ -174,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_name_is_shortened_to_what_the_metadata_can_hold() {
+    fn shortens_a_longer_name_until_the_metadata_fits() {
         // Control characters are not accepted in names. A record that has some is shortened all the same.
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{1}"] {
             for length in 1..=1024 / character.len() {
@@ -188,7 +182,7 @@ mod tests {
                 let kept = record.name.strip_suffix(ELLIPSIS).unwrap();
                 assert!(name.starts_with(kept) && !kept.is_empty());
                 let one_more = CampaignRecord { name: format!("{kept}{character}{ELLIPSIS}"), ..record.clone() };
-                assert!(json_bytes(&one_more) > METADATA_LIMIT, "{character:?}: as much is kept as fits");
+                assert!(json_bytes(&one_more) > METADATA_LIMIT, "{character:?}: one more character would fit");
             }
         }
     }

@@ -1,6 +1,6 @@
-//! The head of a download: which bytes are asked for (RFC 9110, §13 and §14), and the headers of the answer.
+//! Downloads of attachments: conditions and ranges (RFC 9110, sections 13 and 14), and the headers of the reply.
 //!
-//! A file never changes, so its SHA-256 is its entity tag, a strong one.
+//! A file never changes, so its SHA-256 is a strong entity tag.
 
 use std::{fmt::Write, ops::Range};
 
@@ -65,7 +65,7 @@ pub async fn answer<P: ApiPorts>(
     }
 }
 
-/// The headers that say which bytes are asked for, as they came.
+/// The conditional headers of a request, as sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conditions<'a> {
     /// `Range`.
@@ -76,14 +76,14 @@ pub struct Conditions<'a> {
     pub if_range: Option<&'a str>,
 }
 
-/// Which bytes are answered.
+/// The bytes of the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// 304: the caller has them.
+    /// 304: the caller has the file.
     NotModified,
-    /// 200: all.
+    /// 200: all bytes.
     Whole,
-    /// 206: those. Never none.
+    /// 206: this range, which is not empty.
     Part(Range<u64>),
 }
 
@@ -98,13 +98,13 @@ impl Selection {
     }
 }
 
-/// Which bytes of a file are answered. A range behind its end is [`Problem::RangeNotSatisfiable`].
+/// Selects the bytes of the reply. A range after the end of the file is [`Problem::RangeNotSatisfiable`].
 pub fn select(file: &AttachmentFile, conditions: &Conditions<'_>) -> Result<Selection, Problem> {
     let tag = entity_tag(file);
     if conditions.if_none_match.is_some_and(|tags| any_matches(tags, &tag)) {
         return Ok(Selection::NotModified);
     }
-    // `If-Range` compares strongly; a date never matches, as no `Last-Modified` is sent.
+    // `If-Range` uses strong comparison. A date never matches, because no `Last-Modified` is sent.
     let same = conditions.if_range.is_none_or(|known| known.trim() == tag);
     match conditions.range.filter(|_| same).and_then(|range| parse(range, file.size)) {
         None => Ok(Selection::Whole),
@@ -113,17 +113,17 @@ pub fn select(file: &AttachmentFile, conditions: &Conditions<'_>) -> Result<Sele
     }
 }
 
-/// Whether one of a list of entity tags is that one, compared weakly, as `If-None-Match` does.
+/// Whether a list of entity tags contains `tag`, by weak comparison, as in `If-None-Match`.
 fn any_matches(list: &str, tag: &str) -> bool {
     if list.trim() == "*" {
         return true;
     }
-    // A comma may stand inside a tag, but in none of ours: pieces of another one match nothing.
+    // A tag can contain a comma, but this API's tags do not: parts of a foreign tag match nothing.
     list.split(',').map(str::trim).any(|known| known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
-/// The bytes of a `Range` of one range, an empty one if there are none such. `None`: it is not understood (another
-/// unit, several ranges, malformed), which counts as if it were absent.
+/// Returns the bytes that `Range` selects; an empty range if the file has none of them. `None`: the header is ignored, because
+/// it is malformed, uses another unit or has several ranges.
 fn parse(range: &str, size: u64) -> Option<Range<u64>> {
     let (unit, range) = range.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -133,7 +133,7 @@ fn parse(range: &str, size: u64) -> Option<Range<u64>> {
     match (first, last) {
         ("", length) => {
             let length = number(length)?;
-            // The end of an empty file has no first byte: there is no way to say so but to send all of it.
+            // `Content-Range` cannot express a part of an empty file, so the whole file is sent.
             (size > 0 || length == 0).then(|| size.saturating_sub(length)..size)
         }
         (first, "") => Some(number(first)?.min(size)..size),
@@ -144,7 +144,7 @@ fn parse(range: &str, size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// A decimal number; one beyond what can be counted is the largest.
+/// Parses a decimal number. A number that is too large becomes the largest one.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -155,7 +155,7 @@ pub fn entity_tag(file: &AttachmentFile) -> String {
     format!("\"{}\"", file.sha256)
 }
 
-/// The headers of the answer, but for those that every answer has.
+/// Returns the headers that are specific to downloads.
 pub fn headers(file: &AttachmentFile, selection: &Selection) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("ETag", entity_tag(file)),
@@ -179,15 +179,14 @@ pub fn headers(file: &AttachmentFile, selection: &Selection) -> Vec<(&'static st
     headers
 }
 
-/// The stored type, if it can stand in a header.
+/// Returns the stored type if it is valid in a header.
 fn content_type(stored: &str) -> &str {
     let good = !stored.is_empty() && stored.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if good { stored } else { "application/octet-stream" }
 }
 
-/// `Content-Disposition: attachment` (RFC 6266), always with a plain name for simple clients, and with the name itself
-/// (RFC 8187) where the plain one is not the same. Of the name, no byte but letters, digits and some marks stands in the
-/// header as it is. What separates the parts of a path is replaced in both: a name is no path.
+/// Returns `Content-Disposition: attachment` (RFC 6266) with a plain ASCII name for simple clients and, if the name differs, with
+/// the name in percent-encoding (RFC 8187). Path separators are replaced in both: a name is not a path.
 fn disposition(name: &str) -> String {
     let name: String = name.chars().map(|c| if matches!(c, '/' | '\\') || c.is_control() { '_' } else { c }).collect();
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '%') || c == ' ';
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_is_answered_in_part() {
+    fn selects_a_part_for_a_single_range() {
         for (text, expected) in [
             ("bytes=0-0", 0..1),
             ("bytes=0-9", 0..10),
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_behind_the_end_is_refused_with_the_size() {
+    fn rejects_a_range_after_the_end_with_the_size() {
         for text in ["bytes=10-", "bytes=10-12", "bytes=99999999999999999999999-", "bytes=-0"] {
             assert_eq!(range(text, 10), Err(Problem::RangeNotSatisfiable(10)), "{text}");
         }
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_range_counts_as_absent() {
+    fn ignores_a_range_that_is_malformed_or_has_several_parts() {
         for text in [
             "",
             "bytes",
@@ -281,36 +280,36 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_known_is_not_sent_again() {
+    fn answers_304_if_the_caller_has_the_file() {
         let tag = entity_tag(&file(1));
-        let asked = |tags: &str| {
+        let selection = |tags: &str| {
             select(
                 &file(10),
                 &Conditions { if_none_match: Some(tags), range: Some("bytes=99-"), ..Conditions::default() },
             )
         };
         for tags in [tag.clone(), format!("\"x\", {tag}"), format!("W/{tag}"), format!("{tag},"), " * ".to_owned()] {
-            assert_eq!(asked(&tags), Ok(Selection::NotModified), "{tags}");
+            assert_eq!(selection(&tags), Ok(Selection::NotModified), "{tags}");
         }
         for tags in ["", "\"x\"", "ab", "W/*", &tag[1..], "\"*\""] {
-            assert_eq!(asked(tags), Err(Problem::RangeNotSatisfiable(10)), "{tags}");
+            assert_eq!(selection(tags), Err(Problem::RangeNotSatisfiable(10)), "{tags}");
         }
     }
 
     #[test]
-    fn a_range_counts_only_if_the_file_is_still_that_one() {
+    fn ignores_a_range_if_if_range_names_another_file() {
         let tag = entity_tag(&file(1));
-        let asked = |known: &str| {
+        let selection = |known: &str| {
             select(&file(10), &Conditions { if_range: Some(known), range: Some("bytes=1-"), ..Conditions::default() })
         };
-        assert_eq!(asked(&tag), Ok(Selection::Part(1..10)));
+        assert_eq!(selection(&tag), Ok(Selection::Part(1..10)));
         for known in ["\"x\"", &format!("W/{tag}"), "Mon, 23 Nov 2026 18:00:00 GMT", "", "*"] {
-            assert_eq!(asked(known), Ok(Selection::Whole), "{known}");
+            assert_eq!(selection(known), Ok(Selection::Whole), "{known}");
         }
     }
 
     #[test]
-    fn the_headers_of_each_answer() {
+    fn sets_the_headers_of_each_selection() {
         let of = |selection: &Selection| {
             let lines = headers(&file(10), selection).into_iter().map(|(name, value)| format!("{name}: {value}\n"));
             lines.collect::<String>()
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_plain_or_encoded_and_injects_nothing() {
+    fn encodes_a_name_so_that_it_injects_no_header() {
         for (name, expected) in [
             ("a b.txt", r#"filename="a b.txt""#),
             ("a;b=c.txt", r#"filename="a;b=c.txt""#),
@@ -353,7 +352,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn any_name_and_type_make_headers_of_visible_ascii(name in "\\PC{0,40}|[\\x00-\\xff]{0,40}", kind in ".{0,20}") {
+        fn sets_headers_of_visible_ascii(name in "\\PC{0,40}|[\\x00-\\xff]{0,40}", kind in ".{0,20}") {
             let file = AttachmentFile { name, content_type: kind, ..file(3) };
             for (header, value) in headers(&file, &Selection::Whole) {
                 prop_assert!(value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{header}: {value}");
@@ -366,7 +365,7 @@ mod tests {
         }
 
         #[test]
-        fn a_part_is_within_the_file(text in "bytes=[0-9]{0,3}-[0-9]{0,3}|.{0,20}", size in 0_u64..500) {
+        fn selects_a_part_within_the_file(text in "bytes=[0-9]{0,3}-[0-9]{0,3}|.{0,20}", size in 0_u64..500) {
             match range(&text, size) {
                 Ok(Selection::Part(part)) => prop_assert!(part.start < part.end && part.end <= size),
                 Ok(selection) => prop_assert_eq!(selection, Selection::Whole),

@@ -1,4 +1,4 @@
-//! The head of a request: what its URL and headers say, on every route, and what they alone can cause to be refused.
+//! The head of a request: reads the URL and the headers, and refuses requests that the head alone shows to be invalid.
 
 use super::{headers, settings::Settings};
 use crate::{

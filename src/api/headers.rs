@@ -28,7 +28,7 @@ pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -
     }
 }
 
-/// Checks that a body may be JSON, where nothing else is read. A body without a media type counts as JSON.
+/// Checks the headers of a body that must be JSON. A body without a media type counts as JSON.
 pub fn json_body(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), Problem> {
     match media_type(content_type, content_encoding)?.as_str() {
         "" | CURL_DEFAULT | FETCH_DEFAULT | "application/json" => Ok(()),
@@ -58,7 +58,7 @@ fn media_type(content_type: Option<&str>, content_encoding: Option<&str>) -> Res
         }
         match &found {
             None => found = Some(essence).filter(|essence| !essence.is_empty()),
-            // Without a slash it is the rest of a parameter that contains a comma.
+            // A value without a slash is the rest of a parameter that contains a comma.
             Some(first) if essence.contains('/') && *first != essence => {
                 let header = shown(header);
                 return Err(unsupported(format!("Content-Type: sent with different values, {header}; send one")));
@@ -103,7 +103,7 @@ fn unquoted_split(value: &str, separator: u8) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The values of a header that may have been sent several times, each once. For headers whose values contain no space.
+/// Returns the different values of a header that may have been sent several times. Its values must not contain spaces.
 fn distinct(header: &str) -> impl Iterator<Item = &str> {
     let values = || header.split(", ").map(str::trim_ascii);
     values()
@@ -112,25 +112,25 @@ fn distinct(header: &str) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value)
 }
 
-/// The length that `Content-Length` announces.
+/// Parses `Content-Length`. `None` if it is absent, malformed or contradictory.
 pub fn content_length(header: Option<&str>) -> Option<u64> {
     let mut lengths = distinct(header?);
     let length = lengths.next().filter(|length| length.bytes().all(|byte| byte.is_ascii_digit()));
     if lengths.next().is_none() { length?.parse().ok() } else { None }
 }
 
-/// The token of an `Authorization: Bearer …`. Other schemes are ignored.
+/// Returns the token of `Authorization: Bearer …`. Other schemes are ignored.
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim_ascii().split_once(|c: char| c.is_ascii_whitespace())?;
     let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The different tokens of `Authorization` and the query, without the white space around them. A valid request has at
+/// Returns the different tokens of `Authorization` and the query, without the white space around them. A valid request has at
 /// most one.
 pub fn tokens<'a>(authorization: Option<&'a str>, query: impl Iterator<Item = &'a str>) -> Vec<String> {
     let header = authorization.unwrap_or_default();
-    // Joined values of a repeated header, unless one of them is something else than a token.
+    // The values of a repeated header, if each of them is a token.
     let repeated = distinct(header).map(bearer).collect::<Option<Vec<_>>>();
     let in_header = repeated.unwrap_or_else(|| bearer(header).into_iter().collect());
     let mut tokens: Vec<String> = Vec::new();
@@ -142,8 +142,8 @@ pub fn tokens<'a>(authorization: Option<&'a str>, query: impl Iterator<Item = &'
     tokens
 }
 
-/// The format that `Accept` prefers: the one with the greater weight, or JSON. A header that names `text/html` comes from
-/// a browser, and gets JSON.
+/// Returns the format with the greater weight in `Accept`, or JSON. A header that names `text/html` comes from a browser, and gets
+/// JSON.
 pub fn accepted_format(accept: Option<&str>) -> Format {
     let (mut json, mut xml) = (None, None);
     let mut any = None;
@@ -161,7 +161,7 @@ pub fn accepted_format(accept: Option<&str>) -> Format {
     if xml.or(any).unwrap_or(0) > json { Format::Xml } else { Format::Json }
 }
 
-/// Whether `Accept` names a media type, in whatever case, and not to refuse it.
+/// Whether `Accept` names a media type with a weight above zero. The case of letters does not matter.
 pub fn asks_for(accept: Option<&str>, media_type: &str) -> bool {
     ranges(accept).any(|(essence, quality)| essence == media_type && quality > 0)
 }
@@ -176,7 +176,7 @@ fn ranges(accept: Option<&str>) -> impl Iterator<Item = (String, u32)> {
     })
 }
 
-/// A weight (RFC 9110, §12.4.2) in thousandths; nothing for what is none.
+/// Returns a weight (RFC 9110, section 12.4.2) in thousandths; 0 if it is invalid.
 fn weight(text: &str) -> u32 {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let digits = fraction.chars().chain(std::iter::repeat('0')).take(3);
@@ -188,7 +188,7 @@ fn weight(text: &str) -> u32 {
     }
 }
 
-/// The caller's ID of the request: `Request-ID` or `Idempotency-Key`, or `X-Request-ID` if both are absent.
+/// Returns the caller's request ID: `Request-ID` or `Idempotency-Key`, or `X-Request-ID` if both are absent.
 pub fn request_id(
     request_id: Option<&str>,
     idempotency_key: Option<&str>,
@@ -205,8 +205,7 @@ pub fn request_id(
     }
 }
 
-/// The ID in the header `name`, without the quotes of an `Idempotency-Key` that is a quoted string (a structured field,
-/// RFC 9651, §3.3.3).
+/// Returns the ID in the header `name`. An `Idempotency-Key` can be a quoted string (RFC 9651, §3.3.3), whose quotes are removed.
 fn valid_id(name: &str, header: &str) -> Result<String, Problem> {
     let wrong = |what: &str| Err(Problem::BadField(format!("{name}: {what}")));
     let mut values = distinct(header);
@@ -230,7 +229,8 @@ fn valid_id(name: &str, header: &str) -> Result<String, Problem> {
     wrong(&format!("must be 1 to {REQUEST_ID_LIMIT} visible ASCII characters"))
 }
 
-/// What an address is counted under by the rate limit: an IPv6 address under its /64, which one customer has.
+/// Returns the key of the rate limit for an address. IPv6 addresses share the key of their /64, because one customer has a whole
+/// /64.
 pub fn client_network(address: &str) -> String {
     match address.parse::<Ipv6Addr>() {
         Ok(address) => {
@@ -268,7 +268,7 @@ mod tests {
             ("application/x-www-form-urlencoded; charset=us-ascii", UNDECIDED),
             ("text/plain", UNDECIDED),
             ("text/plain;charset=UTF-8", UNDECIDED),
-            // Sent twice.
+            // Repeated headers.
             ("application/json, application/json", JSON),
             ("application/json, Application/JSON; charset=utf-8", JSON),
             ("application/xml, application/xml", XML),
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn formats() {
+    fn prefers_the_format_with_the_greater_weight() {
         for accept in [
             None,
             Some("*/*"),
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_media_type_that_is_asked_for() {
+    fn finds_an_accepted_media_type_in_any_case() {
         for accept in ["application/x-ndjson", "text/html, Application/X-NDJSON ;q=0.1"] {
             assert!(asks_for(Some(accept), NDJSON), "{accept}");
         }
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn networks() {
+    fn groups_ipv6_addresses_by_their_64_bit_prefix() {
         assert_eq!(client_network("192.0.2.7"), "192.0.2.7");
         assert_eq!(client_network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
         assert_eq!(client_network("2001:db8:1:2::9"), client_network("2001:db8:1:2:ffff::"));

@@ -32,7 +32,7 @@ use crate::{
     limits::{BASE_COST, DRAIN_RATE_LIMITED, Limits},
     memory::Reservation,
     problem::{Cause, Problem, RateLimit, Refused},
-    telemetry::{DataPoint, Memory, RequestLine},
+    telemetry::{DataPoint, IsolateMemory, RequestLine},
 };
 use head::{HttpHead, HttpRequest, split_url};
 use ports::{ApiPorts, Runtime};
@@ -65,12 +65,12 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
     let settings = configuration.as_ref().ok().cloned().unwrap_or_default();
     let mut base = Reservation::new(&settings.budget, started_at);
     let served = match room::reserve(&mut base, BASE_COST, runtime).await {
-        // Without room nothing is read, not even to discard it.
+        // There is no memory even for a view of the body, so the body is not discarded.
         Err(refused) => ServedRequest::Other(Err(refused)),
         Ok(()) => {
             let mut body = PacedBody::new(runtime, body, base.watch(), head.length);
             let memory = base.sibling();
-            // Boxed, so that a request that waits for room is small.
+            // Boxed, so that the future of a request that waits for room is small.
             let served = Box::pin(serve(runtime, &head, route, configuration, &mut body, memory)).await;
             if let Some(refused) = served.refusal() {
                 body.drain(drain_limit(&refused.problem, &settings.limits), &mut base).await;
@@ -81,7 +81,7 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
     let total_ms = runtime.now().saturating_sub(started_at);
     match served {
         ServedRequest::Launch(outcome) => {
-            let memory = Memory { linear: runtime.linear_memory(), reserved: settings.budget.reserved() };
+            let memory = IsolateMemory { linear: runtime.linear_memory(), reserved: settings.budget.reserved() };
             runtime.log(&RequestLine::of_launch(&outcome, total_ms, memory).to_json());
             runtime.measure(&outcome.request_id, &DataPoint::of_launch(name, &outcome, total_ms, memory));
             let LaunchOutcome { result, format, request_id, timings, .. } = *outcome;
@@ -109,7 +109,7 @@ impl<S> ServedRequest<S> {
     }
 }
 
-/// How many bytes of a refused body are read and discarded.
+/// Returns the number of bytes of a refused body that are read and discarded.
 fn drain_limit(problem: &Problem, limits: &Limits) -> u64 {
     match problem {
         Problem::TooManyRequests(RateLimit::Address) => DRAIN_RATE_LIMITED,

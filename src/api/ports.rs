@@ -1,5 +1,5 @@
-//! What answering a request needs from the outside, beside the ports of a launch. The Worker implements these traits over its
-//! bindings, tests over fakes.
+//! The services that the API uses in addition to the ports of a launch. The Worker implements these traits with its bindings,
+//! tests with fakes.
 
 use super::{head::HttpHead, settings::Settings};
 use crate::{

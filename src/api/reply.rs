@@ -1,4 +1,4 @@
-//! Replies as plain values: status, headers and body of every answer.
+//! The status, headers and body of every reply, independent of the runtime.
 
 use super::ports::ObjectStream;
 use crate::{

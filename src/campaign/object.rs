@@ -279,7 +279,7 @@ fn json_response<S>(status: u16, value: &impl Serialize) -> Result<ObjectRespons
     Ok(ObjectResponse { status, headers: vec![("content-type", JSON.to_owned())], body: ResponseBody::Whole(body) })
 }
 
-/// The Worker writes the cause to its log line of the request.
+/// Returns the response to a failed request. Its body is the cause, which the Worker writes to its log.
 fn failed<S>(cause: &Cause) -> ObjectResponse<S> {
     let body = ResponseBody::Whole(cause.to_string().into_bytes());
     let headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];

@@ -1,8 +1,11 @@
-//! Step 2: decides whether a received request is run, and which fault is answered if it is not.
+//! Decides whether a received request is run, and which fault is answered if it is not.
 //!
-//! Faults of one request are found in any order: a token is looked up while the body arrives, and attachments are uploaded at the
-//! same time. The answer must not depend on that. [`admit`] is the only place where the faults found while receiving meet;
-//! [`Problem::rank`](crate::problem::Problem::rank) is the order. Faults that only a run can find (unmatched items with `strict`, a full log) rank after all of them.
+//! The faults of a request are found in any order: a token is looked up while the body arrives, and attachments are uploaded
+//! at the same time. The answer must not depend on that order. [`admit`] is the only place where the faults found while
+//! receiving meet; [`Problem::rank`](crate::problem::Problem::rank) is their order.
+//!
+//! Other faults are found by the run ([`super::run`]): the campaign is unknown or paused, the request ID was used for another
+//! body, items are unmatched with `strict`, or the log is full. A failed upload ranks after them, so `admit` passes it on.
 
 use super::{
     receive::{Received, must_end_at_once, uploads::cannot_store},
@@ -20,7 +23,7 @@ pub fn admit(received: Received, head: &RequestHead) -> Result<Box<Admitted>, Re
     let Received { stopped, body, lookups, uploads, launch_id } = received;
     let token = lookups.token.into_outcome();
     if let Some(stopped) = stopped {
-        // The body is incomplete, so only a token outside of it can have a fault that ranks before the reason.
+        // The body is incomplete: only a token in the head can have a fault that ranks before the reason for stopping.
         let is_head_token = !head.tokens.is_empty() && !must_end_at_once(&stopped.problem);
         return Err(match token {
             Some(Err(fault)) if is_head_token => fault.first(stopped),
@@ -44,7 +47,7 @@ pub fn admit(received: Received, head: &RequestHead) -> Result<Box<Admitted>, Re
     let earlier = lookups.earlier.into_outcome();
     let is_repeat = matches!(earlier, Some(Ok(Some(_))));
     let attachments = match (uploads.failure, uploads.attachments) {
-        // Uploads stopped when the earlier launch was found. Its attachments are stored.
+        // The uploads stopped when the earlier launch was found. The attachments of that launch are stored already.
         _ if is_repeat => Ok(Vec::new()),
         (Some(refused), _) => Err(refused),
         (None, attachments) => attachments.ok_or_else(incomplete_upload),
@@ -76,8 +79,8 @@ fn incomplete_upload() -> Refused {
     cannot_store(Cause::new("an upload is incomplete, and no step of it has failed"))
 }
 
-/// Returns the fault of a request whose token may have arrived when there was no memory for it. Faults that rank after an
-/// invalid token are answered to callers with a valid one only.
+/// Returns the fault of a request without a token. The token may have arrived when there was no memory for it. A fault that ranks
+/// after an invalid token is not answered, because only callers with a valid token may see such a fault.
 fn without_token(faults: impl Iterator<Item = Refused>, shortage: Option<OutOfMemory>, limit: u64) -> Refused {
     let invalid_token = Problem::TokenRequiredInBody(token_not_first(limit));
     let first = faults.reduce(Refused::first).filter(|fault| fault.problem.rank() <= invalid_token.rank());

@@ -45,14 +45,14 @@ pub async fn commit<P: Ports>(
                     CommitAnswer::Repeated(stored) => earlier::repeat(*stored, admitted),
                 };
             }
-            // A busy object does not look into its log: it cannot know whether the attempt before was committed.
+            // A busy object does not read its log, so it cannot know whether the previous attempt was committed.
             Err(ObjectError::Refused(refused))
                 if lost.is_some() && matches!(refused.problem, Problem::Unavailable(_)) =>
             {
                 refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
             }
             Err(ObjectError::Refused(refused)) => return Err(refused),
-            // The message may have been committed. Sending it again finds out.
+            // The launch may be committed. The object answers a repeated message with the stored launch.
             Err(ObjectError::Lost(cause)) => cause,
         };
         let cause = cause.during(format_args!("commit of {launch_id}"));

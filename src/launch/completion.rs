@@ -11,7 +11,7 @@ use crate::{
     problem::{Problem, Refused},
 };
 
-/// Completes the uploads of a committed launch. If one fails, the alarm of the campaign's object repeats it.
+/// Completes the uploads of a committed launch. If a completion fails, the alarm of the campaign's object repeats it.
 pub async fn complete_uploads<P: Ports>(ports: &P, uploads: &PendingUploads) {
     let launch_id = uploads.launch_id;
     for attachment in &uploads.attachments {
@@ -25,7 +25,7 @@ pub async fn complete_uploads<P: Ports>(ports: &P, uploads: &PendingUploads) {
     }
 }
 
-/// Returns the uploads to complete after the answer, and aborts those of a request that certainly was not committed.
+/// Returns the uploads to complete after the answer. Aborts the uploads if the launch was certainly not committed.
 pub async fn complete_or_abort<P: Ports>(
     ports: &P,
     trigger_id: u64,
@@ -37,8 +37,8 @@ pub async fn complete_or_abort<P: Ports>(
         Ok(LaunchResult { launch_id: Some(launch_id), repeated: false, .. }) => {
             Some(PendingUploads { trigger_id, launch_id: *launch_id, attachments })
         }
-        // The launch may be in the log. Then the object's alarm completes its uploads; if it is not, the bucket's lifecycle
-        // rule removes them.
+        // The launch may be in the log. If it is, the object's alarm completes the uploads. If not, the bucket's lifecycle rule
+        // removes them.
         Err(Refused { problem: Problem::OutcomeUnknown, .. }) => None,
         _ => {
             let uploads =

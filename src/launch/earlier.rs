@@ -1,4 +1,4 @@
-//! The launch of an earlier request with the same ID: a request is launched once, and repeats get its stored reply.
+//! Repeated requests: a request ID is launched once, and a repeat gets the stored reply of the first request.
 
 use super::{
     ports::{ObjectError, Ports},
@@ -19,8 +19,8 @@ pub async fn find<P: Ports>(ports: &P, admitted: &Admitted) -> Result<Option<Rep
     ports.preflight(admitted.request.trigger_id, &request).await
 }
 
-/// Asks the campaign's object again before a request is refused because of an earlier answer: by now the campaign may be
-/// active, or the request launched by its first attempt. Returns `refused` if the object does not answer.
+/// Asks the campaign's object again before a request is refused because of an older answer. Since then the campaign may have been
+/// resumed, or the request's first attempt may have been committed. Returns `refused` if the object does not answer.
 pub async fn find_again<P: Ports>(
     ports: &P,
     admitted: &Admitted,
@@ -36,7 +36,7 @@ pub async fn find_again<P: Ports>(
     }
 }
 
-/// Returns the stored reply if the earlier request had the same body, and 422 otherwise.
+/// Returns the stored launch if the earlier request had the same body, and 422 otherwise.
 pub fn repeat(earlier: RepeatedLaunch, admitted: &Admitted) -> Result<LaunchResult, Refused> {
     let stored = earlier.head();
     check_same_request((stored.endpoint, &stored.body_digest), (admitted.endpoint, &admitted.digest))?;

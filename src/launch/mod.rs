@@ -15,9 +15,9 @@
 //! | 3. run | [`run`] | an earlier launch of the same request, [`search`], [`commit`], the reply |
 //! | 4. complete | [`completion`] | completes the uploads of attachments after the answer |
 //!
-//! [`request`] has the values that pass between the steps, [`ports`] everything outside of the core. [`Admitted`] owns all that
-//! a run needs: a request can be run at once, or stored and run later. All work before the commit can be discarded, and all
-//! work after it can be repeated.
+//! [`request`] defines the values that pass between the steps. [`ports`] defines the services that a launch uses. [`Admitted`] owns
+//! everything that a run needs, so a request can be run at once, or stored and run later. All work before the commit can be
+//! discarded, and all work after the commit can be repeated.
 
 pub mod admit;
 pub mod commit;
@@ -64,7 +64,7 @@ pub async fn launch<P: Ports, C: Clock, B: Body>(
         }
         Ok(admitted) => {
             let request_id = admitted.request_id.clone();
-            // Boxed, so that a request that waits for its body does not carry the state of what follows.
+            // Boxed, so that a request that waits for its body is not as large as the state of the run.
             let ran = Box::pin(run(ports, *admitted)).await;
             let timings = Timings { parse: timings.parse, ..ran.timings };
             LaunchOutcome { result: ran.result, format, request_id, read, timings, uploads: ran.uploads }

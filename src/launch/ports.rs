@@ -15,7 +15,7 @@ use crate::{
     profiles::lookup::BucketStore,
 };
 
-/// Time, as one request sees it. A timer belongs to the request that started it: it wakes no other.
+/// The time of one request. A timer wakes only the request that started it.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Clock {
     /// Milliseconds since 1970. The deployed clock advances only at I/O.
@@ -24,10 +24,9 @@ pub trait Clock {
     async fn sleep(&self, milliseconds: u64);
 }
 
-/// The services of one deployment, as one request sees them.
+/// The services that a launch uses.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Ports: BucketStore + Clock {
-    /// Where attachments are stored.
     type Uploader: AttachmentUploader;
     fn uploader(&self) -> &Self::Uploader;
 
@@ -60,10 +59,10 @@ pub trait Ports: BucketStore + Clock {
     fn random(&self, bytes: &mut [u8]);
 }
 
-/// The store of attachments. An upload has several parts and is readable once it is completed.
+/// Uploads attachments in parts. A file is readable after its upload was completed.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait AttachmentUploader: AttachmentStore {
-    /// The bytes of one part, in the memory of the implementation's choice.
+    /// A buffer for the bytes of one part. The Worker's buffers are outside of wasm memory.
     type Part: 'static;
     /// An incomplete SHA-256.
     type Digest: 'static;
@@ -77,7 +76,6 @@ pub trait AttachmentUploader: AttachmentStore {
     fn copy(&self, part: &Self::Part, to: &mut Self::Part);
     /// Removes the bytes of a part and keeps its capacity.
     fn clear(&self, part: &mut Self::Part);
-    /// Begins a SHA-256.
     fn digest(&self) -> Result<Self::Digest, Cause>;
     /// Adds a part to the digest.
     async fn update(&self, digest: Self::Digest, part: &Self::Part) -> Result<Self::Digest, Cause>;
@@ -97,7 +95,7 @@ pub enum CommitAnswer {
     Repeated(Box<RepeatedLaunch>),
 }
 
-/// Why the campaign's object did not carry out a command.
+/// Why a command to the campaign's object has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectError {
     /// The object refused the command.
@@ -119,9 +117,9 @@ impl From<ObjectError> for Refused {
 /// A body that arrives in chunks.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Body {
-    /// Waits for the next bytes, at most `at_once` of them, and returns how many have arrived; `None` at the end. They stay
-    /// outside of wasm memory until [`Body::chunk`]. A read that is dropped before it completes loses nothing: the next read
-    /// continues it.
+    /// Waits for the next bytes, at most `at_once` of them. Returns how many have arrived, or `None` at the end. The bytes stay
+    /// outside of wasm memory until [`Body::chunk`]. If a read is dropped before it completes, the next read continues it, and no
+    /// byte is lost.
     async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected>;
     /// Passes the next bytes of the last read to `take`, at most [`crate::limits::READ_BUFFER`] of them; `None` if there are
     /// none left.

@@ -1,4 +1,4 @@
-//! Step 3c: writes the reply in pieces, so that a reply to 300,000 items is never in memory at once.
+//! Writes the reply in pieces, so that a reply to 300,000 items is never in memory at once.
 
 use super::search::SearchResult;
 use crate::{
@@ -71,7 +71,7 @@ impl LaunchResult {
     /// Keeps the request's reservation, resized to the memory of the reply.
     pub fn reserve(&mut self, mut memory: Reservation) -> Result<(), Refused> {
         let reserved = memory.resize(self.bytes());
-        // A launch of this request is answered in any case: its recipients were reserved before.
+        // The memory of a new launch was reserved by the search, so the launch is answered in any case.
         if self.repeated {
             reserved?;
         }
@@ -154,8 +154,8 @@ impl ReplyWriter {
         Self { launched, format, next: NextPart::Begin, is_waiting: false }
     }
 
-    /// Returns the reservation until the runtime reads the next piece. If the caller has disconnected, the runtime never reads
-    /// it, and does not report that.
+    /// Releases the memory until the runtime reads the next piece. If the caller has disconnected, the runtime never reads that
+    /// piece, and does not report the disconnection.
     pub fn wait(&mut self) {
         if let Some(memory) = &mut self.launched.memory {
             memory.shrink(memory.bytes());
@@ -167,7 +167,7 @@ impl ReplyWriter {
     pub fn piece(&mut self) -> Option<Vec<u8>> {
         if std::mem::take(&mut self.is_waiting) {
             let bytes = self.launched.bytes();
-            // The memory is in use, whether or not it can be reserved.
+            // The memory is in use in any case, so a failed reservation does not stop the reply.
             let _ = self.launched.memory.as_mut().map(|memory| memory.grow(bytes));
         }
         let mut piece = String::new();

@@ -1,4 +1,4 @@
-//! The values that pass between the steps of a launch. They own their content and hold no port.
+//! The values that pass between the steps of a launch. They own their content and contain no port.
 
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ pub struct BodySettings {
     pub digest_is_id: bool,
 }
 
-/// What is known of a launch request before its body.
+/// The parts of a launch request that are known before its body.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
     pub settings: BodySettings,
@@ -77,8 +77,8 @@ pub struct Admitted {
     pub(super) database: Option<u64>,
     /// The manifest of the profile index, if it was read while the body arrived.
     pub(super) manifest: Option<Result<Option<String>, Cause>>,
-    /// What the campaign's object answered, if it was asked while the body arrived: the launch of an earlier request with
-    /// this ID, or a refusal. It may be out of date.
+    /// The answer of the campaign's object, if it was asked while the body arrived: the launch of an earlier request with
+    /// this ID, or a refusal. The answer may be out of date.
     pub(super) earlier: Option<Result<Option<RepeatedLaunch>, Refused>>,
     /// The ID under which attachments were uploaded.
     pub(super) launch_id: Option<LaunchId>,

@@ -1,4 +1,4 @@
-//! Step 3: runs an admitted request.
+//! Runs an admitted request.
 
 use super::{
     commit::commit,
@@ -59,7 +59,7 @@ async fn search_and_commit<P: Ports>(
     let is_dry_run = admitted.request.root.dry_run;
     let refused = searched.as_ref().err().or(admitted.attachments.as_ref().err()).cloned();
     if let Some(refused) = refused {
-        // A repeat of an earlier launch, and a pause, rank before what the search found.
+        // A repeated request and a paused campaign rank before the faults of the search and of the uploads.
         let earlier = if was_looked_up {
             earlier::find_again(ports, admitted, refused.clone()).await?
         } else {
@@ -69,7 +69,7 @@ async fn search_and_commit<P: Ports>(
     }
     let matched = searched?;
     if is_dry_run {
-        // A dry run commits nothing that would find an earlier launch or a pause.
+        // A dry run has no commit, which would find an earlier launch or a paused campaign.
         if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).await? {
             return earlier::repeat(earlier, admitted);
         }
@@ -82,8 +82,8 @@ async fn search_and_commit<P: Ports>(
     launched
 }
 
-/// The earlier launch of the same request, if the object was asked while the body arrived. A refusal of then may be out of
-/// date, so the object is asked again.
+/// Returns the earlier launch of the same request, if the object was asked while the body arrived. A refusal may be out of date,
+/// so the object is asked again.
 async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result<Option<RepeatedLaunch>, Refused> {
     let refused = match admitted.earlier.take() {
         None => return Ok(None),

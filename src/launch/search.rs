@@ -1,4 +1,4 @@
-//! Step 3a: searches the profiles of all items in one generation of the profile index.
+//! Searches the profiles of all items in one generation of the profile index.
 
 use super::{
     ports::Ports,
@@ -45,8 +45,8 @@ pub struct ProfileIndex<'a> {
     pub secrets: &'a [IndexKey],
 }
 
-/// Searches all items in the current generation. If a bucket of it cannot be read, all items are searched in the generation
-/// before: a launch never mixes generations.
+/// Searches all items in the current generation. If one of its buckets cannot be read, searches all items in the previous
+/// generation: a launch never mixes generations.
 pub async fn search<P: Ports>(
     ports: &P,
     index: ProfileIndex<'_>,
@@ -175,7 +175,7 @@ fn collect_recipients(
     memory: &mut Reservation,
 ) -> Result<SearchResult, OutOfMemory> {
     let matches = found.outcomes.iter().filter(|outcome| **outcome == Outcome::Matched).count();
-    // Per profile: 12 bytes in `recipients`, and at most 12 bytes in the hash table (a number and a tag, at a load of 7/16).
+    // Each profile needs 12 bytes in `recipients`, and at most 12 bytes in the hash table (a number and a tag, at a load of 7/16).
     memory.grow((matches * (12 + 12)) as u64)?;
     let mut result = SearchResult { recipients: Vec::with_capacity(matches * 12), ..SearchResult::default() };
     let mut seen: HashTable<u32> = HashTable::with_capacity(matches);

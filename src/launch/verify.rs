@@ -8,9 +8,8 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// A launch without a token.
 pub const NO_TOKEN: &str = "no token: send Authorization: Bearer, the field token, or ?token=";
-/// A request without a token whose body has no field for one.
+/// The message for a request whose body has no field `token`.
 const NO_TOKEN_IN_HEAD: &str = "no token: send Authorization: Bearer, or ?token=";
 const UNKNOWN_TOKEN: &str = "the token is not known";
 pub const TWO_TOKENS: &str = "two tokens that differ were sent";
@@ -21,7 +20,7 @@ pub fn token_not_first(limit: u64) -> Cow<'static, str> {
     format!("{what}; send the token in the Authorization header, or before \"attach\"").into()
 }
 
-/// Where a token was sent. It decides the rank of a 401.
+/// Where a token was sent. The source decides the rank of a 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenSource {
     /// In `Authorization` or the query.
@@ -60,7 +59,7 @@ pub async fn verify<P: Ports>(
     if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
 }
 
-/// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has had too many.
+/// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.
 pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: TokenSource) -> Refused {
     let problem = match (ports.allow_address().await, source) {
         (false, _) => Problem::TooManyRequests(RateLimit::Address),

@@ -6,7 +6,7 @@ fn unverified(budget: &Rc<Budget>, bytes: u64, now: u64) -> Reservation {
     reservation
 }
 
-fn is_out_of(result: Result<(), OutOfMemory>, expected: &str) {
+fn assert_out_of(result: Result<(), OutOfMemory>, expected: &str) {
     match result {
         Err(OutOfMemory::Limit { name, .. }) => assert_eq!(name, expected),
         other => panic!("{other:?}"),
@@ -16,23 +16,23 @@ fn is_out_of(result: Result<(), OutOfMemory>, expected: &str) {
 #[test]
 fn returns_bytes_on_every_path() {
     let budget = Budget::new(100, 60);
-    let mut a = Reservation::new(&budget, 0);
-    let mut b = Reservation::new(&budget, 0);
-    assert_eq!(a.grow(50), Ok(()));
-    is_out_of(b.grow(11), UNVERIFIED_LIMIT);
-    a.verify();
-    assert_eq!(b.grow(49), Ok(()));
-    is_out_of(a.grow(1), MEMORY_LIMIT);
-    a.shrink(20);
-    assert_eq!(a.grow(20), Ok(()));
-    is_out_of(a.resize(51), MEMORY_LIMIT);
-    assert_eq!(a.bytes(), 50);
-    assert_eq!((a.resize(30), a.resize(50), a.bytes()), (Ok(()), Ok(()), 50));
-    drop(a);
-    drop(b);
+    let mut first = Reservation::new(&budget, 0);
+    let mut second = Reservation::new(&budget, 0);
+    assert_eq!(first.grow(50), Ok(()));
+    assert_out_of(second.grow(11), UNVERIFIED_LIMIT);
+    first.verify();
+    assert_eq!(second.grow(49), Ok(()));
+    assert_out_of(first.grow(1), MEMORY_LIMIT);
+    first.shrink(20);
+    assert_eq!(first.grow(20), Ok(()));
+    assert_out_of(first.resize(51), MEMORY_LIMIT);
+    assert_eq!(first.bytes(), 50);
+    assert_eq!((first.resize(30), first.resize(50), first.bytes()), (Ok(()), Ok(()), 50));
+    drop(first);
+    drop(second);
     assert_eq!(budget.reserved(), 0);
-    let mut c = Reservation::new(&budget, 0);
-    assert_eq!(c.grow(60), Ok(()), "the unverified share is returned too");
+    let mut third = Reservation::new(&budget, 0);
+    assert_eq!(third.grow(60), Ok(()), "the unverified share was returned too");
 }
 
 #[test]
@@ -53,18 +53,18 @@ fn verifies_all_reservations_of_a_request_at_once() {
 #[test]
 fn limits_attachments_of_unverified_callers_to_three_quarters() {
     let budget = Budget::new(1000, 100);
-    let mut a = Reservation::new(&budget, 0);
-    let mut b = Reservation::new(&budget, 0);
-    assert_eq!(a.grow_attachments(70, 0), Ok(()));
-    is_out_of(b.grow_attachments(6, 0), ATTACHMENTS_SHARE);
-    assert_eq!(b.grow(30), Ok(()), "the rest is for everything else");
-    a.shrink_attachments(10);
-    b.shrink(30);
-    assert_eq!(b.grow_attachments(15, 0), Ok(()));
-    a.verify();
-    assert_eq!(a.grow_attachments(500, 0), Ok(()), "no share once the token is verified");
-    assert_eq!(b.grow_attachments(60, 0), Ok(()));
-    drop(b);
+    let mut first = Reservation::new(&budget, 0);
+    let mut second = Reservation::new(&budget, 0);
+    assert_eq!(first.grow_attachments(70, 0), Ok(()));
+    assert_out_of(second.grow_attachments(6, 0), ATTACHMENTS_SHARE);
+    assert_eq!(second.grow(30), Ok(()), "the limit applies to attachments only");
+    first.shrink_attachments(10);
+    second.shrink(30);
+    assert_eq!(second.grow_attachments(15, 0), Ok(()));
+    first.verify();
+    assert_eq!(first.grow_attachments(500, 0), Ok(()), "the limit does not apply to verified callers");
+    assert_eq!(second.grow_attachments(60, 0), Ok(()));
+    drop(second);
     assert_eq!(budget.attachments.get(), 0);
 }
 
@@ -101,9 +101,9 @@ fn evicts_the_largest_young_request_that_makes_enough_room() {
     let _same = unverified(&budget, 60, 200);
     let mut larger = Reservation::new(&budget, 300);
     larger.enqueue(70, 300);
-    assert!(!small.watch().is_evicted(), "it holds less than the newcomer wants");
+    assert!(!small.watch().is_evicted(), "its memory is less than the newcomer needs");
     larger.enqueue(40, 400);
-    assert!(!small.watch().is_evicted(), "there is a larger one");
+    assert!(!small.watch().is_evicted(), "the larger request is evicted first");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn spares_young_requests_that_keep_the_minimum_rate() {
 }
 
 #[test]
-fn a_large_request_for_room_does_not_block_small_ones() {
+fn grants_small_requests_for_room_while_a_large_one_waits() {
     let budget = Budget::new(1000, 100);
     let one = unverified(&budget, 90, 0);
     let mut large = Reservation::new(&budget, 100);
@@ -130,7 +130,7 @@ fn a_large_request_for_room_does_not_block_small_ones() {
 }
 
 #[test]
-fn evicts_no_more_than_is_missing() {
+fn evicts_no_more_requests_than_necessary() {
     let budget = Budget::new(1000, 100);
     let all: Vec<_> = (0..10).map(|_| unverified(&budget, 10, 0)).collect();
     let now = 5_000;
@@ -152,7 +152,7 @@ fn grants_room_in_the_order_of_the_queue() {
     second.enqueue(20, 1);
     let latecomer = Reservation::new(&budget, 2);
     drop(old);
-    assert!(!latecomer.has_room(1), "the room is granted to those who queue");
+    assert!(!latecomer.has_room(1), "the room is granted to queued requests");
     assert_eq!((first.queued(2), second.queued(2)), (Queued::Granted, Queued::Granted));
     drop(first);
     assert!(latecomer.has_room(80));
@@ -173,7 +173,7 @@ fn returns_room_that_was_granted_to_a_request_that_ended() {
     second.release_credit();
     assert_eq!((second.bytes(), budget.reserved()), (0, 0));
     drop(second);
-    assert!(budget.holders.borrow().is_empty() && budget.queue.borrow().is_empty());
+    assert!(budget.requests.borrow().is_empty() && budget.queue.borrow().is_empty());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn does_not_evict_verified_requests() {
 }
 
 #[test]
-fn a_request_verified_after_its_eviction_stays() {
+fn verification_ends_an_eviction() {
     let budget = Budget::new(1000, 100);
     let mut old = unverified(&budget, 100, 0);
     let mut newcomer = Reservation::new(&budget, 10_000);
@@ -213,7 +213,7 @@ fn an_evicted_request_that_has_returned_memory_keeps_its_base_cost() {
     base.keep_base();
     assert_eq!((base.watch().is_evicted(), budget.evicted.get()), (false, 0));
     assert_eq!(newcomer.queued(10_000), Queued::Granted);
-    // The next time it has nothing but its base cost, and has to end.
+    // At the second eviction the request has only its base cost to return, and must end.
     let mut other = Reservation::new(&budget, 11_000);
     other.enqueue(3 * BASE_COST, 11_000);
     assert!(base.watch().is_evicted());
@@ -225,8 +225,8 @@ fn an_evicted_request_that_has_returned_memory_keeps_its_base_cost() {
 fn verified_callers_leave_room_for_base_costs() {
     let budget = Budget::new(64 * BASE_ROOM, 16 * BASE_ROOM);
     let mut verified = Reservation::verified(&budget);
-    is_out_of(verified.grow(64 * BASE_ROOM), MEMORY_LIMIT);
+    assert_out_of(verified.grow(64 * BASE_ROOM), MEMORY_LIMIT);
     verified.grow(63 * BASE_ROOM).unwrap();
-    is_out_of(verified.grow(1), MEMORY_LIMIT);
+    assert_out_of(verified.grow(1), MEMORY_LIMIT);
     let _newcomers: Vec<_> = (0..BASE_ROOM / BASE_COST).map(|_| unverified(&budget, BASE_COST, 0)).collect();
 }

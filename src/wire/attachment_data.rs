@@ -21,7 +21,7 @@ pub enum AttachmentDataError {
     PrefixTooLong,
 }
 
-/// Decodes the value of `data` in chunks of any size. White space before `data:` is skipped.
+/// Decodes the field `data` of an attachment in chunks of any size. White space before a data URI is skipped.
 #[derive(Debug, Clone, Default)]
 pub struct AttachmentDecoder {
     prefix: DataUriPrefix,

@@ -68,7 +68,7 @@ pub fn must_be(expected: &str, received: Option<ValueType>) -> MustBe {
     }
 }
 
-/// Returns the type of a value; `None` if it is text or absent.
+/// Returns the type of a value for an error. `None`: the value is absent, or it is text, which an error does not name.
 fn received(value: &Scalar<'_>) -> Option<ValueType> {
     match value {
         Scalar::Absent | Scalar::Text(_) => None,

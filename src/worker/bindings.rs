@@ -1,4 +1,4 @@
-//! The bindings of `wrangler.toml`, each name once, and what an isolate keeps.
+//! The names of the bindings of `wrangler.toml`, and the values that an isolate keeps between requests.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -15,40 +15,39 @@ use crate::{
     profiles::cache::BucketCache,
 };
 
-/// The campaigns' objects.
 pub fn campaigns(env: &Env) -> Result<ObjectNamespace> {
     env.durable_object("CAMPAIGNS")
 }
 
-/// The index of profiles.
+/// The KV namespace of profile indexes.
 pub fn profiles(env: &Env) -> Result<Namespace> {
     Namespace::bound(env, crate::profiles::BINDING)
 }
 
-/// Tokens, and what KV knows of campaigns.
+/// The KV namespace of tokens and copies of campaigns.
 pub fn access(env: &Env) -> Result<Namespace> {
     Namespace::bound(env, crate::access::BINDING)
 }
 
-/// Bytes of attachments: an R2 bucket.
+/// The binding of the R2 bucket for attachments.
 pub const ATTACHMENTS: &str = "ATTACHMENTS";
 
-/// Requests of one good token.
+/// Limits the requests of one token name.
 pub fn token_limit(env: &Env) -> Result<RateLimiter> {
     env.rate_limiter("TOKEN_LIMIT")
 }
 
-/// Requests without a good token, of one address.
+/// Limits the requests of one address that get 401.
 pub fn address_limit(env: &Env) -> Result<RateLimiter> {
     env.rate_limiter("ADDRESS_LIMIT")
 }
 
-/// What is counted of requests: a dataset of the Analytics Engine, where the operator has bound one.
+/// The dataset of the Analytics Engine for metrics, if the operator has bound one.
 pub fn metrics(env: &Env) -> Option<AnalyticsEngineDataset> {
     env.analytics_engine("METRICS").ok()
 }
 
-/// What an isolate keeps for as long as it lives.
+/// The values that an isolate keeps between requests.
 #[derive(Debug)]
 pub struct Isolate {
     pub settings: Settings,
@@ -63,7 +62,6 @@ impl Isolate {
         self.databases.borrow().get(&trigger_id).copied()
     }
 
-    /// Remembers the database of a campaign.
     pub fn remember_database(&self, trigger_id: u64, database: u64) {
         let mut databases = self.databases.borrow_mut();
         if databases.len() >= DATABASES_REMEMBERED {
@@ -77,7 +75,7 @@ thread_local! {
     static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
 }
 
-/// Returns what the isolate keeps, or why the configuration is invalid.
+/// Returns the values of this isolate, or why the configuration is invalid.
 pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
     ISOLATE.with(|cell| {
         if let Some(isolate) = cell.get() {

@@ -1,12 +1,11 @@
-//! A request's body: read into a view on the runtime's side, and passed on in chunks of at most [`READ_BUFFER`] bytes of wasm
-//! memory.
+//! Reads the body of a request into a buffer of the runtime, and copies chunks of at most [`READ_BUFFER`] bytes to wasm memory.
 
 use std::cell::RefCell;
 
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
+use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
 use worker::Request;
 
 use crate::{
@@ -24,35 +23,29 @@ extern "C" {
     fn value(this: &ReadResult) -> Option<Uint8Array>;
 }
 
-/// The body of a request. Reading through a BYOB reader with a view of its own costs a third of what the default
-/// reader's small chunks cost.
+/// The body of a request. A BYOB reader with its own view costs a third of what the default reader costs with its small chunks.
 pub struct RequestBody {
-    /// Before the first read: an empty body is never read, and a locked stream that nobody reads is an error of the local
-    /// runtime's.
-    stream: Option<ReadableStream>,
-    /// From the first read to the end of the body.
+    /// `None`: the body is empty or has ended.
     reader: Option<ReadableStreamByobReader>,
-    /// Memory on the runtime's side, passed to the reader and back with each read.
+    /// Memory of the runtime, passed to the reader and back with each read.
     view: Option<Uint8Array>,
-    /// A read in progress. A stream takes no second one beside it.
+    /// The read in progress. A stream allows one at a time.
     pending: Option<JsFuture>,
-    /// Bytes that were read and not passed on yet.
+    /// Bytes that were read, but not passed on yet.
     rest: Option<Uint8Array>,
 }
 
 impl RequestBody {
-    /// The body of `request`.
+    /// Locks the body of a request. The local runtime reads a body that is not locked to its end before it sends the answer,
+    /// and it reports an error if an empty body is locked and never read.
     pub fn new(request: &Request) -> Self {
-        Self { stream: request.inner().body(), reader: None, view: None, pending: None, rest: None }
-    }
-
-    /// Locks the stream at the first read.
-    fn lock(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        let is_empty = request.headers().get("Content-Length").ok().flatten().as_deref() == Some("0");
+        let reader = request.inner().body().filter(|_| !is_empty).map(|stream| {
             let options = ReadableStreamGetReaderOptions::new();
             options.set_mode(ReadableStreamReaderMode::Byob);
-            self.reader = Some(stream.get_reader_with_options(&options).unchecked_into());
-        }
+            stream.get_reader_with_options(&options).unchecked_into::<ReadableStreamByobReader>()
+        });
+        Self { reader, view: None, pending: None, rest: None }
     }
 
     fn end(&mut self) {
@@ -62,7 +55,6 @@ impl RequestBody {
 
 impl Body for RequestBody {
     async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
-        self.lock();
         let Some(reader) = &self.reader else { return Ok(None) };
         let view = &mut self.view;
         let pending = self.pending.get_or_insert_with(|| {
@@ -101,7 +93,7 @@ impl Body for RequestBody {
         }
         Some(BUFFER.with(|buffer| match buffer.try_borrow_mut() {
             Ok(mut buffer) => take(buffer.fill(&part)),
-            // Taken while another chunk is: parsing never does that.
+            // Used only if `take` itself reads a chunk, which parsing never does.
             Err(_) => take(&part.to_vec()),
         }))
     }
@@ -114,24 +106,23 @@ impl Body for RequestBody {
 }
 
 thread_local! {
-    /// The one buffer of the isolate: a chunk is parsed before anything else runs.
+    /// The only buffer of the isolate. One buffer is enough, because a chunk is parsed before other code runs.
     static BUFFER: RefCell<Buffer> = RefCell::default();
 }
 
-/// Wasm memory for a chunk, starting at a page. Views start at a page as well, and a copy from one page to another takes up to
-/// four times as long if it goes to a slightly higher offset in its page: the processor mistakes a load for one of the bytes
-/// just stored.
+/// Wasm memory for a chunk, aligned to a page. Views start at a page as well. A copy to a slightly higher offset within a page than
+/// that of its source takes up to four times as long: the processor mistakes loads for loads of the bytes just stored.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
-/// Bytes of a page.
+/// Size of a page, in bytes.
 const PAGE: usize = 4096;
 
 impl Buffer {
-    /// Copies `part` and returns it.
+    /// Copies `part` to wasm memory and returns the copy.
     fn fill(&mut self, part: &Uint8Array) -> &[u8] {
         let length = part.length() as usize;
         if self.bytes.len() < self.start + length {
@@ -144,7 +135,7 @@ impl Buffer {
     }
 }
 
-/// A number of bytes as the runtime counts them: none here is larger than a view.
+/// Converts a number of bytes for the runtime. No number here is larger than a view.
 fn count(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

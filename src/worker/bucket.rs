@@ -1,5 +1,5 @@
-//! The bucket of attachments. Bytes of a part are held on the runtime's side, so that wasm memory, which never
-//! shrinks, does not grow with them; the runtime hashes them as well.
+//! The R2 bucket of attachments. The runtime keeps the bytes of parts and hashes them, so that wasm memory, which never
+//! shrinks, does not grow with them.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::{
 
 #[wasm_bindgen]
 extern "C" {
-    /// The runtime's `R2Bucket`. The crate's own type takes parts out of wasm memory only.
+    /// The runtime's `R2Bucket`. The type of the `worker` crate accepts parts in wasm memory only.
     #[derive(Debug, Clone)]
     type R2Bucket;
     #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
@@ -43,30 +43,28 @@ extern "C" {
     async fn abort(this: &R2Upload) -> Result<JsValue, JsValue>;
 }
 
-/// The bucket of one deployment.
 #[derive(Debug, Clone)]
 pub struct Attachments(R2Bucket);
 
-/// A part: memory of the runtime's, of which the first `len` bytes are used.
+/// A part: a buffer of the runtime, whose first `len` bytes are used.
 pub struct PartBuffer {
     memory: Uint8Array,
     len: u32,
 }
 
-/// A SHA-256 under way.
+/// An incomplete SHA-256.
 pub struct Sha256 {
     stream: DigestStream,
     writer: WritableStreamDefaultWriter,
 }
 
 impl Attachments {
-    /// The deployment's bucket.
     pub fn new(env: &Env) -> worker::Result<Self> {
         super::bound(env, super::bindings::ATTACHMENTS).map(Self)
     }
 
-    /// The bytes under a key, all of them or those of a range, as a stream of the runtime's; `None`: there are none.
-    /// `size` is what the whole is to have.
+    /// Reads the file under a key, or a range of it, as a stream of the runtime; `None`: no such file. Fails if the file does
+    /// not have `size` bytes.
     pub async fn read(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<ReadableStream>, Cause> {
         let options = Object::new();
         if let Some(range) = range {
@@ -124,11 +122,11 @@ impl AttachmentUploader for Attachments {
     }
 
     fn append(&self, part: &mut PartBuffer, bytes: &[u8]) {
-        let behind = part.memory.subarray(part.len, part.memory.length());
-        let bytes = bytes.get(..behind.length() as usize).unwrap_or(bytes);
-        // No more than an array of the runtime's has.
+        let free = part.memory.subarray(part.len, part.memory.length());
+        let bytes = bytes.get(..free.length() as usize).unwrap_or(bytes);
+        // The length fits, because `bytes` is not longer than the rest of the array.
         let more = u32::try_from(bytes.len()).unwrap_or_default();
-        behind.subarray(0, more).copy_from(bytes);
+        free.subarray(0, more).copy_from(bytes);
         part.len += more;
     }
 
@@ -187,7 +185,7 @@ impl AttachmentStore for Attachments {
             .resume_multipart_upload(&upload.key, &upload.upload_id)
             .map_err(|error| failed("complete", &error))?;
         let Err(error) = resumed.complete(&parts).await else { return Ok(()) };
-        // A second completion fails: was there a first?
+        // A repeated completion fails, but then the object exists.
         let head = self.0.head(&upload.key).await.map_err(|error| failed("complete", &error))?;
         if head.is_null() || head.is_undefined() { Err(failed("complete", &error)) } else { Ok(()) }
     }
@@ -196,6 +194,7 @@ impl AttachmentStore for Attachments {
         let upload = self.0.resume_multipart_upload(key, upload_id).map_err(|error| failed("abort", &error))?;
         upload.abort().await.map(drop).map_err(|error| failed("abort", &error))
     }
+
     async fn delete(&self, keys: &[String]) -> Result<(), Cause> {
         let keys: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
         self.0.delete(&keys).await.map(drop).map_err(|error| failed("delete", &error))

@@ -25,7 +25,7 @@ use crate::{
 
 /// Answers one request.
 pub async fn handle(request: Request, env: Env, context: Rc<Context>) -> Result<Response> {
-    // `Request::url` of the crate would add the tables of internationalised domain names to the wasm.
+    // `worker::Request::url` would add the tables of internationalised domain names to the wasm.
     let (method, url) = (request.inner().method(), request.inner().url());
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let head = HttpRequest { method: &method, url: &url, header: &header };

@@ -1,5 +1,5 @@
-//! The runtime's KV namespaces. The crate's own client makes maps of JSON values of what it reads, which costs more than
-//! the reading, and brings its decoder of them along.
+//! KV namespaces, through the runtime's own objects. The client of the `worker` crate converts values to maps of JSON, which
+//! takes longer than reading them, and adds its decoder to the wasm.
 
 use std::{borrow::Cow, pin::pin, time::Duration};
 
@@ -35,29 +35,28 @@ extern "C" {
     fn new() -> TextEncoder;
     #[wasm_bindgen(method, js_name = encodeInto)]
     fn encode_into(this: &TextEncoder, text: &JsString, into: &mut [u8]) -> Encoded;
-    /// What `encodeInto` tells.
+    /// The result of `encodeInto`.
     type Encoded;
     #[wasm_bindgen(method, getter)]
     fn read(this: &Encoded) -> u32;
 }
 
-/// A namespace that is bound.
 #[derive(Debug, Clone)]
 pub struct Namespace {
     kv: KvNamespace,
     binding: &'static str,
 }
 
-/// Some of the keys of a namespace.
+/// A page of the keys of a namespace.
 pub struct Listed<T> {
     /// The metadata of each key that has metadata of this kind.
     pub metadata: Vec<T>,
-    /// Where to go on; `None`: that was all.
+    /// Where the next page begins; `None`: this is the last page.
     pub cursor: Option<String>,
 }
 
 impl Namespace {
-    /// The namespace bound under `name`.
+    /// Opens the namespace bound as `binding`.
     pub fn bound(env: &worker::Env, binding: &'static str) -> worker::Result<Self> {
         Ok(Self { kv: super::bound(env, binding)?, binding })
     }
@@ -68,14 +67,14 @@ impl Namespace {
         cause.during(format_args!("KV {} {operation}", self.binding))
     }
 
-    /// The text under a key, which a location may serve from its cache for so many seconds.
+    /// Reads the text under a key. The location may serve it from its cache for `cache_seconds`.
     pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, Cause> {
         let failed = |error: JsValue| self.failed(&format!("get {}", shown(key)), &error);
         let value = self.kv.get(&key.into(), &reading(cache_seconds)).await.map_err(failed)?;
         Ok(value.dyn_ref::<JsString>().map(text))
     }
 
-    /// The same, as JSON.
+    /// Reads the JSON under a key, as [`Namespace::text`] does.
     pub async fn json<T: DeserializeOwned>(&self, key: &str, cache_seconds: u64) -> Result<Option<T>, Cause> {
         let text = self.text(key, cache_seconds).await?;
         let bad = |error: serde_json::Error| {
@@ -84,18 +83,18 @@ impl Namespace {
         text.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
     }
 
-    /// The texts under at most 100 keys, in their order.
+    /// Reads the texts under at most 100 keys, in the order of the keys.
     pub async fn texts(&self, keys: &[String], cache_seconds: u64) -> Result<Vec<Option<String>>, Cause> {
-        let asked: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        let list: Array = asked.iter().collect();
+        let wanted: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let list: Array = wanted.iter().collect();
         let operation = format!("bulk get of {} keys", keys.len());
         let failed = |error: JsValue| self.failed(&operation, &error);
         let values = self.kv.get(&list, &reading(cache_seconds)).await.map_err(failed)?;
         let values: Map = values.dyn_into().map_err(|_| failed("the answer is not a map".into()))?;
-        Ok(asked.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
+        Ok(wanted.iter().map(|key| values.get(key).dyn_ref::<JsString>().map(text)).collect())
     }
 
-    /// Writes a value, and with it metadata that [`Namespace::list`] reads.
+    /// Writes a value with metadata for [`Namespace::list`].
     pub async fn put(&self, key: &str, value: &str, metadata: &impl Serialize) -> Result<(), Cause> {
         let failed = |error: JsValue| self.failed(&format!("put {}", shown(key)), &error);
         let metadata = serde_json::to_string(metadata).map_err(Cause::new)?;
@@ -103,7 +102,7 @@ impl Namespace {
         self.kv.put(key, value, &options).await.map(drop).map_err(failed)
     }
 
-    /// The metadata of the keys that begin with `prefix`, in their order, from `cursor` on.
+    /// Lists the metadata of the keys that begin with `prefix`, in the order of the keys, from `cursor` on.
     pub async fn list<T: DeserializeOwned>(&self, prefix: &str, cursor: Option<String>) -> Result<Listed<T>, Cause> {
         let cursor = cursor.map_or(JsValue::UNDEFINED, JsValue::from);
         let failed = |error: JsValue| self.failed(&format!("list {prefix}"), &error);
@@ -131,7 +130,7 @@ impl CampaignCopies for Namespace {
     }
 }
 
-/// The output of a future, or `None` if it takes longer than this many milliseconds; then the future is dropped.
+/// Returns the output of a future, or drops the future and returns `None` after `milliseconds`.
 pub async fn within<F: Future>(milliseconds: u64, future: F) -> Option<F::Output> {
     match select(pin!(future), pin!(Delay::from(Duration::from_millis(milliseconds)))).await {
         Either::Left((output, _)) => Some(output),
@@ -139,8 +138,8 @@ pub async fn within<F: Future>(milliseconds: u64, future: F) -> Option<F::Output
     }
 }
 
-/// A text as it crosses. Buckets are long and ASCII: the runtime writes them into wasm memory at once, where the generated
-/// glue would go character by character.
+/// Copies a text to wasm memory. The runtime writes a long ASCII text, such as a bucket, in one call; the generated code
+/// would copy it character by character.
 fn text(value: &JsString) -> String {
     thread_local!(static ENCODER: TextEncoder = TextEncoder::new());
     let length = value.length();
@@ -153,20 +152,20 @@ fn text(value: &JsString) -> String {
 }
 
 fn reading(cache_seconds: u64) -> Object {
-    // Far below 2^53.
+    // The number of seconds is far below 2^53.
     options(&[("type", "text".into()), ("cacheTtl", (cache_seconds as f64).into())])
 }
 
 fn options(fields: &[(&str, JsValue)]) -> Object {
     let options = Object::new();
     for (name, value) in fields {
-        // A new, plain object takes every field.
+        // Setting a field of a new, plain object does not fail.
         let _ = Reflect::set(&options, &(*name).into(), value);
     }
     options
 }
 
-/// A key as it is logged: of a token's digest no more than the command line shows.
+/// Returns a key for the log. A token's digest is cut to the digits that the command line shows.
 fn shown(key: &str) -> Cow<'_, str> {
     match key.strip_prefix(TOKEN_PREFIX) {
         Some(digest) => Cow::Owned(format!("{TOKEN_PREFIX}{}…", digest.get(..DIGEST_SHOWN).unwrap_or(digest))),

@@ -1,4 +1,4 @@
-//! The shell: what names the `worker` crate. It moves bytes and calls the core; nothing is decided here.
+//! Connects the core to the platform. Only this module uses the `worker` crate. It converts values and makes no decisions.
 
 mod bindings;
 mod body;
@@ -25,13 +25,13 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let (answer, answered) = oneshot::channel();
     let within = Rc::clone(&context);
     context.wait_until(async move {
-        // Nobody may be there any more to take it.
+        // Sending fails if the caller has disconnected.
         let _ = answer.send(Box::pin(fetch::handle(request, env, within)).await);
     });
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the request was dropped".to_owned())))
 }
 
-/// A binding of the runtime's own, for what the crate does not bind as it is needed here.
+/// Returns a binding as the runtime's own object. Used if the type of the `worker` crate lacks a feature.
 fn bound<T: JsCast>(env: &Env, name: &str) -> Result<T> {
     let binding = js_sys::Reflect::get(env, &name.into())?;
     if binding.is_undefined() {
@@ -40,7 +40,7 @@ fn bound<T: JsCast>(env: &Env, name: &str) -> Result<T> {
     Ok(binding.unchecked_into())
 }
 
-/// What the runtime has thrown, in words.
+/// Returns the message of an exception of the runtime.
 fn thrown(error: &wasm_bindgen::JsValue) -> Option<String> {
     error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()))
 }

@@ -1,4 +1,4 @@
-//! Client of the campaigns' objects.
+//! Sends commands and commits to campaigns' objects.
 
 use js_sys::Uint8Array;
 use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBody};
@@ -19,7 +19,6 @@ use crate::{
 /// The databases of a command for which the object checks no access: a launch checks the database itself.
 pub const ALL_DATABASES: &[u64] = &[];
 
-/// The objects of all campaigns.
 #[derive(Debug, Clone)]
 pub struct CampaignObjects {
     objects: ObjectNamespace,
@@ -51,8 +50,8 @@ impl CampaignObjects {
         }
     }
 
-    /// Commits a launch. `message` is the result of [`crate::campaign::protocol::message::Commit::encode`]. If the answer is lost, the
-    /// same message can be sent again: the object knows the launch by its ID.
+    /// Commits a launch. `message` is the result of [`Commit::encode`](crate::campaign::protocol::message::Commit::encode). If the
+    /// answer is lost, the same message can be sent again, because the object stores a launch ID once.
     pub async fn commit(
         &self,
         trigger_id: u64,

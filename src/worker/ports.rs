@@ -1,4 +1,4 @@
-//! The ports of the API and of launches, over the bindings of one request.
+//! Implements the ports of the API and of launches with the bindings of one request.
 
 use std::{cell::RefCell, ops::Range, rc::Rc, time::Duration};
 
@@ -234,7 +234,6 @@ pub async fn sleep(milliseconds: u64) {
     Delay::from(Duration::from_millis(milliseconds)).await;
 }
 
-/// Fills with random bytes.
 pub fn random(bytes: &mut [u8]) {
     // The platform's generator does not fail. If it did, IDs would be less random; they are still compared in full.
     let _ = getrandom::fill(bytes);

@@ -116,7 +116,7 @@ describe('access and the list', () => {
     }
   });
 
-  it('a token of some databases cannot move its own campaign, and is told so', async () => {
+  it('a token of some databases cannot move its own campaign, and gets the reason', async () => {
     for (const database of [1, 3]) {
       const moved = await put(CAMPAIGN.unimported, { database }, TOKEN.elsewhere);
       expect([moved.status, JSON.parse(moved.text).error_text]).toEqual([409, 'Database cannot be changed']);

@@ -133,12 +133,12 @@ describe('access', () => {
       ['the header, in another case', GOOD, { Authorization: `bearer ${TOKEN.launch}` }, ''],
       ['the query', GOOD, {}, `?token=${TOKEN.launch}`],
       ['all three', { ...GOOD, token: TOKEN.launch }, bearer(TOKEN.launch), `?token=${TOKEN.launch}`],
-    ])('is taken from %s', async (_, body, headers, query) => {
+    ])('a token is read from %s', async (_, body, headers, query) => {
       expect(ids(await launch(worker, body, headers as Record<string, string>, BATCH + query))).toEqual([ID.one]);
     });
 
     it.each([
-      ['there is none', GOOD, {}, ''],
+      ['the request has no token', GOOD, {}, ''],
       ['it is empty', { ...GOOD, token: '' }, {}, '?token='],
       ['it is null', { ...GOOD, token: null }, {}, ''],
       ['it is of another scheme', GOOD, { Authorization: `Basic ${TOKEN.all}` }, ''],
@@ -153,7 +153,7 @@ describe('access', () => {
       ['header and body differ', { ...GOOD, token: TOKEN.launch }, bearer(), ''],
       ['the query has two that differ', GOOD, {}, `?token=${TOKEN.launch}&token=${TOKEN.all}`],
       ['query and body differ', { token: TOKEN.launch, ...GOOD }, {}, `?token=${TOKEN.all}`],
-    ])('is asked for where %s', async (_, body, headers, query) => {
+    ])('a token is required if %s', async (_, body, headers, query) => {
       const reply = await launch(worker, body, headers as Record<string, string>, BATCH + query);
       expect(reply.status, reply.text).toBe(401);
       const { error, error_text, error_debug } = JSON.parse(reply.text) as Refusal;
@@ -161,7 +161,7 @@ describe('access', () => {
       for (const token of Object.values(TOKEN)) expect(error_debug).not.toContain(token);
     });
 
-    it('of another database does not see the campaign', async () => {
+    it('a token of another database does not see the campaign', async () => {
       const known = await launch(worker, GOOD, bearer(TOKEN.elsewhere));
       const unknown = await launch(worker, { ...GOOD, trigger_id: CAMPAIGN.unknown }, bearer(TOKEN.elsewhere));
       expect([known.status, known.text]).toEqual([404, unknown.text]);
@@ -171,7 +171,7 @@ describe('access', () => {
       }
     });
 
-    it('has the scopes it was given and no others', async () => {
+    it('a token has its scopes and no others', async () => {
       const calls = {
         launch: () => launch(worker, GOOD, bearer(TOKEN.launch)),
         read: () => worker.request(`${TRIGGERS}/8/launches`, { headers: bearer(TOKEN.read) }),
@@ -193,7 +193,7 @@ describe('access', () => {
   });
 
   describe('an error', () => {
-    it.each(ORDER)('is told by status, code and text: %s', async (name) => {
+    it.each(ORDER)('an error has its status, code and text: %s', async (name) => {
       const fault = FAULTS[name]!;
       const { path, init } = request(fault);
       for (const format of ['json', 'xml']) {
@@ -223,7 +223,7 @@ describe('access', () => {
       }
     });
 
-    it('of a method names those that are allowed', async () => {
+    it('a 405 names the allowed methods', async () => {
       for (const [path, method, allow] of [
         [BATCH, 'GET', 'POST'],
         [`${TRIGGERS}/start`, 'DELETE', 'POST'],
@@ -238,12 +238,12 @@ describe('access', () => {
       }
     });
 
-    it('that passes says when to come again', async () => {
+    it('a temporary error has Retry-After', async () => {
       const reply = await launch(worker, { ...GOOD, trigger_id: CAMPAIGN.unimported });
       expect([reply.status, reply.headers.get('Retry-After')]).toEqual([503, '5']);
     });
 
-    it('of an index says which database and what to do', async () => {
+    it('an index error names the database and the remedy', async () => {
       for (const [trigger_id, told] of [
         [CAMPAIGN.unimported, 'database 2 has no profile index: import profiles first'],
         [CAMPAIGN.foreign, 'profile index of database 3 was built with another key: import profiles again'],
@@ -255,11 +255,11 @@ describe('access', () => {
     });
   });
 
-  describe('of two faults the one that the contract puts first is answered', () => {
+  describe('of two faults, the first in the documented order is answered', () => {
     const pairs = ORDER.flatMap((first, at) => ORDER.slice(at + 1).map((second): [string, string] => [first, second]));
     const possible = pairs.filter(([first, second]) => !IMPOSSIBLE.has(`${first} + ${second}`));
 
-    it.each(possible)('%s before %s', async (first, second) => {
+    it.each(possible)('%s ranks before %s', async (first, second) => {
       const fault = FAULTS[first]!;
       const { path, init } = request(fault, FAULTS[second]!);
       const response = await worker.request(path, init);
@@ -269,7 +269,7 @@ describe('access', () => {
       if (fault.debug && first !== 'malformed body') expect(debug({ text })).toMatch(fault.debug);
     });
 
-    it('the length of the head before a token of the head, and after the media type', async () => {
+    it('the announced length ranks before a token in the header and after the media type', async () => {
       const reply = await stream(worker, ['{'], { length: 104_857_601, headers: bearer(TOKEN.unknown) });
       expect(reply.status).toBe(413);
       const typed = await stream(worker, ['{'], { length: 104_857_601, headers: { 'Content-Type': 'text/html' } });

@@ -34,7 +34,7 @@ describe('attachments', () => {
   const bytesOf = async (response: Response) => Buffer.from(await response.arrayBuffer());
   const stored = async () => (await worker.env.ATTACHMENTS.list()).objects.map(({ key }) => key).sort();
 
-  it('come back byte for byte, right after the launch: small, empty, and in several parts', async () => {
+  it('attachments are readable byte for byte directly after the launch: small, empty, and in several parts', async () => {
     const files = {
       'prices.bin': randomBytes(12 * MIB + 1),
       'empty.txt': Buffer.alloc(0),
@@ -58,7 +58,7 @@ describe('attachments', () => {
     }
   });
 
-  it('come in XML too, as data URIs, with white space, CDATA and references', async () => {
+  it('attachments in XML can be data URIs, with white space, CDATA and references', async () => {
     const file = randomBytes(300_000);
     const lines = file.toString('base64').replace(/.{76}/g, '$&\r\n');
     const reply = await launch(
@@ -76,7 +76,7 @@ describe('attachments', () => {
     expect((await bytesOf(await download(reply, 1))).toString()).toBe('hello');
   });
 
-  it('are sent in part, or not again', async () => {
+  it('ranges and conditional requests of attachments are answered with 206 and 304', async () => {
     const file = randomBytes(6 * MIB);
     const reply = await launch(worker, withFiles({ 'a.bin': file }));
     const whole = await download(reply, 0);
@@ -128,7 +128,7 @@ describe('attachments', () => {
     }
   });
 
-  it('are read with the scope read, in the database of the campaign, by their number', async () => {
+  it('attachments are read by number, with the scope read, in the database of the campaign', async () => {
     const reply = await launch(worker, withFiles({ 'a.bin': randomBytes(10) }));
     for (const [token, status] of [
       [TOKEN.launch, 403],
@@ -143,7 +143,7 @@ describe('attachments', () => {
     }
   });
 
-  it('leave nothing to be read where the launch does not come about', async () => {
+  it('a refused launch leaves no readable attachment', async () => {
     const before = await stored();
     const files = { 'a.bin': randomBytes(6 * MIB), 'b.bin': randomBytes(1000) };
     const [entry] = withFiles(files).attach;
@@ -163,7 +163,7 @@ describe('attachments', () => {
     expect(await stored()).toEqual(before);
   });
 
-  it('are refused beyond FILES_LIMIT, announced or not', async () => {
+  it('attachments over FILES_LIMIT are refused, announced or not', async () => {
     const before = await stored();
     const announced = await stream(worker, ['{'], { length: LIMIT + 1 });
     const body = Buffer.from(JSON.stringify(withFiles({ 'a.bin': Buffer.alloc(17 * MIB) })));
@@ -175,7 +175,7 @@ describe('attachments', () => {
     expect(await stored()).toEqual(before);
   });
 
-  it('are not stored for a caller whose token has not come after BODY_LIMIT of them', async () => {
+  it('attachments over BODY_LIMIT before the token are refused and not stored', async () => {
     const before = await stored();
     const document = { ...withFiles({ 'a.bin': randomBytes(11 * MIB) }), token: TOKEN.all };
     const refused = await launch(worker, document, {});

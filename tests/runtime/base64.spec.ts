@@ -36,24 +36,24 @@ describe.each(Object.entries(FORMATS))('base64 in %s', (format, document) => {
     );
   }
 
-  it('is decoded with every character at every place of a block', async () => {
+  it('base64 is decoded with every character at every position of a block', async () => {
     const turned = Array.from(ALPHABET, (_, at) => ALPHABET.slice(at) + ALPHABET.slice(0, at));
     await expectDecoded(turned.map((text) => text.repeat(3)));
   });
 
-  it('is decoded at any length, with what is read at once ending anywhere in a group', async () => {
+  it('base64 of any length is decoded, wherever chunks end', async () => {
     const long = ALPHABET.repeat(3000);
     await expectDecoded(Array.from({ length: 90 }, (_, at) => long.slice(at, at + 4 * at)));
     await expectDecoded([1, 2, 3, 4, 5, 6, 7].map((at) => long.slice(at, at + 4 * (30_000 + at))));
   });
 
-  it('is decoded in lines', async () => {
+  it('base64 in lines is decoded', async () => {
     const end = format === 'json' ? '\r\n' : '\n';
     const lines = (length: number) => ALPHABET.repeat(100).replace(new RegExp(`.{${length}}`, 'g'), `$&${end}`);
     await expectDecoded([60, 63, 64, 65, 76, 77, 128, 1000].map(lines));
   });
 
-  it('is refused for any other character, at its place', async () => {
+  it('any other character is refused with its position', async () => {
     // What ends a string or an element, or begins an escape, is not for the decoder to refuse; white space is let through.
     const passes = /[A-Za-z0-9+/=\s"\\<&]/;
     const others = Array.from({ length: 0x60 }, (_, at) => String.fromCharCode(0x20 + at)).filter(

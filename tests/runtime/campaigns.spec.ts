@@ -28,7 +28,7 @@ describe('campaigns', () => {
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   }
 
-  it('are defined, and can be launched at once', async () => {
+  it('a campaign can be launched directly after its definition', async () => {
     const definition = { name: 'New «campaign»', database: 1, active: true };
     const defined = { id: 501, ...definition, launches: 0, recipients: 0 };
     expect(await change(501, definition)).toEqual({ status: 200, body: defined });
@@ -38,7 +38,7 @@ describe('campaigns', () => {
     expect(await read(worker, `${TRIGGERS}/501/`)).toMatchObject({ launches: 1 });
   });
 
-  it('need all three fields first, and keep what a later definition leaves out', async () => {
+  it('a first definition needs all three fields, and a later one keeps the fields that it omits', async () => {
     for (const partial of [
       {},
       { name: 'x' },
@@ -77,14 +77,14 @@ describe('campaigns', () => {
     ['{"name":"x","database":1}', 'active: '],
     ['{"name":"x","database":1,"active":true,"actve":false}', 'actve: '],
     ['{"id":504,"name":"x","database":1,"active":true}', 'id: '],
-  ])('are not defined by %s', async (definition, named) => {
+  ])('a definition cannot be %s', async (definition, named) => {
     const { status, body } = await change(503, definition);
     expect([status, body.error, body.error_text]).toEqual([400, 400, 'Invalid request']);
     expect(body.error_debug).toMatch(new RegExp(`^${named}`));
     expect((await get(worker, `${TRIGGERS}/503`)).status).toBe(404);
   });
 
-  it('are defined by JSON alone: of another type, charset or coding it is 415, whatever else is wrong', async () => {
+  it('a definition of another type, charset or coding gets 415, whatever else is wrong', async () => {
     const definition = { name: 'typed', database: 1, active: true };
     for (const type of ['application/xml', 'text/xml', 'text/html', 'application/json; charset=latin1']) {
       const { status, body } = await change(505, definition, TOKEN.unknown, { 'Content-Type': type });
@@ -107,12 +107,12 @@ describe('campaigns', () => {
     expect([large.status, large.body.error_debug]).toEqual([413, 'http: request body too large']);
   });
 
-  it('are defined by what GET replies, as it stands', async () => {
+  it('the response of GET is a valid definition', async () => {
     const read = JSON.parse((await get(worker, `${TRIGGERS}/8`)).text);
     expect(await change(8, read)).toEqual({ status: 200, body: read });
   });
 
-  it("of another database are out of a token's reach", async () => {
+  it('a campaign of another database is not visible to a token', async () => {
     expect((await change(504, { name: 'x', database: 1, active: true }, TOKEN.elsewhere)).status).toBe(404);
     expect((await change(504, { name: 'x', database: 2, active: true }, TOKEN.elsewhere)).status).toBe(200);
     expect((await change(8, { active: false }, TOKEN.elsewhere)).status).toBe(404);
@@ -125,7 +125,7 @@ describe('campaigns', () => {
   it.each([
     ['small', {}],
     ['large', { content: { pad: 'x'.repeat(100_000) } }],
-  ])('a pause holds from the moment that it is answered (%s)', async (_, more) => {
+  ])('a pause applies from its answer on (%s)', async (_, more) => {
     for (let round = 0; round < 5; round++) {
       await define(worker, 85, { active: false });
       const paused = await launch(worker, { trigger_id: 85, ...more, data: DATA });
@@ -135,7 +135,7 @@ describe('campaigns', () => {
     }
   });
 
-  it('while launches run, none is accepted after the pause was answered', async () => {
+  it('no launch is accepted after the answer to a pause, while launches run', async () => {
     let paused = false;
     const late: number[] = [];
     const callers = Array.from({ length: 8 }, async () => {
@@ -154,7 +154,7 @@ describe('campaigns', () => {
     await define(worker, 96, { active: true });
   });
 
-  it('are listed by id, page by page', async () => {
+  it('campaigns are listed by ID, page by page', async () => {
     const all: { id: number; name: string; database: number }[] = (await read(worker, TRIGGERS)).campaigns;
     const found = all.map(({ id }) => id);
     expect(found).toEqual([...found].sort((a, b) => a - b));
@@ -205,7 +205,7 @@ describe('campaigns', () => {
       }
     });
 
-    it('holds a launch as the contract says', async () => {
+    it('the log contains a launch with all its documented fields', async () => {
       const first = await read(worker, `${LOG}/${launched[0]}`, TOKEN.read);
       expect(Object.keys(first)).toEqual([
         ...['launch_id', 'sequence', 'trigger_id', 'accepted_at', 'request_id', 'token_name', 'matching'],
@@ -241,7 +241,7 @@ describe('campaigns', () => {
       expect(await read(worker, `${LOG}/${launched[2]!.toUpperCase()}`)).toMatchObject({ matching: 'custom' });
     });
 
-    it('is read in commit order, page by page', async () => {
+    it('the log is read in commit order, page by page', async () => {
       const whole = await read(worker, LOG, TOKEN.read);
       expect(whole).toMatchObject({ first: 1, next: null });
       expect(whole.launches.map((one: { launch_id: string }) => one.launch_id)).toEqual(launched);
@@ -268,18 +268,18 @@ describe('campaigns', () => {
       }
     });
 
-    it('of a campaign without launches is empty', async () => {
+    it('the log of a campaign without launches is empty', async () => {
       await define(worker, 602, { name: 'empty', database: 1, active: false });
       expect(await read(worker, `${TRIGGERS}/602/launches`)).toEqual({ launches: [], first: null, next: null });
     });
 
-    it('survives a restart of the object', async () => {
+    it('the log survives a restart of the object', async () => {
       const before = await read(worker, LOG);
       await worker.evict(601);
       expect(await read(worker, LOG)).toEqual(before);
     });
 
-    it('gives recipients page by page, or all of them as lines', async () => {
+    it('the recipients are read page by page, or all of them as NDJSON', async () => {
       await define(worker, 603, { name: 'many', database: 1, active: true });
       const data = Array.from({ length: 2500 }, (_, n) => ({
         email: address(n),
@@ -310,14 +310,14 @@ describe('campaigns', () => {
       ).toEqual(recipients);
     });
 
-    it('of a launch to nobody has no recipients', async () => {
+    it('a launch without recipients has an empty list', async () => {
       const reply = await launch(worker, { trigger_id: 8, data: [{}] });
       const path = `${TRIGGERS}/8/launches/${reply.headers.get('Launch-ID')}/recipients`;
       expect(await read(worker, path)).toEqual({ recipients: [], next: null });
       expect((await get(worker, path, { ...bearer(), Accept: 'application/x-ndjson' })).text).toBe('');
     });
 
-    it('ends a page at 8 MiB', async () => {
+    it('a page ends at 8 MiB', async () => {
       await define(worker, 604, { name: 'large', database: 1, active: true });
       const content = { pad: 'x'.repeat(1_000_000) };
       const launches = 10;
@@ -348,14 +348,14 @@ describe('campaigns', () => {
         'after=',
         'after=9007199254740992',
       ],
-    ])('refuses ?%s', async (query) => {
+    ])('the parameter ?%s is refused', async (query) => {
       const page = await get(worker, `${LOG}?${query}`);
       expect([page.status, JSON.parse(page.text).error]).toEqual([400, 400]);
       const recipients = `${LOG}/${launched[0]}/recipients?${query.replace('1001', '50001')}`;
       expect((await get(worker, recipients)).status).toBe(400);
     });
 
-    it('knows no launch but its own', async () => {
+    it('a log contains the launches of its own campaign only', async () => {
       const other = (await logged(worker, 8, await launch(worker, { trigger_id: 8, data: DATA }))).launch_id;
       for (const id of [other, '01890000-0000-7000-8000-000000000000', 'x', '1']) {
         for (const rest of ['', '/recipients', '/report', '/attachments/0']) {
@@ -368,7 +368,7 @@ describe('campaigns', () => {
       expect((await get(worker, `${TRIGGERS}/${CAMPAIGN.unknown}/launches`)).status).toBe(404);
     });
 
-    it("and the operator's paths speak JSON alone, errors too", async () => {
+    it("the log and the operator's paths answer in JSON only, errors included", async () => {
       for (const path of [
         LOG,
         `${LOG}/x`,
@@ -394,7 +394,7 @@ describe('campaigns', () => {
     });
   });
 
-  it('hold what was launched to them: totals', async () => {
+  it('a campaign has the totals of its launches', async () => {
     await define(worker, 605, { name: 'totals', database: 1, active: true });
     for (const count of [3, 0, 200]) {
       const data = [...Array.from({ length: count }, (_, n) => ({ email: address(n) })), {}];

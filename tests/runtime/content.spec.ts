@@ -31,7 +31,7 @@ describe('content and custom_data', () => {
     // Half of a surrogate pair: well-formed, though no character.
     '{"half":"\\ud83d"}',
     '{"nested":{"deep":[[[{"x":[]}]]]}}',
-  ])('in JSON are kept as the text that came: %s', async (text) => {
+  ])('content in JSON is stored as sent: %s', async (text) => {
     const stored = await launchText(`{"trigger_id":8,"content":${text},"custom_data":${text},${DATA}}`);
     expect(stored).toContain(`"content":${text},`);
     expect(stored).toContain(`"custom_data":${text},`);
@@ -41,7 +41,7 @@ describe('content and custom_data', () => {
     expect(recipients).toContain(`"custom_data":${text}}`);
   });
 
-  it('in JSON may have any white space', async () => {
+  it('content in JSON can contain any white space', async () => {
     const stored = await launchText(`{"trigger_id":8,"content": {\n "a" :\t[ 1 , 2 ]\r\n} ,${DATA}}`);
     expect(JSON.parse(stored).content).toEqual({ a: [1, 2] });
   });
@@ -53,7 +53,7 @@ describe('content and custom_data', () => {
     ['true', 'boolean'],
     ['""', 'string'],
     ['[{}]', 'array'],
-  ])('in JSON are objects, not %s', async (value, type) => {
+  ])('content in JSON must be an object, not %s', async (value, type) => {
     for (const field of ['content', 'custom_data']) {
       const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},${DATA}}`);
       expect([reply.status, debug(reply)]).toEqual([400, `${field}: must be an object, not a JSON ${type}`]);
@@ -77,7 +77,7 @@ describe('content and custom_data', () => {
     ['CDATA', '<a><![CDATA[<b>&amp;]]> x</a>', { a: '<b>&amp; x' }],
     ['comments and instructions', '<a>1<!-- <x> -->2<?pi x?>3</a><!-- y -->', { a: '123' }],
     ['names of any script', '<имя>Ёж</имя><a-b.c_1>x</a-b.c_1>', { имя: 'Ёж', 'a-b.c_1': 'x' }],
-  ])('in XML become JSON: %s', async (_, markup, expected) => {
+  ])('content in XML becomes JSON: %s', async (_, markup, expected) => {
     const stored = await launchText(
       `<xml><trigger_id>8</trigger_id><content>${markup}</content><custom_data>${markup}</custom_data>` +
         '<data><email>example1@example.com</email></data></xml>',
@@ -99,7 +99,7 @@ describe('content and custom_data', () => {
     ['a reference to no character', '<a>&#0;</a>'],
     ['tags that do not match', '<a><b></a></b>'],
     ['an attribute twice', '<a x="1" x="2"/>'],
-  ])('in XML are refused with %s', async (_, markup) => {
+  ])('content in XML is refused with %s', async (_, markup) => {
     const reply = await launch(
       worker,
       `<xml><trigger_id>8</trigger_id><content>${markup}</content><data><email>a</email></data></xml>`,
@@ -114,7 +114,7 @@ describe('content and custom_data', () => {
       '<!DOCTYPE xml SYSTEM "http://127.0.0.1:1/x"><xml><trigger_id>8</trigger_id><data/></xml>',
     ],
     ['a second root', '<xml><trigger_id>8</trigger_id><data/></xml><xml/>'],
-    ['text behind the root', '<xml><trigger_id>8</trigger_id><data/></xml>x'],
+    ['text after the root element', '<xml><trigger_id>8</trigger_id><data/></xml>x'],
     ['another root', '<request><trigger_id>8</trigger_id><data/></request>'],
   ])('a document with %s is refused', async (_, document) => {
     expect((await launch(worker, document)).status).toBe(400);
@@ -134,7 +134,7 @@ describe('content and custom_data', () => {
       (depth: number) =>
         `<xml><trigger_id>8</trigger_id><content>${'<a>'.repeat(depth - 2)}${'</a>'.repeat(depth - 2)}</content><data><email>a@example.com</email></data></xml>`,
     ],
-  ])('nests 64 deep, not 65: %s', async (_, document) => {
+  ])('a document can have 64 levels, and not 65: %s', async (_, document) => {
     expect((await launch(worker, document(64))).status).toBe(200);
     const reply = await launch(worker, document(65));
     expect([reply.status, debug(reply)]).toEqual([400, expect.stringMatching(/64/)]);
@@ -149,7 +149,7 @@ describe('content and custom_data', () => {
     },
   );
 
-  it('bytes that are no UTF-8 are refused', async () => {
+  it('bytes that are not UTF-8 are refused', async () => {
     for (const type of ['application/json', 'application/xml']) {
       const json = type.endsWith('json');
       const [begin, end] = json

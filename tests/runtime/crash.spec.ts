@@ -15,7 +15,7 @@ import { PersistedWorker } from './persisted.js';
 const KILLS = Number(process.env.CRASH_KILLS ?? 7);
 const random = new Random(Number(process.env.CRASH_SEED ?? 1));
 const CAMPAIGNS = [1, 8];
-/** What is under way when the runtime is killed. */
+/** The requests that are in progress when the runtime is killed. */
 const SLOTS: Kind[] = ['single', 'files', 'bulk', 'single', 'files', 'bulk', 'single', 'files'];
 /** Requests that had their answer, and come again among the others. */
 const REPEATS = 2;
@@ -33,7 +33,7 @@ interface Caller extends Wish {
 
 /** What can be waited for. */
 type Event = 'sent' | 'answered' | 'answered with files' | 'logged' | 'stored';
-/** When to kill: at so many of these events (bytes, for `sent`); where a kind is named, nothing else is under way. */
+/** When to kill: at this number of events (for `sent`: bytes). With a kind, only requests of this kind are in progress. */
 type Moment = [event: Event, count: number, kind?: Kind];
 
 const MOMENTS: ((bytes: number) => Moment)[] = [
@@ -91,7 +91,7 @@ it(
         tally.acknowledged += pending.length - lost.length;
         tally['in the log, not acknowledged'] += logged;
         tally['not in the log'] += lost.length - logged;
-        expect(lost.length, `${context}: something was under way`).toBeGreaterThan(0);
+        expect(lost.length, `${context}: a request was in progress`).toBeGreaterThan(0);
         pending = pending.map((caller) => (caller.acknowledged ? undefined : caller)) as Caller[];
       }
       // At rest everybody gets an answer, who had one before the same.

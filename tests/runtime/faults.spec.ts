@@ -5,32 +5,32 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BATCH, GOOD, launch, seeded, stop, TOKEN } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
-describe('a log that may hold nothing more', () => {
+describe('a full log', () => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await seeded({ LOG_LIMIT: '1' });
   });
   afterAll(() => stop(worker));
 
-  it.each(['json', 'xml'])('is 507, in %s', async (format) => {
+  it.each(['json', 'xml'])('a launch to a full log gets 507 in %s', async (format) => {
     const reply = await launch(worker, { ...GOOD, format });
     expect(reply.status).toBe(507);
     expect(reply.text).toContain('Launch log full');
   });
 
-  it('does not stop a dry run', async () => {
+  it('a full log does not affect a dry run', async () => {
     expect((await launch(worker, { ...GOOD, dry_run: true })).status).toBe(200);
   });
 });
 
-describe('a body that stops coming', () => {
+describe('a body that stops arriving', () => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await seeded();
   });
   afterAll(() => stop(worker));
 
-  it('is 408 after half a minute, and holds up nobody', async () => {
+  it('a stalled body gets 408 after 30 seconds, and delays no other request', async () => {
     const socket = net.connect(Number(worker.url.port), worker.url.hostname);
     const answer = new Promise<string>((resolve, reject) => {
       let text = '';

@@ -165,7 +165,7 @@ export function ids(reply: Reply): string[] {
 export const counts = ({ headers }: Reply) =>
   ['Matched', 'Unmatched', 'Invalid', 'Duplicate'].map((name) => Number(headers.get(`Launch-${name}`)));
 
-/** Where the launch of a reply stands in the log. */
+/** The path of a launch in the log. */
 export function placeOf(campaign: number, reply: Reply): string {
   expect(reply.status, reply.text).toBe(200);
   return `${TRIGGERS}/${campaign}/launches/${reply.headers.get('Launch-ID')}`;

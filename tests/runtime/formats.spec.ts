@@ -118,7 +118,7 @@ describe('formats', () => {
     expect(reply.text).toBe(xmlResult([ID.two]));
   });
 
-  it('starts from trigger_id in start_batch alone, from id in start alone', async () => {
+  it('start_batch reads trigger_id only, and start reads id only', async () => {
     const single = await launch(worker, { trigger_id: 8, email: 'example1@example.com' }, bearer(), SINGLE);
     expect([single.status, debug(single)]).toEqual([400, 'id: is required']);
     const batch = await launch(worker, { id: 8, data: [{ email: 'example1@example.com' }] });
@@ -152,12 +152,12 @@ describe('formats', () => {
       ['application/xml', `\ufeff${declared}${xml}`],
       [undefined, `\ufeff${json}`],
       [undefined, `\ufeff${xml}`],
-    ])('is taken as %s: %s', async (type, text) => {
+    ])('a body is accepted as %s: %s', async (type, text) => {
       const response = await send(text, type ? { 'Content-Type': type } : {});
       expect(await response.text()).toBe(jsonResult([ID.one]));
     });
 
-    it('is taken with the coding identity', async () => {
+    it('a body with the coding identity is accepted', async () => {
       const headers = { 'Content-Type': 'application/json', 'Content-Encoding': 'identity' };
       expect((await send(json, headers)).status).toBe(200);
     });
@@ -170,13 +170,13 @@ describe('formats', () => {
       [{ 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' }, json],
       [{ 'Content-Encoding': 'br' }, json],
       [{ 'Content-Type': 'text/xml' }, `<?xml version="1.0" encoding="windows-1251"?>${xml}`],
-    ])('is refused with %j', async (headers, text) => {
+    ])('a body is refused with %j', async (headers, text) => {
       const response = await send(text, headers as Record<string, string>);
       expect(response.status).toBe(415);
       expect(await response.json()).toMatchObject({ error: 415, error_text: 'Unsupported media type' });
     });
 
-    it('is not taken as what it is not', async () => {
+    it('a body of the other format than announced is refused', async () => {
       expect((await send(xml, { 'Content-Type': 'application/json' })).status).toBe(400);
       expect((await send(json, { 'Content-Type': 'application/xml' })).status).toBe(400);
       for (const nothing of ['', ' \n', '\ufeff']) {
@@ -200,7 +200,7 @@ describe('formats', () => {
       ['the query', undefined, '?format=xml', undefined, 'xml'],
       ['the body over the query', 'json', '?format=xml', undefined, 'json'],
       ['the body over all', 'xml', '?format=json', 'application/json', 'xml'],
-    ])('is in the format of %s', async (_, format, query, accept, expected) => {
+    ])('the reply has the format of %s', async (_, format, query, accept, expected) => {
       const headers = { ...bearer(), ...(accept ? { Accept: accept } : {}) };
       for (const [document, status] of [
         [body(format), 200],
@@ -213,12 +213,12 @@ describe('formats', () => {
       }
     });
 
-    it('does not go by the format of the body', async () => {
+    it('the format of the reply does not depend on the format of the body', async () => {
       const text = '<xml><trigger_id>8</trigger_id><data><email>example1@example.com</email></data></xml>';
       expect(ids(await launch(worker, text))).toEqual([ID.one]);
     });
 
-    it('is refused in another format than these', async () => {
+    it('another format of the reply is refused', async () => {
       for (const [format, query] of [
         ['yaml', ''],
         ['XML', ''],
@@ -229,7 +229,7 @@ describe('formats', () => {
       }
     });
 
-    it('tells an error in the format that was known when it arose', async () => {
+    it('an error has the format that was known when it was found', async () => {
       const accept = { ...bearer(), Accept: 'application/xml' };
       const late = '{"trigger_id":0,"data":[{}],"format":"xml"}';
       expect((await launch(worker, late)).text).toMatch(/^<xml><error>400</);
@@ -243,7 +243,7 @@ describe('formats', () => {
       expect(await nowhere.text()).toMatch(/^<xml><error>404</);
     });
 
-    it('escapes what it says in XML', async () => {
+    it('messages in XML are escaped', async () => {
       const reply = await launch(worker, { ...body('xml'), matching: 'a<b&c>' });
       expect(reply.status).toBe(400);
       expect(reply.text).not.toMatch(/a<b/);

@@ -49,7 +49,7 @@ describe('items', () => {
   afterAll(() => stop(worker));
 
   describe('fields', () => {
-    it('come in any order: sorted, data is ahead of what says how to read it', async () => {
+    it('fields can have any order, for example data before matching', async () => {
       const fields = {
         content: { a: 1 },
         data: [{ field_value: '003' }, { field_value: 'YY' }],
@@ -67,7 +67,7 @@ describe('items', () => {
       }
     });
 
-    it.each([8, '8', 8.0])('trigger_id may be %j', async (trigger_id) => {
+    it.each([8, '8', 8.0])('trigger_id can be %j', async (trigger_id) => {
       expect(ids(await launch(worker, { trigger_id, data: [one] }))).toEqual([ID.one]);
     });
 
@@ -85,7 +85,7 @@ describe('items', () => {
       expect([reply.status, debug(reply)]).toEqual([404, 'no such trigger campaign']);
     });
 
-    it.each([true, false, 'true', 'false', '1', '0'])('booleans may be %j', async (value) => {
+    it.each([true, false, 'true', 'false', '1', '0'])('booleans can be %j', async (value) => {
       const isTrue = value === true || value === 'true' || value === '1';
       const fields = { trigger_id: 8, skip_triggers: value, report: value, strict: value, data: [one] };
       for (const document of [fields, xml(fields)]) {
@@ -95,14 +95,14 @@ describe('items', () => {
       }
     });
 
-    it.each(['"yes"', '"on"', '2', '[]', '""'])('booleans are not %s', async (value) => {
+    it.each(['"yes"', '"on"', '2', '[]', '""'])('booleans cannot be %s', async (value) => {
       for (const field of ['skip_triggers', 'report', 'strict', 'dry_run']) {
         const reply = await launch(worker, `{"trigger_id":8,"${field}":${value},"data":[{}]}`);
         expect([reply.status, debug(reply).split(':')[0]]).toEqual([400, field]);
       }
     });
 
-    it('null is absence', async () => {
+    it('null means that a field is absent', async () => {
       const absent = ['format', 'matching', 'field_name', 'skip_triggers', 'content', 'custom_data', 'attach'];
       const nulls = Object.fromEntries([...absent, 'report', 'strict', 'dry_run'].map((name) => [name, null]));
       const reply = await launch(worker, { trigger_id: 8, ...nulls, data: [{ ...one, custom_data: null }] });
@@ -113,7 +113,7 @@ describe('items', () => {
       }
     });
 
-    it('that are unknown are ignored, but have to be well-formed', async () => {
+    it('unknown fields are ignored, but must be well-formed', async () => {
       const ignored = { trigger_id: 8, unknown: [{ deep: [1, 'x'] }], Token: 'x', data: [{ ...one, more: {} }] };
       expect(ids(await launch(worker, ignored))).toEqual([ID.one]);
       expect(ids(await launch(worker, xml({ ...ignored, unknown: { a: 'b' } })))).toEqual([ID.one]);
@@ -135,7 +135,7 @@ describe('items', () => {
       'custom_data',
       'data',
       'report',
-    ])('%s is not given twice', async (field) => {
+    ])('%s cannot occur twice', async (field) => {
       const fields: Record<string, unknown> = { token: TOKEN.all, format: 'json', trigger_id: 8, data: [one] };
       const value = JSON.stringify(
         fields[field] ?? (field.startsWith('c') ? {} : field === 'matching' ? 'email' : '1'),
@@ -145,7 +145,7 @@ describe('items', () => {
       expect([reply.status, debug(reply)]).toEqual([400, `${field}: is given twice`]);
     });
 
-    it('are not given twice in XML either, but for data', async () => {
+    it('no field except data can occur twice in XML', async () => {
       const twice = (field: string, value: string) =>
         `<xml><trigger_id>8</trigger_id><${field}>${value}</${field}><data><email>example1@example.com</email></data>` +
         `<${field}>${value}</${field}></xml>`;
@@ -164,7 +164,7 @@ describe('items', () => {
       expect(ids(await launch(worker, `<xml><trigger_id>8</trigger_id>${data}</xml>`))).toEqual([ID.two, ID.one]);
     });
 
-    it('data holds an item at least, and is an array', async () => {
+    it('data must be an array of at least one item', async () => {
       for (const [data, said] of [
         ['[]', /^data: .*at least one/],
         ['{}', /^data: must be an array/],
@@ -180,7 +180,7 @@ describe('items', () => {
   });
 
   describe('matching', () => {
-    it.each(MODES)('by %s %s', async (matching, field_name, items) => {
+    it.each(MODES)('items match by %s %s', async (matching, field_name, items) => {
       const data = items.map(([item]) => item);
       const reply = await launch(worker, { trigger_id: 8, matching, field_name, report: true, data });
       const is = (reasons: string[]) => (entry: [unknown, string]) => reasons.includes(entry[1]);
@@ -213,7 +213,7 @@ describe('items', () => {
       });
     });
 
-    it('by an integer never goes through a float', async () => {
+    it('an integer key keeps all its digits', async () => {
       const body = (value: string) =>
         `{"trigger_id":8,"matching":"custom","field_name":"number","report":true,"data":[{"field_value":${value}}]}`;
       expect(ids(await launch(worker, body(BIG)))).toEqual([ID.two]);
@@ -224,7 +224,7 @@ describe('items', () => {
       }
     });
 
-    it('needs a mode that is known, and its field_name', async () => {
+    it('matching must be a known mode, with its field_name', async () => {
       for (const fields of [{ matching: 'mail' }, { matching: 'EMAIL' }, { matching: 5 }, { matching: '' }]) {
         const reply = await launch(worker, { trigger_id: 8, ...fields, data: [one] });
         expect([reply.status, debug(reply).split(':')[0]]).toEqual([400, 'matching']);
@@ -237,7 +237,7 @@ describe('items', () => {
       }
     });
 
-    it('works for one profile as for many', async () => {
+    it('start matches as start_batch does', async () => {
       for (const [fields, found] of [
         [{ matching: 'push_sub', provider: 'android-firebase', subscription_id: 'tok:3' }, [ID.three]],
         [{ matching: 'email_phone', email: 'nobody@example.com', phone: phone(2) }, [ID.two]],
@@ -252,7 +252,7 @@ describe('items', () => {
       }
     });
 
-    it('in XML takes text as it is written', async () => {
+    it('a key in XML is the text as sent', async () => {
       const custom = (value: string) =>
         `<xml><trigger_id>8</trigger_id><matching>custom</matching><field_name>Größe</field_name><data><field_value>${value}</field_value></data></xml>`;
       expect(ids(await launch(worker, custom('XL ')))).toEqual([ID.eight]);
@@ -263,14 +263,14 @@ describe('items', () => {
   });
 
   describe('the result', () => {
-    it('is in the order of data, each profile once', async () => {
+    it('the result is in the order of data, with each profile once', async () => {
       const data = [two, nobody, one, two, { email: 'TWICE@example.com' }, {}];
       const reply = await launch(worker, { trigger_id: 8, data });
       expect(ids(reply)).toEqual([ID.two, ID.one]);
       expect(counts(reply)).toEqual([2, 1, 1, 2]);
     });
 
-    it("has the custom_data of the first item of a profile, in place of the root's", async () => {
+    it("a recipient has the custom_data of the profile's first item in place of the root's", async () => {
       const data = [
         { ...one, custom_data: { n: 1 } },
         { ...one, custom_data: { n: 2 } },
@@ -295,7 +295,7 @@ describe('items', () => {
       expect(JSON.parse(wrong.text).report.invalid).toEqual([{ index: 0, reason: 'wrong_type' }]);
     });
 
-    it('of nobody is a launch as well', async () => {
+    it('a launch without recipients is a launch', async () => {
       const reply = await launch(worker, { trigger_id: 8, data: [nobody] });
       expect(reply.text).toBe('{"error":0,"error_text":"Successful operation","result":[]}');
       expect(await logged(worker, 8, reply)).toMatchObject({ recipients: 0, unmatched: 1 });
@@ -305,7 +305,7 @@ describe('items', () => {
   });
 
   describe('opt-in', () => {
-    it('report, in XML', async () => {
+    it('report lists each item in XML', async () => {
       const data = [one, nobody, one, {}, { email: 'shared@example.com' }];
       const reply = await launch(worker, { trigger_id: 8, report: true, format: 'xml', data });
       expect(reply.text).toBe(
@@ -340,7 +340,7 @@ describe('items', () => {
       expect(await read(worker, `${TRIGGERS}/${trigger_id}`)).toEqual(before);
     });
 
-    it('strict launches to all or to none', async () => {
+    it('strict launches for all items or for none', async () => {
       const before = await read(worker, `${TRIGGERS}/8`);
       for (const [data, said] of [
         [[one, nobody], 'strict: 1 unmatched, 0 invalid; the first is data[1]: not_found'],
@@ -360,7 +360,7 @@ describe('items', () => {
     });
   });
 
-  it('stand at start_batch alone', async () => {
+  it('the fields of an item are unknown at the root of start_batch', async () => {
     const reply = await launch(worker, { id: 8, ...one, data: [two] }, bearer(), SINGLE);
     expect(ids(reply)).toEqual([ID.one]);
     expect(ids(await launch(worker, { trigger_id: 8, ...two, data: [one] }, bearer(), BATCH))).toEqual([ID.one]);

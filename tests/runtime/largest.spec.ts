@@ -38,7 +38,7 @@ describe('the largest bodies', () => {
     return Buffer.from(await response.arrayBuffer());
   };
 
-  it('of 100 MiB are launched, and come back byte for byte', async () => {
+  it('a body of 100 MiB is launched, and its files are readable byte for byte', async () => {
     expect(body.length).toBe(LIMIT);
     const headers = { 'Content-Type': 'application/json', ...bearer() };
     const response = await worker.request(BATCH, { method: 'POST', headers, body });
@@ -48,14 +48,14 @@ describe('the largest bodies', () => {
     expect(sha256(await download(reply, 0))).toBe(sha256(file));
   });
 
-  it('of a byte more are refused, though their length is not announced', async () => {
+  it('a body of one byte more is refused, even if its length is not announced', async () => {
     const before = await stored();
     const reply = await chunked(Buffer.concat([body.subarray(0, -1), Buffer.from(' }')]));
     expect([reply.status, debug(reply)]).toEqual([413, 'http: request body too large']);
     expect(await stored()).toEqual(before);
   });
 
-  it('that are no base64 at byte 90,000,000 of a file are refused there, and leave nothing', async () => {
+  it('an invalid character at byte 90,000,000 of a file is refused, and nothing remains', async () => {
     const before = await stored();
     const wrong = Buffer.from(body);
     wrong[wrong.indexOf('"data":"') + '"data":"'.length + 90_000_000] = '*'.charCodeAt(0);
@@ -65,7 +65,7 @@ describe('the largest bodies', () => {
     expect(await stored()).toEqual(before);
   });
 
-  it('of a hundred files are launched, and of one more refused', async () => {
+  it('a hundred files are accepted, and one more is refused', async () => {
     const files = Array.from({ length: 100 }, (_, at) => randomBytes(at * 331));
     const attach = files.map((bytes, at) => ({ name: `${at}.bin`, data: bytes.toString('base64') }));
     const document = (attach: object[]) => `{${HEAD},"attach":${JSON.stringify(attach)}}`;
@@ -77,7 +77,7 @@ describe('the largest bodies', () => {
     expect([more.status, debug(more)]).toEqual([400, 'attach: has more than 100 entries']);
   });
 
-  it('may write base64 in every way that JSON has', async () => {
+  it('base64 can contain every JSON escape', async () => {
     const bytes = randomBytes(300_000);
     const plain = bytes.toString('base64');
     const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -25,7 +25,7 @@ const DATA = GOOD.data;
 const BODY_LIMIT = 10_485_760;
 const TOO_LARGE = '{"error":400,"error_debug":"http: request body too large","error_text":"Invalid request"}';
 
-/** A request of so many bytes: an unknown field fills it. */
+/** A request of this size in bytes, filled with an unknown field. */
 function sized(bytes: number, fields: object = GOOD): string {
   const [begin, end] = ['{"pad":"', `",${JSON.stringify(fields).slice(1)}`];
   return begin + 'x'.repeat(bytes - begin.length - end.length) + end;
@@ -79,7 +79,7 @@ describe('limits', () => {
     it.each([
       ['JSON', sized],
       ['XML', sizedXml],
-    ])('10,485,760 bytes of %s pass, one more does not', async (name, body) => {
+    ])('10,485,760 bytes of %s pass, and one more does not', async (name, body) => {
       const headers = { 'Content-Type': name === 'XML' ? 'application/xml' : 'application/json' };
       for (const [bytes, status] of [
         [BODY_LIMIT, 200],
@@ -98,7 +98,7 @@ describe('limits', () => {
       }
     });
 
-    it('is told in XML without the quotation marks of the specification', async () => {
+    it('the message in XML has no quotation marks', async () => {
       const reply = await stream(worker, cut(sized(BODY_LIMIT + 1)), { path: `${BATCH}?format=xml` });
       expect(reply.text).toBe(
         '<xml><error>400</error><error_debug>http: request body too large</error_debug>' +
@@ -106,7 +106,7 @@ describe('limits', () => {
       );
     });
 
-    it('holds wherever the token is: in the last field of a body of 10 MiB', async () => {
+    it('the limit applies even if the token is the last field of a body of 10 MiB', async () => {
       const data = Array.from({ length: 20_000 }, (_, n) => ({ email: `nobody${n}@example.com` }));
       const text = sized(BODY_LIMIT, { data: [...data, ...DATA], trigger_id: 8, token: TOKEN.all });
       expect(ids(await launch(worker, text, {}))).toEqual([ID.one]);
@@ -114,7 +114,7 @@ describe('limits', () => {
       expect(unknown.status).toBe(401);
     });
 
-    it('of one piece that has no end', async () => {
+    it('the limit applies to a value without an end', async () => {
       const endless = function* () {
         yield '{"trigger_id":8,"u":"';
         for (let n = 0; n < 110; n++) yield 'x'.repeat(100_000);
@@ -125,12 +125,12 @@ describe('limits', () => {
   });
 
   describe('FILES_LIMIT', () => {
-    it('is refused by the length alone', async () => {
+    it('the announced length alone is refused', async () => {
       const reply = await stream(worker, ['{'], { length: 104_857_601 });
       expect([reply.status, reply.text]).toEqual([413, TOO_LARGE]);
     });
 
-    it('counts the whole body', async () => {
+    it('the limit counts the whole body', async () => {
       for (const [bytes, status] of [
         [2000, 200],
         [2001, 413],
@@ -143,7 +143,7 @@ describe('limits', () => {
     });
   });
 
-  it('ITEMS_LIMIT: so many items, and no more', async () => {
+  it('ITEMS_LIMIT: the last item passes, one more does not', async () => {
     const items = (count: number) => ({ trigger_id: 8, data: Array.from({ length: count }, () => DATA[0]) });
     expect((await launch(small, items(3))).status).toBe(200);
     const reply = await launch(small, items(4));
@@ -174,7 +174,7 @@ describe('limits', () => {
     expect([refused.status, debug(refused)]).toEqual([400, 'data[1].custom_data: longer than 65536 bytes']);
   });
 
-  it('a field of the root is no longer than it can sensibly be', async () => {
+  it('other root fields have at most 16 KiB', async () => {
     for (const field of ['token', 'format', 'trigger_id', 'matching', 'field_name', 'report']) {
       const reply = await launch(worker, { [field]: '1'.repeat(20_000), data: DATA });
       expect([reply.status, debug(reply)]).toEqual([400, `${field}: is longer than 16384 bytes`]);
@@ -198,7 +198,7 @@ describe('limits', () => {
         'breaks off between chunks',
         `${head(0, 'short-6').replace('Content-Length: 0', 'Transfer-Encoding: chunked')}5\r\n${body.slice(0, 5)}\r\n`,
       ],
-    ])('launches nothing: it %s', async (_, bytes) => {
+    ])('an incomplete body launches nothing: it %s', async (_, bytes) => {
       const before = await launches();
       for (const end of ['end', 'destroy'] as const) {
         const answer = await raw(worker, bytes, end);
@@ -212,14 +212,14 @@ describe('limits', () => {
       expect([reply.status, reply.headers.get('Duplicate-Request')]).toEqual([200, null]);
     });
 
-    it('is cut to its length: what follows is another request', async () => {
+    it('bytes after the announced length are another request', async () => {
       const answer = await raw(worker, `${head(body.length, 'long-1')}${body}garbage\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1\.1 200 /);
       const cut = await raw(worker, `${head(body.length - 1, 'long-2')}${body}`);
       expect(cut).toMatch(/^HTTP\/1\.1 400 /);
     });
 
-    it('is malformed where the document ends early', async () => {
+    it('a document that ends early is malformed', async () => {
       for (const text of [
         body.slice(0, -1),
         '{',
@@ -235,7 +235,7 @@ describe('limits', () => {
     });
   });
 
-  it('a simple client sees the answer to a body of which much is left', async () => {
+  it('a simple client receives the answer although much of its body is left', async () => {
     // Refused by its head, or by its first bytes.
     for (const [headers, status] of [
       [bearer(TOKEN.unknown), 401],
@@ -251,7 +251,7 @@ describe('limits', () => {
     }
   });
 
-  it('a slow client that was refused by its head may send the rest, and ask again on its connection', async () => {
+  it('a slow client that is refused by its head can send the rest and reuse its connection', async () => {
     const socket = net.connect(Number(worker.url.port), worker.url.hostname);
     socket.setEncoding('latin1');
     let answers = '';
@@ -259,7 +259,7 @@ describe('limits', () => {
     const refused = { ...bearer(TOKEN.unknown), 'Content-Type': 'application/json', 'Content-Length': '900000' };
     const lines = Object.entries(refused).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\n${lines.join('')}\r\n{"a":"`);
-    // The token is refused meanwhile, while a read of the body is under way.
+    // The token is refused while a read of the body is in progress.
     for (let at = 0; at < 5; at++) expect((await launch(worker, GOOD, bearer(TOKEN.unknown))).status).toBe(401);
     expect(answers).toBe('');
     socket.write('x'.repeat(900_000 - 6));

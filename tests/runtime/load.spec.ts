@@ -110,13 +110,13 @@ describe('load', () => {
     expect(recipients).toBe(launches * 170);
   });
 
-  it('of many requests that go away in the middle nothing is kept', async () => {
+  it('requests that disconnect in the middle leave no memory reserved', async () => {
     const { launches } = await read(worker, `${TRIGGERS}/1`);
     const begin = `{"data":[${'{"email":"nobody@example.com"},'.repeat(100_000)}`;
     await Promise.all(Array.from({ length: 40 }, () => abandon(worker, begin)));
     const data = Array.from({ length: 300_000 }, (_, n) => ({ email: `x${n}@b.io` }));
     const large = JSON.stringify({ data, trigger_id: 1, token: TOKEN.all });
-    // It may take a moment until their ends are seen; who is told to come again comes again.
+    // The disconnects may be noticed with a delay; a refused request is retried.
     const again = () => launch(worker, large, {});
     const reply = await vi.waitUntil(async () => [await again()].find(({ status }) => status !== 503), {
       timeout: 45_000,
@@ -125,7 +125,7 @@ describe('load', () => {
     expect(await read(worker, `${TRIGGERS}/1`)).toMatchObject({ launches: launches + 1 });
   });
 
-  it('an import while requests run: each launch sees the old profiles or the new ones, whole', async () => {
+  it('during an import each launch sees either all old profiles or all new ones', async () => {
     const data = Array.from({ length: 400 }, (_, n) => ({ email: address(n * 7) }));
     const of = (generation: 'b' | 'c') => data.map((_, n) => numbered(n * 7, generation));
     let imported = false;
@@ -148,7 +148,7 @@ describe('load', () => {
   });
 });
 
-describe('a bucket that is absent', () => {
+describe('a missing bucket', () => {
   const data = Array.from({ length: NUMBERED }, (_, n) => ({ email: address(n) }));
   let worker: TestWorker;
   // Of its own each time: a Worker keeps the buckets that it has read.
@@ -163,7 +163,7 @@ describe('a bucket that is absent', () => {
     return inject('indexes').second.filter(([key]) => !before.has(key) && !key.startsWith('manifest'));
   };
 
-  it('sends the whole launch to the import before', async () => {
+  it('the whole launch uses the import before', async () => {
     const buckets = bucketsOfSecond();
     expect(buckets.length).toBeGreaterThan(0);
     await worker.env.PROFILES.delete(emailBucket(buckets));
@@ -171,7 +171,7 @@ describe('a bucket that is absent', () => {
     expect(ids(older)).toEqual(data.map((_, n) => numbered(n, 'b')));
   });
 
-  it('in both imports is never "not found"', async () => {
+  it('a bucket that is missing in both imports is never "not found"', async () => {
     await worker.env.PROFILES.delete(emailBucket(bucketsOfSecond()));
     await worker.env.PROFILES.delete(emailBucket(inject('indexes').first));
     const refused = await launch(worker, { trigger_id: 8, data });
@@ -180,7 +180,7 @@ describe('a bucket that is absent', () => {
     expect(ids(await launch(worker, byField, bearer()))).toEqual([ID.one]);
   });
 
-  it('is not missed by a Worker that has read it', async () => {
+  it('a Worker that has cached the bucket does not need it', async () => {
     const before = await launch(worker, { trigger_id: 8, data });
     expect(ids(before)).toEqual(data.map((_, n) => numbered(n, 'c')));
     await worker.env.PROFILES.delete(emailBucket(bucketsOfSecond()));
@@ -188,7 +188,7 @@ describe('a bucket that is absent', () => {
   });
 });
 
-describe('while the key of the index is replaced', () => {
+describe('during a rotation of the index key', () => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await seeded({ PROFILE_INDEX_KEY_PREVIOUS: FOREIGN_KEY });

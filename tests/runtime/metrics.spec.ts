@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BATCH, bearer, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
 import { PersistedWorker, type Point } from './persisted.js';
 
-describe('where METRICS is bound', () => {
+describe('with METRICS bound', () => {
   let worker: PersistedWorker;
   const points: Point[] = [];
   beforeAll(async () => {
@@ -48,25 +48,28 @@ describe('where METRICS is bound', () => {
       ['start_batch', '401', 'json', 'API token required'],
       [0, 0, 0, 0],
     ],
-  ])('%s is a point that says what it came to, and no value of it', async (_, document, headers, blobs, counts) => {
-    const point = await pointOf(() => launch(worker, document, headers as Record<string, string>));
-    expect(point.indexes).toEqual(['start_batch']);
-    expect(point.blobs).toEqual(blobs);
-    const [total, bytes, parse, match, commit, ...rest] = point.doubles;
-    for (const time of [total, parse, match, commit]) expect(time).toBeGreaterThanOrEqual(0);
-    expect(bytes).toBe(document.length);
-    expect(rest.slice(0, 4)).toEqual(counts);
-    expect(point.doubles).toHaveLength(12);
-    expect(point.doubles[11]).toBeGreaterThan(1_000_000);
-    expect(JSON.stringify(point)).not.toMatch(/@|example|abcdef/);
-  });
+  ])(
+    '%s writes a data point with its outcome, and without values of the request',
+    async (_, document, headers, blobs, counts) => {
+      const point = await pointOf(() => launch(worker, document, headers as Record<string, string>));
+      expect(point.indexes).toEqual(['start_batch']);
+      expect(point.blobs).toEqual(blobs);
+      const [total, bytes, parse, match, commit, ...rest] = point.doubles;
+      for (const time of [total, parse, match, commit]) expect(time).toBeGreaterThanOrEqual(0);
+      expect(bytes).toBe(document.length);
+      expect(rest.slice(0, 4)).toEqual(counts);
+      expect(point.doubles).toHaveLength(12);
+      expect(point.doubles[11]).toBeGreaterThan(1_000_000);
+      expect(JSON.stringify(point)).not.toMatch(/@|example|abcdef/);
+    },
+  );
 
   it.each([
     ['POST', BATCH, { 'Content-Type': 'text/html' }, ['start_batch', '415', 'json', 'Unsupported media type']],
     ['GET', `${TRIGGERS}/8`, {}, ['campaign', '200', 'json', 'answered']],
     ['GET', `${TRIGGERS}/8/launches?limit=0`, {}, ['launches', '400', 'json', 'Invalid request']],
     ['GET', `/${TOKEN.all}`, {}, ['nowhere', '404', 'json', 'Not found']],
-  ])('%s %s', async (method, target, headers, blobs) => {
+  ])('%s %s writes a data point', async (method, target, headers, blobs) => {
     const init = { method, headers: { ...bearer(), ...headers } as Record<string, string> };
     const point = await pointOf(() => worker.request(target, init));
     expect(point).toEqual({ indexes: [blobs[0]], blobs, doubles: [expect.any(Number)] });

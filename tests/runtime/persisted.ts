@@ -43,7 +43,7 @@ export interface Setup {
   direct?: boolean;
 }
 
-/** Stands in for the dataset, which nobody can look into here. */
+/** Replaces the dataset, which the local runtime does not store. */
 const METRICS = {
   name: 'metrics',
   modules: true,
@@ -78,7 +78,7 @@ export class PersistedWorker implements Served {
     points?: (point: Point) => void,
     { root = ROOT, modules = MODULES, vars = {}, log, direct = false }: Setup = {},
   ): Promise<PersistedWorker> {
-    // How modules are told apart has no use where each is named.
+    // Module rules are not needed, because each module is named.
     const { modulesRules: _, ...options } = workerOptions(path.join(root, 'wrangler.toml')).workerOptions;
     const before = new Set(children());
     const main = {
@@ -124,12 +124,12 @@ export class PersistedWorker implements Served {
     return fetch(new URL(target, this.url), init);
   }
 
-  /** SIGKILL, at once: nothing of the runtime runs behind this call. */
+  /** Kills the runtime with SIGKILL: none of its code runs after this call. */
   kill(): void {
     process.kill(this.process, 'SIGKILL');
   }
 
-  /** Gives back what the runtime, killed or not, has in this process. */
+  /** Releases the resources of the runtime, killed or not. */
   async stop(): Promise<void> {
     await this.runtime.dispose();
     if (this.passing) await rm(this.passing, { recursive: true });

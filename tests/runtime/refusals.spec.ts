@@ -24,7 +24,7 @@ import type { TestWorker } from './harness.js';
 const MIB = 1024 * 1024;
 const DAMAGED = 'damaged-token-0123456789';
 
-/** A launch of so many bytes, in the data of a file: more than `BODY_LIMIT` otherwise. */
+/** A launch of this size in bytes. The data of a file fills it, because that does not count against `BODY_LIMIT`. */
 function large(bytes: number, fields: object = GOOD): Buffer {
   const [begin, end] = ['{"attach":[{"name":"a","data":"', `"}],${JSON.stringify(fields).slice(1)}`];
   return Buffer.from(`${begin}${'A'.repeat(Math.ceil((bytes - begin.length - end.length) / 4) * 4)}${end}`);
@@ -69,7 +69,7 @@ describe('refusals', () => {
 
   const json = { ...bearer(), 'Content-Type': 'application/json' };
 
-  it.each([12, 20, 50, 101, 150])('of %i MiB beyond BODY_LIMIT are each 413', async (size) => {
+  it.each([12, 20, 50, 101, 150])('a body of %i MiB over BODY_LIMIT gets 413', async (size) => {
     const body = padded(size * MIB);
     for (const reply of [
       await send(BATCH, 'POST', body, json),
@@ -95,20 +95,23 @@ describe('refusals', () => {
     ['a definition that is too large', 413, 'PUT', `${TRIGGERS}/8`, json],
     ['a definition of another type', 415, 'PUT', `${TRIGGERS}/8`, { ...json, 'Content-Type': 'text/xml' }],
     ['a database without an index', 503, 'POST', BATCH, json, { ...GOOD, trigger_id: 607 }],
-  ])('of a body of 12 MiB with %s arrive, and are logged', async (_, status, method, path, headers, fields) => {
-    const reply = await send(path, method, large(12 * MIB, fields), headers);
-    expect(reply.status, reply.text).toBe(status);
-    const line = await lineOf(reply);
-    expect(line).toMatchObject({ status, error: JSON.parse(reply.text).error_text });
-    expect(typeof line.cause).toBe(status >= 500 ? 'string' : 'undefined');
-  });
+  ])(
+    'the refusal of a body of 12 MiB with %s arrives and is logged',
+    async (_, status, method, path, headers, fields) => {
+      const reply = await send(path, method, large(12 * MIB, fields), headers);
+      expect(reply.status, reply.text).toBe(status);
+      const line = await lineOf(reply);
+      expect(line).toMatchObject({ status, error: JSON.parse(reply.text).error_text });
+      expect(typeof line.cause).toBe(status >= 500 ? 'string' : 'undefined');
+    },
+  );
 
-  it('of a body that is announced larger than 200 MiB are sent at once', async () => {
+  it('the refusal of a body announced with more than 200 MiB is sent at once', async () => {
     const reply = await stream(worker, ['{'], { length: 200 * MIB + 1 });
     expect([reply.status, debug(reply)]).toEqual([413, 'http: request body too large']);
   });
 
-  it('that follow from a damaged record name it in the log', async () => {
+  it('the log names the damaged record that caused a refusal', async () => {
     for (const [fields, token, said, cause] of [
       [GOOD, DAMAGED, 'tokens cannot be looked up now: retry later', /^KV ACCESS token:[0-9a-f]{12}…: damaged: /],
       [

@@ -41,7 +41,7 @@ describe('request ids', () => {
       ['X-Request-ID where both are absent', { 'X-Request-ID': 'r4' }, 'r4'],
       ['Request-ID before X-Request-ID', { 'Request-ID': 'r5', 'X-Request-ID': 'other' }, 'r5'],
       ['256 visible characters', { 'Request-ID': '~!"#'.padEnd(256, 'x') }, '~!"#'.padEnd(256, 'x')],
-    ])('from %s', async (_, headers, id) => {
+    ])('an ID is read from %s', async (_, headers, id) => {
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
       expect([reply.status, reply.headers.get('Request-ID')]).toEqual([200, id]);
       expect(await logged(worker, 8, reply)).toMatchObject({ request_id: id, token_name: 'all' });
@@ -54,7 +54,7 @@ describe('request ids', () => {
       ['another alphabet', { 'Request-ID': '\u00e9' }],
       ['nothing', { 'Request-ID': '' }],
       ['a malformed X-Request-ID', { 'X-Request-ID': 'a b' }],
-    ])('but not from %s', async (_, headers) => {
+    ])('an ID is not read from %s', async (_, headers) => {
       const before = await launches();
       const reply = await launch(worker, GOOD, { ...bearer(), ...(headers as Record<string, string>) });
       const named = Object.keys(headers).some((name) => debug(reply).startsWith(name));
@@ -64,7 +64,7 @@ describe('request ids', () => {
       expect(await launches()).toBe(before);
     });
 
-    it("or made, and recorded like a caller's own", async () => {
+    it("a request without an ID gets one, which is recorded like a caller's", async () => {
       const [a, b] = [await launch(worker, GOOD), await launch(worker, GOOD)];
       const id = a.headers.get('Request-ID') ?? '';
       expect(id).toMatch(/^[0-9a-f]{32}$/);
@@ -80,7 +80,7 @@ describe('request ids', () => {
     ['small', {}],
     // Larger than what goes straight to the commit.
     ['large', { content: { pad: 'x'.repeat(100_000) } }],
-  ])('a repeated request (%s) gets the same result, and nothing is launched again', async (name, more) => {
+  ])('a repeated request (%s) gets the same result and launches nothing', async (name, more) => {
     const body = { ...GOOD, ...more, report: true };
     const id = `repeat-${name}`;
     const first = await launch(worker, body, withId(id));
@@ -103,7 +103,7 @@ describe('request ids', () => {
     expect(ids(await launch(worker, body, { ...bearer(), 'X-Request-ID': id }))).toEqual([ID.one]);
   });
 
-  it('the same id with another body, or at another path, is refused', async () => {
+  it('the same ID with another body or at another path is refused', async () => {
     await launch(worker, GOOD, withId('reused'));
     const before = await launches();
     for (const [document, path] of [
@@ -129,7 +129,7 @@ describe('request ids', () => {
     expect([slash.status, slash.headers.get('Duplicate-Request')]).toEqual([200, 'true']);
   });
 
-  it("belong to a token's name and a campaign", async () => {
+  it("an ID belongs to a token's name and a campaign", async () => {
     const first = await launch(worker, GOOD, withId('scoped'));
     const token = await launch(worker, GOOD, withId('scoped', TOKEN.launch));
     const campaign = await launch(worker, { ...GOOD, trigger_id: 85 }, withId('scoped'));
@@ -137,7 +137,7 @@ describe('request ids', () => {
     expect(new Set(found).size).toBe(3);
   });
 
-  it('of two at once one launches, and both get its result', async () => {
+  it('of two equal requests at once, one launches and both get its result', async () => {
     for (const [name, more] of [
       ['small', {}],
       ['large', { content: { pad: 'x'.repeat(100_000) } }],
@@ -153,7 +153,7 @@ describe('request ids', () => {
     }
   });
 
-  it('errors and dry runs leave the id free', async () => {
+  it('errors and dry runs do not use up an ID', async () => {
     for (const document of [
       '{"trigger_id":8,"data":[{}',
       { ...GOOD, report: 'perhaps' },
@@ -167,7 +167,7 @@ describe('request ids', () => {
     expect([reply.status, reply.headers.get('Duplicate-Request')]).toEqual([200, null]);
   });
 
-  it('a repeat is decided before paused and strict', async () => {
+  it('a repeat ranks before a pause and before strict', async () => {
     const strict = { trigger_id: 96, strict: true, data: [{ email: 'example1@example.com' }] };
     const first = await launch(worker, strict, withId('kept'));
     await define(worker, 96, { active: false });
@@ -184,7 +184,7 @@ describe('request ids', () => {
     expect((await launch(worker, { ...strict, trigger_id: CAMPAIGN.paused }, withId('kept'))).status).toBe(409);
   });
 
-  it('are digests of the body where the operator says so', async () => {
+  it('with DEDUPLICATION=checksum, a digest of the body is the ID', async () => {
     const first = await launch(checksum, GOOD);
     const id = first.headers.get('Request-ID') ?? '';
     expect(id).toMatch(/^[0-9a-f]{64}$/);

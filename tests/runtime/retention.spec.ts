@@ -34,7 +34,7 @@ function age(folder: string, upTo: number): void {
   expect(aged).toBeGreaterThan(0);
 }
 
-it('what has expired is 410, with where the log begins; its files are gone', async () => {
+it('expired launches get 410 with the first sequence of the log, and their files are deleted', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'trigger-launch-retention-'));
   let worker = await PersistedWorker.start(folder);
   /** Waits until the alarm has removed the launches up to that sequence. */

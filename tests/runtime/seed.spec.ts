@@ -10,7 +10,7 @@ describe("the operator's command line", () => {
   });
   afterAll(() => Promise.all([worker.stop(), operator.stop()]));
 
-  it('writes what the Worker reads: an index of keyed hashes, and digests of tokens', async () => {
+  it('the command line writes an index of keyed hashes and digests of tokens that the Worker reads', async () => {
     await operator.importProfiles(1, 'profile_id,email\n6606e08f10bcdd88297057a7,Example1@Example.com\n');
     const token = (await operator.admin('token', 'create', '--name', 'crm')).trim();
     await operator.copyTo(worker.env);

@@ -29,7 +29,7 @@ describe('unverified callers', () => {
   });
   afterAll(() => watched.stop());
 
-  it('who send a head and one byte get 408 or 503, and everyone with a token 200', async () => {
+  it('callers who send a head and one byte get 408 or 503, and callers with a token get 200', async () => {
     expect(idle).toBeTypeOf('number');
     const slow = await Promise.all(Array.from({ length: SLOW }, () => Connection.open(watched.url)));
     for (const connection of slow) connection.head('POST', BATCH, head).send('{');
@@ -59,7 +59,7 @@ describe('unverified callers', () => {
     ['while a good body arrives', { ...head, ...bearer() }, '{"data":['],
     ['while a refused body is drained', { ...head, ...bearer(TOKEN.unknown) }, '{'],
     ['before the answer', { ...head, ...bearer(), 'Content-Length': 65 }, JSON.stringify(GOOD).padEnd(65)],
-  ])('who disconnect %s leave nothing reserved', async (_, headers, bytes) => {
+  ])('callers who disconnect %s leave nothing reserved', async (_, headers, bytes) => {
     for (const end of ['close', 'reset'] as const) {
       await Promise.all(
         Array.from({ length: 20 }, async () => {

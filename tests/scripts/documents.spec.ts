@@ -1,4 +1,4 @@
-// The documents: their links lead somewhere, and their commands do what they say.
+// The documents: their links and the files that they name exist, and their commands print what the documents show.
 //
 // Each `sh` block of the README, the guides and the reference runs in bash against a local Worker with the demo data. If
 // another code block follows directly, it is the expected output. Identifiers, times and dates may differ.
@@ -7,6 +7,7 @@ import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Demo } from '../../scripts/demo.mjs';
@@ -18,6 +19,8 @@ import { anchors, type Block, blocks, COMMANDS, links } from './markdown.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** The address that the documents name. */
 const ADDRESS = 'http://localhost:8787';
+
+const DEMO_TOKEN = 'abcdefghijklmnqrstuvwxyz';
 
 const ACCOUNT = 'needs a Cloudflare account';
 const INSTALLS = 'installs or builds what this suite has installed and built';
@@ -76,6 +79,15 @@ describe('links', () => {
   });
 });
 
+describe('paths', () => {
+  it.each(tracked)('the paths that %s names exist', (name) => {
+    const paths = read(name).matchAll(/`((?:src|tests|benches|fuzz|scripts|docs)\/[\w./-]*)`/g);
+    const missing = [...paths].map(([, file = '']) => file).filter((file) => !existsSync(path.join(ROOT, file)));
+    // Fuzzing creates these two.
+    expect(missing.filter((file) => !['fuzz/found/', 'fuzz/artifacts/'].includes(file))).toEqual([]);
+  });
+});
+
 describe('the list of blocks that do not run', () => {
   it.each(Object.entries(NOT_RUN))('has only blocks that %s contains', (name, entries) => {
     const lines = commandsOf(name).map(firstLine);
@@ -111,6 +123,25 @@ describe.skipIf(missing.length > 0)('commands', () => {
     return operator;
   }
 
+  it('the common mistakes get the error messages of their table', async () => {
+    const worker = await start(prepared);
+    try {
+      const [, table = ''] = read('docs/reference/errors.md').split('## Common mistakes');
+      const [, ...rows] = [...table.matchAll(/^\| (.*?) +\| `(.*)` +\|$/gm)].map(([, mistake = '', message = '']) => [
+        mistake,
+        message,
+      ]);
+      expect(rows.map(([mistake]) => mistake)).toEqual(Object.keys(MISTAKES));
+      for (const [mistake = '', message] of rows) {
+        const request = { method: 'POST', ...MISTAKES[mistake] };
+        const response = await worker.request('/api/v1.1/campaigns/triggers/start_batch?format=json', request);
+        expect(await response.json(), mistake).toMatchObject({ error_debug: message });
+      }
+    } finally {
+      await worker.stop();
+    }
+  });
+
   it.each(withCommands.filter((name) => commandsOf(name).length > 0))('of %s print what it shows', async (name) => {
     const before = CONTINUES[name];
     if (before !== undefined) expect(states.has(before), `${before} runs first`).toBe(true);
@@ -132,6 +163,25 @@ describe.skipIf(missing.length > 0)('commands', () => {
     }
   });
 });
+
+/** The requests of the table of common mistakes, by the first cell of its rows. */
+const MISTAKES: Record<string, { headers?: Record<string, string>; body: string | Uint8Array<ArrayBuffer> }> = {
+  '`charset=utf-16`': { headers: { 'Content-Type': 'application/json; charset=utf-16' }, body: '{}' },
+  'a multipart body': { headers: { 'Content-Type': 'multipart/form-data; boundary=x' }, body: '--x--' },
+  'form fields': { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: 'trigger_id=8' },
+  'a JSON array': { body: '[{}]' },
+  '`Content-Encoding: gzip`': { headers: { 'Content-Encoding': 'gzip' }, body: gzipSync('{}') },
+  'a compressed body without `Content-Encoding`': { body: gzipSync('{}') },
+  'UTF-16': { body: Uint8Array.from([0xff, 0xfe, 0x7b, 0, 0x7d, 0]) },
+  SOAP: {
+    headers: { 'Content-Type': 'application/xml' },
+    body: '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"/>',
+  },
+  'URL-safe base64': {
+    headers: { Authorization: `Bearer ${DEMO_TOKEN}` },
+    body: '{"trigger_id":8,"data":[{"email":"a@b.example"}],"attach":[{"name":"a","data":"ab-_"}]}',
+  },
+};
 
 /** Starts the Worker on the local state of a checkout. */
 const start = (operator: Operator) => PersistedWorker.start(path.join(operator.state, 'v3'));

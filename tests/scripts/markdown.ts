@@ -2,7 +2,7 @@
 
 /** A fenced code block. */
 export interface Block {
-  /** The first word after the fence; empty if there is none. */
+  /** The first word after the fence; empty if the fence has no word. */
   language: string;
   /** The content, without the indentation of the fence. */
   text: string;

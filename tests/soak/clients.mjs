@@ -6,7 +6,7 @@ import { inRoot, start } from '../../scripts/run.mjs';
 import { endedWithin } from './bounded.mjs';
 
 /** A request whose body is a file. @typedef {{ url: URL, method: string, headers: Record<string, string>, file: string }} Sent */
-/** An answer, or why there is none. @typedef {{ status: number, text: string } | { failure: string }} Outcome */
+/** An answer, or the reason why none arrived. @typedef {{ status: number, text: string } | { failure: string }} Outcome */
 
 /** A try is given up after this time. */
 const TRY_MS = 120_000;

@@ -50,6 +50,9 @@ pub enum AdminCommand {
     /// Create the local index key if it does not exist.
     #[command(hide = true)]
     Key,
+    /// Print the constants that the benchmarks use, as JSON.
+    #[command(hide = true)]
+    Constants,
 }
 
 #[derive(Subcommand)]

@@ -3,7 +3,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | `arguments` | the arguments and help texts |
-//! | `tokens`, `profiles`, `demo` | the commands |
+//! | `tokens`, `profiles`, `demo`, `constants` | the commands |
 //! | `location` | the data that a command works on |
 //! | `kv` | access to KV through wrangler |
 //! | `index_key` | the key of the profile index |
@@ -15,6 +15,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod constants;
 mod demo;
 mod error;
 mod index_key;
@@ -32,6 +33,7 @@ use clap::Parser as _;
 
 use self::{
     arguments::{AdminCommand, Arguments, ProfilesCommand, TokenCommand},
+    constants::constants,
     demo::load_demo,
     error::{CommandError, INVALID_ARGUMENTS},
     index_key::{SECRETS_FILE, load_index_key},
@@ -66,6 +68,9 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.remote && matches!(arguments.command, AdminCommand::Demo) {
         return Err(CommandError::RemoteDemo);
     }
+    if matches!(arguments.command, AdminCommand::Constants) {
+        return Ok(print_result(&constants())?);
+    }
     let checkout = checkout();
     let location = match arguments.remote {
         true => Location::remote(&checkout),
@@ -88,6 +93,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         AdminCommand::Key => {
             load_index_key(&location, &secrets)?;
         }
+        // Handled above, because it works without a state.
+        AdminCommand::Constants => {}
     }
     Ok(())
 }

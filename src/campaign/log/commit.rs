@@ -26,7 +26,7 @@ pub enum CommitOutcome {
 }
 
 impl<S: Sql> LaunchLog<S> {
-    /// Returns the launch that an earlier request with this ID made. Refuses if there is none and the campaign is paused.
+    /// Returns the launch that an earlier request with this ID made. Without such a launch, a paused campaign refuses.
     pub fn preflight(&self, request: &RequestIdentity, now: u64) -> Result<Option<StoredLaunch>, LogError> {
         let RequestIdentity { token_name, request_id } = request;
         let state = self.state()?;

@@ -44,7 +44,7 @@ impl Faults {
         self.plan.borrow_mut().push((operation, 0, u32::MAX, when));
     }
 
-    /// Lets one of `one_in` calls fail, of any operation.
+    /// Makes calls of any operation fail at random, one in `one_in` on average.
     pub fn random(&self, seed: u64, one_in: u64) {
         self.random.replace(Some((one_in, Dice::new(seed))));
     }
@@ -160,7 +160,7 @@ impl Drop for Timer {
     }
 }
 
-/// Fires the next timer. Returns false if there is none.
+/// Fires the next timer. Returns false if no timer is set.
 pub fn fire_timer() -> bool {
     let next = TIMERS.with_borrow_mut(BTreeMap::pop_first);
     next.map(|(_, waker)| waker.wake()).is_some()

@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Debug, Clone)]
 enum LogAction {
-    /// Few request IDs, bodies and attempts, so that requests are repeated.
+    /// The values are chosen from few, so that many requests repeat an earlier one.
     Commit {
         request: u8,
         body: u8,

@@ -71,9 +71,9 @@ impl AttachmentEntry {
     pub fn push_base64(&mut self, bytes: &[u8], decoded: &mut DecodedAttachments) -> usize {
         let Data::Incomplete(decoder) = &mut self.data else { return 0 };
         let start = decoded.bytes.len();
-        let taken = decoder.push_base64(bytes, &mut decoded.bytes);
+        let length = decoder.push_base64(bytes, &mut decoded.bytes);
         decoded.add_bytes(start);
-        taken
+        length
     }
 
     pub fn finish_data(&mut self, decoded: &mut DecodedAttachments) -> Result<(), EntryFault> {

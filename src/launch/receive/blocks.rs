@@ -47,15 +47,15 @@ impl<T: Copy> Blocks<T> {
     /// Extends the first block, or adds a block.
     fn add_room(&mut self, memory: &mut Reservation) -> Result<(), OutOfMemory> {
         let block = Self::PER_BLOCK * size_of::<T>();
-        let (kept, size) = match self.blocks.len() {
+        let (old_size, size) = match self.blocks.len() {
             0 => (0, FIRST_BYTES.min(block)),
             1 if self.reserved < block => (self.reserved, (self.reserved * 4).min(block)),
             _ => (0, block),
         };
-        memory.grow((size - kept) as u64)?;
-        self.reserved += size - kept;
+        memory.grow((size - old_size) as u64)?;
+        self.reserved += size - old_size;
         let capacity = size / size_of::<T>();
-        match self.blocks.last_mut().filter(|_| kept > 0) {
+        match self.blocks.last_mut().filter(|_| old_size > 0) {
             Some(first) => first.reserve_exact(capacity - first.len()),
             None => self.blocks.push(Vec::with_capacity(capacity)),
         }
@@ -156,8 +156,8 @@ impl Records {
         })
     }
 
-    /// Returns the records block by block, in order, so that they can be converted without holding all of them twice. The
-    /// caller clears each block; the memory of the list itself is returned here.
+    /// Returns the records block by block, in order, so that a conversion of all records needs the memory of only one block more.
+    /// The caller clears each block; the memory of the list itself is returned here.
     pub fn into_blocks(self, memory: &mut Reservation) -> impl Iterator<Item = RecordBatch> + use<> {
         let Self { blocks, ends } = self;
         memory.shrink(ends.reserved as u64);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_keep_order_and_give_memory_back() {
+    fn keeps_the_order_of_values_and_returns_all_memory() {
         let budget = Budget::new(1 << 20, 1 << 20);
         let mut memory = reservation(&budget);
         let mut blocks = Blocks::<[u8; 16]>::default();
@@ -210,18 +210,18 @@ mod tests {
             assert_eq!(record, if n == 77 { &long[..] } else { expected.as_bytes() });
         }
         blocks.clear(&mut memory);
-        let held = memory.bytes();
-        let mut taken = 0;
+        let before = memory.bytes();
+        let mut read = 0;
         for block in records.into_blocks(&mut memory) {
             for record in block.iter() {
-                let expected = taken.to_string();
-                assert_eq!(record, if taken == 77 { &long[..] } else { expected.as_bytes() });
-                taken += 1;
+                let expected = read.to_string();
+                assert_eq!(record, if read == 77 { &long[..] } else { expected.as_bytes() });
+                read += 1;
             }
             block.clear(&mut memory);
-            assert!(memory.bytes() < held);
+            assert!(memory.bytes() < before);
         }
-        assert_eq!((taken, memory.bytes()), (5000, 0));
+        assert_eq!((read, memory.bytes()), (5000, 0));
         let mut records = Records::default();
         records.push(&long, &mut memory).unwrap();
         records.clear(&mut memory);
@@ -229,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reserved_is_not_kept() {
+    fn rejects_a_value_for_which_no_memory_can_be_reserved() {
         let budget = Budget::new(2 * BLOCK_BYTES as u64, u64::MAX);
         let mut memory = reservation(&budget);
         let mut blocks = Blocks::<[u8; 16]>::default();
-        let kept = (0..100_000_u128).take_while(|n| blocks.push(n.to_be_bytes(), &mut memory).is_ok()).count();
-        assert_eq!(kept, 2 * BLOCK_BYTES / 16);
-        assert_eq!(blocks.len(), kept);
+        let pushed = (0..100_000_u128).take_while(|n| blocks.push(n.to_be_bytes(), &mut memory).is_ok()).count();
+        assert_eq!(pushed, 2 * BLOCK_BYTES / 16);
+        assert_eq!(blocks.len(), pushed);
     }
 }

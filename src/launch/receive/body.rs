@@ -1,7 +1,6 @@
 //! Parses a body chunk by chunk: frames it, enforces its limits, digests it. [`super::collector`] decodes what the framer finds.
 //!
-//! A fault does not end the parsing, because a later fault may rank before it: the rest of the body is checked, and nothing of
-//! it kept.
+//! A fault does not end the parsing, because a later fault may rank before it. The rest of the body is checked, but not kept.
 
 use super::{
     attachments::DecodedAttachments,
@@ -17,9 +16,9 @@ use crate::{
     wire::{Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 
-/// Lists of items that can grow at the same time.
+/// Number of lists of items that can grow at the same time.
 const LISTS: u64 = 6;
-/// Most bytes that the lists keep for each byte of a body. An item of three bytes can have two keys, each hashed under two
+/// Largest growth of the lists for each byte of a body, in bytes. An item of three bytes can have two keys, each hashed with two
 /// index keys.
 const ENTRIES: u64 = 14;
 
@@ -199,7 +198,7 @@ impl BodyParser {
         self.is_malformed
     }
 
-    /// Returns the fault of a malformed body of which `rest` more bytes are announced.
+    /// Returns the fault of a malformed body if `rest` more bytes are announced.
     pub fn fault_with_rest(&self, rest: u64) -> Option<Refused> {
         let rest = if self.is_in_attachment() { 0 } else { rest };
         let too_large = self.body_bytes().saturating_add(rest) > self.collector.settings.limits.body;

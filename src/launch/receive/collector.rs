@@ -70,7 +70,7 @@ impl Collector {
         }
     }
 
-    /// Records a fault, and keeps nothing more of the body.
+    /// Records a fault, and drops the collected values.
     pub fn record_fault(&mut self, fault: impl Into<Refused>) {
         let fault = fault.into();
         self.fault = Some(match self.fault.take() {
@@ -85,7 +85,7 @@ impl Collector {
         self.record_fault(Problem::BadField(format!("{name}: {what}")));
     }
 
-    /// Keeps nothing more of the body.
+    /// Drops the collected values. Later values are only validated.
     pub fn close(&mut self) {
         self.is_closed = true;
         self.unkeyed.clear(&mut self.memory);
@@ -296,9 +296,9 @@ impl Sink for Collector {
             return 0;
         }
         let before = self.decoded.bytes.len();
-        let taken = self.entry.push_base64(bytes, &mut self.decoded);
+        let decoded = self.entry.push_base64(bytes, &mut self.decoded);
         self.count_before_token(before);
-        taken
+        decoded
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {

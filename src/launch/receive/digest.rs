@@ -1,28 +1,28 @@
-//! The digest of a body as sent. It decides whether a repeated request is the same request.
+//! The digest of a body as sent. Two requests with the comparison ID are the comparison request if their digests are equal.
 
 use xxhash_rust::xxh3::Xxh3;
 
 /// Digests a body chunk by chunk.
 ///
-/// Two requests with the same ID are compared by XXH3 (128 bits) and length. In WebAssembly, XXH3 takes an eighth of the time
+/// Two requests with the comparison ID are compared by XXH3 (128 bits) and length. In WebAssembly, XXH3 takes an eighth of the time
 /// of BLAKE3, which matters for bodies with large attachments. XXH3 does not resist a caller who searches for a collision, but
 /// such a caller chooses both bodies and the ID, and only loses a launch. If the digest itself is the ID, it is BLAKE3: then a
 /// third party who contributes text to a body must not be able to make it equal to an earlier one.
 #[derive(Clone)]
 pub struct BodyDigest {
-    same: Xxh3,
+    comparison: Xxh3,
     length: u64,
     id: Option<Box<blake3::Hasher>>,
 }
 
 impl BodyDigest {
-    /// `is_id`: the digest becomes the request's ID.
+    /// `is_id`: computes a second digest, which becomes the request's ID.
     pub fn new(is_id: bool) -> Self {
-        Self { same: Xxh3::new(), length: 0, id: is_id.then(Box::default) }
+        Self { comparison: Xxh3::new(), length: 0, id: is_id.then(Box::default) }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
-        self.same.update(bytes);
+        self.comparison.update(bytes);
         self.length = self.length.saturating_add(bytes.len() as u64);
         if let Some(id) = &mut self.id {
             id.update(bytes);
@@ -31,7 +31,7 @@ impl BodyDigest {
 
     /// The digest for comparing requests: 16 bytes of hash, 8 bytes of length, 8 zeros.
     pub fn finish(&self) -> [u8; 32] {
-        let hash = self.same.digest128().to_le_bytes();
+        let hash = self.comparison.digest128().to_le_bytes();
         let mut parts = hash.into_iter().chain(self.length.to_le_bytes());
         std::array::from_fn(|_| parts.next().unwrap_or_default())
     }
@@ -54,7 +54,7 @@ mod tests {
 
     /// Digests are stored for a day, so they must not change. The values are those of the reference implementation.
     #[test]
-    fn digests_are_pinned() {
+    fn computes_the_pinned_digests_in_chunks_of_any_size() {
         let bytes: Vec<u8> = (0..5000_u32).map(|at| (at % 251) as u8).collect();
         for (length, expected) in [
             (100, "1ec03ef0a50bb229f36695fd16ef95da64000000000000000000000000000000"),

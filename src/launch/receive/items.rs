@@ -88,8 +88,8 @@ impl Items {
         self.with_data.iter().zip(self.data.iter())
     }
 
-    /// Adds an item whose only member is the mode's key field, with a value that is normalised already: the common case, which
-    /// needs no decoder. Returns `false` if the item is not of that form.
+    /// Adds an item whose only member is the key field of the mode, if its value is normalised already. This is the common case,
+    /// and needs no decoder. Returns `false` if the item has another form.
     pub fn push_plain(
         &mut self,
         (name, value): (&[u8], &[u8]),

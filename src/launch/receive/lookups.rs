@@ -32,7 +32,6 @@ impl<T, E> Lookup<T, E> {
         matches!(self, Self::Idle)
     }
 
-    /// The outcome of a completed lookup.
     pub fn outcome(&self) -> Option<&Result<T, E>> {
         match self {
             Self::Done(outcome) => Some(outcome),
@@ -40,7 +39,6 @@ impl<T, E> Lookup<T, E> {
         }
     }
 
-    /// The outcome of a completed lookup.
     pub fn into_outcome(self) -> Option<Result<T, E>> {
         match self {
             Self::Done(outcome) => Some(outcome),
@@ -70,7 +68,7 @@ pub struct Lookups {
     pub earlier: Lookup<Option<RepeatedLaunch>, Refused>,
     /// The token that is looked up.
     presented: Option<String>,
-    /// The body has a different token.
+    /// Whether the body contains a different token.
     is_contradicted: bool,
 }
 
@@ -147,8 +145,8 @@ impl Lookups {
         self.presented.is_some()
     }
 
-    /// Records the outcome of a token's lookup. A refusal stays: the header's token can be valid, and contradicted by the
-    /// body's.
+    /// Records the outcome of the lookup of a token. A refusal is never replaced by a success: the token in the header can be
+    /// valid, and the body can contain a different one.
     pub fn record_token(&mut self, token: Result<TokenRecord, Refused>) {
         self.token = Lookup::Done(match (std::mem::take(&mut self.token).into_outcome(), token) {
             (Some(Err(earlier)), Err(later)) => Err(earlier.first(later)),

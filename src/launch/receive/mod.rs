@@ -1,4 +1,4 @@
-//! Step 1: receives the body of a launch request.
+//! Receives the body of a launch request.
 //!
 //! ```text
 //! body ─▶ pace ─▶ body: framing, limits, digest ─▶ collector: root, items, attachments ─▶ uploads (R2)
@@ -7,8 +7,8 @@
 //!                           lookups: token, campaign, manifest, earlier request
 //! ```
 //!
-//! [`receive`] waits for the body and for [`lookups`] and [`uploads`] at the same time. It decides when to stop reading, and
-//! nothing else: which of several faults is answered is decided by [`super::admit`].
+//! [`receive`] waits for the body and for [`lookups`] and [`uploads`] at the same time, and decides only when to stop reading.
+//! [`super::admit`] decides which of several faults is answered.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -16,7 +16,7 @@
 //! | [`room`] | waits for memory when unverified callers have used up their share |
 //! | [`body`], [`digest`] | frames and digests the bytes, enforces the limits of the body |
 //! | [`collector`] | decodes what the framer finds: [`root`] fields, [`items`] (in [`blocks`]), [`attachments`] |
-//! | [`lookups`] | what runs while the body arrives |
+//! | [`lookups`] | reads KV and asks the campaign's object while the body arrives |
 //! | [`uploads`], [`part_buffers`] | multipart uploads of attachments, within bounded memory |
 
 pub mod attachments;
@@ -90,17 +90,17 @@ pub async fn receive<P: Ports, C: Clock, B: Body>(
     receiver.into_received(stopped).await
 }
 
-/// Whether the request returns its memory at once, and waits for nothing.
+/// Whether the request must return its memory at once, without waiting for a token.
 pub fn must_end_at_once(problem: &Problem) -> bool {
     matches!(problem, Problem::Unavailable(_))
 }
 
-/// Whether no fault that can still be found would be answered instead of this fault of a token.
+/// Whether this fault of a token ranks before all faults that can still be found.
 fn is_final(problem: &Problem) -> bool {
     matches!(problem, Problem::TokenRequired(_) | Problem::TooManyRequests(_))
 }
 
-/// Copies of the data parsed at once that are held beside the view of the body: attachment data, decoded and to be uploaded.
+/// Copies of a parsed chunk in memory besides the view of the body: attachment data, decoded and waiting for its upload.
 const BUFFERS: usize = 2;
 
 /// A request whose body is being received.
@@ -157,7 +157,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         Ok(())
     }
 
-    /// The fault of a malformed body whose length is known: the rest of the body need not be read.
+    /// Returns the fault of a malformed body whose length is known. The rest of such a body need not be read.
     fn malformed_of_known_length(&self) -> Option<Refused> {
         let length = self.head.length.filter(|_| self.body.is_malformed())?;
         let rest = length.saturating_sub(self.body.received());
@@ -233,7 +233,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         self.uploads.fail(refused, self.ports.uploader(), self.body.memory());
     }
 
-    /// Waits for room for what `bytes` of the body may need, if the caller is not verified and the room is used up.
+    /// Waits until there is room for `bytes` more of the body, if the caller is not verified.
     async fn make_room(&mut self, bytes: usize) -> Result<(), Refused> {
         if self.body.memory().watch().is_verified() {
             return Ok(());
@@ -244,7 +244,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         }
         let error = self.body.memory().shortage(wanted);
         match self.wait_for_room(wanted, error).await {
-            // The bytes may need less than that.
+            // `wanted` is an upper bound: parsing may need less memory.
             Err(refused) if refused.problem == Problem::no_memory() => Ok(()),
             outcome => outcome,
         }
@@ -287,9 +287,9 @@ impl<'p, P: Ports> Receiver<'p, P> {
                 self.uploads.stop(self.ports.uploader(), self.body.memory());
             }
             let bound = self.parts_memory();
-            let taken = self.uploads.take(self.ports.uploader(), &mut decoded, bound, self.body.memory());
+            let result = self.uploads.take(self.ports.uploader(), &mut decoded, bound, self.body.memory());
             self.body.memory().release_credit();
-            if let Err(error) = taken {
+            if let Err(error) = result {
                 self.wait_or_fail_uploads(error).await?;
                 continue;
             }
@@ -300,7 +300,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
                 break;
             }
             match self.tasks.next().await {
-                // There is always room for the only part that is held.
+                // Unreachable: without other parts in memory there is always room for one part.
                 None => {
                     let cause = Cause::new("parts of attachments wait for memory, and no upload is in progress");
                     self.fail_uploads(cannot_store(cause));
@@ -312,7 +312,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         Ok(())
     }
 
-    /// An unverified caller waits for room, if room can become free. Otherwise the attachments are not stored.
+    /// Waits for room if the caller is unverified and room can become free. Otherwise stores no attachments.
     async fn wait_or_fail_uploads(&mut self, error: TakeError) -> Result<(), Refused> {
         if let TakeError::OutOfMemory(shortage) = error
             && let Some(bytes) = shortage.worth_waiting_for()
@@ -328,8 +328,8 @@ impl<'p, P: Ports> Receiver<'p, P> {
         Ok(())
     }
 
-    /// Bytes of memory that parts of attachments may take. `None` before a token has arrived: then the limit is how much an
-    /// unverified caller may hold.
+    /// Returns the limit of the memory of attachment parts, in bytes. `None` before a token has arrived: then only the share of
+    /// unverified callers limits the parts.
     fn parts_memory(&self) -> Option<usize> {
         let first = usize::try_from(self.head.settings.limits.body).unwrap_or(usize::MAX).min(PARTS_MEMORY_FIRST);
         match (self.uploads.is_permitted(), &self.lookups.token) {
@@ -339,7 +339,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         }
     }
 
-    /// The body is complete: waits for the lookups and uploads that are in progress.
+    /// Waits for the lookups and uploads that are in progress after the end of the body.
     async fn finish_tasks(&mut self) -> Result<(), Refused> {
         if !self.lookups.has_token() && self.body.shortage().is_none() {
             let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).await;
@@ -354,7 +354,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         Ok(())
     }
 
-    /// Waits for the outcome of a token in the header or the query: its fault may be answered before the one that stopped the
+    /// Waits for the lookup of a token in the header or the query. A fault of the token can rank before the fault that stopped the
     /// reading.
     async fn wait_for_head_token(&mut self) {
         if self.head.tokens.is_empty() {

@@ -1,7 +1,7 @@
-//! Reading a body from a caller who may be slow, or who only wants to occupy memory.
+//! Reads a body from a caller who may be slow, or who only wants to occupy memory.
 //!
-//! A caller who is not verified has to keep a minimum rate ([`RATE_MIN`]) and can be evicted to make room for others. Both are
-//! checked on a timer of the request's own, at least every [`WATCH_MS`]. A verified caller only has to send a byte every
+//! A caller who is not verified must keep a minimum rate ([`RATE_MIN`]) and can be evicted to make room for others. The request's
+//! own timer checks both at least every [`WATCH_MS`]. A verified caller only has to send a byte every
 //! [`BODY_TIMEOUT_MS`].
 
 use std::pin::pin;
@@ -32,7 +32,7 @@ pub enum BodyError {
     },
     /// The request was evicted to make room for others.
     Evicted,
-    /// The caller disconnected after so many bytes.
+    /// The caller disconnected after this number of bytes.
     Disconnected(u64),
 }
 
@@ -71,16 +71,16 @@ pub struct PacedBody<'b, C, B> {
     /// `Content-Length`.
     length: Option<u64>,
     received: u64,
-    /// Milliseconds spent waiting for bytes. While the Worker does not read, time does not count.
+    /// Milliseconds spent waiting for bytes. Time between reads does not count.
     reading_ms: u64,
     /// When the next check is due. One timer serves many reads.
     timer: Option<LocalBoxFuture<'b, ()>>,
-    /// Nothing more is read: the body has ended, or its caller is too slow.
+    /// Set when the body has ended or its caller is too slow. Then nothing more is read.
     ended: bool,
 }
 
 impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
-    /// The body of a request with that state; `length` is its `Content-Length`.
+    /// `watch` is a view of the request's state, `length` its `Content-Length`.
     pub fn new(clock: &'b C, body: &'b mut B, watch: Watch, length: Option<u64>) -> Self {
         Self { clock, body, watch, length, received: 0, reading_ms: 0, timer: None, ended: false }
     }
@@ -97,7 +97,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
 
     /// Waits for the next bytes, at most `at_once` of them. Returns how many arrived, or `None` at the end.
     pub async fn read(&mut self, at_once: usize) -> Result<Option<usize>, BodyError> {
-        // The runtime passes on no more than was announced: nothing follows.
+        // The runtime passes on no more bytes than `Content-Length`, so another read would only find the end.
         if self.ended || self.length == Some(self.received) {
             return Ok(None);
         }
@@ -144,9 +144,9 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
         self.body.chunk(take)
     }
 
-    /// Reads and discards the rest of a refused body, so that its caller has sent all of it when the answer arrives: clients
-    /// that still send see a broken connection instead. Gives up after `limit` bytes or [`DRAIN_MS`], if more than `limit`
-    /// is announced, or if the caller is too slow or has to make room. `memory` holds the request's base cost alone.
+    /// Reads and discards the rest of a refused body before the answer. A client that is still sending when the answer arrives
+    /// would see a broken connection instead. Stops after `limit` bytes or [`DRAIN_MS`], if more than `limit` bytes are announced,
+    /// or if the caller is too slow or evicted. `memory` must contain only the request's base cost.
     pub async fn drain(&mut self, limit: u64, memory: &mut Reservation) {
         self.body.discard();
         memory.keep_base();
@@ -169,7 +169,7 @@ impl<'b, C: Clock, B: Body> PacedBody<'b, C, B> {
     }
 }
 
-/// Milliseconds until the next check, or why reading ends. `waited` is the time since the last byte.
+/// Returns the milliseconds until the next check, or why reading ends. `waited` is the time since the last byte.
 fn check(watch: &Watch, received: u64, reading_ms: u64, waited: u64) -> Result<u64, BodyError> {
     if waited >= BODY_TIMEOUT_MS {
         return Err(BodyError::Idle);
@@ -188,7 +188,7 @@ fn check(watch: &Watch, received: u64, reading_ms: u64, waited: u64) -> Result<u
     Ok(idle.min(WATCH_MS))
 }
 
-/// How much of a body is read at once. It grows with the bytes received; what it takes beyond the base cost is reserved.
+/// The size of the next read. It grows with the bytes received. Memory in addition to the base cost is reserved.
 #[derive(Debug)]
 pub struct ReadWindow {
     bytes: usize,
@@ -204,7 +204,7 @@ impl Default for ReadWindow {
 }
 
 impl ReadWindow {
-    /// The size of the next read. `buffers` is how many copies of what is parsed at once are held beside it.
+    /// Returns the size of the next read. `buffers` is the number of copies of a parsed chunk that are in memory besides it.
     pub fn grow(
         &mut self,
         received: u64,
@@ -226,7 +226,7 @@ impl ReadWindow {
         self.bytes.max(READ_START)
     }
 
-    /// The body has ended: returns what was reserved.
+    /// Returns the reserved memory after the end of the body.
     pub fn release(&mut self, memory: &mut Reservation) {
         memory.shrink(std::mem::take(&mut self.reserved));
         self.bytes = 0;

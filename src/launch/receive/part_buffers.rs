@@ -31,8 +31,8 @@ impl<U: AttachmentUploader> PartBuffers<U> {
     }
 
     /// Adds bytes to the current part as far as memory allows, and returns how many. `bound` limits the memory of all parts.
-    /// Returns zero only if other parts are held, provided that `bound` allows two whole parts. `is_first` says that the part
-    /// is the first of its attachment.
+    /// Returns zero only if other parts occupy memory, provided that `bound` allows two whole parts. `is_first`: the part is the
+    /// first of its attachment.
     pub fn append(
         &mut self,
         uploader: &U,

@@ -1,4 +1,5 @@
-//! RoomWait for memory: when the share of unverified callers is used up, others are evicted, and a request waits for their room.
+//! Waits for memory. When unverified callers have used up their share, the budget evicts some of them, and a request waits for
+//! the room that they release.
 
 use super::pace::evicted;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct RoomWait {
     deadline: u64,
-    /// Why there was no room at once.
+    /// Returned after the deadline.
     error: OutOfMemory,
 }
 
@@ -23,7 +24,7 @@ impl RoomWait {
         Self { deadline: now.saturating_add(ROOM_WAIT_MS), error }
     }
 
-    /// The outcome, once there is one.
+    /// Returns the outcome; `None` while the request has to wait.
     pub fn outcome(&self, memory: &mut Reservation, now: u64) -> Option<Result<(), Refused>> {
         match memory.queued(now) {
             Queued::Granted => Some(Ok(())),
@@ -40,7 +41,7 @@ impl RoomWait {
     }
 }
 
-/// Reserves `bytes`, after waiting for room if there is none.
+/// Reserves `bytes`, after waiting for room if necessary.
 pub async fn reserve(memory: &mut Reservation, bytes: u64, clock: &impl Clock) -> Result<(), Refused> {
     let error = match memory.has_room(bytes).then(|| memory.grow(bytes)) {
         Some(Ok(())) => return Ok(()),

@@ -76,7 +76,15 @@ impl Root {
         match field {
             RootField::Content => self.content = object(value, body, marked_array, memory)?,
             RootField::CustomData => self.custom_data = object(value, body, marked_array, memory)?,
-            _ => {
+            RootField::Token
+            | RootField::Format
+            | RootField::TriggerId
+            | RootField::Matching
+            | RootField::FieldName
+            | RootField::SkipTriggers
+            | RootField::Report
+            | RootField::Strict
+            | RootField::DryRun => {
                 let value = match body {
                     Format::Json => json::scalar(value),
                     Format::Xml if marked_array => Scalar::WrongType(ValueType::MarkedArray),
@@ -84,6 +92,8 @@ impl Root {
                 };
                 self.set_scalar(field, &value)?;
             }
+            // The collector handles arrays and the item fields of `start`.
+            RootField::Data | RootField::Attach | RootField::Key(_) => {}
         }
         Ok(())
     }

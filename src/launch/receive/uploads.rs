@@ -35,9 +35,9 @@ pub struct AttachmentUploads<U: AttachmentUploader> {
     /// Hashed parts of uploads that have begun.
     ready: VecDeque<PartUpload<U>>,
     running: usize,
-    /// No more steps begin.
+    /// Set when no more steps may begin.
     is_stopped: bool,
-    /// Why attachments are not stored. Answered if nothing else is wrong and the request is not a repeat.
+    /// Why attachments are not stored. Answered if the request has no other fault and is not a repeat.
     failure: Option<Refused>,
 }
 
@@ -270,7 +270,7 @@ impl<U: AttachmentUploader> AttachmentUploads<U> {
         self.buffers.stop(uploader, memory);
     }
 
-    /// Stops, and stores no attachments for the reason given.
+    /// Stops the uploads, and records why attachments are not stored.
     pub fn fail(&mut self, refused: Refused, uploader: &U, memory: &mut Reservation) {
         self.failure.get_or_insert(refused);
         self.stop(uploader, memory);
@@ -354,16 +354,16 @@ async fn upload<U: AttachmentUploader>(
     FinishedStep { part, upload_id: Some(upload_id), result }
 }
 
-/// 503: the uploader, or the platform's digest, failed.
+/// 503: R2, or the platform's digest, failed.
 pub fn cannot_store(cause: Cause) -> Refused {
     Refused::unavailable("attachments cannot be stored now: retry later", cause)
 }
 
-/// Aborts uploads, named by key and upload ID. The uploader's lifecycle rule removes uploads that cannot be aborted.
+/// Aborts uploads, named by key and upload ID. The bucket's lifecycle rule removes uploads that cannot be aborted.
 pub async fn abort<P: Ports>(ports: &P, uploads: Vec<(String, String)>) {
     for (key, upload_id) in uploads {
         if let Err(cause) = ports.uploader().abort(&key, &upload_id).await {
-            ports.report("an upload was not aborted; the uploader's lifecycle rule removes it", &cause);
+            ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
         }
     }
 }

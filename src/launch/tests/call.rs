@@ -1,4 +1,4 @@
-//! Requests to launch, as callers send them into a [`World`].
+//! Launch requests to a [`World`].
 
 use std::rc::Rc;
 
@@ -18,27 +18,27 @@ use crate::{
     wire::Format,
 };
 
-/// One request. Its fields are what a test varies.
+/// One request. Tests vary its fields.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub endpoint: Endpoint,
-    /// The format that its `Content-Type` tells.
+    /// The format of `Content-Type`.
     pub format: Option<Format>,
-    /// Its `Content-Length`.
+    /// `Content-Length`.
     pub length: Option<u64>,
-    /// The tokens of its head.
+    /// The tokens of the head.
     pub tokens: Vec<String>,
     pub request_id: Option<String>,
-    /// A request without an id gets a digest of its body.
+    /// Whether a digest of the body becomes the ID of a request that has none.
     pub checksum: bool,
     pub body: Vec<u8>,
-    /// Bytes that come at once.
+    /// Largest number of bytes that arrive at once.
     pub chunk: usize,
-    /// After how many bytes the body breaks off, and how.
+    /// After how many bytes the body ends early, and how.
     pub ends: Option<(usize, End)>,
 }
 
-/// How a body breaks off.
+/// How a body ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The caller disconnects.
@@ -48,13 +48,13 @@ pub enum End {
 }
 
 impl Call {
-    /// A good token and the length are in its head.
+    /// A request with a valid token and the length in its head.
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
         let call = Self::bare(body);
         Self { length: Some(call.body.len() as u64), tokens: vec![TOKEN.to_owned()], ..call }
     }
 
-    /// Nothing is in its head.
+    /// A request whose head has no token, no request ID and no length.
     pub fn bare(body: impl Into<Vec<u8>>) -> Self {
         Self {
             endpoint: Endpoint::StartBatch,
@@ -69,7 +69,7 @@ impl Call {
         }
     }
 
-    /// The body as it arrives in `world`.
+    /// The body as it arrives, with the pauses and faults of `world`.
     pub fn chunks<'a>(&'a self, world: &'a World) -> Chunks<'a> {
         Chunks { world, body: &self.body, at: 0, read: 0, chunk: self.chunk, ends: self.ends }
     }
@@ -81,17 +81,17 @@ impl World {
         run(self.launch(call))
     }
 
-    /// Sends a request, waits for its answer and for what is done behind it.
+    /// Sends a request, and waits for its answer and the work after it.
     pub fn send_and_complete(&self, call: Call) -> LaunchOutcome {
         run(self.launch_and_complete(call))
     }
 
-    /// Sends a request: to be waited for together with others.
+    /// Sends a request. Tests can join this future with those of other requests.
     pub async fn launch(&self, call: Call) -> LaunchOutcome {
         self.launch_with(call, Reservation::new(&self.budget, self.now())).await
     }
 
-    /// The same, with a reservation of the request's.
+    /// Sends a request with this reservation.
     pub async fn launch_with(&self, call: Call, memory: Reservation) -> LaunchOutcome {
         let mut id = [0; 8];
         self.random(&mut id);
@@ -110,32 +110,32 @@ impl World {
         launch::launch(self, head, &mut body, memory).await
     }
 
-    /// The same, with what is done behind its answer.
+    /// Sends a request, and does the work after its answer.
     pub async fn launch_and_complete(&self, call: Call) -> LaunchOutcome {
-        let mut settled = self.launch(call).await;
-        if let Some(pending) = settled.uploads.take() {
+        let mut outcome = self.launch(call).await;
+        if let Some(pending) = outcome.uploads.take() {
             launch::complete_uploads(self, &pending).await;
         }
-        settled
+        outcome
     }
 }
 
 /// The body of the reply to a launch.
-pub fn reply(settled: LaunchOutcome, format: Format) -> String {
-    let mut writer = ReplyWriter::new(settled.result.unwrap(), format);
+pub fn reply(outcome: LaunchOutcome, format: Format) -> String {
+    let mut writer = ReplyWriter::new(outcome.result.unwrap(), format);
     String::from_utf8(std::iter::from_fn(|| writer.piece()).flatten().collect()).unwrap()
 }
 
 /// A body that arrives in chunks.
 pub struct Chunks<'a> {
-    pub world: &'a World,
-    pub body: &'a [u8],
+    world: &'a World,
+    body: &'a [u8],
     /// Bytes that were read.
     pub at: usize,
-    /// Bytes of the last read that were not taken.
-    pub read: usize,
-    pub chunk: usize,
-    pub ends: Option<(usize, End)>,
+    /// Bytes of the last read that have not been passed on.
+    read: usize,
+    chunk: usize,
+    ends: Option<(usize, End)>,
 }
 
 impl Body for Chunks<'_> {

@@ -1,4 +1,4 @@
-//! Every port fails at every call: the answer, and the line in the operator's log.
+//! Lets each port fail at each call, and checks the answer and the line in the operator's log.
 
 use super::{
     call::Call,
@@ -11,12 +11,12 @@ use crate::{
     launch::LaunchOutcome,
     limits::Limits,
     profiles::manifest::manifest_key,
-    telemetry::{FailureLine, Memory, RequestLine},
+    telemetry::{FailureLine, IsolateMemory, RequestLine},
 };
 
 /// The line of a request, as JSON.
-fn line(settled: &LaunchOutcome) -> serde_json::Value {
-    let text = RequestLine::of_launch(settled, 0, Memory::default()).to_json();
+fn line(outcome: &LaunchOutcome) -> serde_json::Value {
+    let text = RequestLine::of_launch(outcome, 0, IsolateMemory::default()).to_json();
     for private in [TOKEN, "example1@example.com", "policy"] {
         assert!(!text.contains(private), "{text}");
     }
@@ -29,7 +29,7 @@ fn failures(world: &World) -> Vec<String> {
     reported.iter().map(|(failure, cause)| FailureLine::new(Some("id"), failure, cause).to_json()).collect()
 }
 
-/// The shapes of requests, which use the ports in different ways.
+/// Requests that use the ports in different ways.
 fn shapes() -> Vec<(&'static str, String)> {
     let large = format!(r#""x":"{}""#, "y".repeat(100_000));
     vec![
@@ -49,7 +49,7 @@ fn world() -> World {
     world
 }
 
-/// A port's operation, whose faults they are, and what its cause says.
+/// The name of a port's operation, the [`Faults`] that can fail the operation, and a part of the cause.
 type Operation = (&'static str, fn(&World) -> &Faults, &'static str);
 
 const OPERATIONS: [Operation; 15] = [
@@ -80,21 +80,21 @@ fn logs_the_cause_of_every_failure_of_every_port() {
                 for when in [When::Before, When::After] {
                     let world = world();
                     faults(&world).plan(operation, nth, when);
-                    let settled = world.send_and_complete(Call::new(body.as_str()));
-                    let what = format!("{shape}: {operation} {nth} {when:?}: {:?}", settled.result);
-                    let line = line(&settled);
-                    let status = settled.result.as_ref().map_or_else(|refused| refused.status(), |_| 200);
+                    let outcome = world.send_and_complete(Call::new(body.as_str()));
+                    let what = format!("{shape}: {operation} {nth} {when:?}: {:?}", outcome.result);
+                    let line = line(&outcome);
+                    let status = outcome.result.as_ref().map_or_else(|refused| refused.status(), |_| 200);
                     assert_eq!(line["status"], status, "{what}");
                     assert_eq!(line["error"].is_string(), status != 200, "{what}");
                     if status == expected {
-                        // It recovered, and says so.
+                        // The request recovered, and reported the failure.
                         let reported = failures(&world).iter().any(|line| line.contains(cause));
                         assert!(reported, "{what} {:?}", failures(&world));
                     } else {
                         assert_eq!(status, 503, "{what}");
                         assert!(line["cause"].as_str().is_some_and(|text| text.contains(cause)), "{what} {line}");
                     }
-                    drop(settled);
+                    drop(outcome);
                     assert_eq!(world.budget.reserved(), 0, "{what}");
                 }
             }
@@ -102,7 +102,7 @@ fn logs_the_cause_of_every_failure_of_every_port() {
     }
 }
 
-/// Ports that fail for good, where a single failure is recovered from.
+/// The request recovers from one failure of these operations, but not from failures of all calls.
 #[test]
 fn logs_the_cause_if_a_port_fails_for_good() {
     let body = format!("{{{REST}}}");
@@ -113,17 +113,17 @@ fn logs_the_cause_if_a_port_fails_for_good() {
     ] {
         let world = World::new();
         world.faults.always(operation, When::Before);
-        let settled = world.send(Call::new(body.as_str()));
-        let refused = settled.result.as_ref().unwrap_err();
+        let outcome = world.send(Call::new(body.as_str()));
+        let refused = outcome.result.as_ref().unwrap_err();
         assert_eq!((refused.status(), refused.problem.debug("").as_ref()), (503, debug));
-        let line = line(&settled);
+        let line = line(&outcome);
         assert!(line["cause"].as_str().unwrap().contains(cause), "{line}");
         assert_eq!(line["error"], "Service unavailable");
     }
 }
 
 #[test]
-fn names_the_record_that_is_damaged() {
+fn logs_the_key_of_a_damaged_or_missing_record() {
     let body = format!("{{{REST}}}");
     let manifest = manifest_key(1);
     for (key, value, debug, cause) in [
@@ -145,9 +145,9 @@ fn names_the_record_that_is_damaged() {
             Some(value) => drop(world.kv.borrow_mut().insert(key.to_owned(), value.to_owned())),
             None => drop(world.kv.borrow_mut().remove(key)),
         }
-        let settled = world.send(Call::new(body.as_str()));
-        assert_eq!(settled.result.as_ref().unwrap_err().problem.debug(""), debug);
-        assert!(line(&settled)["cause"].as_str().unwrap().starts_with(cause), "{}", line(&settled));
+        let outcome = world.send(Call::new(body.as_str()));
+        assert_eq!(outcome.result.as_ref().unwrap_err().problem.debug(""), debug);
+        assert!(line(&outcome)["cause"].as_str().unwrap().starts_with(cause), "{}", line(&outcome));
     }
     let world = World::new();
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("bucket:1:g1:email:"));
@@ -157,12 +157,12 @@ fn names_the_record_that_is_damaged() {
 }
 
 #[test]
-fn a_launch_that_uses_the_generation_before_reports_why() {
+fn reports_why_a_launch_used_the_previous_generation() {
     let world = World::new();
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,example1@example.com\n");
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("bucket:1:g2:"));
-    let settled = world.send(Call::new(format!("{{{REST}}}")));
-    assert_eq!(settled.result.unwrap().counts.matched, 1);
+    let outcome = world.send(Call::new(format!("{{{REST}}}")));
+    assert_eq!(outcome.result.unwrap().counts.matched, 1);
     let reported = failures(&world);
     assert_eq!(reported.len(), 1, "{reported:?}");
     let line: serde_json::Value = serde_json::from_str(&reported[0]).unwrap();
@@ -172,24 +172,24 @@ fn a_launch_that_uses_the_generation_before_reports_why() {
 }
 
 #[test]
-fn says_which_memory_limit_was_reached() {
+fn logs_the_memory_limit_that_was_reached() {
     for (limits, cause) in [
         (Limits { memory: 500, ..Limits::default() }, "MEMORY_LIMIT: "),
         (Limits { unverified: 500, ..Limits::default() }, "UNVERIFIED_LIMIT: "),
     ] {
         let world = World::with_limits(limits);
-        let settled = world.send(Call::bare(format!(r#"{{{REST},"token":"{TOKEN}"}}"#)));
-        assert_eq!(settled.result.as_ref().unwrap_err().status(), 503, "{:?}", settled.result);
-        let line = line(&settled);
+        let outcome = world.send(Call::bare(format!(r#"{{{REST},"token":"{TOKEN}"}}"#)));
+        assert_eq!(outcome.result.as_ref().unwrap_err().status(), 503, "{:?}", outcome.result);
+        let line = line(&outcome);
         assert!(line["cause"].as_str().is_some_and(|text| text.starts_with(cause)), "{line}");
     }
 }
 
 #[test]
-fn says_how_full_the_log_is() {
+fn logs_the_size_of_a_full_campaign_log() {
     let world = World::with_limits(Limits { log: 1, ..Limits::default() });
-    let settled = world.send(Call::new(format!("{{{REST}}}")));
-    let line = line(&settled);
+    let outcome = world.send(Call::new(format!("{{{REST}}}")));
+    let line = line(&outcome);
     assert_eq!(line["status"], 507);
     assert!(line["cause"].as_str().unwrap().ends_with("bytes, LOG_LIMIT is 1"), "{line}");
     assert_eq!(world.object(CAMPAIGN).read().unwrap().launches, 0);

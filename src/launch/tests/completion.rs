@@ -1,11 +1,11 @@
-//! Attachments behind the commit: whoever completes them, and whatever fails.
+//! Completing attachments after the commit, by the Worker and by the object's alarm.
 
 use futures_util::join;
 
 use super::{
     call::Call,
     reading::launch_id,
-    staging::{REST, attach, bytes, launched, nothing_is_held, problem},
+    staging::{REST, assert_nothing_is_reserved, attach, bytes, launched, problem},
     world::{CAMPAIGN, World},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[test]
-fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_not() {
+fn completes_files_after_a_lost_answer_only_if_the_launch_was_committed() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     for when in [When::Before, When::After] {
         let world = World::new();
@@ -25,20 +25,24 @@ fn a_commit_whose_answer_is_lost_keeps_its_files_and_one_that_was_not_made_does_
 
         let world = World::new();
         world.faults.always("commit", when);
-        let settled = world.send(Call::new(body.clone()));
-        assert_eq!(problem(settled), Problem::OutcomeUnknown);
+        let outcome = world.send(Call::new(body.clone()));
+        assert_eq!(problem(outcome), Problem::OutcomeUnknown);
         assert!(world.bucket.keys().is_empty());
-        assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it may be in the log");
+        assert_eq!(world.bucket.incomplete(), 1, "the upload is kept: the launch may be in the log");
         world.advance(UPLOAD_GRACE_MS);
         let made = when == When::After;
-        assert_eq!(world.bucket.keys().len(), usize::from(made), "the alarm completes what is in the log");
+        assert_eq!(
+            world.bucket.keys().len(),
+            usize::from(made),
+            "the alarm completes the uploads of launches in the log"
+        );
         assert_eq!(world.object(CAMPAIGN).read().unwrap().launches, u64::from(made));
     }
 }
 
-/// An object that has no room to look says nothing of the attempt before.
+/// A busy object cannot know whether the previous attempt was committed.
 #[test]
-fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
+fn keeps_the_files_if_a_busy_object_answers_after_a_lost_answer() {
     let body = format!("{{{},{REST}}}", attach(&[b"policy"]));
     let world = World::new();
     world.faults.plan("commit", 1, When::After);
@@ -52,9 +56,9 @@ fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
         world.faults.plan("busy", attempt, When::Before);
     }
     assert_eq!(problem(world.send(Call::new(body.clone()))), Problem::OutcomeUnknown);
-    assert_eq!(world.bucket.incomplete(), 1, "it is not aborted: it is in the log");
+    assert_eq!(world.bucket.incomplete(), 1, "the upload is kept: the launch is in the log");
 
-    // Where nothing was lost, nothing was done.
+    // Without a lost answer, nothing was committed.
     let world = World::new();
     world.faults.plan("busy", 1, When::Before);
     assert_eq!(problem(world.send(Call::new(body))), Problem::no_memory());
@@ -62,13 +66,13 @@ fn a_commit_that_is_refused_behind_one_whose_answer_is_lost_keeps_its_files() {
 }
 
 #[test]
-fn what_the_worker_does_not_complete_the_objects_alarm_does() {
+fn the_alarm_completes_the_uploads_that_the_worker_did_not() {
     for operation in ["complete", "completed", "killed"] {
         for when in [When::Before, When::After] {
             let world = World::new();
             let body = format!("{{{},{REST}}}", attach(&[b"policy", b"prices"]));
             let call = Call::new(body);
-            let settled = match operation {
+            let outcome = match operation {
                 "killed" => world.send(call),
                 "complete" => {
                     world.bucket.faults.plan("complete", 1, when);
@@ -79,7 +83,7 @@ fn what_the_worker_does_not_complete_the_objects_alarm_does() {
                     world.send_and_complete(call)
                 }
             };
-            let id = launched(settled).launch_id.unwrap();
+            let id = launched(outcome).launch_id.unwrap();
             world.restart(CAMPAIGN);
             world.advance(UPLOAD_GRACE_MS);
             assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (2, 0), "{operation} {when:?}");
@@ -90,10 +94,9 @@ fn what_the_worker_does_not_complete_the_objects_alarm_does() {
     }
 }
 
-/// Whatever fails, before or after its effect: the log never names a file that cannot be read, and nothing can be read
-/// that the log does not name.
+/// Operations fail before or after their effect. Every file in the log stays readable, and no other file is.
 #[test]
-fn at_all_times_the_log_and_the_bucket_agree() {
+fn the_bucket_has_exactly_the_files_of_the_log_after_random_failures() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(70_003, 11), b"small", b""]));
     let mut launches = 0;
     for seed in 0..100 {
@@ -104,11 +107,11 @@ fn at_all_times_the_log_and_the_bucket_agree() {
         for round in 0..3_u64 {
             let calls = || Call { request_id: Some(["a", "b"][round as usize % 2].into()), ..Call::new(body.clone()) };
             let (one, two) = run(async { join!(world.launch(calls()), world.launch(calls())) });
-            for mut settled in [one, two] {
-                if let Some(pending) = settled.uploads.take().filter(|_| (seed + round) % 3 > 0) {
+            for mut outcome in [one, two] {
+                if let Some(pending) = outcome.uploads.take().filter(|_| (seed + round) % 3 > 0) {
                     run(crate::launch::complete_uploads(&world, &pending));
                 }
-                acknowledged.extend(settled.result.ok().and_then(|launched| launched.launch_id));
+                acknowledged.extend(outcome.result.ok().and_then(|launched| launched.launch_id));
             }
             if seed % 2 == 0 {
                 world.restart(CAMPAIGN);
@@ -121,18 +124,18 @@ fn at_all_times_the_log_and_the_bucket_agree() {
         acknowledged.dedup();
         let logged: Vec<_> = world.launches().iter().map(launch_id).collect();
         assert!(acknowledged.iter().all(|id| logged.contains(id)), "seed {seed}");
-        let mut known = Vec::new();
+        let mut expected = Vec::new();
         for id in &logged {
             for number in 0..3 {
                 world.fetch(*id, number);
-                known.push(format!("{id}/{number}"));
+                expected.push(format!("{id}/{number}"));
             }
         }
         world.advance(4_000_000);
-        known.sort();
-        assert_eq!(world.bucket.keys(), known, "seed {seed}");
-        nothing_is_held(&world, "the end");
+        expected.sort();
+        assert_eq!(world.bucket.keys(), expected, "seed {seed}");
+        assert_nothing_is_reserved(&world, "after the last round");
         launches += logged.len();
     }
-    assert!(launches > 70, "{launches}: faults are not all that happens");
+    assert!(launches > 70, "only {launches} launches succeeded");
 }

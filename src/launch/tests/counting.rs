@@ -1,4 +1,4 @@
-//! Which bytes count against `BODY_LIMIT`: the same ones wherever chunks end.
+//! The bytes that count against `BODY_LIMIT` do not depend on where chunks end.
 
 use crate::{
     fields::Endpoint,
@@ -9,20 +9,20 @@ use crate::{
     profiles::key::IndexKey,
 };
 
-/// Takes a body in, in two chunks, within a limit.
-fn take_in(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
+/// Parses a body in two chunks with a limit.
+fn parse(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
     let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
     let limits = Limits { body: limit, ..Limits::default() };
-    let setup = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
-    let mut intake = BodyParser::new(setup, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
+    let settings = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
+    let mut parser = BodyParser::new(settings, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
     let (head, tail) = body.split_at(cut);
-    [head, tail].into_iter().try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
-    intake.finish(Some(body.len() as u64));
-    intake.into_parsed().into_request().map(|_| ()).map_err(|refused| refused.problem)
+    [head, tail].into_iter().try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
+    parser.finish(Some(body.len() as u64));
+    parser.into_parsed().into_request().map(|_| ()).map_err(|refused| refused.problem)
 }
 
 #[test]
-fn a_fault_in_an_attachment_is_reported_alike_in_all_chunks_within_any_limit() {
+fn reports_the_same_fault_in_an_attachment_for_all_chunks_and_limits() {
     for body in [
         "<xml><attach><data>QUJDRA==</dat\u{e9}><name>a</name></attach><token>t</token><data/></xml>",
         "<xml><attach><data>QUJD<!-- QUJD <> -- QUJD --></data></attach></xml>",
@@ -37,9 +37,9 @@ fn a_fault_in_an_attachment_is_reported_alike_in_all_chunks_within_any_limit() {
     ] {
         let body = body.as_bytes();
         for limit in 1..body.len() as u64 + 1 {
-            let whole = take_in(body, limit, 0);
+            let whole = parse(body, limit, 0);
             for cut in 1..body.len() {
-                assert_eq!(take_in(body, limit, cut), whole, "{} within {limit}, cut at {cut}", body.escape_ascii());
+                assert_eq!(parse(body, limit, cut), whole, "{} within {limit}, cut at {cut}", body.escape_ascii());
             }
         }
     }

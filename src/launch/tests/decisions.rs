@@ -1,4 +1,4 @@
-//! What is decided about one launch: matching, order of faults, repeats, staleness.
+//! Matching, the order of faults, repeated requests, and stale reads.
 
 use super::{
     call::{Call, reply},
@@ -12,23 +12,24 @@ use crate::{
 const A: &str = "6606e08f10bcdd88297057a7";
 const B: &str = "66101437dc4594c2934da6da";
 
+/// A body with a valid token, the campaign and these fields.
 fn body(fields: &str) -> String {
     format!(r#"{{"token":"{TOKEN}","trigger_id":8,{fields}}}"#)
 }
 
-/// Sends a body with nothing in the head.
+/// Sends a body. The head has no token, no request ID and no length.
 fn post(world: &World, body: impl Into<Vec<u8>>) -> LaunchOutcome {
     world.send(Call::bare(body))
 }
 
-fn problem(settled: LaunchOutcome) -> Problem {
-    settled.result.unwrap_err().problem
+fn problem(outcome: LaunchOutcome) -> Problem {
+    outcome.result.unwrap_err().problem
 }
 
-/// The profile that each item stands for, by a report; `data` are the items.
+/// Matches items, and summarizes the report: profile IDs, unmatched and invalid items with their reasons, duplicates.
 fn outcomes(world: &World, mode: &str, data: &str) -> String {
-    let settled = post(world, body(&format!(r#"{mode},"report":true,"data":[{data}]"#)));
-    let answer: serde_json::Value = serde_json::from_str(&reply(settled, Format::Json)).unwrap();
+    let outcome = post(world, body(&format!(r#"{mode},"report":true,"data":[{data}]"#)));
+    let answer: serde_json::Value = serde_json::from_str(&reply(outcome, Format::Json)).unwrap();
     let ids = answer["result"].as_array().unwrap().iter().map(|one| one["profile_id"].as_str().unwrap());
     let ids: Vec<_> = ids
         .map(|id| match id {
@@ -43,10 +44,10 @@ fn outcomes(world: &World, mode: &str, data: &str) -> String {
 }
 
 #[test]
-fn every_matching_mode() {
+fn matches_in_every_mode() {
     let world = World::new();
     for (mode, data, expected) in [
-        // An e-mail of a profile comes before the same one of a subscription.
+        // A profile's e-mail ranks before a subscription's.
         (r#""matching":"email""#, r#"{"email":" Example1@Example.com "},{"email":"sub2@example.com"}"#, "A,B  []"),
         (r#""strict":false"#, r#"{"email":"example1@example.com"}"#, "A  []"),
         (
@@ -59,7 +60,7 @@ fn every_matching_mode() {
             r#"{"email":"sub2@example.com"},{"email":"example2@example.com"}"#,
             "B 1:not_found []",
         ),
-        // Ambiguous among profiles: the subscription of the same address is not asked.
+        // Ambiguous among profiles: subscriptions are not searched.
         (r#""matching":"email""#, r#"{"email":"both@example.com"}"#, " 0:ambiguous []"),
         (r#""matching":"email_sub""#, r#"{"email":"both@example.com"}"#, "6610000000000000000000aa  []"),
         (r#""matching":"phone""#, r#"{"phone":"+7 (900) 000.00-01"},{"phone":"79000000012"}"#, "A,B  []"),
@@ -85,7 +86,7 @@ fn every_matching_mode() {
             "B 1:ambiguous []",
         ),
         (r#""matching":"custom","field_name":"other""#, r#"{"field_value":"003"}"#, " 0:not_found []"),
-        // A missing, invalid or unknown e-mail passes on to the phone; an ambiguous one does not.
+        // After a missing, invalid or unknown e-mail the phone is searched; after an ambiguous one it is not.
         (
             r#""matching":"email_phone""#,
             r#"{"phone":"79000000001"},{"email":5,"phone":"79000000002"},{"email":"x@y.z","phone":"79000000003"},{"email":"both@example.com","phone":"79000000004"},{},{"email":7}"#,
@@ -108,19 +109,19 @@ fn every_matching_mode() {
 }
 
 #[test]
-fn keys_may_come_in_any_order() {
+fn accepts_fields_in_any_order() {
     let world = World::new();
     let sorted = format!(
         r#"{{"data":[{{"field_value":"003"}},{{"field_value":"YY"}}],"field_name":"Custom_ID","matching":"custom","token":"{TOKEN}","trigger_id":"8"}}"#
     );
     for chunk in [1, 3, 7, 64 * 1024] {
-        let settled = world.send(Call { chunk, ..Call::bare(sorted.as_str()) });
-        assert_eq!(settled.result.as_ref().unwrap().counts.matched, 2, "{chunk}");
+        let outcome = world.send(Call { chunk, ..Call::bare(sorted.as_str()) });
+        assert_eq!(outcome.result.as_ref().unwrap().counts.matched, 2, "{chunk}");
     }
 }
 
 #[test]
-fn of_two_faults_the_contract_says_which() {
+fn answers_the_first_fault_of_the_documented_order() {
     let world = World::new();
     world.grant("reader-token-0123456789", "reader", &[Scope::Read], &[]);
     world.grant("other-token-0123456789", "other", &[Scope::Launch], &[2]);
@@ -148,14 +149,14 @@ fn of_two_faults_the_contract_says_which() {
         ("a field twice", own(r#""matching":"email","matching":"email","trigger_id":8,"data":[{}]"#), 400),
         ("a length that is not the body's", Call { length: Some(3), ..Call::bare("{}") }, 400),
     ] {
-        let settled = world.send(call);
-        assert_eq!(settled.result.map_or_else(|problem| problem.status(), |_| 200), expected, "{what}");
+        let outcome = world.send(call);
+        assert_eq!(outcome.result.map_or_else(|problem| problem.status(), |_| 200), expected, "{what}");
         assert_eq!(world.budget.reserved(), 0, "{what}");
     }
 }
 
 #[test]
-fn a_caller_without_a_good_token_costs_no_lookup_and_no_object() {
+fn looks_nothing_up_for_a_caller_without_a_valid_token() {
     let world = World::new();
     let body = r#"{"token":"nobody-nobody-nobody","trigger_id":8,"data":[{"email":"example1@example.com"}]}"#;
     assert_eq!(problem(post(&world, body)).status(), 401);
@@ -166,7 +167,7 @@ fn a_caller_without_a_good_token_costs_no_lookup_and_no_object() {
 }
 
 #[test]
-fn a_pause_and_strict_come_after_a_repeat() {
+fn a_repeat_ranks_before_a_pause_and_before_strict() {
     let world = World::new();
     let strict = body(r#""strict":true,"data":[{"email":"example1@example.com"}]"#);
     let launch = |body: &str| world.send(Call { request_id: Some("order-1".into()), ..Call::bare(body) });
@@ -179,11 +180,11 @@ fn a_pause_and_strict_come_after_a_repeat() {
     assert_eq!((again.repeated, again.launch_id), (true, first.launch_id));
     assert_eq!(launch(&body(r#""data":[{"email":"a@b.c"}]"#)).result.unwrap_err().problem, Problem::RequestIdReused);
     let paused = world.send(Call { request_id: Some("order-2".into()), ..Call::bare(strict) });
-    assert_eq!(problem(paused), Problem::NotActive, "a pause comes before strict");
+    assert_eq!(problem(paused), Problem::NotActive, "a pause ranks before strict");
 }
 
 #[test]
-fn a_dry_run_and_an_error_leave_the_id_free() {
+fn a_dry_run_and_an_error_do_not_use_up_the_request_id() {
     let world = World::new();
     let launch = |body: &str| world.send(Call { request_id: Some("order-1".into()), ..Call::bare(body) });
     let dry = launch(&body(r#""dry_run":true,"data":[{"email":"example1@example.com"}]"#)).result.unwrap();
@@ -195,7 +196,7 @@ fn a_dry_run_and_an_error_leave_the_id_free() {
 }
 
 #[test]
-fn a_checksum_stands_in_for_an_id() {
+fn uses_a_digest_of_the_body_as_the_id_of_a_request_without_one() {
     let world = World::new();
     let call = Call { checksum: true, ..Call::bare(body(r#""data":[{"email":"example1@example.com"}]"#)) };
     let first = world.send(call.clone());
@@ -206,7 +207,7 @@ fn a_checksum_stands_in_for_an_id() {
 }
 
 #[test]
-fn a_large_repeat_is_recognised_before_the_lookups() {
+fn recognises_a_large_repeat_before_the_search() {
     let world = World::new();
     let items = vec![r#"{"email":"example1@example.com"}"#; 4000].join(",");
     let text = body(&format!(r#""matching":"email","data":[{items}]"#));
@@ -221,24 +222,24 @@ fn a_large_repeat_is_recognised_before_the_lookups() {
 }
 
 #[test]
-fn a_stale_manifest_and_a_missed_bucket_are_never_not_found() {
+fn a_stale_manifest_or_a_missing_bucket_never_means_not_found() {
     let world = World::new();
     let text = body(r#""data":[{"email":"example1@example.com"}]"#);
     let matched = || post(&world, text.as_str()).result.map(|launched| launched.counts.matched);
     assert_eq!(matched(), Ok(1));
-    // A new import: this location goes on with the manifest that it has read, and its buckets.
+    // After a new import this location still uses the cached manifest and its buckets.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,new@example.com\n");
-    assert_eq!(matched(), Ok(1), "the old import, whole");
+    assert_eq!(matched(), Ok(1), "all items are matched in the old import");
     world.advance(60_000);
-    assert_eq!(matched(), Ok(0), "the new import, whole");
-    // The manifest is new and a bucket has not arrived: the whole launch goes to the generation before.
+    assert_eq!(matched(), Ok(0), "all items are matched in the new import");
+    // The manifest is new, but a bucket has not arrived yet: the whole launch uses the previous generation.
     world.import(1, "profile_id,email\n6606e08f10bcdd88297057a7,example1@example.com\n");
     let hidden: Vec<_> = world.kv.borrow().keys().filter(|key| key.contains(":g3:")).cloned().collect();
-    let taken: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
+    let removed: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
     world.advance(60_000);
-    assert_eq!(matched(), Ok(0), "the generation before");
-    // It arrives, but the miss is remembered for a minute.
-    world.kv.borrow_mut().extend(hidden.into_iter().zip(taken));
+    assert_eq!(matched(), Ok(0), "all items are matched in the previous generation");
+    // The bucket arrives, but the location caches its absence for a minute.
+    world.kv.borrow_mut().extend(hidden.into_iter().zip(removed));
     assert_eq!(matched(), Ok(0));
     world.advance(60_000);
     assert_eq!(matched(), Ok(1));
@@ -249,7 +250,7 @@ fn a_stale_manifest_and_a_missed_bucket_are_never_not_found() {
 }
 
 #[test]
-fn an_index_that_cannot_be_used_says_why() {
+fn reports_why_an_index_cannot_be_used() {
     let mut world = World::new();
     world.define(9, 2);
     let text = format!(r#"{{"token":"{TOKEN}","trigger_id":9,"data":[{{"email":"a@b.c"}}]}}"#);
@@ -264,7 +265,7 @@ fn an_index_that_cannot_be_used_says_why() {
 }
 
 #[test]
-fn a_campaign_that_kv_does_not_know_yet_is_asked_of_its_object() {
+fn asks_the_object_of_a_campaign_that_kv_does_not_know_yet() {
     let world = World::new();
     world.define(9, 1);
     world.kv.borrow_mut().retain(|key, _| !key.starts_with("campaign:"));
@@ -273,7 +274,7 @@ fn a_campaign_that_kv_does_not_know_yet_is_asked_of_its_object() {
 }
 
 #[test]
-fn what_cannot_be_reserved_is_refused_and_given_back() {
+fn returns_503_and_all_memory_if_memory_runs_out() {
     let mut world = World::new();
     let room = 300 << 10;
     world.budget = crate::memory::Budget::new(room, room);
@@ -285,9 +286,9 @@ fn what_cannot_be_reserved_is_refused_and_given_back() {
     assert!(small.result.is_ok(), "{:?}", small.result);
 }
 
-/// What came and could not be held is not told to be missing: the caller would be told to change a good request.
+/// The field arrived, but there was no memory for it. The request is valid and can be retried.
 #[test]
-fn what_cannot_be_held_is_not_called_missing() {
+fn does_not_report_a_field_as_missing_if_memory_ran_out() {
     let fields = [("token", TOKEN), ("trigger_id", "8"), ("matching", "custom"), ("field_name", "Custom_ID")];
     let json = fields.map(|(name, value)| format!("\"{name}\":\"{value}\",")).concat();
     let json = format!(r#"{{{json}"data":[{{"field_value":"\u0061","custom_data":{{}}}}]}}"#);
@@ -303,12 +304,12 @@ fn what_cannot_be_held_is_not_called_missing() {
                 Err(problem) => assert_eq!(problem.status(), 503, "{memory} bytes: {problem:?}"),
             }
         }
-        assert!(launched > 0, "enough is enough");
+        assert!(launched > 0, "no amount of memory was enough");
     }
 }
 
 #[test]
-fn the_single_launch_is_the_same_for_one_profile() {
+fn start_matches_one_profile_like_start_batch() {
     let world = World::new();
     let launch = |body: &str| world.send(Call { endpoint: Endpoint::Start, ..Call::bare(body) });
     for (fields, matched) in [
@@ -322,6 +323,6 @@ fn the_single_launch_is_the_same_for_one_profile() {
     }
     let none = format!(r#"{{"token":"{TOKEN}","id":8}}"#);
     assert_eq!(launch(&none).result.unwrap().counts.invalid, 1);
-    let asked = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
-    assert!(world.object(CAMPAIGN).preflight(&asked, world.now()).unwrap().is_none());
+    let request = RequestIdentity { token_name: "crm".into(), request_id: "x".into() };
+    assert!(world.object(CAMPAIGN).preflight(&request, world.now()).unwrap().is_none());
 }

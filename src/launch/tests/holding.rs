@@ -1,10 +1,10 @@
-//! Attachments that are held: how much, for whom, and against which limit they count.
+//! The memory that attachments occupy, and the limits that apply to their bytes.
 
 use futures_util::join;
 
 use super::{
     call::Call,
-    staging::{REST, attach, base64, bytes, launched, nothing_is_held, problem, world_of},
+    staging::{REST, assert_nothing_is_reserved, attach, base64, bytes, launched, problem, world_of},
     world::{TOKEN, World},
 };
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
     limits::{MIB, PART, READ_BUFFER},
 };
 
-/// However files follow each other, no more is held than two parts.
+/// Covers files of many sizes, in ascending, descending and mixed order.
 #[test]
-fn two_parts_are_the_most_that_is_held() {
+fn keeps_at_most_two_parts_in_memory() {
     let mib = MIB as usize;
     let mixed: [&[usize]; 6] = [
         &[PART, PART, PART],
@@ -34,13 +34,13 @@ fn two_parts_are_the_most_that_is_held() {
         }
         let most = world.bucket.held.most.get();
         assert!(most <= 2 * PART, "{most} bytes of {lengths:?}");
-        nothing_is_held(&world, "mixed");
+        assert_nothing_is_reserved(&world, "mixed");
     }
 }
 
-/// The token is in the head, and KV is slower than the body.
+/// The token is in the head, and the whole body arrives before KV answers.
 #[test]
-fn a_body_waits_for_a_token_that_is_being_looked_up() {
+fn a_body_waits_while_its_token_is_looked_up() {
     let file = bytes(3 * MIB as usize, 13);
     let body = format!("{{{},{REST}}}", attach(&[&file]));
     let world = world_of(|limits| limits.body = MIB);
@@ -54,30 +54,30 @@ fn a_body_waits_for_a_token_that_is_being_looked_up() {
         let send = || world.launch(Call::new(body.clone()));
         join!(send(), send(), send())
     });
-    for settled in [three.0, three.1, three.2] {
-        drop(launched(settled));
+    for outcome in [three.0, three.1, three.2] {
+        drop(launched(outcome));
     }
-    nothing_is_held(&world, "three at once");
+    assert_nothing_is_reserved(&world, "three at once");
 }
 
-/// What comes behind a fault inside a file would have been of the file.
+/// Bytes after a syntax error inside a file count as data of the file, which `BODY_LIMIT` does not limit.
 #[test]
 fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
     let lines = base64(&bytes(300_000, 14)).as_bytes().chunks(76).map(<[u8]>::to_vec).collect::<Vec<_>>().join(&b'\n');
     let json =
         [b"{\"attach\":[{\"name\":\"a\",\"data\":\"", lines.as_slice(), b"\"}],", REST.as_bytes(), b"}"].concat();
     let xml = b"<xml><attach><name>a</name><data>AAAA&".to_vec();
-    for (body, told) in [(json, "byte "), (xml, "byte ")] {
+    for (body, expected) in [(json, "byte "), (xml, "byte ")] {
         for length in [true, false] {
             let body = [body.clone(), b"A".repeat(11 * MIB as usize)].concat();
             let call = Call::new(body);
             let call = Call { length: call.length.filter(|_| length), ..call };
             let refused = problem(World::new().send(call));
             assert_eq!(refused.status(), 400, "{refused:?}");
-            assert!(refused.debug("").starts_with(told), "{refused:?}");
+            assert!(refused.debug("").starts_with(expected), "{refused:?}");
         }
     }
-    // In the same chunk too, where no more of anything else may come.
+    // The answer is the same if one chunk contains both the error and the bytes over the limit.
     for (begin, end) in [("{\"x\":\"", "\",\"attach\":[{\"data\":\"AAAA\n"), ("<xml><x>", "</x><attach><data>AAAA&")] {
         let limit = 20_000;
         let pad = "x".repeat(limit - begin.len() - end.len() - 10);
@@ -86,7 +86,7 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
         let refused = problem(world.send(Call { length: None, ..Call::new(body) }));
         assert_eq!(refused.status(), 400, "{refused:?}");
     }
-    // Elsewhere it counts as it always does, and so does the whole.
+    // After an error outside of a file the bytes count as usual. `FILES_LIMIT` applies in every case.
     let body = [b"{?".to_vec(), b" ".repeat(11 * MIB as usize)].concat();
     assert_eq!(problem(World::new().send(Call::new(body))).status(), 413);
     let world = world_of(|limits| limits.files = 12 * MIB);
@@ -94,9 +94,9 @@ fn a_body_that_is_malformed_inside_a_file_is_not_too_large() {
     assert_eq!(problem(world.send(Call { length: None, ..Call::new(body) })).status(), 413);
 }
 
-/// `BODY_LIMIT` to the byte, with files beside it that do not count.
+/// A body of exactly `BODY_LIMIT` bytes is accepted; the data of its files does not count.
 #[test]
-fn files_do_not_count_against_body_limit() {
+fn body_limit_is_exact_and_does_not_count_files() {
     let limit = 20_000;
     for length in [limit, limit + 1] {
         let body = |pad: usize| {
@@ -105,17 +105,17 @@ fn files_do_not_count_against_body_limit() {
         };
         let counted = body(0).len() - 400_000;
         let world = world_of(|limits| limits.body = limit as u64);
-        let settled = world.send(Call { length: None, ..Call::new(body(length - counted)) });
+        let outcome = world.send(Call { length: None, ..Call::new(body(length - counted)) });
         assert_eq!(
-            settled.result.map_or_else(|problem| problem.status(), |_| 200),
+            outcome.result.map_or_else(|problem| problem.status(), |_| 200),
             if length > limit { 413 } else { 200 }
         );
     }
 }
 
-/// Whatever the files, as long as they are no more than may be held.
+/// Covers several numbers and orders of files.
 #[test]
-fn files_ahead_of_the_token_are_held_within_body_limit() {
+fn keeps_files_before_the_token_up_to_body_limit() {
     let kib = 1024;
     for lengths in [
         &[5171 * kib, 2560 * kib][..],
@@ -131,23 +131,23 @@ fn files_ahead_of_the_token_are_held_within_body_limit() {
         for (number, file) in files.iter().enumerate() {
             assert!(world.fetch(id, number) == *file, "{lengths:?}");
         }
-        nothing_is_held(&world, "late token");
+        assert_nothing_is_reserved(&world, "late token");
     }
 }
 
-/// What counts is what comes ahead of the token, wherever chunks end.
+/// Chunks that end at different places give the same result.
 #[test]
-fn files_ahead_of_the_token_count_to_the_byte() {
+fn counts_only_the_bytes_of_files_before_the_token() {
     let limit = 100_000;
     for (length, status) in [(limit, 200), (limit + 1, 401), (limit + 20_000, 401)] {
         for chunk in [1000, READ_BUFFER] {
             let world = world_of(|limits| limits.body = limit as u64);
             let file = attach(&[&bytes(length, 16)]);
             let body = format!("{{{file},{REST},\"token\":\"{TOKEN}\"}}");
-            let settled = world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) });
-            let got = settled.result.map_or_else(|problem| problem.status(), |_| 200);
-            assert_eq!(got, status, "{length} in chunks of {chunk}");
-            // Behind it they do not count.
+            let outcome = world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) });
+            let actual = outcome.result.map_or_else(|problem| problem.status(), |_| 200);
+            assert_eq!(actual, status, "{length} in chunks of {chunk}");
+            // The same file after the token does not count.
             let world = world_of(|limits| limits.body = limit as u64);
             let body = format!("{{\"token\":\"{TOKEN}\",{file},{REST}}}");
             launched(world.send(Call { tokens: Vec::new(), chunk, ..Call::new(body) }));

@@ -1,4 +1,4 @@
-//! Spellings of one request that are read alike, in JSON and in XML; and refusals that say what was received.
+//! Different spellings of a request with the same meaning, in JSON and XML; and refusals that name the received type.
 
 use crate::{
     fields::Endpoint,
@@ -13,39 +13,40 @@ use crate::{
     profiles::key::IndexKey,
 };
 
-/// Takes a body in whose format its first byte decides, in chunks of several sizes.
+/// Parses a body in chunks of several sizes, which must give the same result. The first byte of the body decides its format.
 #[track_caller]
-fn take_in(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
+fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let budget = Budget::new(1 << 30, 1 << 30);
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
-        let setup = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
-        let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
-        body.as_bytes().chunks(size).try_for_each(|chunk| intake.feed(chunk)).map_err(|refused| refused.problem)?;
-        intake.finish(Some(body.len() as u64));
-        intake.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
+        let settings = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
+        let mut parser = BodyParser::new(settings, Reservation::new(&budget, 0));
+        body.as_bytes().chunks(size).try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
+        parser.finish(Some(body.len() as u64));
+        parser.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)
     };
     let whole = in_chunks(body.len().max(1));
     if body.len() < 1000 {
         for size in [1, 7] {
-            let shown = |taken: &Result<LaunchRequest, Problem>| taken.as_ref().map(summary).map_err(Clone::clone);
-            assert_eq!(shown(&in_chunks(size)), shown(&whole), "in chunks of {size}: {body}");
+            let summarized =
+                |parsed: &Result<LaunchRequest, Problem>| parsed.as_ref().map(summary).map_err(Clone::clone);
+            assert_eq!(summarized(&in_chunks(size)), summarized(&whole), "in chunks of {size}: {body}");
         }
     }
     assert_eq!(budget.reserved(), 0);
     whole
 }
 
-/// What was taken in.
+/// All parsed values as text, for comparisons.
 fn summary(request: &LaunchRequest) -> String {
     let LaunchRequest { root, trigger_id, keying, items } = request;
     let flags = [root.skip_triggers, root.report, root.strict, root.dry_run];
     let (content, custom_data) = (root.content.as_deref(), root.custom_data.as_deref());
     let data: Vec<_> = items.custom_data().map(|(at, text)| (at, str::from_utf8(text).unwrap().to_owned())).collect();
-    let known: Vec<_> = items.states().collect();
+    let states: Vec<_> = items.states().collect();
     let hashes: Vec<_> = (0..).take(items.len()).map(|item| items.hash(item, 0, 0)).collect();
     format!(
-        "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {known:?} {data:?} {hashes:?}",
+        "{trigger_id} {:?} {:?} {} {:?} {flags:?} {content:?} {custom_data:?} {states:?} {data:?} {hashes:?}",
         root.token,
         root.format,
         keying.matching.name(),
@@ -53,7 +54,7 @@ fn summary(request: &LaunchRequest) -> String {
     )
 }
 
-/// A launch with those fields in place of, or beside, the required ones.
+/// A launch with these fields. Required fields that are missing get valid values.
 fn json(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
     let name = |(name, value): &(&str, &str)| format!("\"{name}\":{value}");
     let all = with_required(endpoint, fields, ("8", r#"[{"email":"a@b.c"}]"#, r#""a@b.c""#));
@@ -62,7 +63,7 @@ fn json(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
 
 fn xml(endpoint: Endpoint, fields: &[(&str, &str)]) -> String {
     let element = |(name, inner): &(&str, &str)| match inner.strip_prefix('@') {
-        // Attributes, and the rest of the element.
+        // After an `@`: the attributes and the rest of the element.
         Some(rest) => format!("<{name} {rest}"),
         None => format!("<{name}>{inner}</{name}>"),
     };
@@ -92,7 +93,7 @@ fn id_of(endpoint: Endpoint) -> &'static str {
 
 #[track_caller]
 fn message(endpoint: Endpoint, body: &str) -> String {
-    let problem = take_in(endpoint, body).expect_err(body);
+    let problem = parse(endpoint, body).expect_err(body);
     assert_eq!(problem.status(), 400, "{body}");
     problem.debug("").into_owned()
 }
@@ -103,26 +104,26 @@ fn reads_a_boolean_in_every_spelling() {
     let xml_texts = ["true", "True", "TRUE", "\n tRuE ", "1", "<![CDATA[true]]>", "&#x54;rue"];
     for endpoint in BOTH {
         for flag in FLAGS {
-            let expected = summary(&take_in(endpoint, &json(endpoint, &[(flag, "true")])).unwrap());
+            let expected = summary(&parse(endpoint, &json(endpoint, &[(flag, "true")])).unwrap());
             let bodies = json_texts.iter().map(|text| json(endpoint, &[(flag, text)]));
             for body in bodies.chain(xml_texts.iter().map(|text| xml(endpoint, &[(flag, text)]))) {
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
-            let expected = summary(&take_in(endpoint, &json(endpoint, &[])).unwrap());
+            let expected = summary(&parse(endpoint, &json(endpoint, &[])).unwrap());
             for text in ["false", r#""False""#, r#""FALSE""#, r#""0""#, "0", "0.0", "-0", "null"] {
                 let body = json(endpoint, &[(flag, text)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
             for text in ["false", "False", "FALSE", " 0 "] {
                 let body = xml(endpoint, &[(flag, text)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), expected, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), expected, "{body}");
             }
         }
     }
 }
 
 #[test]
-fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
+fn rejects_a_value_that_is_not_a_boolean_with_the_received_type() {
     for flag in FLAGS {
         for (value, received) in [
             (r#""yes""#, ""),
@@ -134,8 +135,8 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("[]", ", not a JSON array"),
             ("{}", ", not a JSON object"),
         ] {
-            let said = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
-            assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
+            let expected_message = message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(flag, value)]));
+            assert_eq!(expected_message, format!("{flag}: must be true or false{received}"), "{value}");
         }
         for (value, received) in [
             ("yes", ""),
@@ -146,8 +147,8 @@ fn rejects_what_is_not_a_boolean_and_says_what_was_received() {
             ("@array='true'>true</x>", ", not an XML element with array='true'"),
         ] {
             let value = value.replace("</x>", &format!("</{flag}>"));
-            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
-            assert_eq!(said, format!("{flag}: must be true or false{received}"), "{value}");
+            let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(flag, &value)]));
+            assert_eq!(expected_message, format!("{flag}: must be true or false{received}"), "{value}");
         }
     }
 }
@@ -158,11 +159,11 @@ fn reads_an_integer_as_a_number_with_a_zero_fraction_or_as_text() {
         let id = id_of(endpoint);
         for value in ["8", "8.0", "8.00", r#""8""#, r#"" 8\n""#, r#""008""#] {
             let body = json(endpoint, &[(id, value)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().trigger_id, 8, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().trigger_id, 8, "{body}");
         }
         for value in ["8", "\n 8 ", "<![CDATA[8]]>", "&#56;"] {
             let body = xml(endpoint, &[(id, value)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().trigger_id, 8, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().trigger_id, 8, "{body}");
         }
         let expected = format!("{id}: must be an integer from 1 to 9007199254740991");
         let other = ", not a JSON number with a fraction or an exponent";
@@ -188,22 +189,22 @@ fn reads_an_integer_as_a_number_with_a_zero_fraction_or_as_text() {
     }
 }
 
-/// `1.0` and `"1"` may be two profiles.
+/// `1.0` and `"1"` can be the keys of two profiles.
 #[test]
-fn reads_a_field_value_exactly() {
+fn does_not_convert_a_field_value() {
     let custom = [("matching", r#""custom""#), ("field_name", r#""f""#)];
     for (value, wrong) in [("8", false), (r#""8""#, false), (r#""8.0""#, false), ("8.0", true), ("8e0", true)] {
         let item = format!(r#"[{{"field_value":{value}}}]"#);
         let batch = json(Endpoint::StartBatch, &[custom[0], custom[1], ("data", &item)]);
         let single = json(Endpoint::Start, &[custom[0], custom[1], ("field_value", value)]);
         for (endpoint, body) in [(Endpoint::StartBatch, batch), (Endpoint::Start, single)] {
-            let known: Vec<_> = take_in(endpoint, &body).unwrap().items.states().collect();
+            let states: Vec<_> = parse(endpoint, &body).unwrap().items.states().collect();
             let expected = if wrong {
                 ItemState::Invalid(Outcome::WrongType)
             } else {
                 ItemState::Keys { first: true, second: false }
             };
-            assert_eq!(known, [expected], "{body}");
+            assert_eq!(states, [expected], "{body}");
         }
     }
 }
@@ -213,18 +214,18 @@ fn trims_ascii_white_space_around_a_token() {
     for endpoint in BOTH {
         for token in [r#""abc""#, r#"" abc""#, r#""abc\n""#, r#""\t\r\nabc \f""#, r#""\u0020abc\u000A""#] {
             let body = json(endpoint, &[("token", token)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
         }
         for token in ["abc", "\n abc\n", "&#32;abc&#10;", "<![CDATA[ abc ]]>"] {
             let body = xml(endpoint, &[("token", token)]);
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), Some("abc"), "{body}");
         }
         for (body, token) in [
             (json(endpoint, &[("token", r#"" \n""#)]), None),
             (json(endpoint, &[("token", r#""a b""#)]), Some("a b")),
             (json(endpoint, &[("token", r#""\u00a0abc""#)]), Some("\u{a0}abc")),
         ] {
-            assert_eq!(take_in(endpoint, &body).unwrap().root.token.as_deref(), token, "{body}");
+            assert_eq!(parse(endpoint, &body).unwrap().root.token.as_deref(), token, "{body}");
         }
     }
 }
@@ -244,11 +245,11 @@ const ROOT: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn takes_a_root_field_that_is_nil_for_absent() {
+fn reads_a_nil_root_field_as_absent() {
     for endpoint in BOTH {
-        let absent = summary(&take_in(endpoint, &xml(endpoint, &[])).unwrap());
+        let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for (name, value) in ROOT {
-            let given = summary(&take_in(endpoint, &xml(endpoint, &[(name, value)])).unwrap());
+            let given = summary(&parse(endpoint, &xml(endpoint, &[(name, value)])).unwrap());
             assert_ne!(given, absent, "{name}");
             for nil in [
                 "@xsi:nil='true'/>".to_owned(),
@@ -261,12 +262,12 @@ fn takes_a_root_field_that_is_nil_for_absent() {
                 format!("@xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:nil='true'></{name}>"),
             ] {
                 let body = xml(endpoint, &[(name, &nil)]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), absent, "{body:.200}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), absent, "{body:.200}");
             }
             for not in ["xsi:nil='false'", "xsi:nil='0'", "xsi:nil=''", "xsi:nil='TRUE'", "nil='true'", "i:nil='true'"]
             {
                 let body = xml(endpoint, &[(name, &format!("@{not}>{value}</{name}>"))]);
-                assert_eq!(summary(&take_in(endpoint, &body).unwrap()), given, "{body}");
+                assert_eq!(summary(&parse(endpoint, &body).unwrap()), given, "{body}");
             }
             let twice = xml(endpoint, &[(name, "@xsi:nil='true'/>"), (name, value)]);
             assert_eq!(message(endpoint, &twice), format!("{name}: is given twice"));
@@ -280,10 +281,10 @@ fn takes_a_root_field_that_is_nil_for_absent() {
 }
 
 #[test]
-fn takes_a_nil_item_for_an_empty_one() {
-    let known = |data: &[&str]| {
+fn reads_a_nil_item_as_an_empty_item() {
+    let states = |data: &[&str]| {
         let fields: Vec<_> = data.iter().map(|data| ("data", *data)).collect();
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
+        parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
     };
     let empty = ItemState::Invalid(Outcome::MissingField);
     let good = ItemState::Keys { first: true, second: false };
@@ -293,19 +294,19 @@ fn takes_a_nil_item_for_an_empty_one() {
         "@xsi:nil='true'><email>a@b.c</email></data>",
         "@xsi:nil='true'>text</data>",
     ] {
-        assert_eq!(known(&[nil]), [empty], "{nil}");
-        assert_eq!(known(&["<email>a@b.c</email>", nil, "<email>a@b.c</email>"]), [good, empty, good], "{nil}");
+        assert_eq!(states(&[nil]), [empty], "{nil}");
+        assert_eq!(states(&["<email>a@b.c</email>", nil, "<email>a@b.c</email>"]), [good, empty, good], "{nil}");
     }
-    assert_eq!(known(&["@xsi:nil='false'><email>a@b.c</email></data>"]), [good]);
-    // Keyed when `matching` has come, after the items.
+    assert_eq!(states(&["@xsi:nil='false'><email>a@b.c</email></data>"]), [good]);
+    // Here `matching` arrives after the items.
     let body =
         "<xml><data xsi:nil='true'><phone>1</phone></data><matching>phone</matching><trigger_id>8</trigger_id></xml>";
-    let request = take_in(Endpoint::StartBatch, body).unwrap();
+    let request = parse(Endpoint::StartBatch, body).unwrap();
     assert_eq!(request.items.states().collect::<Vec<_>>(), [empty]);
 }
 
 #[test]
-fn takes_an_item_field_that_is_nil_for_absent() {
+fn reads_a_nil_item_field_as_absent() {
     const FIELDS: [(&str, &str, &str); 6] = [
         ("email", "email", "a@b.c"),
         ("phone", "phone", "+1234567"),
@@ -324,11 +325,7 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         let batch = |fields: &str| {
             let data = format!("{fields}{}", other(name));
             let fields = [("matching", matching), ("field_name", "f"), ("data", &data)];
-            take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields))
-                .unwrap()
-                .items
-                .states()
-                .collect::<Vec<_>>()
+            parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &fields)).unwrap().items.states().collect::<Vec<_>>()
         };
         let given = format!("<{name}>{value}</{name}>");
         let nil = format!("<{name} xsi:nil='true'>{value}</{name}>");
@@ -336,21 +333,21 @@ fn takes_an_item_field_that_is_nil_for_absent() {
         assert_eq!(batch(&nil), [missing], "{nil}");
         assert_eq!(batch(&format!("<{name} a='1' xsi:nil=\"1\" array='true'/>")), [missing], "{name}");
         assert_eq!(batch(&given.replacen('>', " xsi:nil='false'>", 1)), batch(&given), "{name}");
-        // Given twice, as an item's field in XML.
+        // A nil field still counts as given, so a second one is a duplicate.
         for twice in [format!("{nil}{given}"), format!("{given}{nil}"), format!("{nil}{nil}")] {
             assert_eq!(batch(&twice), [ItemState::Invalid(Outcome::WrongType)], "{twice}");
         }
-        // The single launch has the item's fields at its root.
+        // `start` has the fields of its item at the root.
         let single = |fields: &str| {
             let fields = format!("<matching>{matching}</matching><field_name>f</field_name><id>8</id>{fields}");
             let body = format!("<xml>{fields}{}</xml>", other(name));
-            take_in(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
+            parse(Endpoint::Start, &body).unwrap().items.states().collect::<Vec<_>>()
         };
         assert_eq!((single(&given), single(&nil)), (batch(&given), vec![missing]), "{name}");
     }
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email>{custom_data}");
-        let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
+        let request = parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
         let text: Vec<_> = request.items.custom_data().map(|(_, text)| text.to_vec()).collect();
         (request.items.states().next(), text)
     };
@@ -367,38 +364,38 @@ fn ignores_nil_inside_content_and_custom_data() {
     let inner = "<a xsi:nil='true'/><b xsi:nil='1'>1</b><c><d xsi:nil='true'>2</d></c>";
     let expected = r#"{"a":"","b":"1","c":{"d":"2"}}"#;
     for endpoint in BOTH {
-        let request = take_in(endpoint, &xml(endpoint, &[("content", inner), ("custom_data", inner)])).unwrap();
+        let request = parse(endpoint, &xml(endpoint, &[("content", inner), ("custom_data", inner)])).unwrap();
         assert_eq!(request.root.content.as_deref(), Some(expected));
         assert_eq!(request.root.custom_data.as_deref(), Some(expected));
     }
     let data = format!("<email>a@b.c</email><custom_data>{inner}</custom_data>");
-    let request = take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
+    let request = parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)])).unwrap();
     assert_eq!(request.items.custom_data().map(|(_, text)| text.to_vec()).collect::<Vec<_>>(), [expected.as_bytes()]);
-    // The root is no field.
+    // `nil` on the root element has no effect.
     let body = "<xml xsi:nil='true'><trigger_id>8</trigger_id><data><email>a@b.c</email></data></xml>";
-    assert_eq!(take_in(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
+    assert_eq!(parse(Endpoint::StartBatch, body).unwrap().trigger_id, 8);
 }
 
 #[test]
-fn takes_what_is_nil_of_an_attachment_for_absent() {
+fn reads_nil_attachments_and_their_members_as_absent() {
     for endpoint in BOTH {
-        let absent = summary(&take_in(endpoint, &xml(endpoint, &[])).unwrap());
+        let absent = summary(&parse(endpoint, &xml(endpoint, &[])).unwrap());
         for nil in ["@xsi:nil='true'/>", "@xsi:nil='1'><name>a</name></attach>"] {
-            assert_eq!(summary(&take_in(endpoint, &xml(endpoint, &[("attach", nil)])).unwrap()), absent, "{nil}");
+            assert_eq!(summary(&parse(endpoint, &xml(endpoint, &[("attach", nil)])).unwrap()), absent, "{nil}");
         }
-        for (entry, said) in [
+        for (entry, expected_message) in [
             ("<name xsi:nil='true'>a</name><data>QUJD</data>", "attach[0].name: is required"),
             ("<name>a</name><data xsi:nil='true'>QUJD</data>", "attach[0].data: is required"),
             ("<name>a</name><data xsi:nil='1'/><data>QUJD</data>", "attach[0]: data is given twice"),
             ("<name xsi:nil='1'/><name>a</name><data>QUJD</data>", "attach[0]: name is given twice"),
         ] {
-            assert_eq!(message(endpoint, &xml(endpoint, &[("attach", entry)])), said);
+            assert_eq!(message(endpoint, &xml(endpoint, &[("attach", entry)])), expected_message);
         }
     }
 }
 
 #[test]
-fn rejects_a_value_of_a_wrong_type_with_the_type() {
+fn rejects_a_value_of_a_wrong_type_with_the_received_type() {
     let batch = |name: &str, value: &str| message(Endpoint::StartBatch, &json(Endpoint::StartBatch, &[(name, value)]));
     for field in ["content", "custom_data"] {
         for (value, received) in
@@ -412,8 +409,8 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             ("<a/>&#120;", "text"),
             ("@array='true'/>", "an XML element with array='true'"),
         ] {
-            let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
-            assert_eq!(said, format!("{field}: must be an object, not {received}"));
+            let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, value)]));
+            assert_eq!(expected_message, format!("{field}: must be an object, not {received}"));
         }
     }
     for field in ["token", "format", "matching", "field_name"] {
@@ -426,8 +423,8 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ] {
             assert_eq!(batch(field, value), format!("{field}: must be a string, not {received}"));
         }
-        let said = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
-        assert_eq!(said, format!("{field}: must be a string, not XML elements"));
+        let expected_message = message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[(field, "<a/>")]));
+        assert_eq!(expected_message, format!("{field}: must be a string, not XML elements"));
     }
     assert_eq!(batch("format", r#""yaml""#), "format: must be json or xml");
     for field in ["data", "attach"] {
@@ -437,7 +434,7 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             assert_eq!(batch(field, value), format!("{field}: must be an array, not {received}"));
         }
     }
-    for (entry, said) in [
+    for (entry, expected_message) in [
         ("null", "attach[0]: must be an object, not JSON null"),
         (r#""x""#, "attach[0]: must be an object, not a JSON string"),
         (r#"{"name":7,"data":"QUJD"}"#, "attach[0].name: must be a string, not a JSON number"),
@@ -453,9 +450,9 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
         ),
         (r#"{"name":"a","data":"data:,x"}"#, "attach[0].data: not base64; a data URI must contain \";base64,\""),
     ] {
-        assert_eq!(batch("attach", &format!("[{entry}]")), said);
+        assert_eq!(batch("attach", &format!("[{entry}]")), expected_message);
     }
-    for (entry, said) in [
+    for (entry, expected_message) in [
         ("x", "attach[0]: must be an object, not text"),
         ("<name><b/></name><data>QUJD</data>", "attach[0].name: must be a string, not XML elements"),
         ("<name>a</name><data>Q<b/></data>", "attach[0].data: must be a string, not XML elements"),
@@ -468,13 +465,13 @@ fn rejects_a_value_of_a_wrong_type_with_the_type() {
             "attach[0].data: must be a string, not an XML element with array='true'",
         ),
     ] {
-        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), said);
+        assert_eq!(message(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("attach", entry)])), expected_message);
     }
 }
 
 #[test]
-fn rejects_a_body_in_another_format_with_the_cause() {
-    for (body, said) in [
+fn rejects_a_body_in_an_unsupported_format_with_the_detected_format() {
+    for (body, expected_message) in [
         ("[{}]", "byte 0: expected a JSON object, not a JSON array; send one object"),
         (
             "token=abc&trigger_id=8",
@@ -488,20 +485,20 @@ fn rejects_a_body_in_another_format_with_the_cause() {
         ("<!DOCTYPE html><html/>", "byte 0: a DTD (<!DOCTYPE) is not accepted; send an XML document without one"),
     ] {
         for endpoint in BOTH {
-            assert_eq!(message(endpoint, body), said);
+            assert_eq!(message(endpoint, body), expected_message);
         }
     }
-    let problem = take_in(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
+    let problem = parse(Endpoint::StartBatch, "<?xml version='1.0' encoding='UTF-16'?><xml/>").unwrap_err();
     assert_eq!(
         (problem.status(), problem.debug("").as_ref()),
         (415, "XML declaration: unsupported encoding \"UTF-16\"; send UTF-8")
     );
 }
 
-/// A key that is too long to be one takes no more memory than the longest key.
+/// A key that exceeds the limit makes its item invalid, not the request.
 #[test]
-fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
-    let known = |body: &str| take_in(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
+fn marks_an_item_with_a_key_that_is_too_long_in_any_spelling() {
+    let states = |body: &str| parse(Endpoint::StartBatch, body).unwrap().items.states().collect::<Vec<_>>();
     let long = |unit: &str, length: usize| unit.repeat(length);
     for length in [KEY_LIMIT, KEY_LIMIT + 1, SCALAR_LIMIT, 100_000] {
         let expected = match length {
@@ -511,33 +508,34 @@ fn marks_an_item_whose_key_is_too_long_however_it_is_written() {
         for (json_unit, xml_unit) in [("x", "x"), ("\\u0078", "&#120;"), ("\\u0078", "<![CDATA[x]]>")] {
             let data = format!("[{{\"profile_id\":\"{}\",\"field_value\":\"{0}\"}}]", long(json_unit, length));
             let custom = [("matching", "\"custom\""), ("field_name", "\"f\""), ("data", &data)];
-            assert_eq!(known(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
+            assert_eq!(states(&json(Endpoint::StartBatch, &custom)), [expected], "{length} of {json_unit}");
             let data = format!("<field_value>{}</field_value>", long(xml_unit, length));
             let custom = [("matching", "custom"), ("field_name", "f"), ("data", &data)];
-            assert_eq!(known(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
+            assert_eq!(states(&xml(Endpoint::StartBatch, &custom)), [expected], "{length} of {xml_unit}");
         }
     }
-    // Half of a surrogate pair, after any length, is of a wrong type.
+    // A string with half of a surrogate pair has the wrong type, whatever its length.
     let data = format!("[{{\"email\":\"{}\\ud800\"}}]", long("\\u0078", SCALAR_LIMIT));
-    assert_eq!(known(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
+    assert_eq!(states(&json(Endpoint::StartBatch, &[("data", &data)])), [ItemState::Invalid(Outcome::WrongType)]);
 }
 
 #[test]
-fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
+fn limits_the_custom_data_of_an_item_by_its_length_as_json() {
     let data = |custom_data: &str| {
         let data = format!("<email>a@b.c</email><custom_data>{custom_data}</custom_data>");
-        take_in(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
+        parse(Endpoint::StartBatch, &xml(Endpoint::StartBatch, &[("data", &data)]))
     };
-    let kept = |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
-    // `{"a":"…"}` is eight bytes, and `{"a":["",…,""]}` eight and three for each element but one.
+    let length_of =
+        |request: Result<LaunchRequest, Problem>| request.unwrap().items.custom_data().next().unwrap().1.len();
+    // `{"a":"…"}` has eight bytes besides the text. `{"a":["",…,""]}` has seven bytes, and three for each element.
     let text = |length: usize| format!("<a>{}</a>", "x".repeat(length - 8));
     let list = |length: usize| "<a/>".repeat((length - 7) / 3);
     let tall = |length: usize| format!("<!--{}--> <a> </a >\n", "c".repeat(length)).repeat(2);
-    assert_eq!(kept(data(&text(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
-    assert_eq!(kept(data(&list(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
-    assert_eq!(kept(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit is that of the JSON");
+    assert_eq!(length_of(data(&text(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&list(ITEM_DATA_LIMIT))), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&tall(ITEM_DATA_LIMIT))), r#"{"a":[" "," "]}"#.len(), "the limit applies to the JSON");
     let escaped = format!("<a>{}</a>", "\"".repeat((ITEM_DATA_LIMIT - 8) / 2));
-    assert_eq!(kept(data(&escaped)), ITEM_DATA_LIMIT);
+    assert_eq!(length_of(data(&escaped)), ITEM_DATA_LIMIT);
     for too_long in [
         text(ITEM_DATA_LIMIT + 1),
         list(ITEM_DATA_LIMIT + 3),
@@ -548,7 +546,7 @@ fn rejects_custom_data_of_an_item_that_is_too_long_as_json() {
         let problem = data(&too_long).unwrap_err();
         assert_eq!(problem.debug(""), "data[0].custom_data: longer than 65536 bytes", "{:.40}", too_long);
     }
-    // Text beside elements is of a wrong type, however long the rest is.
-    let known: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
-    assert_eq!(known, [ItemState::Invalid(Outcome::WrongType)]);
+    // Text next to elements has the wrong type, whatever the length of the rest.
+    let states: Vec<_> = data(&format!("{}x", list(20 * ITEM_DATA_LIMIT))).unwrap().items.states().collect();
+    assert_eq!(states, [ItemState::Invalid(Outcome::WrongType)]);
 }

@@ -1,4 +1,4 @@
-//! Launches from the body to the log, in a [`world`] of their own.
+//! Whole launches, from the body to the log, against the fakes of a [`world`].
 
 mod admission;
 mod bucket;

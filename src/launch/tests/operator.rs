@@ -1,4 +1,4 @@
-//! What operators do in a [`World`]: tokens, campaigns, imports.
+//! The actions of an operator in a [`World`]: adds tokens, defines campaigns, imports profiles.
 
 use super::world::World;
 use crate::{
@@ -23,7 +23,7 @@ impl World {
         self.kv.borrow_mut().insert(token_key(token), serde_json::to_string(&record).unwrap());
     }
 
-    /// Defines an active campaign, and lets KV know.
+    /// Defines an active campaign, and writes KV's copy.
     pub fn define(&self, id: u64, database: u64) {
         let name = format!("campaign {id}");
         let definition = Definition { id, name: Some(name), database: Some(database), active: Some(true) };

@@ -1,4 +1,4 @@
-//! The ports of the use case over a [`World`].
+//! The ports of a launch in a [`World`].
 
 use super::world::{ObjectLog, World};
 use crate::{
@@ -40,7 +40,7 @@ impl World {
         Ok(text.map(|text| serde_json::from_str(&text).unwrap()))
     }
 
-    /// Asks an object: the answer may be lost before or after it did what it was asked.
+    /// Calls an object. The answer may be lost before or after the call has taken effect.
     async fn call<T>(
         &self,
         operation: &'static str,
@@ -63,7 +63,7 @@ impl World {
     }
 }
 
-/// A stored launch on its way back, as bytes.
+/// Encodes and decodes a stored launch, as it travels from the object.
 fn repeated(log: &ObjectLog, stored: StoredLaunch) -> Result<RepeatedLaunch, LogError> {
     let message = bytes(log, ObjectReply::Repeat(Box::new(RepeatReply::new(stored))))?;
     Ok(RepeatedLaunch::decode(message)?)
@@ -96,7 +96,7 @@ impl Clock for World {
         self.now()
     }
 
-    /// The clock moves when nothing else can run.
+    /// The clock advances when nothing else can run.
     async fn sleep(&self, milliseconds: u64) {
         let end = self.now() + milliseconds;
         Timer::new(end).await;

@@ -1,4 +1,4 @@
-//! Any launch, written as JSON or as XML and cut into any chunks, is taken in as the same launch.
+//! Any launch has the same result from JSON and XML, in any chunks.
 
 use crate::{
     fields::Endpoint,
@@ -18,9 +18,9 @@ use crate::{
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-/// A launch, as a caller means it.
+/// A launch, independent of its format.
 #[derive(Debug, Clone)]
-struct Meant {
+struct GeneratedLaunch {
     token: String,
     trigger_id: u64,
     matching: Option<Matching>,
@@ -28,17 +28,17 @@ struct Meant {
     skip_triggers: bool,
     content: Vec<(String, String)>,
     items: Vec<Vec<(&'static str, String)>>,
-    /// The order of the root's fields, and the sizes of the chunks.
+    /// A number that determines the order of the root fields.
     order: u64,
     chunk: usize,
 }
 
-/// Text that both formats can carry: no control characters but those that XML keeps.
+/// Text that both formats can contain. It has no control characters that XML forbids or normalises.
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß€😀\t\n<&\"'\\\\]{0,24}"
 }
 
-fn meant() -> impl Strategy<Value = Meant> {
+fn launch() -> impl Strategy<Value = GeneratedLaunch> {
     let member = prop_oneof![
         Just("email"),
         Just("phone"),
@@ -56,12 +56,12 @@ fn meant() -> impl Strategy<Value = Meant> {
         (content, prop::collection::vec(item, 1..20), any::<u64>(), 1_usize..300),
     )
         .prop_map(|((token, trigger_id, matching, field_name, skip_triggers), (content, items, order, chunk))| {
-            Meant { token, trigger_id, matching, field_name, skip_triggers, content, items, order, chunk }
+            GeneratedLaunch { token, trigger_id, matching, field_name, skip_triggers, content, items, order, chunk }
         })
 }
 
-impl Meant {
-    /// The root's fields in the order meant, each written by `write(name, value)`.
+impl GeneratedLaunch {
+    /// The root fields in the order that `self.order` determines.
     fn fields(&self, values: [(&str, String); 7]) -> Vec<String> {
         let mut fields: Vec<_> = values.into_iter().filter(|(_, text)| !text.is_empty()).collect();
         let mut order = self.order;
@@ -120,11 +120,11 @@ impl Meant {
         element("xml", &fields.join("\n"))
     }
 
-    /// What each item comes to, keyed one by one.
-    fn known(&self, secret: &IndexKey) -> Vec<String> {
+    /// The expected keys of each item.
+    fn expected_keys(&self, secret: &IndexKey) -> Vec<String> {
         let matching = self.matching.unwrap_or_default();
         let value = |item: &[(&str, String)], name: &str| {
-            let found = item.iter().find(|(known, _)| *known == name);
+            let found = item.iter().find(|(expected_keys, _)| *expected_keys == name);
             found.map_or(Scalar::Absent, |(_, text)| Scalar::Text(Cow::Owned(text.clone())))
         };
         let keys = self.items.iter().map(|item| {
@@ -150,8 +150,8 @@ fn secret() -> IndexKey {
     IndexKey::new("a key of the tests, longer than 32 characters").unwrap()
 }
 
-fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
-    let setup = BodySettings {
+fn parse(body: &str, format: Format, chunk: usize) -> LaunchRequest {
+    let settings = BodySettings {
         endpoint: Endpoint::StartBatch,
         format: Some(format),
         limits: Limits::default(),
@@ -159,18 +159,18 @@ fn take_in(body: &str, format: Format, chunk: usize) -> LaunchRequest {
         digest_is_id: false,
     };
     let budget = Budget::new(1 << 30, 1 << 30);
-    let mut intake = BodyParser::new(setup, Reservation::new(&budget, 0));
+    let mut parser = BodyParser::new(settings, Reservation::new(&budget, 0));
     for chunk in body.as_bytes().chunks(chunk) {
-        intake.feed(chunk).unwrap();
+        parser.feed(chunk).unwrap();
     }
-    intake.finish(Some(body.len() as u64));
-    intake.into_parsed().into_request().map(|(request, _)| request).unwrap()
+    parser.finish(Some(body.len() as u64));
+    parser.into_parsed().into_request().map(|(request, _)| request).unwrap()
 }
 
-/// The keys of an item as they were taken in.
-fn taken(request: &LaunchRequest) -> Vec<String> {
+/// The keys of each item as parsed.
+fn parsed_keys(request: &LaunchRequest) -> Vec<String> {
     let searches = request.keying.matching.searches().len();
-    let item = |(at, known): (u32, ItemState)| match known {
+    let item = |(at, expected_keys): (u32, ItemState)| match expected_keys {
         ItemState::Invalid(reason) => format!("{reason:?}"),
         ItemState::Keys { first, second } => {
             let key = |there: bool, search: usize| there.then(|| request.items.hash(at, 0, search));
@@ -184,19 +184,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn any_launch_is_the_same_in_json_and_in_xml(meant in meant()) {
-        for (format, body) in [(Format::Json, meant.json()), (Format::Xml, meant.xml())] {
-            let request = take_in(&body, format, meant.chunk);
-            prop_assert_eq!(request.trigger_id, meant.trigger_id);
-            prop_assert_eq!(request.root.token.as_deref(), Some(meant.token.as_str()));
-            prop_assert_eq!(request.root.skip_triggers, meant.skip_triggers);
+    fn parses_any_launch_from_json_and_xml_to_the_same_request(launch in launch()) {
+        for (format, body) in [(Format::Json, launch.json()), (Format::Xml, launch.xml())] {
+            let request = parse(&body, format, launch.chunk);
+            prop_assert_eq!(request.trigger_id, launch.trigger_id);
+            prop_assert_eq!(request.root.token.as_deref(), Some(launch.token.as_str()));
+            prop_assert_eq!(request.root.skip_triggers, launch.skip_triggers);
             let Keying { matching, .. } = request.keying;
-            prop_assert_eq!(matching, meant.matching.unwrap_or_default());
+            prop_assert_eq!(matching, launch.matching.unwrap_or_default());
             let content: serde_json::Value = serde_json::from_str(request.root.content.as_deref().unwrap()).unwrap();
             let expected: serde_json::Map<_, _> =
-                meant.content.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+                launch.content.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
             prop_assert_eq!(content, serde_json::Value::Object(expected));
-            prop_assert_eq!(taken(&request), meant.known(&secret()), "{}", body);
+            prop_assert_eq!(parsed_keys(&request), launch.expected_keys(&secret()), "{}", body);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is read in a [`World`]: the log, as senders read it, and the files.
+//! Reads a [`World`]: the launch log, as senders read it, and the files of launches.
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ use crate::campaign::{
 };
 
 impl World {
-    /// What a campaign's object answers.
+    /// Sends a command to a campaign's object.
     pub fn ask(&self, id: u64, command: &Command) -> Result<String, LogError> {
         let log = self.object(id);
         run(uploads::complete_requested(&log, &self.bucket, &unlimited(command), self.now()))?;
@@ -29,7 +29,7 @@ impl World {
         self.list("launches", &Command::Launches(PageRequest { after: None, limit: 1000 }))
     }
 
-    /// The ids of a launch's recipients.
+    /// The profile IDs of a launch's recipients.
     pub fn recipients(&self, launch_id: LaunchId) -> Vec<String> {
         let page = PageRequest { after: None, limit: 50_000 };
         let recipients = self.list("recipients", &Command::Recipients(launch_id, page));
@@ -45,14 +45,14 @@ impl World {
     pub fn fetch(&self, launch_id: LaunchId, number: usize) -> Vec<u8> {
         let reply = self.ask(CAMPAIGN, &Command::Attachment(launch_id, number)).unwrap();
         let file: AttachmentFile = serde_json::from_str(&reply).unwrap();
-        let bytes = self.bucket.get(&file.key).expect("what the log names can be read");
+        let bytes = self.bucket.get(&file.key).expect("every file in the log is readable");
         assert_eq!(file.size, bytes.len() as u64);
         assert_eq!(file.sha256, hex(&Sha256::digest(&bytes)));
         bytes
     }
 }
 
-/// The id of a launch that was read.
+/// The ID of a launch in a page of the log.
 pub fn launch_id(launch: &serde_json::Value) -> LaunchId {
     LaunchId::parse(launch["launch_id"].as_str().unwrap()).unwrap()
 }

@@ -4,7 +4,7 @@ use futures_util::{future::join_all, join};
 
 use super::{
     call::{Call, End},
-    staging::{attach, bytes, nothing_is_held, world_of},
+    staging::{assert_nothing_is_reserved, attach, bytes, world_of},
     world::{TOKEN, World},
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     memory::Reservation,
 };
 
-fn status(settled: &LaunchOutcome) -> u16 {
-    settled.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
+fn status(outcome: &LaunchOutcome) -> u16 {
+    outcome.result.as_ref().map_or_else(|refused| refused.status(), |_| 200)
 }
 
 /// A request as the Worker runs it: its base cost is reserved first.
@@ -39,14 +39,14 @@ fn good(token_first: bool) -> Call {
 }
 
 #[test]
-fn callers_with_a_valid_token_are_served_beside_any_number_of_slow_ones() {
+fn serves_callers_with_a_valid_token_while_many_slow_callers_occupy_memory() {
     let world = world_of(|limits| limits.unverified = 512 * KIB);
     let (slow, good) = run(async {
         let slow = join_all((0..200).map(|_| request(&world, stalled())));
         let good = async {
             let mut statuses = Vec::new();
             for round in 0..12 {
-                // The share is used up by now.
+                // By this time the slow callers have used up the share of unverified callers.
                 crate::launch::ports::Clock::sleep(&world, 900).await;
                 let head = Call::new(r#"{"trigger_id":8,"data":[{"email":"example1@example.com"}]}"#);
                 let call = [head, good(true), good(false)][round % 3].clone();
@@ -59,25 +59,26 @@ fn callers_with_a_valid_token_are_served_beside_any_number_of_slow_ones() {
     assert_eq!(good, [200; 12]);
     assert!(slow.iter().all(|status| [408, 503].contains(status)), "{slow:?}");
     assert!(slow.contains(&408) && slow.contains(&503), "{slow:?}");
-    nothing_is_held(&world, "slow callers");
+    assert_nothing_is_reserved(&world, "slow callers");
 }
 
 #[test]
 fn a_newcomer_waits_for_room_and_then_gets_503() {
     let world = world_of(|limits| limits.unverified = 2 * BASE_COST);
-    let began = world.now();
-    // Smaller than what the newcomer wants, and not older than two seconds before it gives up.
-    let mut others: Vec<Reservation> = (0..4).map(|_| Reservation::new(&world.budget, began + 500)).collect();
+    let start = world.now();
+    // None of these can be evicted: each is smaller than the room that the newcomer needs, and less than two seconds old when
+    // the newcomer gives up.
+    let mut others: Vec<Reservation> = (0..4).map(|_| Reservation::new(&world.budget, start + 500)).collect();
     others.iter_mut().for_each(|other| other.grow(BASE_COST / 2).unwrap());
     assert_eq!(run(request(&world, good(true))), 503);
-    assert!((2000..2600).contains(&(world.now() - began)), "{} ms", world.now() - began);
+    assert!((2000..2600).contains(&(world.now() - start)), "{} ms", world.now() - start);
     drop(others);
     assert_eq!(run(request(&world, good(true))), 200);
-    nothing_is_held(&world, "a newcomer");
+    assert_nothing_is_reserved(&world, "a newcomer");
 }
 
 #[test]
-fn a_request_that_grows_evicts_slow_ones() {
+fn a_growing_request_evicts_slow_requests() {
     let world = world_of(|limits| limits.unverified = MIB);
     let items: Vec<String> = (0..4000).map(|n| format!(r#"{{"email":"nobody{n}@example.com"}}"#)).collect();
     let body = format!(r#"{{"trigger_id":8,"data":[{}],"token":"{TOKEN}"}}"#, items.join(","));
@@ -94,7 +95,7 @@ fn a_request_that_grows_evicts_slow_ones() {
         });
         assert_eq!(good, 200);
         assert!(slow.contains(&503), "{slow:?}");
-        nothing_is_held(&world, "a request that grows");
+        assert_nothing_is_reserved(&world, "a request that grows");
     }
 }
 
@@ -104,34 +105,34 @@ fn attachments_before_the_token_leave_room_for_others() {
     let file = bytes(MIB as usize + 500_000, 6);
     let body = format!("{{{},\"z\":1", attach(&[&file]));
     let ends = Some((body.len(), End::Stalls));
-    let (held, small) = run(async {
-        let held = join_all((0..3).map(|_| request(&world, Call { ends, ..Call::bare(body.as_str()) })));
+    let (waiting, small) = run(async {
+        let waiting = join_all((0..3).map(|_| request(&world, Call { ends, ..Call::bare(body.as_str()) })));
         let small = async {
             crate::launch::ports::Clock::sleep(&world, 500).await;
             request(&world, good(false)).await
         };
-        join!(held, small)
+        join!(waiting, small)
     });
     assert_eq!(small, 200);
-    assert!(held.iter().all(|status| *status != 200), "{held:?}");
-    nothing_is_held(&world, "attachments");
+    assert!(waiting.iter().all(|status| *status != 200), "{waiting:?}");
+    assert_nothing_is_reserved(&world, "attachments");
 }
 
-/// Each alone fits, all together do not.
+/// Each request fits into the share of unverified callers, but not all of them at the same time.
 #[test]
-fn of_many_large_requests_at_once_at_least_one_completes() {
+fn completes_at_least_one_of_many_large_requests_at_once() {
     let world = world_of(|limits| limits.unverified = 2 * MIB);
     let custom_data = format!(r#"{{"pad":"{}"}}"#, "x".repeat(60_000));
     let items = vec![format!(r#"{{"email":"example1@example.com","custom_data":{custom_data}}}"#); 12].join(",");
-    // All of it is held until `matching` arrives.
+    // `matching` comes last, so all items stay in memory until the end.
     let body = format!(r#"{{"data":[{items}],"matching":"email_profile","trigger_id":8,"token":"{TOKEN}"}}"#);
     for _ in 0..3 {
-        let began = world.now();
+        let start = world.now();
         let statuses =
             run(join_all((0..13).map(|_| request(&world, Call { chunk: 20_000, ..Call::bare(body.as_str()) }))));
         assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
-        assert!(world.now() - began < 30_000, "{} ms", world.now() - began);
-        assert_eq!(run(request(&world, Call::bare(body.as_str()))), 200, "each alone fits");
-        nothing_is_held(&world, "large requests");
+        assert!(world.now() - start < 30_000, "{} ms", world.now() - start);
+        assert_eq!(run(request(&world, Call::bare(body.as_str()))), 200, "a single request fits");
+        assert_nothing_is_reserved(&world, "large requests");
     }
 }

@@ -1,6 +1,6 @@
 //! The real launch code against ports that fail before, fail after having persisted, and delay; objects that restart;
-//! callers that go away in the middle, and retry. Every schedule comes from a seed; a seed that fails prints itself and
-//! replays: `SIMULATION_SEED=… cargo test --lib simulation`. `SIMULATION_SEEDS=…` sets how many are tried.
+//! callers that disconnect in the middle, and retry. Every schedule follows from a seed. A failing seed is printed and can be
+//! replayed: `SIMULATION_SEED=… cargo test --lib simulation`. `SIMULATION_SEEDS=…` sets the number of seeds.
 
 use super::{
     call::Call,
@@ -39,7 +39,7 @@ struct Caller {
 }
 
 fn caller(world: &World, number: u64) -> Caller {
-    // Two callers often share an id, and so a request.
+    // Two callers often share a request ID, and so send the same request.
     let number = number / (1 + world.dice.below(2));
     let length = 1 + number % 3;
     let items: Vec<_> = (0..length).map(|at| KEYS[((number + at) % 3) as usize]).collect();
@@ -62,7 +62,7 @@ fn caller(world: &World, number: u64) -> Caller {
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = LaunchOutcome> + 'a>>;
 
-/// Lets all callers try until each has its answer or has given up.
+/// Runs all callers until each has its answer or has given up.
 fn schedule(world: &World, callers: &mut [Caller]) {
     let mut running: BTreeMap<usize, Attempt<'_>> = BTreeMap::new();
     loop {
@@ -76,7 +76,7 @@ fn schedule(world: &World, callers: &mut [Caller]) {
         let waiting: Vec<_> = running.keys().copied().collect();
         let Some(number) = waiting.get(world.dice.below(waiting.len().max(1) as u64) as usize).copied() else { break };
         if world.dice.below(400) == 0 {
-            // The isolate is gone, or the caller: whatever was under way ends here.
+            // The isolate or the caller is gone: the request ends here.
             running.remove(&number);
             continue;
         }
@@ -90,9 +90,9 @@ fn schedule(world: &World, callers: &mut [Caller]) {
             fire_timer();
         }
         let attempt = running.get_mut(&number).unwrap();
-        let Poll::Ready(settled) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { continue };
+        let Poll::Ready(outcome) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { continue };
         running.remove(&number);
-        match settled.result.map_err(|refused| refused.problem) {
+        match outcome.result.map_err(|refused| refused.problem) {
             Ok(launched) => callers[number].acknowledged = launched.launch_id,
             Err(Problem::Unavailable(_) | Problem::OutcomeUnknown | Problem::Malformed(_) | Problem::Timeout(_)) => {}
             Err(other) => panic!("an answer that nothing calls for: {other:?}"),
@@ -103,47 +103,47 @@ fn schedule(world: &World, callers: &mut [Caller]) {
 fn check(world: &World, callers: &[Caller]) {
     let launches = world.launches();
     for (at, launch) in launches.iter().enumerate() {
-        assert_eq!(launch["sequence"], at as u64 + 1, "no gaps");
+        assert_eq!(launch["sequence"], at as u64 + 1, "the sequence has no gaps");
     }
     let mut ids = BTreeSet::new();
     for launch in &launches {
-        assert!(ids.insert(launch["request_id"].as_str().unwrap()), "a request is launched once");
+        assert!(ids.insert(launch["request_id"].as_str().unwrap()), "a request was launched twice");
     }
     for one in callers {
         let launch = launches.iter().find(|launch| launch["request_id"] == *one.request_id);
         let launch = launch.map(launch_id);
         if let Some(acknowledged) = one.acknowledged {
-            assert_eq!(launch, Some(acknowledged), "what was acknowledged is in the log");
+            assert_eq!(launch, Some(acknowledged), "an acknowledged launch is not in the log");
         }
         if let Some(launch) = launch {
-            assert_eq!(world.recipients(launch), one.expected, "with all its recipients");
+            assert_eq!(world.recipients(launch), one.expected, "recipients of {launch}");
         }
     }
-    assert_eq!(world.budget.reserved(), 0, "memory is given back");
-    // What can be read belongs to a launch that is in the log.
+    assert_eq!(world.budget.reserved(), 0, "memory was not returned");
+    // Every readable file belongs to a launch in the log.
     let files = |launch: &serde_json::Value| launch["attachments"].as_array().unwrap().len();
     let files: BTreeSet<_> = launches
         .iter()
         .flat_map(|launch| (0..files(launch)).map(|number| format!("{}/{number}", launch_id(launch))))
         .collect();
     let readable = || world.bucket.keys().into_iter().collect::<BTreeSet<_>>();
-    assert!(readable().is_subset(&files), "an attachment can be read without its launch");
-    // And what belongs to one can be read, as soon as the bucket works again: the alarm sees to it, which has come before.
+    assert!(readable().is_subset(&files), "an attachment is readable without its launch");
+    // Every file of the log is readable once the bucket works again, because the alarm completes it.
     world.advance(2 * UPLOAD_GRACE_MS);
     world.bucket.faults.heal();
     world.advance(30 * UPLOAD_GRACE_MS);
-    assert_eq!(readable(), files, "every attachment of the log");
+    assert_eq!(readable(), files, "an attachment in the log is not readable");
 }
 
 fn simulate(seed: u64) {
     let mut world = World::new();
     world.dice = Dice::new(seed);
-    // Up to a tenth of the calls fail.
+    // On average up to an eighth of the calls fail, and up to a fifth of those to the bucket.
     world.faults.random(world.dice.number(), 1000 / (1 + world.dice.below(120)));
     world.bucket.faults.random(world.dice.number(), 5 + world.dice.below(40));
     world.delays.set(world.dice.below(700));
     if world.dice.below(10) == 0 {
-        // No answer to a commit comes back, whether it is made or not: callers are told that nobody knows.
+        // All answers to commits are lost, before or after the commit: callers get "outcome unknown".
         world.faults.always("commit", if world.dice.below(2) == 0 { When::Before } else { When::After });
     }
     let many = 1 + world.dice.below(5);
@@ -154,7 +154,7 @@ fn simulate(seed: u64) {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_launched_twice() {
+fn loses_no_launch_and_launches_nothing_twice() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,

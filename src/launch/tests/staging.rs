@@ -1,4 +1,4 @@
-//! Attachments from the body to the bucket: what is stored, when, and what is left where a launch does not come about.
+//! Attachments on their way from the body to the bucket: when they are stored, and that a refused launch leaves none.
 
 use futures_util::join;
 
@@ -14,14 +14,14 @@ use crate::{
     problem::Problem,
 };
 
-/// The rest of a good body.
+/// The rest of a valid body.
 pub(super) const REST: &str = r#""trigger_id":8,"matching":"email","data":[{"email":"example1@example.com"}]"#;
 
 pub(super) fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }
 
-/// Bytes that are not all the same.
+/// Pseudo-random bytes.
 pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let dice = Dice::new(seed);
     let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| dice.number().to_le_bytes()).collect();
@@ -35,23 +35,23 @@ pub(super) fn attach(files: &[&[u8]]) -> String {
     format!(r#""attach":[{}]"#, files.iter().enumerate().map(entry).collect::<Vec<_>>().join(","))
 }
 
-pub(super) fn launched(settled: LaunchOutcome) -> LaunchResult {
-    settled.result.expect("it is launched")
+pub(super) fn launched(outcome: LaunchOutcome) -> LaunchResult {
+    outcome.result.expect("it is launched")
 }
 
-pub(super) fn problem(settled: LaunchOutcome) -> Problem {
-    assert!(settled.uploads.is_none(), "nothing is to be completed");
-    settled.result.expect_err("it is refused").problem
+pub(super) fn problem(outcome: LaunchOutcome) -> Problem {
+    assert!(outcome.uploads.is_none(), "a refused launch has uploads to complete");
+    outcome.result.expect_err("it is refused").problem
 }
 
-/// Nothing can be read, and nothing is held or kept.
-fn nothing_is_left(world: &World, what: &str) {
+/// Checks that no file is readable, no upload is incomplete, and no memory is reserved.
+fn assert_nothing_is_left(world: &World, what: &str) {
     assert_eq!(world.bucket.keys(), Vec::<String>::new(), "{what}");
     assert_eq!(world.bucket.incomplete(), 0, "{what}");
-    nothing_is_held(world, what);
+    assert_nothing_is_reserved(world, what);
 }
 
-pub(super) fn nothing_is_held(world: &World, what: &str) {
+pub(super) fn assert_nothing_is_reserved(world: &World, what: &str) {
     assert_eq!((world.budget.reserved(), world.bucket.held.now.get()), (0, 0), "{what}");
 }
 
@@ -63,25 +63,25 @@ pub(super) fn world_of(change: impl FnOnce(&mut Limits)) -> World {
 }
 
 #[test]
-fn files_of_every_length_are_stored_as_they_came() {
+fn stores_files_of_every_length_unchanged() {
     for lengths in [&[0][..], &[1, 0, 2], &[PART, PART + 1], &[2 * PART, 1]] {
         let world = World::new();
         let files: Vec<_> = (1..).zip(lengths).map(|(seed, length)| bytes(*length, seed)).collect();
         let body = format!("{{{},{REST}}}", attach(&files.iter().map(Vec::as_slice).collect::<Vec<_>>()));
-        let settled = world.send_and_complete(Call::new(body));
-        let id = launched(settled).launch_id.unwrap();
+        let outcome = world.send_and_complete(Call::new(body));
+        let id = launched(outcome).launch_id.unwrap();
         assert_eq!(world.bucket.keys().len(), files.len());
         for (number, file) in files.iter().enumerate() {
             assert!(world.fetch(id, number) == *file, "{lengths:?}: file {number}");
         }
         assert_eq!(world.bucket.incomplete(), 0);
-        nothing_is_held(&world, "lengths");
+        assert_nothing_is_reserved(&world, "lengths");
         assert_eq!(*world.reported.borrow(), []);
     }
 }
 
 #[test]
-fn what_is_held_does_not_grow_with_the_files() {
+fn the_memory_of_a_launch_does_not_grow_with_its_files() {
     let large = bytes(3 * PART + 9, 1);
     let small = bytes(MIB as usize, 2);
     for files in [vec![large.as_slice()], vec![small.as_slice(); 14]] {
@@ -91,12 +91,12 @@ fn what_is_held_does_not_grow_with_the_files() {
         let most = world.bucket.held.most.get();
         assert!(most <= 2 * PART, "{most}");
         assert!(world.bucket.most_at_once.get() <= 4);
-        nothing_is_held(&world, "files");
+        assert_nothing_is_reserved(&world, "files");
     }
 }
 
 #[test]
-fn the_order_of_the_fields_does_not_matter() {
+fn stores_files_for_every_order_of_the_fields() {
     let file = bytes(100_000, 3);
     let fields =
         [attach(&[&file]), format!(r#""token":"{TOKEN}""#), r#""trigger_id":8"#.into(), r#""matching":"email""#.into()];
@@ -113,53 +113,53 @@ fn the_order_of_the_fields_does_not_matter() {
             let call = Call { tokens: Vec::new(), chunk: 1000, ..Call::new(format!("{{{}}}", order.join(","))) };
             let id = launched(world.send(call)).launch_id.unwrap();
             assert!(world.fetch(id, 0) == file);
-            nothing_is_held(&world, "order");
+            assert_nothing_is_reserved(&world, "order");
         }
     }
 }
 
 #[test]
-fn nothing_is_stored_for_a_caller_who_is_not_verified() {
+fn stores_nothing_for_a_caller_who_is_not_verified() {
     let file = bytes(3 * MIB as usize, 4);
     let body = format!("{{{},\"token\":\"TOKEN\",{REST}}}", attach(&[&file]));
-    let told = "send the token in the Authorization header, or before \"attach\"";
+    let expected = "send the token in the Authorization header, or before \"attach\"";
 
     let world = world_of(|limits| limits.body = 2 * MIB);
     let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", TOKEN)) };
     let refused = problem(world.send(call));
     assert_eq!(refused.status(), 401);
-    assert!(refused.debug("").ends_with(told), "{refused:?}");
+    assert!(refused.debug("").ends_with(expected), "{refused:?}");
     assert_eq!(world.bucket.begun(), 0);
-    nothing_is_left(&world, "more than BODY_LIMIT ahead of the token");
+    assert_nothing_is_left(&world, "more than BODY_LIMIT ahead of the token");
 
-    // Not more than that: held, and stored when the token has come and is good.
+    // Data up to the limit waits in memory, and is stored after the token was verified.
     for (token, status) in [(TOKEN, 200), ("no-such-token", 401)] {
         let world = world_of(|limits| limits.body = 4 * MIB);
         let call = Call { tokens: Vec::new(), ..Call::new(body.replace("TOKEN", token)) };
         let result = world.send(call).result;
         assert_eq!(result.map_or_else(|problem| problem.status(), |_| 200), status);
         assert_eq!(world.bucket.begun(), u64::from(status == 200));
-        nothing_is_held(&world, token);
+        assert_nothing_is_reserved(&world, token);
     }
 
-    // Nor for one whose token lacks the scope, or is good in one place and bad in the other.
+    // A token without the scope and two tokens that differ store nothing either.
     let world = World::new();
     world.grant("reads", "reads", &[Scope::Read], &[]);
     for (header, status) in [(vec!["reads".into()], 403), (vec!["no-such-token".into()], 401), (Vec::new(), 401)] {
         let call = Call { tokens: header, ..Call::new(format!("{{{},{REST}}}", attach(&[&file]))) };
         assert_eq!(problem(world.send(call)).status(), status);
         assert_eq!(world.bucket.begun(), 0);
-        nothing_is_left(&world, "not verified");
+        assert_nothing_is_left(&world, "not verified");
     }
 }
 
 #[test]
-fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
+fn rejects_an_invalid_attachment_by_its_field_and_leaves_nothing() {
     let good = base64(&bytes(300_000, 5));
     let entry = |name: &str, data: &str| format!(r#"{{"name":{name},"data":{data}}}"#);
     let data = |data: &str| entry("\"a.txt\"", &format!("\"{data}\""));
     let many = vec![data("AAAA"); 101].join(",");
-    for (entries, told) in [
+    for (entries, expected) in [
         (data(&format!("{good}*AAA")), "attach[0].data: "),
         (format!("{},{}", data("AAAA"), data(&format!("{good}AA=A"))), "attach[1].data: "),
         (data("QUJD="), "attach[0].data: "),
@@ -179,17 +179,17 @@ fn a_bad_attachment_is_refused_by_its_name_and_leaves_nothing() {
     ] {
         let what: String = entries.chars().rev().take(60).collect();
         let world = World::new();
-        // A token in the head: uploads have begun before the fault is found.
+        // With a token in the head, uploads begin before the fault is found.
         let refused = problem(world.send(Call::new(format!("{{\"attach\":[{entries}],{REST}}}"))));
         assert_eq!(refused.status(), 400, "{what}");
-        assert!(refused.debug("").starts_with(told), "{what}: {refused:?}");
-        nothing_is_left(&world, &what);
+        assert!(refused.debug("").starts_with(expected), "{what}: {refused:?}");
+        assert_nothing_is_left(&world, &what);
     }
 }
 
 #[test]
-fn a_launch_that_does_not_come_about_leaves_nothing() {
-    // The first one's upload begins while the second one comes.
+fn a_refused_launch_leaves_nothing() {
+    // The first upload begins while the second file arrives.
     let files = attach(&[b"small", &bytes(2 * READ_BUFFER, 6), b""]);
     let good = format!("{{{files},{REST}}}");
     let send = |what: &str, status: u16, body: String, prepare: &dyn Fn(&World)| {
@@ -197,7 +197,7 @@ fn a_launch_that_does_not_come_about_leaves_nothing() {
         prepare(&world);
         assert_eq!(problem(world.send(Call::new(body))).status(), status, "{what}");
         assert!(world.bucket.begun() > 0, "{what}: uploads had begun");
-        nothing_is_left(&world, what);
+        assert_nothing_is_left(&world, what);
     };
     let nothing: &dyn Fn(&World) = &|_| {};
     send("a bad field behind the files", 400, format!("{{{files},\"skip_triggers\":\"maybe\",{REST}}}"), nothing);
@@ -216,23 +216,23 @@ fn a_launch_that_does_not_come_about_leaves_nothing() {
 }
 
 #[test]
-fn a_body_that_breaks_off_inside_a_file_leaves_nothing() {
+fn a_body_that_ends_inside_a_file_leaves_nothing() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + PART / 2, 7)]));
     for (error, status) in [(End::Disconnects, 400), (End::Stalls, 408)] {
         for at in [20, PART, 2 * PART] {
             let world = World::new();
             let call = Call { ends: Some((at, error)), ..Call::new(body.clone()) };
             assert_eq!(problem(world.send(call)).status(), status);
-            nothing_is_left(&world, &format!("{error:?} at {at}"));
+            assert_nothing_is_left(&world, &format!("{error:?} at {at}"));
         }
     }
     let world = world_of(|limits| limits.files = 6 * MIB);
     assert_eq!(problem(world.send(Call::new(body))).status(), 413);
-    nothing_is_left(&world, "FILES_LIMIT");
+    assert_nothing_is_left(&world, "FILES_LIMIT");
 }
 
 #[test]
-fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
+fn answers_503_and_aborts_the_uploads_if_the_bucket_fails() {
     let body = format!("{{{},{REST}}}", attach(&[&bytes(PART + 1, 8), b"small"]));
     for (operation, nth) in [("begin", 1), ("begin", 2), ("upload", 2), ("upload", 3), ("update", 1)] {
         for when in [When::Before, When::After] {
@@ -241,30 +241,30 @@ fn a_bucket_that_fails_is_a_503_and_what_was_begun_is_aborted() {
             let what = format!("{operation} {nth} {when:?}");
             assert_eq!(problem(world.send(Call::new(body.clone()))).status(), 503, "{what}");
             if operation == "begin" && when == When::After {
-                // Nobody knows its id: the bucket's own rule removes it.
+                // Its upload ID is lost: the bucket's lifecycle rule removes it.
                 assert_eq!(world.bucket.incomplete(), 1);
                 world.bucket.expire_incomplete();
             }
-            nothing_is_left(&world, &what);
+            assert_nothing_is_left(&world, &what);
         }
     }
     let world = World::new();
     world.bucket.faults.always("upload", When::Before);
     world.bucket.faults.always("abort", When::Before);
     assert_eq!(problem(world.send(Call::new(body))).status(), 503);
-    assert!(world.bucket.keys().is_empty() && world.bucket.incomplete() > 0, "left to the bucket's own rule");
+    assert!(world.bucket.keys().is_empty() && world.bucket.incomplete() > 0, "left to the lifecycle rule");
     assert!(world.reported.borrow().iter().any(|(failure, _)| failure.starts_with("an upload was not aborted")));
-    nothing_is_held(&world, "abort failed");
+    assert_nothing_is_reserved(&world, "abort failed");
 }
 
 #[test]
-fn what_is_repeated_or_tried_without_launching_keeps_no_files_of_its_own() {
+fn a_repeat_and_a_dry_run_keep_no_files_of_their_own() {
     let world = World::new();
     let file = bytes(PART + 5, 9);
     let body = format!("{{{},{REST}}}", attach(&[&file, b"x"]));
     let dry = Call::new(format!("{{\"dry_run\":true,{}", &body[1..]));
     assert_eq!(launched(world.send_and_complete(dry)).launch_id, None);
-    nothing_is_left(&world, "dry run");
+    assert_nothing_is_left(&world, "dry run");
 
     let call = || Call { request_id: Some("again".into()), ..Call::new(body.clone()) };
     let first = launched(world.send_and_complete(call()));
@@ -281,26 +281,26 @@ fn what_is_repeated_or_tried_without_launching_keeps_no_files_of_its_own() {
 }
 
 #[test]
-fn of_two_that_are_the_same_at_once_one_is_launched_with_its_own_files() {
+fn launches_one_of_two_equal_requests_at_once_with_its_own_files() {
     for checksum in [false, true] {
         let world = World::new();
         let body = format!("{{{},{REST}}}", attach(&[&bytes(70_005, 10)]));
         let call = || Call { request_id: (!checksum).then(|| "both".into()), checksum, ..Call::new(body.clone()) };
         let (a, b) = run(async { join!(world.launch(call()), world.launch(call())) });
-        let pending: Vec<_> = [&a, &b].into_iter().filter(|settled| settled.uploads.is_some()).collect();
-        assert_eq!(pending.len(), 1, "one is to be completed");
+        let pending: Vec<_> = [&a, &b].into_iter().filter(|outcome| outcome.uploads.is_some()).collect();
+        assert_eq!(pending.len(), 1, "one of the requests has uploads to complete");
         let ids = [launched(a), launched(b)].map(|launched| launched.launch_id.unwrap());
         assert_eq!(ids[0], ids[1]);
-        assert_eq!(world.bucket.incomplete(), 1, "the other's is aborted");
+        assert_eq!(world.bucket.incomplete(), 1, "the uploads of the other request are aborted");
         world.advance(UPLOAD_GRACE_MS);
         assert_eq!((world.bucket.keys().len(), world.bucket.incomplete()), (1, 0));
         assert_eq!(world.fetch(ids[0], 0), bytes(70_005, 10));
     }
 }
 
-/// What became of the request is known: that the bucket is down does not matter.
+/// These outcomes do not depend on the bucket.
 #[test]
-fn a_bucket_that_is_down_hides_no_answer_that_comes_before_it() {
+fn a_failing_bucket_hides_no_answer_that_ranks_before_it() {
     let file = bytes(PART + 5, 12);
     let body = format!("{{{},{REST}}}", attach(&[&file, b"x"]));
     for operation in ["begin", "upload", "update", "digest"] {
@@ -326,7 +326,7 @@ fn a_bucket_that_is_down_hides_no_answer_that_comes_before_it() {
         assert_eq!(other(format!("{{{},\"trigger_id\":8,{strict}", attach(&[&file]))), 400, "{operation}");
         world.pause_campaign(CAMPAIGN);
         assert_eq!(other(body.clone()), 409, "{operation}");
-        assert_eq!(world.bucket.keys().len(), 2, "{operation}: those of the first");
-        nothing_is_held(&world, operation);
+        assert_eq!(world.bucket.keys().len(), 2, "{operation}: only the files of the first request");
+        assert_nothing_is_reserved(&world, operation);
     }
 }

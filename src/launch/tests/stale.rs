@@ -1,4 +1,4 @@
-//! A request is not refused because of what the campaign's object said earlier.
+//! The Worker asks the campaign's object again before it refuses a request because of an answer that may be out of date.
 
 use super::{
     call::Call,
@@ -14,7 +14,7 @@ use crate::{
 };
 use futures_util::join;
 
-/// A body for which the object is asked while it arrives.
+/// A body large enough that the object is asked while the body arrives.
 fn large(fields: &str, email: &str) -> String {
     let pad = "y".repeat(150_000);
     format!(r#"{{"x":"{pad}","trigger_id":8,{fields}"z":"{pad}","data":[{{"email":"{email}"}}]}}"#)
@@ -29,20 +29,20 @@ fn call(body: &str) -> Call {
     Call { request_id: Some("retried".into()), chunk: 1000, ..Call::new(body) }
 }
 
-/// Lets `then` run once the object has been asked `times` times.
+/// Runs `then` after the object was asked `times` times.
 async fn after_preflight(world: &World, times: u32, then: impl FnOnce()) {
     while world.faults.calls("preflight") < times {
         pause().await;
     }
-    // Its answer arrives before the body has ended.
+    // Lets the answer of the object arrive before the end of the body.
     for _ in 0..10 {
         pause().await;
     }
     then();
 }
 
-fn is_repeat(settled: LaunchOutcome, world: &World) {
-    let launched = settled.result.unwrap();
+fn assert_is_repeat(outcome: LaunchOutcome, world: &World) {
+    let launched = outcome.result.unwrap();
     assert!(launched.repeated);
     drop(launched);
     assert_eq!(world.launches().len(), 1);
@@ -65,7 +65,7 @@ fn returns_the_first_answer_to_a_retry_that_was_paused_meanwhile() {
                 })
             )
         });
-        is_repeat(retry, &world);
+        assert_is_repeat(retry, &world);
     }
 }
 
@@ -83,7 +83,7 @@ fn returns_the_first_answer_to_a_retry_that_strict_would_refuse() {
             })
         )
     });
-    is_repeat(retry, &world);
+    assert_is_repeat(retry, &world);
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn launches_a_request_whose_campaign_was_resumed_meanwhile() {
     let body = large("", "example1@example.com");
     let world = World::new();
     world.pause_campaign(CAMPAIGN);
-    let (settled, ()) = run(async { join!(world.launch(call(&body)), after_preflight(&world, 1, || resume(&world))) });
-    assert!(!settled.result.unwrap().repeated);
+    let (outcome, ()) = run(async { join!(world.launch(call(&body)), after_preflight(&world, 1, || resume(&world))) });
+    assert!(!outcome.result.unwrap().repeated);
     assert_eq!(world.launches().len(), 1);
 }
 

@@ -1,6 +1,5 @@
-//! `tests/vectors`: what a request means, as pairs. `x.json` and `x.xml` come to the one launch and the replies of
-//! `x.expected`, in whatever chunks they arrive. To write the expectations anew, after looking at what changed:
-//! `UPDATE_VECTORS=1 cargo test --lib vectors`.
+//! The pairs of `tests/vectors`: `x.json` and `x.xml` produce the launch and the replies of `x.expected`, in any chunks.
+//! `UPDATE_VECTORS=1 cargo test --lib vectors` writes the expected files; check the difference before you commit it.
 
 use super::{
     call::{Call, reply},
@@ -17,19 +16,18 @@ use std::{fs, path::Path};
 
 const CHUNKS: [usize; 7] = [1, 3, 7, 13, 29, 67, 4096];
 
-/// What a request comes to in a fresh world: the launch as consumers read it, and the reply in both formats. What
-/// differs between two attempts (ids, times) is left out.
+/// Sends a request in a new world. Returns the reply in both formats and the launch as senders read it, without IDs and times.
 fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> String {
     let answer = |reply_format| {
         let world = World::new();
         let request_id = Some("vector".into());
         let call = Call { endpoint, format: Some(format), request_id, chunk, ..Call::bare(body) };
-        let settled = world.send_and_complete(call);
-        let text = match &settled.result {
+        let outcome = world.send_and_complete(call);
+        let text = match &outcome.result {
             Err(problem) => replies::problem(&problem.problem, "vector", reply_format),
             Ok(launched) => {
                 let id = launched.launch_id.map_or_else(|| "no launch".to_owned(), |id| id.to_string());
-                reply(settled, reply_format).replace(&id, "LAUNCH")
+                reply(outcome, reply_format).replace(&id, "LAUNCH")
             }
         };
         (world, text)
@@ -49,12 +47,12 @@ fn outcome(endpoint: Endpoint, format: Format, body: &[u8], chunk: usize) -> Str
 }
 
 #[test]
-fn a_request_means_the_same_in_both_formats_and_in_all_chunks() {
+fn produces_the_expected_launch_from_both_formats_and_in_all_chunks() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     names.sort();
-    assert!(names.len() >= 12, "the vectors are there");
+    assert!(names.len() >= 12, "only {} vectors were found", names.len());
     for json in names {
         let name = json.file_stem().unwrap().to_str().unwrap().to_owned();
         let endpoint = if name.starts_with("start-") { Endpoint::Start } else { Endpoint::StartBatch };

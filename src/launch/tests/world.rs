@@ -1,10 +1,10 @@
-//! A world to launch in: a KV that is slow to agree, the campaigns' real logs, a bucket, and a clock that moves when it
-//! is told to. Nothing fails and nothing is random by itself: a test plans faults or seeds them ([`World::faults`],
-//! [`World::delays`], [`World::dice`], and the bucket's own).
+//! A world for launches: an eventually consistent KV, the campaigns' real logs, a bucket, and a clock that tests advance.
+//! Nothing fails and nothing is random by itself: a test plans or seeds faults ([`World::faults`], [`World::delays`],
+//! [`World::dice`], and those of the bucket).
 //!
-//! Faults go by the names of operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`,
-//! `preflight`, `commit`, `completed` (objects), `busy` (an object that has no room for a commit), `copy` (the object's writes
-//! to KV); and those of the bucket.
+//! Faults are named by operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`, `preflight`, `commit`,
+//! `completed` (objects), `busy` (an object without memory for a commit), `copy` (the object's writes to KV); and those of the
+//! bucket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -49,19 +49,19 @@ profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:
 6610000000000000000000bb,both@example.com,79000000004,example1@example.com,79000000004,,43,c1
 ";
 
-/// A campaign's object: its database outlives the log that is over it.
+/// The log of a campaign's object. The database survives when the object restarts.
 pub type ObjectLog = LaunchLog<Rc<Database>>;
 
-/// Everything outside of a request, as it is seen from one edge location.
+/// Everything outside of a request, as seen from one edge location.
 pub struct World {
     now: Cell<u64>,
     pub limits: Limits,
     pub secrets: Rc<[IndexKey]>,
-    /// The memory of the one isolate that there is.
+    /// The memory budget: the world has one isolate.
     pub budget: Rc<Budget>,
-    /// What KV holds, wherever that has arrived.
+    /// The latest values of KV.
     pub kv: RefCell<BTreeMap<String, String>>,
-    /// What was read of a key here, also that there was nothing, and until when that is remembered.
+    /// The cache of this location: the value of a key, or its absence, and when it expires.
     edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
     pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
@@ -69,13 +69,13 @@ pub struct World {
     alarms: RefCell<BTreeMap<u64, u64>>,
     pub bucket: MemoryBucket,
     pub faults: Faults,
-    /// Of a thousand pauses so many are followed by another.
+    /// Of 1000 pauses, the number that are followed by another pause.
     pub delays: Cell<u64>,
-    /// An operation of KV that takes so many pauses more.
+    /// A slow KV operation, and the number of its additional pauses.
     pub slow: Cell<(&'static str, u32)>,
     /// The rate limit that is used up.
     pub rate_limited: Cell<Option<RateLimit>>,
-    /// The randomness of ids and delays.
+    /// The source of random IDs and delays.
     pub dice: Dice,
     /// The failures that were reported, with their causes.
     pub reported: RefCell<Vec<(String, Cause)>>,
@@ -118,7 +118,7 @@ impl World {
         self.now.get()
     }
 
-    /// Time passes; the alarms that become due ring, each at its time.
+    /// Advances the clock, and runs the alarms that become due, each at its time.
     pub fn advance(&self, milliseconds: u64) {
         let end = self.now() + milliseconds;
         loop {
@@ -136,7 +136,7 @@ impl World {
         self.now.set(end);
     }
 
-    /// Lets others go on.
+    /// Lets other tasks run.
     pub async fn pause(&self) {
         pause().await;
         while self.dice.below(1000) < self.delays.get() {
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    /// What KV says here: what was read once stays for a while, also that there was nothing.
+    /// Reads a key of KV through the cache of this location.
     pub(super) fn at_edge(&self, key: &str) -> Option<String> {
         let mut edge = self.edge.borrow_mut();
         if let Some((value, _)) = edge.get(key).filter(|(_, until)| *until > self.now()) {
@@ -166,7 +166,7 @@ impl World {
         LaunchLog::new(database, LogLimits::from(&self.limits))
     }
 
-    /// What an object held in memory is gone; its alarm, and what it stored, is not.
+    /// Restarts an object: its memory is lost, but not its alarm and its database.
     pub fn restart(&self, id: u64) {
         let log = Rc::new(self.log(id));
         log.start(self.now()).unwrap();

@@ -19,7 +19,7 @@ use crate::{
 
 /// Separates the values of a cell.
 const VALUE_SEPARATOR: char = ';';
-/// The character of [`crate::text::BYTE_ORDER_MARK`]. A file can contain a second one, or one after white space. Both are
+/// The character of [`crate::text::BYTE_ORDER_MARK`]. Some files have a second byte order mark, or one after white space. It is
 /// invisible, and not part of a name.
 const BYTE_ORDER_MARK_CHAR: char = '\u{feff}';
 

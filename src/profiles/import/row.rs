@@ -3,6 +3,7 @@
 use super::{error::RowError, keys::KeyCollector};
 use crate::{
     escape::escape_name,
+    fields::KeyField,
     limits::KEY_LIMIT,
     profiles::{
         bucket::BucketSection,
@@ -14,6 +15,11 @@ use crate::{
 /// The names of columns and members, for error messages.
 pub const KNOWN_NAMES: &str =
     "profile_id, email, phone, email_sub, phone_sub, push_sub, custom:<field>, custom_sub:<field>";
+
+/// Columns that have the name of the field of an item.
+const EMAIL: &str = KeyField::Email.name();
+const PHONE: &str = KeyField::Phone.name();
+const PROFILE_ID: &str = KeyField::ProfileId.name();
 
 /// A column of a CSV file, or a member of NDJSON objects.
 #[derive(Debug, Clone)]
@@ -37,10 +43,10 @@ impl Column {
     pub fn new(keys: &mut KeyCollector, name: &str) -> Result<Self, RowError> {
         use BucketSection::{Profiles, Subscriptions};
         let (class, section, field) = match name {
-            "profile_id" => return Ok(Self { name: name.into(), keys: None }),
-            "email" => (Class::Email, Profiles, ""),
+            PROFILE_ID => return Ok(Self { name: name.into(), keys: None }),
+            EMAIL => (Class::Email, Profiles, ""),
             "email_sub" => (Class::Email, Subscriptions, ""),
-            "phone" => (Class::Phone, Profiles, ""),
+            PHONE => (Class::Phone, Profiles, ""),
             "phone_sub" => (Class::Phone, Subscriptions, ""),
             "push_sub" => (Class::Push, Subscriptions, ""),
             _ => match name.split_once(':') {
@@ -130,5 +136,30 @@ impl ProfileRow {
             keys.add(field, section, hash, profile)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles::key::IndexKey;
+
+    /// The columns whose values are the keys of items with this field.
+    fn columns_of(field: KeyField) -> &'static [&'static str] {
+        match field {
+            KeyField::Email => &["email", "email_sub"],
+            KeyField::Phone => &["phone", "phone_sub"],
+            KeyField::ProfileId => &["profile_id"],
+            KeyField::FieldValue => &["custom:Custom_ID", "custom_sub:chat"],
+            KeyField::Provider | KeyField::SubscriptionId => &["push_sub"],
+        }
+    }
+
+    #[test]
+    fn every_key_field_of_an_item_has_columns() {
+        for name in KeyField::ALL.into_iter().flat_map(columns_of) {
+            let key = IndexKey::new("a key of the tests, longer than 32 characters").unwrap();
+            assert!(Column::new(&mut KeyCollector::new(key, 1), name).is_ok(), "{name}");
+        }
     }
 }

@@ -36,8 +36,8 @@ pub fn decode(input: &[u8], out: &mut Vec<u8>) -> usize {
 #[cfg(target_feature = "simd128")]
 use vectors::decode_block;
 
-/// Decoding with WebAssembly vectors, by Wojciech Muła's method ("Base64 decoding with SIMD instructions"): each half of a
-/// character's code is looked up in two tables, one for validity and one for the number to add.
+/// Decoding with WebAssembly vectors, by Wojciech Muła's method ("Base64 decoding with SIMD instructions"): both halves of
+/// a character's code are looked up in tables that show whether it is valid, and the upper half selects the number to add.
 #[cfg(target_feature = "simd128")]
 mod vectors {
     use super::{BLOCK, BYTES};
@@ -87,7 +87,7 @@ mod vectors {
     }
 }
 
-/// Puts what a block stands for into `room`, if all its characters are of the alphabet; whether they are.
+/// Decodes a block into `room`. Returns whether all its characters are in the alphabet.
 #[cfg(not(target_feature = "simd128"))]
 fn decode_block(block: &[u8; BLOCK], room: &mut [u8; BYTES]) -> bool {
     let mut all = 0;

@@ -1,18 +1,18 @@
-//! Finding the end of a run of a string's bytes, eight or more at a time: in words, which are as fast however little the
-//! compiler does with them.
+//! Finds the end of a run of bytes in a string, eight or more bytes at a time. It uses words, whose speed does not depend on
+//! vectorisation.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
-/// Control characters of `word`, by the high bits of its lanes.
+/// Sets the high bit of each lane of `word` that is a control character.
 #[inline(always)]
 fn controls(word: u64) -> u64 {
     word.wrapping_sub(ONES * 0x20) & !word
 }
 
-/// The high bit of each lane of `word` that a string cannot simply go on with: a quotation mark, a backslash or a control
-/// character, and beyond ASCII if `ascii`. Exact for the first lane: a borrow only ever comes from one below it
-/// that is itself a hit.
+/// Sets the high bit of each lane of `word` that ends a run: a quotation mark, a backslash or a control character and, if
+/// `ascii`, a byte that is not ASCII. The first such lane is exact, because a borrow can only come from a lower lane that ends
+/// the run itself.
 #[inline(always)]
 fn stops(word: u64, ascii: bool) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));
@@ -23,7 +23,7 @@ fn stops(word: u64, ascii: bool) -> u64 {
     (controls(word) | quote | backslash | beyond) & HIGH
 }
 
-/// The first such lane.
+/// Returns the first lane that ends a run.
 #[inline(always)]
 fn first_stop(word: u64, ascii: bool) -> Option<usize> {
     let stops = stops(word, ascii);
@@ -48,15 +48,14 @@ fn run(bytes: &[u8], ascii: bool) -> usize {
     length + rest.iter().position(|&byte| is_stop(byte, ascii)).unwrap_or(rest.len())
 }
 
-/// How many bytes from the first are ASCII that stands for itself in a string.
+/// Returns the number of ASCII bytes at the start that need no decoding in a string.
 #[inline]
 pub(super) fn ascii_run(bytes: &[u8]) -> usize {
     run(bytes, true)
 }
 
-/// How many bytes from the first are neither a quotation mark nor a backslash nor a control character.
-/// Meant for long runs: the first two are found by vectors, and of four words at a time it is only asked whether there is a
-/// control character in one of them.
+/// Returns the number of bytes before the first quotation mark, backslash or control character. For long runs: the first two
+/// are found with vectors, and control characters are checked in four words at a time.
 #[inline]
 pub(super) fn long_run(bytes: &[u8]) -> usize {
     let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
@@ -82,7 +81,7 @@ mod tests {
             for (at, byte) in (0..length).flat_map(|at| bytes.map(|byte| (at, byte))) {
                 let mut bytes = plain.clone();
                 bytes[at] = byte;
-                // What follows a stop must not matter.
+                // The bytes after the stop must not matter.
                 bytes[at + 1..].fill(if at % 2 == 0 { 0 } else { 0xFF });
                 let rest = |ascii: bool| bytes.iter().position(|&byte| is_stop(byte, ascii)).unwrap_or(length);
                 assert_eq!((ascii_run(&bytes), long_run(&bytes)), (rest(true), rest(false)), "{bytes:?}");

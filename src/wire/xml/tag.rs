@@ -7,8 +7,8 @@ use crate::wire::{FrameError, is_utf8};
 
 /// Characters of an encoding's name that an error shows. They are ASCII letters, digits, `.`, `_` and `-`.
 const ENCODING_SHOWN: usize = 40;
-/// Up to this number of attributes, a tag's attributes are compared in pairs; more of them are sorted.
-const FEW: usize = 8;
+/// Duplicate attributes are found by comparing each pair up to this number of attributes, and by sorting above it.
+const PAIRWISE_MAX: usize = 8;
 
 /// The attributes that have a meaning. All others are ignored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn read_start(tag: &[u8], at: u64) -> Result<StartTag<'_>, FrameError> {
         if let Some(last) = last.replace(attribute) {
             seen.push(last);
         }
-        if seen.len() <= FEW && seen.contains(&attribute) {
+        if seen.len() <= PAIRWISE_MAX && seen.contains(&attribute) {
             return Err(malformed(attribute_at, "a second attribute of the same name"));
         }
     }
@@ -92,7 +92,7 @@ fn without_attributes(tag: &[u8]) -> Option<StartTag<'_>> {
 
 /// Checks that no attribute occurs twice. The names are sorted, because a tag can have thousands of attributes.
 fn check_unique<'t>(mut names: Vec<&'t str>, last: Option<&'t str>, at: u64) -> Result<(), FrameError> {
-    if names.len() > FEW {
+    if names.len() > PAIRWISE_MAX {
         names.extend(last);
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {

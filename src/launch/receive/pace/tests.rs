@@ -1,4 +1,4 @@
-//! Slow callers: the minimum rate, silence, eviction, and the rest of refused bodies.
+//! Slow and silent callers, eviction, and draining the rest of refused bodies.
 
 use std::{cell::Cell, collections::VecDeque, future::pending, rc::Rc};
 
@@ -26,40 +26,40 @@ impl Clock for TestClock {
     }
 }
 
-/// What a caller does next.
+/// The next action of a caller.
 #[derive(Clone, Copy)]
 enum Step {
-    /// Sends so many bytes after so many milliseconds.
+    /// Waits for milliseconds (first value), then sends bytes (second value).
     Send(u64, usize),
     Disconnect,
 }
 
-/// A caller who sends in steps, and then nothing more; or ends the body.
+/// A caller who sends in steps, and then stalls or ends the body.
 struct Caller<'a> {
     clock: &'a TestClock,
     steps: VecDeque<Step>,
     ends: bool,
-    held: usize,
+    unread: usize,
     discarded: u64,
 }
 
 impl<'a> Caller<'a> {
     fn new(clock: &'a TestClock, steps: impl IntoIterator<Item = Step>, ends: bool) -> Self {
-        Self { clock, steps: steps.into_iter().collect(), ends, held: 0, discarded: 0 }
+        Self { clock, steps: steps.into_iter().collect(), ends, unread: 0, discarded: 0 }
     }
 }
 
 impl Body for Caller<'_> {
     async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
-        assert_eq!(self.held, 0, "the last read was taken");
+        assert_eq!(self.unread, 0, "the last read was not passed on");
         match self.steps.pop_front() {
             Some(Step::Send(milliseconds, bytes)) => {
                 self.clock.sleep(milliseconds).await;
-                self.held = bytes.min(at_once);
-                if bytes > self.held {
-                    self.steps.push_front(Step::Send(0, bytes - self.held));
+                self.unread = bytes.min(at_once);
+                if bytes > self.unread {
+                    self.steps.push_front(Step::Send(0, bytes - self.unread));
                 }
-                Ok(Some(self.held))
+                Ok(Some(self.unread))
             }
             Some(Step::Disconnect) => Err(Disconnected),
             None if self.ends => Ok(None),
@@ -68,12 +68,12 @@ impl Body for Caller<'_> {
     }
 
     fn chunk<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let bytes = std::mem::take(&mut self.held);
+        let bytes = std::mem::take(&mut self.unread);
         (bytes > 0).then(|| take(&vec![b'x'; bytes]))
     }
 
     fn discard(&mut self) {
-        self.discarded += std::mem::take(&mut self.held) as u64;
+        self.discarded += std::mem::take(&mut self.unread) as u64;
     }
 }
 
@@ -81,7 +81,7 @@ fn budget() -> Rc<Budget> {
     Budget::new(64 * MIB, 16 * MIB)
 }
 
-/// Reads to the end: bytes received, the time it took, and the outcome.
+/// Reads a body to its end. Returns the bytes received, the duration and the outcome.
 fn read(verified: bool, ends: bool, steps: impl IntoIterator<Item = Step>) -> (u64, u64, Result<(), BodyError>) {
     let clock = TestClock::default();
     let mut memory = Reservation::new(&budget(), 0);
@@ -115,7 +115,7 @@ fn ends_an_unverified_caller_below_the_minimum_rate() {
 }
 
 #[test]
-fn lets_a_caller_pause_after_sending_ahead_of_the_rate() {
+fn lets_a_caller_pause_after_sending_faster_than_the_minimum_rate() {
     let (received, _, outcome) = read(false, true, [Step::Send(0, 100_000), Step::Send(29_000, 1)]);
     assert_eq!((received, outcome), (100_001, Ok(())));
     let (_, time, outcome) = read(false, true, [Step::Send(0, 40_960), Step::Send(29_000, 1)]);
@@ -134,7 +134,7 @@ fn ends_a_caller_who_sends_no_byte_for_30_seconds() {
 }
 
 #[test]
-fn time_spent_elsewhere_does_not_count_against_the_rate() {
+fn counts_only_time_spent_reading_against_the_rate() {
     let clock = TestClock::default();
     let memory = Reservation::new(&budget(), 0);
     let mut caller = Caller::new(&clock, std::iter::repeat_n(Step::Send(1000, 1), 9), true);
@@ -142,7 +142,7 @@ fn time_spent_elsewhere_does_not_count_against_the_rate() {
     let outcome = run(async {
         while body.read(READ_VIEW).await?.is_some() {
             body.chunk(|_| ());
-            // The Worker stores attachments meanwhile.
+            // The Worker does something else between reads, such as storing attachments.
             clock.0.set(clock.now() + 60_000);
         }
         Ok::<(), BodyError>(())
@@ -182,7 +182,7 @@ fn a_body_of_known_length_ends_without_another_read() {
     assert_eq!(run(body.read(READ_START)), Ok(None));
 }
 
-/// Drains a body with that `Content-Length`: bytes discarded, the time it took, and the most that was reserved.
+/// Drains a body with this `Content-Length`. Returns the bytes discarded, the duration and the bytes reserved at the end.
 fn drain(verified: bool, length: Option<u64>, limit: u64, steps: Vec<Step>, ends: bool) -> (u64, u64, u64) {
     let clock = TestClock::default();
     let budget = budget();
@@ -255,7 +255,7 @@ fn does_not_drain_for_a_caller_who_was_too_slow() {
 }
 
 #[test]
-fn an_evicted_request_drains_nothing_more() {
+fn does_not_drain_for_an_evicted_request() {
     let clock = TestClock::default();
     let small = Budget::new(MIB, BASE_COST);
     let mut base = Reservation::new(&small, 0);
@@ -270,13 +270,13 @@ fn an_evicted_request_drains_nothing_more() {
 }
 
 #[test]
-fn a_view_grows_with_the_bytes_received_and_not_with_the_length() {
+fn grows_a_view_with_the_bytes_received_and_not_with_the_length() {
     let budget = budget();
     let mut memory = Reservation::new(&budget, 0);
     let (mut view, watch) = (ReadWindow::default(), memory.watch());
     let mut grow = |received, length, memory: &mut Reservation| view.grow(received, &watch, length, memory, 2);
     assert_eq!(grow(0, Some(100 * MIB), &mut memory), READ_START);
-    assert_eq!(memory.bytes(), 0, "the first view is part of the base cost");
+    assert_eq!(memory.bytes(), 0, "the base cost includes the first view");
     assert_eq!(grow(READ_START as u64, Some(100 * MIB), &mut memory), 4 * READ_START);
     assert_eq!(memory.bytes(), 12 * READ_START as u64);
     assert_eq!(grow(MIB, None, &mut memory), READ_UNVERIFIED);

@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 /// - `serde_json` does not check the UTF-8 of strings that it ignores: it is checked here.
 /// - It has no limit of depth when it ignores, and takes any root.
 /// - It takes no byte order mark.
-/// - The framer does not check the UTF-8 of attachment data (there is none here).
+/// - The framer does not check the UTF-8 of attachment data (no body here has any).
 fn expected(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let Ok(text) = std::str::from_utf8(body) else { return false };

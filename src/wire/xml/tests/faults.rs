@@ -230,7 +230,7 @@ fn bodies_that_end_early() {
         let outcome = frame_as(Endpoint::StartBatch, &body.as_bytes()[..length]);
         assert_eq!(outcome.error().0, length as u64);
         assert!(outcome.error().1.starts_with("the body ends"), "{:?}", outcome.error());
-        // In a run of attachment data less has come; nothing else is told before it is complete.
+        // Only runs of attachment data arrive in parts; every other piece is complete.
         let data = |got: &RecordedPiece| matches!(got, RecordedPiece::AttachData(_));
         assert!(outcome.pieces.iter().zip(&whole).all(|(got, whole)| got == whole || data(got)));
     }
