@@ -89,7 +89,7 @@ describe('paths', () => {
 });
 
 describe('the list of blocks that do not run', () => {
-  it.each(Object.entries(NOT_RUN))('has only blocks that %s contains', (name, entries) => {
+  it.each(Object.entries(NOT_RUN))('each block of %s on the list is in the page', (name, entries) => {
     const lines = commandsOf(name).map(firstLine);
     for (const [line] of entries) expect(lines).toContain(line);
   });
@@ -142,26 +142,29 @@ describe.skipIf(missing.length > 0)('commands', () => {
     }
   });
 
-  it.each(withCommands.filter((name) => commandsOf(name).length > 0))('of %s print what it shows', async (name) => {
-    const before = CONTINUES[name];
-    if (before !== undefined) expect(states.has(before), `${before} runs first`).toBe(true);
-    const runnable = commandsOf(name).filter((block) => reasonNotToRun(name, block) === undefined);
-    if (runnable.length === 0) return;
-    const operator = await checkout(name);
-    const worker = await start(operator);
-    try {
-      const results = await run(operator, worker.url, runnable);
-      for (const [at, block] of runnable.entries()) {
-        const { output, failed } = results[at] ?? { output: '', failed: 'did not run' };
-        const place = `${name}:${block.line}\n${output}`;
-        expect(failed, place).toBe('');
-        if (block.output) compare(block.output, output, place);
-        else expect(output, place).not.toMatch(/"error":[1-9]/);
+  it.each(withCommands.filter((name) => commandsOf(name).length > 0))(
+    'the commands of %s print what the page shows',
+    async (name) => {
+      const before = CONTINUES[name];
+      if (before !== undefined) expect(states.has(before), `${before} runs first`).toBe(true);
+      const runnable = commandsOf(name).filter((block) => reasonNotToRun(name, block) === undefined);
+      if (runnable.length === 0) return;
+      const operator = await checkout(name);
+      const worker = await start(operator);
+      try {
+        const results = await run(operator, worker.url, runnable);
+        for (const [at, block] of runnable.entries()) {
+          const { output, failed } = results[at] ?? { output: '', failed: 'did not run' };
+          const place = `${name}:${block.line}\n${output}`;
+          expect(failed, place).toBe('');
+          if (block.output) compare(block.output, output, place);
+          else expect(output, place).not.toMatch(/"error":[1-9]/);
+        }
+      } finally {
+        await worker.stop();
       }
-    } finally {
-      await worker.stop();
-    }
-  });
+    },
+  );
 });
 
 /** The requests of the table of common mistakes, by the first cell of its rows. */
