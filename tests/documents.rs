@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    process::Command,
 };
 
 use trigger_launch::{
     api::{
-        routes::{Method, ROUTES, ReplyFormats},
+        routes::{Method, ROUTES, ReplyFormats, UNKNOWN_RESOURCE, UNKNOWN_ROUTE},
         settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING},
     },
     campaign::log::{listing, uploads},
@@ -17,6 +18,7 @@ use trigger_launch::{
     limits,
     outcome::Outcome,
     problem,
+    profiles::import::KNOWN_NAMES,
     telemetry::{FAILURE_FIELDS, REQUEST_FIELDS},
 };
 
@@ -68,9 +70,11 @@ fn expected<const N: usize>(rows: [(&str, Option<u64>); N]) -> Vec<(String, Opti
 }
 
 const API: &str = "docs/reference/api.md";
+const COMMAND_LINE: &str = "docs/reference/command-line.md";
 const CONFIGURATION: &str = "docs/reference/configuration.md";
 const ERRORS: &str = "docs/reference/errors.md";
 const FIELDS: &str = "docs/reference/fields.md";
+const IMPORT_FILE: &str = "docs/reference/import-file.md";
 const LIMITS: &str = "docs/reference/limits.md";
 const LOG: &str = "docs/reference/log.md";
 
@@ -293,4 +297,57 @@ fn the_table_of_outcomes_has_every_reason() {
         })
         .collect();
     assert_eq!(documented, in_code);
+}
+
+#[test]
+fn the_table_of_metrics_has_the_names_of_requests_without_an_endpoint() {
+    let rows = table(LOG, "## Metrics");
+    let (_, names) = rows.iter().map(|row| (&row[0], &row[1])).find(|(column, _)| *column == "blob1").unwrap();
+    for name in [UNKNOWN_RESOURCE, UNKNOWN_ROUTE] {
+        assert!(names.contains(&format!("{name} for ")), "{name}: {names}");
+    }
+}
+
+#[test]
+fn the_table_of_columns_has_every_column_of_an_import_file() {
+    let without_name = |column: &str| column.split_once(':').map_or(column.to_owned(), |(kind, _)| format!("{kind}:"));
+    let documented: Vec<_> = table(IMPORT_FILE, "## Columns").iter().map(|row| without_name(&row[0])).collect();
+    assert_eq!(documented, KNOWN_NAMES.split(", ").map(without_name).collect::<Vec<_>>());
+}
+
+/// Returns the long options that the help of a command lists.
+fn options(command: &str) -> BTreeSet<String> {
+    let arguments = command.split_whitespace().chain(["--help"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_admin")).args(arguments).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, list) = help.split_once("\nOptions:\n").unwrap_or_else(|| panic!("{command}: {help}"));
+    // A line of an option begins with white space and `-h, ` or `--`.
+    let names = list.lines().map(|line| line.trim_start().trim_start_matches("-h, "));
+    names
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| name.starts_with("--"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_tables_of_the_command_line_have_every_command_and_option() {
+    let rows = table(COMMAND_LINE, "## Options");
+    for row in table(COMMAND_LINE, "## Commands") {
+        let words = row[0].split_whitespace().take(2).collect::<Vec<_>>();
+        let command = words.join(" ");
+        let of_command = rows.iter().filter(|row| row[1] == "all" || row[1] == command);
+        assert_eq!(of_command.map(|row| row[0].clone()).collect::<BTreeSet<_>>(), options(&command), "{command}");
+    }
+    let commands: BTreeSet<_> = table(COMMAND_LINE, "## Commands").iter().map(|row| row[0].clone()).collect();
+    for group in ["token", "profiles"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_admin")).args([group, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let (_, after) = help.split_once("\nCommands:\n").unwrap();
+        let names = after.lines().map_while(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        for name in names {
+            let start = format!("{group} {name}");
+            assert!(commands.iter().any(|command| command.starts_with(&start)), "{start}");
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub enum Scope {
 }
 
 impl Scope {
+    pub const ALL: [Self; 3] = [Self::Launch, Self::Read, Self::Admin];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Launch => "launch",

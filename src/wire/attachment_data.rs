@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types() {
+    fn reads_the_media_type() {
         for (value, media_type) in [
             ("Zm9v", DEFAULT_MEDIA_TYPE),
             ("\r\n  Zm9v\n", DEFAULT_MEDIA_TYPE),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn faults() {
+    fn reports_errors_with_their_offsets() {
         for value in [
             "data:",
             "data:,Zm9v",
@@ -243,7 +243,7 @@ mod tests {
 
     /// The framing of JSON leaves it to this decoder to refuse what is not UTF-8.
     #[test]
-    fn a_prefix_is_text() {
+    fn rejects_a_prefix_that_is_not_utf_8() {
         assert_eq!(decode_all("data:a/b;name=é;base64,Zm9v"), Ok((b"foo".to_vec(), "a/b".to_owned())));
         for value in [&b"data:text/\xBElain;base64,Zm9v"[..], b"data:a/b;name=\xC3;base64,Zm9v"] {
             for size in [1, 3, 100] {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn long_prefixes() {
+    fn rejects_a_prefix_over_the_limit() {
         let prefix = |length: usize| format!("data:text/plain;{};base64,", "x".repeat(length - 24));
         for (length, expected) in [
             (DATA_URI_PREFIX_LIMIT, Ok((b"foo".to_vec(), "text/plain".to_owned()))),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors() {
+    fn decodes_the_vectors_of_the_standard() {
         for (text, expected) in [
             ("", ""),
             ("Zg==", "f"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_where_they_are() {
+    fn reports_the_offset_of_each_error() {
         let line = "QUJD".repeat(20);
         for (text, at, what) in [
             ("Z", 1, "one character"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_in_lines_of_any_length() {
+    fn decodes_long_texts_in_lines_of_any_length() {
         let text: String =
             ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).cycle().take(40_000).collect();
         let expected = model(text.as_bytes());

@@ -89,7 +89,7 @@ describe('paths', () => {
 });
 
 describe('the list of blocks that do not run', () => {
-  it.each(Object.entries(NOT_RUN))('%s contains every block of the list', (name, entries) => {
+  it.each(Object.entries(NOT_RUN))('each block of %s on the list is in the page', (name, entries) => {
     const lines = commandsOf(name).map(firstLine);
     for (const [line] of entries) expect(lines).toContain(line);
   });
@@ -143,7 +143,7 @@ describe.skipIf(missing.length > 0)('commands', () => {
   });
 
   it.each(withCommands.filter((name) => commandsOf(name).length > 0))(
-    'the commands of %s print the expected output',
+    'the commands of %s print what the page shows',
     async (name) => {
       const before = CONTINUES[name];
       if (before !== undefined) expect(states.has(before), `${before} runs first`).toBe(true);

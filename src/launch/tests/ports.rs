@@ -16,7 +16,7 @@ use crate::{
     },
     launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
     limits::BULK_KEYS,
-    problem::Cause,
+    problem::{Cause, RateLimit},
     profiles::{lookup::BucketStore, manifest::manifest_key},
 };
 
@@ -116,11 +116,11 @@ impl Ports for World {
     }
 
     async fn allow_token(&self, _: &str) -> bool {
-        true
+        self.rate_limited.get() != Some(RateLimit::Token)
     }
 
     async fn allow_address(&self) -> bool {
-        true
+        self.rate_limited.get() != Some(RateLimit::Address)
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {

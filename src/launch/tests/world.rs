@@ -30,7 +30,7 @@ use crate::{
     },
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
-    problem::Cause,
+    problem::{Cause, RateLimit},
     profiles::key::IndexKey,
 };
 
@@ -73,6 +73,8 @@ pub struct World {
     pub delays: Cell<u64>,
     /// A slow KV operation, and the number of its additional pauses.
     pub slow: Cell<(&'static str, u32)>,
+    /// The rate limit that is used up.
+    pub rate_limited: Cell<Option<RateLimit>>,
     /// The source of random IDs and delays.
     pub dice: Dice,
     /// The failures that were reported, with their causes.
@@ -101,6 +103,7 @@ impl World {
             faults: Faults::default(),
             delays: Cell::new(0),
             slow: Cell::new(("", 0)),
+            rate_limited: Cell::new(None),
             dice: Dice::new(1),
             reported: RefCell::default(),
         };

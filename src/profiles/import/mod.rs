@@ -39,6 +39,7 @@ pub use self::{
     build::{BuiltIndex, IndexPlan},
     error::ImportError,
     report::{RefusedRow, RowCounts},
+    row::KNOWN_NAMES,
 };
 
 /// Reads files of profiles, and then builds an index of them.

@@ -6,7 +6,7 @@ fn text(text: &str) -> Scalar<'_> {
 }
 
 #[test]
-fn an_item_has_the_fields_of_every_mode() {
+fn decodes_the_fields_of_every_mode() {
     let raw = br#" {"email":"a@b.c","phone":"+7","profile_id":"6606","field_value":42,"provider":"p",
         "subscription_id":"s\u0041\/", "custom_data": {"n": 1.50, "n": -0}, "other": [{"email": 1}], "": null} "#;
     let expected = Item {
@@ -25,7 +25,7 @@ fn an_item_has_the_fields_of_every_mode() {
 }
 
 #[test]
-fn a_value_of_a_wrong_type_is_its_fields_fault() {
+fn a_value_of_the_wrong_type_makes_only_its_field_invalid() {
     for (wrong, received) in [
         ("1.5", ValueType::OtherNumber),
         ("1e3", ValueType::OtherNumber),
@@ -52,7 +52,7 @@ fn integers_keep_their_digits() {
 }
 
 #[test]
-fn a_number_whose_fraction_is_zeros_keeps_its_integer() {
+fn a_number_with_a_zero_fraction_keeps_its_integer() {
     for (raw, integer) in [("8.0", "8"), ("8.00", "8"), ("-8.0", "-8"), ("0.000", "0"), ("-0.0", "-0")] {
         assert_eq!(scalar(raw.as_bytes()), Scalar::ZeroFraction(integer));
         let item = format!(r#"{{"field_value":{raw}}}"#);
@@ -79,7 +79,7 @@ fn a_long_string_with_escapes_is_cut_and_stays_too_long_for_a_key() {
 }
 
 #[test]
-fn what_is_no_object_or_says_a_thing_twice_is_no_item() {
+fn rejects_items_that_are_not_objects_or_repeat_a_field() {
     for raw in [
         "null",
         "1",
@@ -102,21 +102,21 @@ fn what_is_no_object_or_says_a_thing_twice_is_no_item() {
 }
 
 #[test]
-fn a_scalar_is_what_it_is() {
+fn decodes_each_type_of_scalar() {
     assert_eq!(scalar(br#""""#), text(""));
     assert_eq!(scalar("\"é\"".as_bytes()), text("é"));
     assert_eq!(scalar(br#""\"\ud83d\ude00\n""#), text("\"😀\n"));
     assert_eq!(scalar(b"null"), Scalar::Absent);
     assert_eq!(scalar(b"true"), Scalar::Boolean(true));
     assert_eq!(scalar(b"false"), Scalar::Boolean(false));
-    // None of these comes from the framer; none may panic.
+    // The framer never passes these. Decoding them must not panic.
     for raw in [&b""[..], b"\"", b"-", b"\xFF", b"\"\\\"", b"nul", b"{", b"+1"] {
         assert!(matches!(scalar(raw), Scalar::WrongType(_)), "{raw:?}");
     }
 }
 
 #[test]
-fn an_object_is_kept_as_it_came() {
+fn keeps_an_object_as_sent() {
     let raw = r#"{ "b": 1.0, "a": 10000000000000000000000, "é": "\u00e9\ud800" }"#;
     assert_eq!(object(raw.as_bytes()), ObjectText::Object(Cow::Borrowed(raw)));
     assert_eq!(object(b"null"), ObjectText::Absent);
@@ -131,7 +131,7 @@ fn an_object_is_kept_as_it_came() {
     }
 }
 
-/// What `item` makes of a text, by both of its ways where both can be gone.
+/// Decodes an item on the fast path and with `serde_json`, if both accept it.
 fn both(raw: &str) -> Result<Item<'_>, InvalidItem> {
     let general = general_item(raw.as_bytes());
     if let Some(flat) = flat_item(raw.as_bytes()) {
@@ -142,7 +142,7 @@ fn both(raw: &str) -> Result<Item<'_>, InvalidItem> {
 }
 
 #[test]
-fn both_ways_come_to_the_same() {
+fn both_paths_decode_alike() {
     let values = [
         "\"\"",
         "\"a\"",

@@ -1,4 +1,4 @@
-//! Against `serde_json`, on documents nobody thought of.
+//! Compares the framer and the decoder with `serde_json` on random documents.
 
 use super::*;
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
 use proptest::{prelude::*, test_runner::RngSeed};
 use serde::de::IgnoredAny;
 
-/// Whether the framer has to accept `body`. Where the two differ:
-/// - `serde_json` does not check the UTF-8 of strings that it ignores: it is checked here.
-/// - It has no limit of depth when it ignores, and takes any root.
-/// - It takes no byte order mark.
+/// Whether the framer must accept `body`, according to `serde_json`. The known differences:
+/// - `serde_json` does not check the UTF-8 of strings that it skips. The framer does.
+/// - `serde_json` has no depth limit for values that it skips, and accepts any root.
+/// - `serde_json` rejects a byte order mark.
 /// - The framer does not check the UTF-8 of attachment data (no body here has any).
 fn expected(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -37,7 +37,7 @@ fn depth(body: &[u8]) -> usize {
     deepest
 }
 
-/// The inside of a string, as text of JSON.
+/// The content of a JSON string.
 fn inside() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         4 => "[ -!#-\\[\\]-~]{0,12}",
@@ -80,7 +80,7 @@ fn members(value: impl Strategy<Value = String>) -> impl Strategy<Value = String
     prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(",")))
 }
 
-/// A document, and some bytes of it replaced, inserted or removed.
+/// A document with some bytes replaced, inserted or removed.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         4 => prop::sample::select(&b"{}[]\",:\\ntfu0123-.eE+/ \n\0"[..]),
@@ -102,7 +102,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Frames in one piece and in chunks; both have to come to the same.
+/// Frames a body whole and in chunks. Both results must be equal.
 fn frame_split(body: &[u8], size: usize) -> FramedBody {
     let whole = frame_whole(Endpoint::StartBatch, body);
     let split = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(size));
@@ -110,7 +110,7 @@ fn frame_split(body: &[u8], size: usize) -> FramedBody {
     whole
 }
 
-/// The decoder on one item: what it reads has to be what `serde_json` makes of the whole item.
+/// Decodes one item, and compares it with the same item from `serde_json`.
 fn check_item(raw: &str, plain: Option<&(String, String)>) {
     let item = json::item(raw.as_bytes());
     assert_eq!(item, json::decode::general_item(raw.as_bytes()), "the short way comes to the same: {raw}");
@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn mutated_documents_are_accepted_as_by_serde_json(body in mutated(), size in 1..40usize) {
         let outcome = frame_split(&body, size);
-        // Attachment data may be other than UTF-8, which the rule above does not know.
+        // Attachment data need not be UTF-8, which `serde_json` would reject.
         let data = |got: &RecordedPiece| matches!(got, RecordedPiece::AttachData(_) | RecordedPiece::AttachDuplicate(_));
         if std::str::from_utf8(&body).is_ok() || !outcome.pieces.iter().any(data) {
             prop_assert_eq!(outcome.result.is_ok(), expected(&body), "{}", body.escape_ascii());
@@ -171,7 +171,7 @@ proptest! {
             let Some(item) = flat::item(raw) else { continue };
             let body = [b"{\"data\":[", item.raw, b"]}"].concat();
             prop_assert!(expected(&body), "{}", raw.escape_ascii());
-            // In single bytes nothing lies wholly in a chunk: the general path alone.
+            // With chunks of one byte, the fast path never applies.
             let general = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.chunks(1));
             prop_assert_eq!(general, frame_whole(Endpoint::StartBatch, &body));
         }

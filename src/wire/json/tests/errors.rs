@@ -1,15 +1,15 @@
-//! What is refused, at which byte, and what is said.
+//! Syntax errors: their offsets and messages.
 
 use super::*;
 
-/// The fault of a body, in every chunking.
+/// Checks the error of a body in every chunking.
 #[track_caller]
 fn fault(body: impl AsRef<[u8]>, at: u64, what: &str) {
     assert_eq!(frame(&body).error(), (at, what), "{}", body.as_ref().escape_ascii());
 }
 
 #[test]
-fn faults_of_the_grammar() {
+fn reports_errors_of_the_grammar() {
     fault("[]", 0, "expected a JSON object, not a JSON array; send one object");
     fault(" \"{}\"", 1, "expected a JSON object, not a JSON string");
     fault("8", 0, "expected a JSON object, not a JSON number");
@@ -46,7 +46,7 @@ fn faults_of_the_grammar() {
 }
 
 #[test]
-fn bodies_in_another_format() {
+fn names_the_format_of_a_body_that_is_not_json() {
     let form = "expected a JSON object, not form fields or plain text; send a JSON object or an XML document";
     fault("token=abc&trigger_id=8", 0, form);
     fault("%7B%22token%22", 0, form);
@@ -65,7 +65,7 @@ fn bodies_in_another_format() {
 }
 
 #[test]
-fn faults_of_literals_and_numbers() {
+fn reports_errors_of_literals_and_numbers() {
     fault("{\"a\":nul}", 8, "expected `true`, `false` or `null`, found `}`");
     fault("{\"a\":True}", 5, "expected a value, found `T`");
     fault("{\"a\":truE}", 8, "expected `true`, `false` or `null`, found `E`");
@@ -89,7 +89,7 @@ fn faults_of_literals_and_numbers() {
     fault("{\"a\":1.5.5}", 8, "expected `,` or `}` after a member, found `.`");
 }
 
-/// A string in every place where strings are read.
+/// Puts a string into every position where strings are read.
 fn everywhere(inside: &[u8], except_data: bool) -> Vec<(usize, Vec<u8>)> {
     let places: [(&[u8], &[u8]); 9] = [
         (b"{\"", b"\":1}"),
@@ -107,7 +107,7 @@ fn everywhere(inside: &[u8], except_data: bool) -> Vec<(usize, Vec<u8>)> {
 }
 
 #[test]
-fn faults_of_strings() {
+fn reports_errors_of_strings() {
     for (inside, at, what) in [
         ("a\nb", 1, "expected control characters in strings as escapes, found byte 0x0A"),
         ("\0", 0, "expected control characters in strings as escapes, found byte 0x00"),
@@ -128,7 +128,7 @@ fn faults_of_strings() {
 }
 
 #[test]
-fn strings_are_utf_8() {
+fn rejects_strings_that_are_not_utf_8() {
     for (inside, at) in [
         (&b"\x80"[..], 0),
         (b"a\xFF", 1),
@@ -162,7 +162,7 @@ fn strings_are_utf_8() {
 }
 
 #[test]
-fn depth() {
+fn rejects_a_body_with_too_many_levels() {
     let nested = |open: &str, levels: usize, close: &str| {
         format!("{{\"a\":{}1{}}}", open.repeat(levels - 1), close.repeat(levels - 1))
     };
@@ -193,7 +193,7 @@ fn a_byte_order_mark_is_skipped_once() {
 }
 
 #[test]
-fn a_body_that_ends_early_says_what_was_open() {
+fn says_what_was_open_when_the_body_ended() {
     fault("", 0, "the body is empty: expected a JSON object");
     fault(" \n", 2, "the body is empty: expected a JSON object");
     fault(b"\xEF\xBB\xBF", 3, "the body is empty: expected a JSON object");
@@ -215,7 +215,7 @@ fn a_body_that_ends_early_says_what_was_open() {
 }
 
 #[test]
-fn truncated_anywhere_is_never_complete() {
+fn rejects_a_body_that_is_cut_anywhere() {
     let body = "{\"token\":\"é\\u0041\",\"trigger_id\":-1.5e+7,\"a\":[true,null,{\"b\":{}}],\"data\":[{\"email\":\"a\"},\
                 {\"email\":\"b\",\"custom_data\":{\"x\":1}}],\"attach\":[{\"name\":\"n\\n\",\"data\":\"AA\\/A\"}]}";
     assert_eq!(frame(body).result, Ok(()));
@@ -228,7 +228,7 @@ fn truncated_anywhere_is_never_complete() {
 }
 
 #[test]
-fn no_more_than_one_character_is_echoed() {
+fn errors_contain_at_most_one_character_of_the_body() {
     let outcome = frame("{\"token\":\"secret\",\"content\":secret-secret}");
     assert_eq!(outcome.error(), (28, "expected a value, found `s`"));
 }

@@ -1,9 +1,9 @@
-//! What is held, and what bodies of an attacker's cost.
+//! The memory of the framer, for usual and for hostile bodies.
 
 use super::{RecordedPiece::*, *};
 
 #[test]
-fn what_lies_wholly_in_a_chunk_is_never_held() {
+fn buffers_nothing_that_one_chunk_contains() {
     let item = r#"{"email":"a","custom_data":{"x":"y"}}"#;
     let body = format!(r#"{{"token":"t","data":[{}],"content":{{}}}}"#, vec![item; 1000].join(","));
     let sink = &mut Recorder { limit: Some(0), ..Recorder::default() };
@@ -14,7 +14,7 @@ fn what_lies_wholly_in_a_chunk_is_never_held() {
 }
 
 #[test]
-fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
+fn the_buffer_of_a_split_piece_is_at_most_half_as_large_again() {
     let content = format!("\"{}\"", "c".repeat(100_000));
     for size in [1, 7, 1000, 65_536] {
         let body = format!(r#"{{"content":{content},"data":[{content},1]}}"#);
@@ -32,7 +32,7 @@ fn a_piece_that_straddles_holds_at_most_half_as_much_again() {
 }
 
 #[test]
-fn of_a_field_no_more_is_held_than_its_limit() {
+fn buffers_at_most_the_limit_of_a_field() {
     for (length, size) in [(995, 1), (995, 100), (1000, 300), (1001, 1), (5000, 64)] {
         let body = format!(r#"{{"content":"{}"}}"#, "c".repeat(length - 2));
         let sink = &mut Recorder { field_limit: Some(1000), ..Recorder::default() };
@@ -44,7 +44,7 @@ fn of_a_field_no_more_is_held_than_its_limit() {
 }
 
 #[test]
-fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
+fn a_piece_without_memory_is_dropped_and_still_checked() {
     use crate::fields::RootField::*;
     let body = r#"{"token":"12345678901234567890","data":[{"email":"12345678901234567890"},{},"1"],"format":1}"#;
     let sink = &mut Recorder { limit: Some(10), ..Recorder::default() };
@@ -59,7 +59,7 @@ fn what_may_not_be_held_is_dropped_and_checked_all_the_same() {
 }
 
 #[test]
-fn names_numbers_strings_and_attachments_of_any_size_hold_nothing() {
+fn buffers_no_names_numbers_unknown_strings_and_attachments() {
     let long = "1".repeat(10 << 20);
     let bodies = [
         format!(r#"{{"{long}":1}}"#),
@@ -77,7 +77,7 @@ fn names_numbers_strings_and_attachments_of_any_size_hold_nothing() {
 }
 
 #[test]
-fn a_million_items() {
+fn a_million_items_need_no_memory() {
     let body = format!(r#"{{"data":[{}]}}"#, vec!["{}"; 1_000_000].join(","));
     let outcome = frame_into(&mut Recorder::default(), Endpoint::StartBatch, body.as_bytes().chunks(65_536));
     assert_eq!((outcome.result, outcome.pieces.len()), (Ok(()), 1_000_001));

@@ -1,4 +1,4 @@
-//! Every document here is framed in many chunkings, and has to give the same pieces and the same error in all.
+//! Every document is framed in many chunkings. The pieces and the error must be the same in all of them.
 
 mod differential;
 mod errors;
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Frames `chunks` into `sink`, and checks what holds for every body, and for JSON alone.
+/// Frames `chunks` into `sink`, with the checks for every body and those for JSON.
 fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> FramedBody {
     let outcome = testing::frame_into::<JsonFramer>(sink, endpoint, chunks);
     assert!(!matches!(outcome.result, Err(FrameError::Encoding(_))), "JSON has no encoding to declare");
@@ -34,7 +34,7 @@ fn frame_whole(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     frame_into(&mut Recorder::default(), endpoint, [body])
 }
 
-/// Frames `body` in every chunking, each of which must come to the same.
+/// Frames `body` in every chunking. All results must be equal.
 fn frame_as(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_whole(endpoint, body);
     for size in [1, 3, 7, 13, 29, 67] {

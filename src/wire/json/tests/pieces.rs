@@ -1,4 +1,4 @@
-//! What is handed on.
+//! The pieces of well-formed bodies.
 
 use super::{RecordedPiece::*, *};
 use crate::limits::ATTACHMENT_NAME_LIMIT;
@@ -24,7 +24,7 @@ fn entry(entry: &str) -> Vec<RecordedPiece> {
 }
 
 #[test]
-fn the_specifications_example() {
+fn frames_the_example_of_the_specification() {
     let body = r#"{
 "token": "abcdefghijklmnqrstuvwxyz",
 "trigger_id": 8,
@@ -53,7 +53,7 @@ fn the_specifications_example() {
 }
 
 #[test]
-fn a_field_is_the_text_that_came() {
+fn a_field_is_its_text_as_sent() {
     use crate::fields::RootField::*;
     for value in ["1.50e+3", "-0", "\"\\u0041\\\"\"", "null", "true", "{ \"a\" : [ 1 , {} ] }", "[]", "\"é😀\""] {
         assert_eq!(good(&format!("{{\"content\" \t:\r\n {value} }}")), [field(Content, value)]);
@@ -63,7 +63,7 @@ fn a_field_is_the_text_that_came() {
 }
 
 #[test]
-fn names_may_hold_escapes_and_unknown_ones_may_be_of_any_length() {
+fn names_can_contain_escapes_and_unknown_names_can_have_any_length() {
     use crate::fields::RootField::*;
     assert_eq!(good(r#"{"tok\u0065n":1}"#), [field(Token, "1")]);
     assert_eq!(good(r#"{"\u0066ormat":1,"m\u0061tching":2}"#), [field(Format, "1"), field(Matching, "2")]);
@@ -96,7 +96,7 @@ fn every_field_is_known_by_its_name_at_the_endpoints_that_have_it() {
 }
 
 #[test]
-fn items_are_handed_on_whole_and_plain_ones_are_told() {
+fn passes_items_whole_and_recognises_plain_ones() {
     for (raw, name, value) in [
         (r#"{"email":"a@b.c"}"#, "email", "a@b.c"),
         ("{ \t\r\n\"email\" \n: \n\"a@b.c\" \t}", "email", "a@b.c"),
@@ -137,7 +137,7 @@ fn items_are_handed_on_whole_and_plain_ones_are_told() {
 }
 
 #[test]
-fn arrays_that_are_none_are_told() {
+fn reports_data_and_attach_that_are_not_arrays() {
     for known in [crate::fields::RootField::Data, crate::fields::RootField::Attach] {
         let name = known.name(Endpoint::StartBatch).unwrap();
         let got = |value: &str| good(&format!(r#"{{"{name}": {value} , "token":1}}"#));
@@ -157,7 +157,7 @@ fn arrays_that_are_none_are_told() {
 }
 
 #[test]
-fn attachments() {
+fn passes_the_parts_of_attachments_in_order() {
     let (name, data) = (AttachName("a.pdf".into()), AttachData(b"data:;base64,AA==".to_vec()));
     assert_eq!(entry(r#"{"name":"a.pdf","data":"data:;base64,AA=="}"#), [name.clone(), data.clone(), AttachDataEnd]);
     let escaped = r#"{ "x": [{"name":1}], "d\u0061ta" : "data:;b\u0061se64,AA==", "y": "", "n\u0061me":"a\u002epdf"}"#;
@@ -191,7 +191,7 @@ fn attachments() {
 }
 
 #[test]
-fn a_member_of_an_entry_may_stand_once() {
+fn reports_a_member_of_an_entry_that_occurs_twice() {
     let first =
         [AttachName("a".into()), AttachDuplicate(AttachmentField::Name), AttachData(b"b".to_vec()), AttachDataEnd];
     let mut got = entry(r#"{"name":"a","name":"c","data":"b","data":"dddd","name":null,"data":[]}"#);
@@ -229,7 +229,7 @@ fn escapes_are_decoded_in_attachments() {
 }
 
 #[test]
-fn attachment_data_is_not_held_to_be_utf_8() {
+fn attachment_data_need_not_be_utf_8() {
     let outcome = frame(b"{\"attach\":[{\"data\":\"\xFF\xC3(\"}]}");
     assert_eq!(outcome.result, Ok(()));
     assert_eq!(outcome.pieces[2], AttachData(b"\xFF\xC3(".to_vec()));
@@ -251,7 +251,7 @@ fn short_runs_and_long_ones_stay_in_order() {
 }
 
 #[test]
-fn an_attachments_name_is_bounded() {
+fn cuts_the_name_of_an_attachment_at_its_limit() {
     let name = |name: &str| {
         let got = entry(&format!("{{\"name\":\"{name}\"}}"));
         let [AttachName(name)] = &got[..] else { panic!("{got:?}") };
@@ -268,7 +268,7 @@ fn an_attachments_name_is_bounded() {
 }
 
 #[test]
-fn the_raw_bytes_of_attachment_data_are_counted_and_nothing_else() {
+fn counts_the_raw_bytes_of_attachment_data_only() {
     let count = |body: &str| frame(body).attachment_bytes;
     assert_eq!(count(r#"{"attach":[{"name":"four","data":"abcd"},{"data":"\/\u0041\n "}]}"#), 4 + 11);
     assert_eq!(count(r#"{"attach":[{"x":"abc","y":{"data":"abc"}}],"data":["abc"],"content":{"data":"abc"}}"#), 0);

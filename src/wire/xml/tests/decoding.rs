@@ -1,4 +1,4 @@
-//! Pieces to scalars, items and JSON.
+//! Decoding pieces to text, items and JSON.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::memory::{Budget, Reservation};
 use crate::wire::xml::{self, text, text_as_is};
 use crate::wire::{InvalidItem, Item, ObjectText, Scalar, ValueType};
 
-/// Runs a conversion with as much memory as it wants, and checks that it leaves nothing reserved but its result.
+/// Runs a conversion with unlimited memory, and checks that only its result stays reserved.
 fn with_memory<T>(convert: impl FnOnce(&mut Reservation) -> T, allocated: impl FnOnce(&T) -> u64) -> T {
     let mut memory = Reservation::new(&Budget::new(u64::MAX, u64::MAX), 0);
     let converted = convert(&mut memory);
@@ -35,7 +35,7 @@ fn json(text: &str) -> ObjectText<'static> {
 }
 
 #[test]
-fn scalars() {
+fn decodes_text() {
     for (raw, expected) in [
         ("", ""),
         ("85", "85"),
@@ -62,7 +62,7 @@ fn scalars() {
 }
 
 #[test]
-fn items() {
+fn decodes_items() {
     let raw = "\n<email> a&amp;b </email><phone><![CDATA[+7]]></phone><profile_id/><other><email>x</email></other>\
                <field_value> 003 </field_value><!-- c --><provider a='1'>p</provider>&#32;<subscription_id></subscription_id>\
                <custom_data><n>1</n></custom_data>\n";
@@ -82,7 +82,7 @@ fn items() {
 }
 
 #[test]
-fn what_is_no_item() {
+fn rejects_invalid_items() {
     for raw in [
         "foo",
         "&#65;",
@@ -101,7 +101,7 @@ fn what_is_no_item() {
 }
 
 #[test]
-fn fields_of_a_wrong_type() {
+fn reports_fields_of_the_wrong_type() {
     for raw in [
         "<email><a/></email>",
         "<email>x<a>y</a></email>",
@@ -132,7 +132,7 @@ fn fields_of_a_wrong_type() {
 }
 
 #[test]
-fn nil_fields_of_items() {
+fn a_nil_field_of_an_item_is_absent() {
     let raw = "<email xsi:nil='true'>a</email><phone xsi:nil=\"1\"/><profile_id xsi:nil='false'>b</profile_id>\
                <provider a='&lt;' xsi:nil=' true '><c/></provider><custom_data xsi:nil='true'>x<a/></custom_data>";
     let expected = Item { profile_id: string("b"), ..Item::default() };
@@ -161,7 +161,7 @@ fn a_long_key_that_is_decoded_is_cut_and_stays_too_long() {
             let Scalar::Text(text) = item(raw.as_bytes()).unwrap().email else { panic!("{unit}") };
             assert!(text == whole || text.len() > KEY_LIMIT && whole.starts_with(&*text), "{count} of {unit}");
             assert!(text.len() <= KEY_LIMIT + 4, "{count} of {unit}");
-            // What is wrong after that is found.
+            // An error after the cut is still found.
             let raw = format!("<email>{}<a/></email>", unit.repeat(count));
             assert!(matches!(item(raw.as_bytes()).unwrap().email, Scalar::WrongType(_)), "{count} of {unit}");
         }
@@ -169,7 +169,7 @@ fn a_long_key_that_is_decoded_is_cut_and_stays_too_long() {
 }
 
 #[test]
-fn objects() {
+fn converts_objects() {
     for (raw, expected) in [
         ("", "{}"),
         (" \n", "{}"),
@@ -231,16 +231,15 @@ fn an_object_ends_at_its_limit() {
             assert_eq!(with_limit(raw, limit), ObjectText::TooLong, "{raw} in {limit}");
         }
         assert_eq!(with_limit(raw, text.len()), ObjectText::Object(text), "{raw}");
-        // What is wrong is found all the same.
+        // Errors are still found.
         assert_eq!(with_limit(&format!("{raw}x"), 0), WRONG_OBJECT, "{raw}");
         assert_eq!(with_limit(&format!("<a>x{raw}<b/></a>"), 0), WRONG_OBJECT, "{raw}");
     }
 }
 
-/// A quarter of a million names, all equal, all different, or long and nearly equal: a square of them would take
-/// minutes.
+/// 250,000 names: all equal, all different, or long and nearly equal. Quadratic time would be minutes.
 #[test]
-fn objects_with_many_names() {
+fn converts_objects_with_many_names_in_linear_time() {
     let equal = "<a/>".repeat(250_000);
     let ObjectText::Object(json) = object(equal.as_bytes()) else { panic!("an object") };
     assert_eq!(json.len(), "{\"a\":[]}".len() + 3 * 250_000 - 1);

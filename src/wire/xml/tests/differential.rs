@@ -1,10 +1,10 @@
-//! Made and mutated documents, framed here and read by `roxmltree`.
+//! Compares the framer with `roxmltree` on generated and mutated documents.
 //!
-//! Known differences, all kept out of the documents or looked for: `roxmltree` reads namespaces (no `:` here, but in
+//! Known differences, which the documents avoid or the tests recognise: `roxmltree` reads namespaces (no `:` here, but in
 //! `xsi:nil`, which is replaced for it),
-//! takes nearly anything for an XML declaration, has no limit of depth, knows nothing of the root's name and text,
-//! and wants no white space behind the target of a processing instruction. It leaves some carriage returns as they
-//! are, so they are replaced for it, as the standard has it (§2.11), before it reads.
+//! accepts nearly any XML declaration, has no depth limit, does not check the root's name and text, and requires no white
+//! space after the target of a processing instruction. It does not normalise all carriage returns (XML 1.0, section 2.11),
+//! so the tests do that first.
 
 use proptest::prelude::*;
 use roxmltree::Document;
@@ -51,7 +51,7 @@ fn fields(raw: &str) -> Option<Fields> {
     Some((all.map(text).to_vec(), value(&item.custom_data)))
 }
 
-/// The pieces as the model has them.
+/// The pieces in the form of the model.
 fn decoded(outcome: &FramedBody) -> Vec<Expected> {
     let mut all = Vec::new();
     let (mut entry, mut data_run) = (None, None);
@@ -100,13 +100,13 @@ fn decoded(outcome: &FramedBody) -> Vec<Expected> {
     all
 }
 
-/// Refused here and not there: see the top. A declaration, where there is one, is the first 45 bytes or so.
+/// Whether only the framer rejects the body, for a reason in the header of this file. A declaration, where there is one, is the first 45 bytes or so.
 fn is_known_difference(text: &str, outcome: &FramedBody) -> bool {
     let Err(FrameError::Malformed { at, what }) = &outcome.result else { return false };
     what.contains("'?>' in a processing instruction") || (text.starts_with("<?xml") && *at < 45)
 }
 
-/// The line ends of attachment data are left to the decoder of base64, for which they are nothing.
+/// Removes line ends from attachment data. The framer does not normalise them, because base64 ignores them.
 fn without_line_ends(mut pieces: Vec<Expected>) -> Vec<Expected> {
     for piece in &mut pieces {
         if let Expected::Attach { data: Some(Ok(data)), .. } = piece {
@@ -116,7 +116,7 @@ fn without_line_ends(mut pieces: Vec<Expected>) -> Vec<Expected> {
     pieces
 }
 
-/// Frames a body in every chunking and compares what comes of it with the model.
+/// Frames a body in every chunking, and compares the result with the model.
 fn compare(endpoint: Endpoint, body: &[u8]) {
     let outcome = frame_chunked(endpoint, body);
     let Ok(text) = std::str::from_utf8(body) else {
@@ -223,7 +223,7 @@ fn document() -> impl Strategy<Value = String> {
     })
 }
 
-/// Small changes: a character taken out, doubled, or replaced by something that has a meaning.
+/// Small changes: a character removed, doubled, or replaced by markup.
 fn mutate(body: &str, changes: &[(prop::sample::Index, usize)]) -> String {
     const PARTS: [&str; 24] = [
         "",
@@ -298,7 +298,7 @@ proptest! {
         compare(Endpoint::StartBatch, &body);
     }
 
-    /// No piece makes the decoders panic, well-formed or not.
+    /// The decoders do not panic on any piece, well-formed or not.
     #[test]
     fn decoding_never_panics(raw in "[<>/a&;#x!\\-\\[\\]CDAT?='\" \u{FEFF}é]{0,40}") {
         let _ = (item(raw.as_bytes()), object(raw.as_bytes()), text_as_is(raw.as_bytes()));

@@ -1,11 +1,11 @@
-//! What is refused, and where.
+//! Syntax errors and their offsets.
 
 use super::{RecordedPiece, frame, frame_as, frame_whole};
 use crate::fields::Endpoint;
 use crate::limits::{DEPTH_LIMIT, NAME_LIMIT};
 use crate::wire::FrameError;
 
-/// The body has its fault where the text has `¦` (which is taken out), and the message has these words.
+/// Checks that the error is at the mark `¦`, which is removed from the body, and that its message contains `words`.
 fn fault(marked: &str, words: &str) {
     let at = marked.find('¦').expect("a mark");
     let body = marked.replace('¦', "");
@@ -16,7 +16,7 @@ fn fault(marked: &str, words: &str) {
 }
 
 #[test]
-fn documents() {
+fn reports_errors_of_the_document() {
     for body in ["¦", " ¦", "<!-- --> ¦"] {
         fault(body, "before the root element begins");
     }
@@ -66,7 +66,7 @@ fn documents() {
 }
 
 #[test]
-fn declarations() {
+fn reports_errors_of_the_declaration() {
     fault(
         " ¦<?xml version='1.0'?><xml/>".replace('¦', "").replacen("<?", "<?¦", 1).as_str(),
         "not at the start of the document",
@@ -93,7 +93,7 @@ fn declarations() {
 }
 
 #[test]
-fn tags() {
+fn reports_errors_of_tags() {
     fault("<xml><¦1/></xml>", "name of an element");
     fault("<xml><¦ a/></xml>", "name of an element");
     fault("<xml><¦></xml>", "name of an element");
@@ -124,7 +124,7 @@ fn tags() {
 }
 
 #[test]
-fn character_data() {
+fn reports_errors_of_character_data() {
     fault("<xml><a>]]¦></a></xml>", "]]>");
     fault("<xml><a>]]]]¦></a></xml>", "]]>");
     fault("<xml><a>x¦\u{0}</a></xml>", "control");
@@ -148,7 +148,7 @@ fn character_data() {
 }
 
 #[test]
-fn references() {
+fn reports_errors_of_references() {
     for bad in [
         "&;",
         "&#;",
@@ -181,7 +181,7 @@ fn references() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8() {
+fn rejects_bytes_that_are_not_utf_8() {
     let bad: [(&[u8], u64); 12] = [
         (b"\x80", 0),
         (b"\xC0\x80", 0),
@@ -221,7 +221,7 @@ fn bytes_that_are_not_utf8() {
 }
 
 #[test]
-fn bodies_that_end_early() {
+fn rejects_a_body_that_ends_early() {
     let body = "<?xml version='1.0'?><!-- c --><xml a='b'><token>&#65;x</token><attach><data>é<![CDATA[]]]></data>\
                 </attach><data><email>a</email></data></xml> ";
     let whole = frame(body).into_pieces();
@@ -237,7 +237,7 @@ fn bodies_that_end_early() {
 }
 
 #[test]
-fn depth() {
+fn rejects_a_body_with_too_many_levels() {
     let nested = |levels: usize, leaf: &str| {
         let (open, close) = ("<a>".repeat(levels - 1), "</a>".repeat(levels - 1));
         format!("<xml>{open}{leaf}{close}</xml>")
@@ -254,7 +254,7 @@ fn depth() {
 }
 
 #[test]
-fn long_tags() {
+fn rejects_a_tag_over_the_limit() {
     let tag = |length: usize| format!("<{}>", "a".repeat(length - 2));
     for (length, fine) in [(NAME_LIMIT - 1, true), (NAME_LIMIT, true), (NAME_LIMIT + 1, false), (10 << 20, false)] {
         let tag = tag(length);
@@ -279,11 +279,11 @@ fn long_tags() {
 }
 
 #[test]
-fn a_million_attributes() {
+fn checks_a_million_attributes_in_linear_time() {
     let attributes: String = (0..1_000_000).map(|n| format!(" a{n}=''")).collect();
     let outcome = frame_whole(Endpoint::StartBatch, format!("<xml><a{attributes}/></xml>").as_bytes());
     assert!(outcome.error().1.contains("longer than 65536"));
-    // As many as there is room for, in many tags: quick only because they are not compared one with another.
+    // Many tags with as many attributes as fit. Comparing each pair would be slow.
     let attributes: String = (0..7_000).map(|n| format!(" a{n}=''")).collect();
     let tag = format!("<a{attributes}/>");
     assert!(tag.len() <= NAME_LIMIT);

@@ -1,4 +1,4 @@
-//! What is held, and what happens where the sink will not have it.
+//! The memory of the framer, and a sink that refuses it.
 
 use super::{RecordedPiece, Recorder, field, frame_into};
 use crate::fields::{Endpoint, RootField};
@@ -15,7 +15,7 @@ fn peak(body: &str) -> usize {
 }
 
 #[test]
-fn only_what_a_chunk_cuts_is_held() {
+fn buffers_only_pieces_that_a_chunk_cuts() {
     let items = "<data><email>user@example.com</email></data>".repeat(10_000);
     assert!(peak(&format!("<xml>{items}</xml>")) < SMALL);
     let empty = "<data/>".repeat(1_000_000);
@@ -38,7 +38,7 @@ fn only_what_a_chunk_cuts_is_held() {
 }
 
 #[test]
-fn names_of_open_elements_are_counted() {
+fn reserves_the_names_of_open_elements() {
     let name = "n".repeat(NAME_LIMIT - 3);
     let body = format!(
         "<xml>{}{}</xml>",
@@ -50,7 +50,7 @@ fn names_of_open_elements_are_counted() {
 }
 
 #[test]
-fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
+fn a_piece_without_memory_is_dropped_and_the_rest_is_framed() {
     let long = "x".repeat(5000);
     let body = format!("<xml><content>{long}</content><data>{long}</data><data>y</data><token>t</token></xml>");
     let sink = &mut Recorder { limit: Some(2000), ..Recorder::default() };
@@ -60,7 +60,7 @@ fn a_piece_too_many_is_dropped_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_tag_too_many_ends_everything_without_a_fault() {
+fn neither_pieces_nor_errors_follow_a_tag_without_memory() {
     let tag = format!("<a b='{}'>", "x".repeat(5000));
     for (body, room) in [
         (format!("<xml><token>t</token>{tag}</a><token>u</token></b>"), 2000),
@@ -75,13 +75,13 @@ fn a_tag_too_many_ends_everything_without_a_fault() {
 }
 
 #[test]
-fn every_refusal_leaves_nothing_held() {
+fn every_refusal_releases_all_memory() {
     let body = "<xml a='b'><token>t</token><content><a b='c'>x</a></content><data><email>e</email></data>\
                 <attach><name>n</name><data>d</data></attach><other>o</other></xml>";
     for room in 0..80 {
         for size in [1, 3, 7, 20, 1000] {
             let sink = &mut Recorder { limit: Some(room), ..Recorder::default() };
-            // `frame_into` checks that nothing is held at the end.
+            // `frame_into` checks that all memory is released at the end.
             assert_eq!(frame_into(sink, Endpoint::StartBatch, body.as_bytes().chunks(size)).result, Ok(()));
             let cut = &body.as_bytes()[..body.len() - 8];
             let _ = frame_into(sink, Endpoint::StartBatch, cut.chunks(size));

@@ -1,4 +1,4 @@
-//! Every document here is framed in many chunkings, and has to give the same pieces and the same error in all.
+//! Every document is framed in many chunkings. The pieces and the error must be the same in all of them.
 
 mod decoding;
 mod differential;
@@ -13,7 +13,7 @@ use crate::{
     wire::testing::{self, FramedBody, RecordedPiece, Recorder, field},
 };
 
-/// Frames `chunks` into `sink`, and checks what holds for every body, and for XML alone.
+/// Frames `chunks` into `sink`, with the checks for every body and those for XML.
 fn frame_into<'c>(sink: &mut Recorder, endpoint: Endpoint, chunks: impl IntoIterator<Item = &'c [u8]>) -> FramedBody {
     let outcome = testing::frame_into::<XmlFramer>(sink, endpoint, chunks);
     for got in &outcome.pieces {
@@ -26,7 +26,7 @@ fn frame_whole(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     frame_into(&mut Recorder::default(), endpoint, [body])
 }
 
-/// Frames `body` in chunks of many sizes, which must all come to the same.
+/// Frames `body` in chunks of many sizes. All results must be equal.
 fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_whole(endpoint, body);
     for size in [1, 3, 7, 13, 29, 67] {
@@ -43,7 +43,7 @@ fn frame_chunked(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     whole
 }
 
-/// The same, and split at every byte if it is short.
+/// Does the same and, if the body is short, splits it at every byte.
 fn frame_as(endpoint: Endpoint, body: &[u8]) -> FramedBody {
     let whole = frame_chunked(endpoint, body);
     if body.len() <= 2000 {

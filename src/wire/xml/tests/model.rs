@@ -1,4 +1,4 @@
-//! A slow model of what a body gives, made from a tree that `roxmltree` has read.
+//! A slow model of the framer and the decoders, based on the tree of `roxmltree`.
 
 use roxmltree::Node;
 use serde_json::{Map, Value};
@@ -13,24 +13,24 @@ fn is_array(node: Node<'_, '_>) -> bool {
     node.attribute("array") == Some("true")
 }
 
-/// Stands for `xsi:nil`, whose prefix would need a declaration.
+/// Replaces `xsi:nil`, whose prefix would need a declaration in `roxmltree`.
 pub const NIL: &str = "xsi_nil";
 
 fn is_nil(node: Node<'_, '_>) -> bool {
     matches!(node.attribute(NIL).map(str::trim), Some("true" | "1"))
 }
 
-/// The text of the element's own.
+/// The text directly in the element.
 fn own_text(node: Node<'_, '_>) -> String {
     node.children().filter(Node::is_text).filter_map(|node| node.text()).collect()
 }
 
-/// The text of an element that has nothing else.
+/// The text of an element without child elements.
 pub fn string(node: Node<'_, '_>) -> Option<String> {
     (!node.children().any(|child| child.is_element())).then(|| own_text(node))
 }
 
-/// The field's value in JSON, `None` if it is of a wrong type.
+/// The value of a field as JSON; `None` if its type is wrong.
 pub fn object(node: Node<'_, '_>) -> Option<Value> {
     match value(node)? {
         Value::String(text) => is_white(&text).then(|| Value::Object(Map::new())),
@@ -57,8 +57,8 @@ fn value(node: Node<'_, '_>) -> Option<Value> {
     Some(Value::Object(object))
 }
 
-/// What an item is: `None` if it is no item, else its fields in the order of [`ITEM_FIELDS`]; a field is absent,
-/// text, or (`Err`) of a wrong type; and its `custom_data`.
+/// An item: `None` if it is invalid, otherwise its fields in the order of [`ITEM_FIELDS`] (absent, text, or `Err` for a wrong
+/// type) and its `custom_data`.
 pub type Fields = (Vec<Option<Result<String, ()>>>, Option<Result<Value, ()>>);
 
 pub const ITEM_FIELDS: [&str; 6] = ["email", "phone", "profile_id", "field_value", "provider", "subscription_id"];
@@ -81,7 +81,7 @@ pub fn item(node: Node<'_, '_>) -> Option<Fields> {
     Some((ITEM_FIELDS.iter().map(|name| text(name)).collect(), custom_data))
 }
 
-/// What the framer should hand on, in order.
+/// The expected pieces, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Field { field: RootField, array: bool, text: Option<String>, object: Option<Value> },
@@ -90,7 +90,7 @@ pub enum Expected {
     Attach { has_text: bool, name: Option<Result<String, ()>>, data: Option<Result<String, ()>> },
 }
 
-/// `None`: well-formed, but refused, because the root is not named `xml` or has text of its own.
+/// `None`: the body is rejected because its root is not named `xml` or contains text.
 pub fn pieces(endpoint: Endpoint, root: Node<'_, '_>) -> Option<Vec<Expected>> {
     if root.tag_name().name() != "xml" || !is_white(&own_text(root)) {
         return None;

@@ -1,4 +1,4 @@
-//! What well-formed bodies give.
+//! The pieces of well-formed bodies.
 
 use super::{RecordedPiece, Recorder, field, frame, frame_as, frame_into};
 use crate::fields::{AttachmentField, Endpoint, KeyField, RootField};
@@ -21,7 +21,7 @@ fn data(data: &str) -> RecordedPiece {
 }
 
 #[test]
-fn the_specifications_example() {
+fn frames_the_example_of_the_specification() {
     let body = "<xml>\n<token>abcdefghijklmnqrstuvwxyz</token>\n<trigger_id>85</trigger_id>\n<format>xml</format>\n\
                 <matching>email</matching>\n<data>\n<email>example1@example.com</email>\n</data>\n<data>\n\
                 <email>example2@example.com</email>\n</data>\n</xml>";
@@ -37,7 +37,7 @@ fn the_specifications_example() {
 }
 
 #[test]
-fn fields_are_handed_on_as_inner_markup() {
+fn a_field_is_its_inner_markup() {
     let body = "<xml><token/><content> <a b='&lt;'>1</a><!-- - --><?p q?>\u{1F600}&#x41;<![CDATA[]]]]> </content>\
                 <custom_data array='true' /><matching  ></matching\n><other><token>x</token></other></xml>";
     let expected = [
@@ -59,7 +59,7 @@ fn each_endpoint_has_its_fields() {
 }
 
 #[test]
-fn what_may_stand_around_the_root() {
+fn accepts_comments_and_instructions_around_the_root() {
     for body in [
         "<xml/>",
         "<xml></xml>",
@@ -75,7 +75,7 @@ fn what_may_stand_around_the_root() {
 }
 
 #[test]
-fn items_of_every_shape() {
+fn passes_items_of_every_form() {
     let shapes = [
         plain("<email>a@b</email>", "email", "a@b"),
         plain("\t\r\n <email> a </email> ", "email", " a "),
@@ -109,7 +109,7 @@ fn items_of_every_shape() {
         let RecordedPiece::Item(raw, _) = shape else { continue };
         body += &format!("<data>{raw}</data>");
     }
-    // What is not of the common shape must not keep what follows from the short way, and nothing else either.
+    // After an item that is not flat, the fast path applies to the next ones again.
     body += "\n<data/><data a='1'>x</data><data >y</data>\n</xml>";
     let got = frame(&body).into_pieces();
     let (first, last) = got.split_at(shapes.len());
@@ -118,7 +118,7 @@ fn items_of_every_shape() {
 }
 
 #[test]
-fn attachments() {
+fn passes_the_parts_of_attachments_in_order() {
     let body = "<xml><attach><name>a&amp;b\r\n.txt</name><data>QU<![CDATA[JD]]]><!-- x -->&#69;\r\n RA==]</data></attach>\
                 <attach><data/><name/></attach><attach/><attach array='true'> <![CDATA[ ]]> </attach></xml>";
     let outcome = frame(body);
@@ -143,7 +143,7 @@ fn attachments() {
 }
 
 #[test]
-fn attachments_with_faults_of_their_own() {
+fn reports_invalid_attachments() {
     let cases: [(&str, &[RecordedPiece]); 12] = [
         ("x", &[RecordedPiece::AttachNotAnObject]),
         (" &#65; <![CDATA[x]]>y", &[RecordedPiece::AttachNotAnObject]),
@@ -175,7 +175,7 @@ fn attachments_with_faults_of_their_own() {
 }
 
 #[test]
-fn line_ends_in_names() {
+fn normalises_line_ends_in_names() {
     for (sent, expected) in [
         ("a\r\nb", "a\nb"),
         ("a\rb\r", "a\nb\n"),
@@ -191,7 +191,7 @@ fn line_ends_in_names() {
 }
 
 #[test]
-fn long_names_of_attachments_are_cut() {
+fn cuts_long_names_of_attachments() {
     for (unit, length) in [("a", 1), ("é", 2), ("€", 3), ("\u{1F600}", 4)] {
         for more in [0, 1, 5] {
             let sent = unit.repeat(ATTACHMENT_NAME_LIMIT / length + more);
@@ -205,7 +205,7 @@ fn long_names_of_attachments_are_cut() {
 }
 
 #[test]
-fn cdata_cut_at_every_byte() {
+fn passes_cdata_that_is_cut_at_any_byte() {
     // `frame` splits at every byte.
     for inner in ["", "]", "]]", "]]]", "] ]>", "]>", "a]]b", "]]]a]", "<&>", "-->", "]]]]]]]]", "é]€]]"] {
         let got = frame(format!("<xml><attach><data><![CDATA[{inner}]]></data></attach></xml>"));
@@ -215,7 +215,7 @@ fn cdata_cut_at_every_byte() {
 }
 
 #[test]
-fn fields_at_their_limit() {
+fn accepts_fields_up_to_their_limit() {
     let value = "x".repeat(100);
     for (length, too_long) in [(99, false), (100, false), (101, true), (500, true)] {
         let value = value.repeat(5)[..length].to_owned();
