@@ -25,7 +25,7 @@ export function runAdmin(args) {
 
 /**
  * Returns the constants of the Rust code that scripts use (src/bin/admin/constants.rs).
- * @returns {Promise<Record<string, number>>}
+ * @returns {Promise<Record<string, number>>} the numbers; `variables`, which is an object, is for a test only
  */
 export async function adminConstants() {
   await buildAdmin();

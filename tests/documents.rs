@@ -95,17 +95,6 @@ fn the_tables_of_variables_have_the_defaults_and_maxima_of_the_code() {
 }
 
 #[test]
-fn wrangler_toml_sets_the_defaults() {
-    let configuration = read("wrangler.toml");
-    let has_line = |wanted: String| assert!(configuration.lines().any(|line| line == wanted), "{wanted}");
-    for variable in &LIMIT_VARIABLES {
-        has_line(format!("{} = \"{}\"", variable.name, variable.default_value()));
-    }
-    has_line(format!("{RATE_LIMITING} = \"on\""));
-    has_line(format!("{DEDUPLICATION} = \"off\""));
-}
-
-#[test]
 fn the_table_of_secrets_has_every_index_key() {
     let documented: Vec<_> = table(CONFIGURATION, "## Secrets").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(documented, INDEX_KEYS);
@@ -149,20 +138,6 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("time", Some(limits::DRAIN_MS / 1000)),
     ]);
     assert_eq!(quantities(LIMITS, "## Refused bodies"), refused);
-}
-
-#[test]
-fn the_table_of_rate_limits_has_the_rates_of_wrangler_toml() {
-    let configuration = read("wrangler.toml");
-    let rows = table(LIMITS, "## Rate limits");
-    for (row, binding) in rows.iter().zip(["TOKEN_LIMIT", "ADDRESS_LIMIT"]) {
-        let (limit, period) = row[1].split_once(" in ").unwrap();
-        let simple = format!("limit = {}, period = {}", quantity(limit).unwrap(), quantity(period).unwrap());
-        let (_, after) = configuration.split_once(&format!("name = \"{binding}\"")).unwrap();
-        let rate = after.lines().find(|line| line.starts_with("simple")).unwrap();
-        assert_eq!(rate, format!("simple = {{ {simple} }}"), "{binding}");
-    }
-    assert_eq!(rows.len(), 2);
 }
 
 #[test]

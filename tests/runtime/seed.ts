@@ -126,10 +126,10 @@ export class Operator {
 }
 
 /** Returns the path of the command line, compiled in the profile of the native tests. */
-async function commandLine(): Promise<string> {
+export async function commandLine(): Promise<string> {
   const build = ['build', '--bin', 'admin', '--quiet', '--message-format', 'json'];
   const { stdout } = await execute('cargo', build, { cwd: ROOT, maxBuffer: MAX_OUTPUT });
   const program = /"executable":("[^"]+")/.exec(stdout)?.[1];
-  if (!program) throw new Error('cargo does not say where it put the command line');
+  if (!program) throw new Error('cargo printed no path of the command line');
   return JSON.parse(program) as string;
 }
