@@ -184,6 +184,8 @@ pub const SORT_READ: usize = 64 * 1024;
 pub const IMPORT_READ: usize = 256 * 1024;
 /// Refused rows that an import prints. The summary counts all of them.
 pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// Characters of a header value that a message shows.
+pub const HEADER_VALUE_SHOWN: usize = 80;
 /// Longest name of a token, in characters.
 pub const TOKEN_NAME_LIMIT: usize = 64;
 /// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.

@@ -89,10 +89,12 @@ impl Cause {
 }
 
 /// A refused request: the problem for the caller, and the cause for the operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
 pub struct Refused {
     pub problem: Problem,
     /// Why the request cannot be served; present for every 5xx.
+    #[source]
     pub cause: Option<Cause>,
 }
 
@@ -133,6 +135,14 @@ impl From<OutOfMemory> for Refused {
         Self::because(Problem::no_memory(), Cause::new(error))
     }
 }
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.text(), self.debug("no request ID"))
+    }
+}
+
+impl std::error::Error for Problem {}
 
 /// `error_debug` of a body that is too large. The specification prescribes the text.
 pub const TOO_LARGE: &str = "http: request body too large";
@@ -215,7 +225,7 @@ impl Problem {
             Self::Expired { first: Some(first) } => {
                 format!("removed by retention: the log begins at sequence {first}").into()
             }
-            Self::Expired { first: None } => "removed by retention: the log holds no launch".into(),
+            Self::Expired { first: None } => "removed by retention: the log contains no launch".into(),
             Self::DatabaseFixed => "database: a campaign keeps the database it was defined with".into(),
             Self::NotActive => "the trigger campaign is paused".into(),
             Self::Strict { unmatched, invalid, first, reason } => {

@@ -1,5 +1,7 @@
 //! Tokens, their scopes and databases, and copies of campaigns in KV. KV contains digests of tokens, never tokens.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -64,6 +66,14 @@ pub fn allows_database(databases: &[u64], database: u64) -> bool {
 pub const TOKEN_PREFIX: &str = "token:";
 /// Digits of a token's digest that logs and the command line show.
 pub const DIGEST_SHOWN: usize = 12;
+/// Returns a key of KV for the log. A token's digest is cut to the digits that the command line shows.
+pub fn loggable_key(key: &str) -> Cow<'_, str> {
+    match key.strip_prefix(TOKEN_PREFIX) {
+        Some(digest) => Cow::Owned(format!("{TOKEN_PREFIX}{}…", digest.get(..DIGEST_SHOWN).unwrap_or(digest))),
+        None => Cow::Borrowed(key),
+    }
+}
+
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
 /// Fewest characters of a token that an operator chooses.
@@ -81,7 +91,7 @@ const ELLIPSIS: &str = "…";
 
 /// KV's copy of a campaign: the value under [`campaign_key`], and also the metadata of the key, which a listing returns.
 /// The campaign's object is authoritative, and the only writer of the copy. Only `database` never changes.
-/// Pinned: readers accept records without `active`, which earlier versions wrote.
+/// The stored format is pinned. Earlier versions wrote records without `active`; readers must still accept them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRecord {
     pub id: u64,

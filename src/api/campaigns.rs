@@ -1,6 +1,6 @@
 //! Defines, reads and lists campaigns.
 
-use super::{head::HttpHead, ports::ApiPorts, reply::Reply};
+use super::{head::HttpHead, page, ports::ApiPorts, reply::Reply};
 use crate::{
     access::{CampaignRecord, TokenRecord},
     campaign::{
@@ -70,7 +70,7 @@ pub async fn list<P: ApiPorts>(
     head: &HttpHead<'_>,
     token: &TokenRecord,
 ) -> Result<Reply<P::Stream>, Refused> {
-    let PageRequest { after, limit } = PageRequest::of_launches(head.parameter("after"), head.parameter("limit"))?;
+    let PageRequest { after, limit } = page::of_launches(head)?;
     let mut campaigns: Vec<CampaignRecord> = Vec::new();
     let mut cursor = None;
     let is_truncated = 'pages: loop {

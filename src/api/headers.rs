@@ -5,7 +5,7 @@
 use std::{borrow::Cow, net::Ipv6Addr};
 
 use crate::{
-    limits::REQUEST_ID_LIMIT,
+    limits::{HEADER_VALUE_SHOWN, REQUEST_ID_LIMIT},
     problem::Problem,
     wire::{Format, is_utf8},
 };
@@ -15,8 +15,6 @@ const CURL_DEFAULT: &str = "application/x-www-form-urlencoded";
 /// The media type that `fetch` sends by default.
 const FETCH_DEFAULT: &str = "text/plain";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// How much of a header value appears in a message, in characters.
-const VALUE_SHOWN: usize = 80;
 
 /// Returns the format that `Content-Type` names. `None`: the body's first byte decides.
 pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Option<Format>, Problem> {
@@ -85,8 +83,8 @@ fn unsupported(what: String) -> Problem {
 
 /// Quotes a header value for a message: shortened, with escapes for quotes and for everything but visible ASCII.
 fn shown(value: &str) -> String {
-    let shortened = if value.chars().nth(VALUE_SHOWN).is_some() { "…" } else { "" };
-    let value: String = value.chars().take(VALUE_SHOWN).flat_map(char::escape_default).collect();
+    let shortened = if value.chars().nth(HEADER_VALUE_SHOWN).is_some() { "…" } else { "" };
+    let value: String = value.chars().take(HEADER_VALUE_SHOWN).flat_map(char::escape_default).collect();
     format!("\"{value}{shortened}\"")
 }
 

@@ -1,12 +1,9 @@
 //! Reads a campaign's launch log.
 
-use super::{download, head::HttpHead, ports::ApiPorts, reply::Reply, routes::LogResource};
+use super::{download, head::HttpHead, page, ports::ApiPorts, reply::Reply, routes::LogResource};
 use crate::{
     access::TokenRecord,
-    campaign::protocol::{
-        commands::{Command, PageRequest},
-        transport::NDJSON,
-    },
+    campaign::protocol::{commands::Command, transport::NDJSON},
     problem::{Problem, Refused},
 };
 
@@ -19,12 +16,11 @@ pub async fn read<P: ApiPorts>(
     resource: LogResource,
     token: &TokenRecord,
 ) -> Result<Reply<P::Stream>, Refused> {
-    let (after, limit) = (head.parameter("after"), head.parameter("limit"));
     let command = match resource {
-        LogResource::Launches => Command::Launches(PageRequest::of_launches(after, limit)?),
+        LogResource::Launches => Command::Launches(page::of_launches(head)?),
         LogResource::Launch(launch_id) => Command::Launch(launch_id),
         LogResource::Recipients(launch_id) => {
-            let page = PageRequest::of_recipients(after, limit)?;
+            let page = page::of_recipients(head)?;
             if head.accepts(NDJSON) {
                 Command::RecipientsStream(launch_id)
             } else {

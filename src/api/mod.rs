@@ -15,6 +15,7 @@ pub mod download;
 pub mod head;
 pub mod headers;
 pub mod log;
+pub mod page;
 pub mod ports;
 pub mod reply;
 pub mod routes;

@@ -64,7 +64,11 @@ pub enum SettingsError {
     #[error("{name} is above {max}")]
     TooLarge { name: &'static str, max: u64 },
     #[error("{name}: {reason}")]
-    SecretTooShort { name: &'static str, reason: SecretTooShort },
+    SecretTooShort {
+        name: &'static str,
+        #[source]
+        reason: SecretTooShort,
+    },
 }
 
 impl Settings {

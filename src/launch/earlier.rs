@@ -19,8 +19,9 @@ pub async fn find<P: Ports>(ports: &P, admitted: &Admitted) -> Result<Option<Rep
     ports.preflight(admitted.request.trigger_id, &request).await
 }
 
-/// Asks the campaign's object again before a request is refused because of an older answer. Since then the campaign may have been
-/// resumed, or the request's first attempt may have been committed. Returns `refused` if the object does not answer.
+/// Asks the campaign's object again before a request is refused because of what the object said earlier. In the meantime the
+/// campaign may have been resumed, or the first attempt of this request may have been committed. Returns `refused` if the object
+/// does not answer.
 pub async fn find_again<P: Ports>(
     ports: &P,
     admitted: &Admitted,

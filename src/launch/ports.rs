@@ -33,9 +33,9 @@ pub trait Ports: BucketStore + Clock {
     /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;
     /// Counts a request of a token name. Returns whether its rate limit allows the request.
-    async fn allow_token(&self, name: &str) -> bool;
+    async fn allow_token(&self, name: &str) -> Result<bool, Cause>;
     /// Counts a 401 of the caller's address. Returns whether its rate limit allows the 401 (the answer is 429 otherwise).
-    async fn allow_address(&self) -> bool;
+    async fn allow_address(&self) -> Result<bool, Cause>;
     /// Reads the database of a campaign from KV; `None`: KV does not know the campaign yet.
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause>;
     /// Reads the manifest of a database's profile index.
@@ -96,12 +96,12 @@ pub enum CommitAnswer {
 }
 
 /// Why a command to the campaign's object has no result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum ObjectError {
-    /// The object refused the command.
-    Refused(Refused),
-    /// The answer was lost: the command may have been carried out.
-    Lost(Cause),
+    #[error("the object refused the command")]
+    Refused(#[source] Refused),
+    #[error("the answer was lost: the command may have been carried out")]
+    Lost(#[source] Cause),
 }
 
 /// 503: the answer to a command that writes nothing was lost. Nothing was launched.

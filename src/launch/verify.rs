@@ -4,7 +4,7 @@ use super::ports::Ports;
 use crate::{
     access::{Scope, TokenRecord, token_key},
     limits::TOKEN_LIMIT,
-    problem::{Problem, RateLimit, Refused},
+    problem::{Cause, Problem, RateLimit, Refused},
 };
 use std::borrow::Cow;
 
@@ -53,7 +53,7 @@ pub async fn verify<P: Ports>(
     let Some(record) = record.filter(|record| record.revoked.is_none()) else {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     };
-    if !ports.allow_token(&record.name).await {
+    if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());
     }
     if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
@@ -61,10 +61,19 @@ pub async fn verify<P: Ports>(
 
 /// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.
 pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: TokenSource) -> Refused {
-    let problem = match (ports.allow_address().await, source) {
+    let problem = match (is_allowed(ports, ports.allow_address().await), source) {
         (false, _) => Problem::TooManyRequests(RateLimit::Address),
         (true, TokenSource::Head) => Problem::TokenRequired(message),
         (true, TokenSource::Body) => Problem::TokenRequiredInBody(message.into()),
     };
     problem.into()
+}
+
+/// Whether a rate limiter allows the request. A limiter that fails allows every request: it protects the service, so its failure
+/// must not stop the service.
+fn is_allowed<P: Ports>(ports: &P, outcome: Result<bool, Cause>) -> bool {
+    outcome.unwrap_or_else(|cause| {
+        ports.report("a rate limiter failed; the request was let through", &cause);
+        true
+    })
 }

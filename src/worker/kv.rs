@@ -1,7 +1,7 @@
 //! KV namespaces, through the runtime's own objects. The client of the `worker` crate converts values to maps of JSON, which
 //! takes longer than reading them, and adds its decoder to the wasm.
 
-use std::{borrow::Cow, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use js_sys::{Array, JSON, JsString, Map, Object, Reflect};
@@ -11,7 +11,7 @@ use worker::Delay;
 
 use super::runtime;
 use crate::{
-    access::{CampaignRecord, DIGEST_SHOWN, TOKEN_PREFIX, campaign_key},
+    access::{CampaignRecord, campaign_key, loggable_key},
     campaign::ports::CampaignCopies,
     limits::{COPY_WAIT_MS, KV_CACHE_SECONDS},
     problem::Cause,
@@ -68,7 +68,7 @@ impl Namespace {
 
     /// Reads the text under a key. The location may serve it from its cache for `cache_seconds`.
     pub async fn text(&self, key: &str, cache_seconds: u64) -> Result<Option<String>, Cause> {
-        let failed = |error: JsValue| self.failed(&format!("get {}", shown(key)), &error);
+        let failed = |error: JsValue| self.failed(&format!("get {}", loggable_key(key)), &error);
         let value = self.kv.get(&key.into(), &reading(cache_seconds)).await.map_err(failed)?;
         Ok(value.dyn_ref::<JsString>().map(text))
     }
@@ -77,7 +77,7 @@ impl Namespace {
     pub async fn json<T: DeserializeOwned>(&self, key: &str, cache_seconds: u64) -> Result<Option<T>, Cause> {
         let text = self.text(key, cache_seconds).await?;
         let bad = |error: serde_json::Error| {
-            Cause::new(error).during(format_args!("KV {} {}: damaged", self.binding, shown(key)))
+            Cause::new(error).during(format_args!("KV {} {}: damaged", self.binding, loggable_key(key)))
         };
         text.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
     }
@@ -95,7 +95,7 @@ impl Namespace {
 
     /// Writes a value with metadata for [`Namespace::list`].
     pub async fn put(&self, key: &str, value: &str, metadata: &impl Serialize) -> Result<(), Cause> {
-        let failed = |error: JsValue| self.failed(&format!("put {}", shown(key)), &error);
+        let failed = |error: JsValue| self.failed(&format!("put {}", loggable_key(key)), &error);
         let metadata = serde_json::to_string(metadata).map_err(Cause::new)?;
         let options = options(&[("metadata", JSON::parse(&metadata).map_err(failed)?)]);
         self.kv.put(key, value, &options).await.map(drop).map_err(failed)
@@ -162,12 +162,4 @@ fn options(fields: &[(&str, JsValue)]) -> Object {
         let _ = Reflect::set(&options, &(*name).into(), value);
     }
     options
-}
-
-/// Returns a key for the log. A token's digest is cut to the digits that the command line shows.
-fn shown(key: &str) -> Cow<'_, str> {
-    match key.strip_prefix(TOKEN_PREFIX) {
-        Some(digest) => Cow::Owned(format!("{TOKEN_PREFIX}{}…", digest.get(..DIGEST_SHOWN).unwrap_or(digest))),
-        None => Cow::Borrowed(key),
-    }
 }

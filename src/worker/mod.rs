@@ -17,8 +17,8 @@ use std::rc::Rc;
 use futures_channel::oneshot;
 use worker::{Context, Env, Error, Request, Response, Result, event};
 
-/// Runs every request under `waitUntil`. If a caller disconnects, the platform can cancel a handler without dropping its
-/// future, and its reservations would never be returned; under `waitUntil` the handler sees its body end.
+/// Runs every request under `waitUntil`. If a caller disconnects, the platform can cancel a handler without dropping its future, so
+/// its memory reservations would leak. Under `waitUntil` the handler keeps running, sees the request body end, and releases them.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let context = Rc::new(context);

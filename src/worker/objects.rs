@@ -9,7 +9,7 @@ use crate::{
     campaign::protocol::{
         commands::{Command, Envelope, Refusal, RequestIdentity},
         message::RepeatedLaunch,
-        transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
+        transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, ReplyKind},
     },
     launch::ports::{CommitAnswer, ObjectError},
     memory::Reservation,
@@ -44,8 +44,8 @@ impl CampaignObjects {
         memory: &mut Reservation,
     ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let mut response = self.send_command(trigger_id, Command::Preflight(request), ALL_DATABASES).await?;
-        match response.status_code() {
-            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Some),
+        match ReplyKind::of(response.status_code()) {
+            ReplyKind::Repeated => read_repeated(&mut response, memory).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -60,8 +60,8 @@ impl CampaignObjects {
     ) -> Result<CommitAnswer, ObjectError> {
         let body = Uint8Array::from(message).into();
         let mut response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
-        match response.status_code() {
-            STATUS_REPEATED => read_repeated(&mut response, memory).await.map(Box::new).map(CommitAnswer::Repeated),
+        match ReplyKind::of(response.status_code()) {
+            ReplyKind::Repeated => read_repeated(&mut response, memory).await.map(Box::new).map(CommitAnswer::Repeated),
             _ => Ok(CommitAnswer::New(response.json().await?)),
         }
     }
@@ -125,11 +125,11 @@ impl CampaignObjects {
         // Each call uses a new stub: a stub that has failed stays broken.
         let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
         let mut response = stub.fetch_with_request(request).await?;
-        match response.status_code() {
-            200 | STATUS_REPEATED => Ok(response),
-            STATUS_REFUSED => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
-            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
-            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
+        match ReplyKind::of(response.status_code()) {
+            ReplyKind::Result | ReplyKind::Repeated => Ok(response),
+            ReplyKind::Refused => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
+            ReplyKind::Failed => Err(ObjectError::Lost(Cause(response.text().await?))),
+            ReplyKind::Unreachable => Err(ObjectError::Lost(Cause(format!("status {}", response.status_code())))),
         }
     }
 }

@@ -77,18 +77,11 @@ impl RequestPorts {
     fn keep_reservation(&self, memory: Reservation) {
         self.stored.borrow_mut().push(memory);
     }
+}
 
-    /// Whether a rate limiter lets the request through. A limiter that fails lets all requests through: it protects the service,
-    /// so its failure must not stop the service.
-    async fn is_allowed(&self, limiter: &RateLimiter, key: &str) -> bool {
-        match limiter.limit(key.to_owned()).await {
-            Ok(outcome) => outcome.success,
-            Err(error) => {
-                self.report("a rate limiter failed; the request was let through", &Cause::new(error));
-                true
-            }
-        }
-    }
+/// Counts a request of `key`. Returns whether the limiter allows the request.
+async fn count(limiter: &RateLimiter, key: &str) -> Result<bool, Cause> {
+    limiter.limit(key.to_owned()).await.map(|outcome| outcome.success).map_err(Cause::new)
 }
 
 impl BucketStore for RequestPorts {
@@ -124,17 +117,17 @@ impl Ports for RequestPorts {
         self.access.json(key, KV_CACHE_SECONDS).await
     }
 
-    async fn allow_token(&self, name: &str) -> bool {
+    async fn allow_token(&self, name: &str) -> Result<bool, Cause> {
         match &self.rate_limiters {
-            Some(limiters) => self.is_allowed(&limiters.token, name).await,
-            None => true,
+            Some(limiters) => count(&limiters.token, name).await,
+            None => Ok(true),
         }
     }
 
-    async fn allow_address(&self) -> bool {
+    async fn allow_address(&self) -> Result<bool, Cause> {
         match &self.rate_limiters {
-            Some(limiters) => self.is_allowed(&limiters.address, &self.client_network).await,
-            None => true,
+            Some(limiters) => count(&limiters.address, &self.client_network).await,
+            None => Ok(true),
         }
     }
 

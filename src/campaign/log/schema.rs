@@ -2,10 +2,10 @@
 //!
 //! A change of the tables, or of a stored format, needs a new version:
 //!
-//! 1. Add a [`Migration`] to [`SCHEMA`], and change [`TABLES`] to what it produces. The version follows from the number of
-//!    migrations.
-//! 2. Before the change, export a database of the old version with its replies to `tests/stored/`. The tests migrate each
-//!    stored database and compare its replies.
+//! 1. Export a database of the current version, with its replies, to `tests/stored/`. The tests migrate each stored database
+//!    and compare its replies.
+//! 2. Add a [`Migration`] to [`SCHEMA`], and change [`TABLES`] to the tables that it produces. The version is the number of
+//!    migrations plus one.
 //!
 //! An object migrates when it starts, in one transaction. Migrations are never removed, because an object may sleep for years.
 //!

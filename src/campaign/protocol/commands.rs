@@ -1,7 +1,5 @@
 //! Commands to a campaign's object, and the replies that are JSON.
 
-use std::ops::RangeInclusive;
-
 use serde::{Deserialize, Serialize};
 
 use super::id::LaunchId;
@@ -116,38 +114,13 @@ pub struct Committed {
     pub accepted_at: u64,
 }
 
-/// The query parameters `after` and `limit`.
+/// Selects a page of launches or recipients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {
     /// The page begins after this entry.
     pub after: Option<u64>,
     /// The largest number of entries.
     pub limit: u64,
-}
-
-impl PageRequest {
-    /// Parses the parameters of `…/launches`.
-    pub fn of_launches(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
-        Self::parse(after, limit, limits::LAUNCHES_PAGE_MAX, limits::LAUNCHES_PAGE_DEFAULT)
-    }
-
-    /// Parses the parameters of `…/recipients`.
-    pub fn of_recipients(after: Option<&str>, limit: Option<&str>) -> Result<Self, Problem> {
-        Self::parse(after, limit, limits::RECIPIENTS_PAGE_MAX, limits::RECIPIENTS_PAGE_DEFAULT)
-    }
-
-    fn parse(after: Option<&str>, limit: Option<&str>, max: u64, default: u64) -> Result<Self, Problem> {
-        let after = after.map(|text| parameter("after", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
-        let limit = limit.map(|text| parameter("limit", text, 1..=max)).transpose()?;
-        Ok(Self { after, limit: limit.unwrap_or(default) })
-    }
-}
-
-/// Parses a query parameter that is a decimal integer in `range`.
-pub fn parameter(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, Problem> {
-    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = text.parse().ok().filter(|value| is_decimal && range.contains(value));
-    value.ok_or_else(|| Problem::BadField(format!("{name}: must be {} to {}", range.start(), range.end())))
 }
 
 /// The reply to [`Command::Attachment`].

@@ -4,11 +4,11 @@
 //! magic "TLC1" │ seven lengths, u32 │ head │ content │ custom_data │ recipients │ outcomes │ index │ texts │ digest
 //! ```
 //!
-//! All numbers are little-endian. The digest is SipHash-1-3-128 of everything before it. A stream that was cut off looks like
-//! one that has ended, so the lengths, the counts and the digest are checked before any part of a message is used. The
+//! All numbers are little-endian. The digest is SipHash-1-3-128 of everything before it. The runtime reports a stream that was cut
+//! off as one that has ended, so the lengths, the counts and the digest are checked before any part of a message is used. The
 //! digest detects accidents. It is not a signature: the object trusts everyone who can reach it.
 //!
-//! A stored launch returns to a caller who repeats a request in the same format ([`RepeatedLaunch`]). The log stores the
+//! If a caller repeats a request, the object returns the stored launch in the same format ([`RepeatedLaunch`]). The log stores the
 //! first part of the message (lengths and head) unchanged. A change of the format needs a new magic and a migration.
 
 use std::hash::Hasher;

@@ -21,6 +21,33 @@ pub const STATUS_REPEATED: u16 = 208;
 pub const STATUS_REFUSED: u16 = 422;
 /// The object failed.
 pub const STATUS_FAILED: u16 = 500;
+/// What the body of a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The result of the command.
+    Result,
+    /// A stored launch.
+    Repeated,
+    /// A [`Refusal`](super::commands::Refusal).
+    Refused,
+    /// The cause of a failure.
+    Failed,
+    /// Unspecified: the platform could not reach the object.
+    Unreachable,
+}
+
+impl ReplyKind {
+    pub fn of(status: u16) -> Self {
+        match status {
+            200 => Self::Result,
+            STATUS_REPEATED => Self::Repeated,
+            STATUS_REFUSED => Self::Refused,
+            STATUS_FAILED => Self::Failed,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
 /// Header with the length of a commit message or a stored launch in bytes, so that memory is reserved before it is read.
 pub const LENGTH_HEADER: &str = "message-length";
 /// The media type of newline-delimited JSON.

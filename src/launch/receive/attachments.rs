@@ -36,8 +36,16 @@ enum Data {
     },
 }
 
-/// The invalid member (empty: the entry itself), and what is wrong with it.
-pub type EntryFault = (&'static str, String);
+/// Why an entry of `attach` is invalid. The text follows the entry's path: `.name: is required`.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum EntryFault {
+    #[error(": {0}")]
+    Entry(String),
+    #[error(".name: {0}")]
+    Name(String),
+    #[error(".data: {0}")]
+    Data(String),
+}
 
 impl AttachmentEntry {
     pub fn set_name(&mut self, name: &str) -> Result<(), EntryFault> {
@@ -51,7 +59,7 @@ impl AttachmentEntry {
             self.name = Some(name.to_owned());
             return Ok(());
         };
-        Err((".name", wrong))
+        Err(EntryFault::Name(wrong))
     }
 
     pub fn begin_data(&mut self) {
@@ -62,7 +70,7 @@ impl AttachmentEntry {
     pub fn push_data(&mut self, piece: &[u8], decoded: &mut DecodedAttachments) -> Result<(), EntryFault> {
         let Data::Incomplete(decoder) = &mut self.data else { return Ok(()) };
         let start = decoded.bytes.len();
-        decoder.push(piece, &mut decoded.bytes).map_err(|error| (".data", error.to_string()))?;
+        decoder.push(piece, &mut decoded.bytes).map_err(|error| EntryFault::Data(error.to_string()))?;
         decoded.add_bytes(start);
         Ok(())
     }
@@ -79,7 +87,7 @@ impl AttachmentEntry {
     pub fn finish_data(&mut self, decoded: &mut DecodedAttachments) -> Result<(), EntryFault> {
         let Data::Incomplete(decoder) = std::mem::take(&mut self.data) else { return Ok(()) };
         let start = decoded.bytes.len();
-        let media_type = decoder.finish(&mut decoded.bytes).map_err(|error| (".data", error.to_string()))?;
+        let media_type = decoder.finish(&mut decoded.bytes).map_err(|error| EntryFault::Data(error.to_string()))?;
         decoded.add_bytes(start);
         self.data = Data::Complete { media_type };
         Ok(())
@@ -87,13 +95,13 @@ impl AttachmentEntry {
 
     /// Ends the entry. Returns an error if a member is missing.
     pub fn finish(self, decoded: &mut DecodedAttachments) -> Result<(), EntryFault> {
-        let name = self.name.ok_or_else(|| (".name", "is required".to_owned()))?;
+        let name = self.name.ok_or_else(|| EntryFault::Name("is required".to_owned()))?;
         match self.data {
             Data::Complete { media_type: content_type } => {
                 decoded.events.push_back(AttachmentEvent::End { name, content_type });
                 Ok(())
             }
-            Data::Absent | Data::Incomplete(_) => Err((".data", "is required".to_owned())),
+            Data::Absent | Data::Incomplete(_) => Err(EntryFault::Data("is required".to_owned())),
         }
     }
 }

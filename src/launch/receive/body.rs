@@ -47,7 +47,7 @@ pub struct ParsedBody {
     pub shortage: Option<OutOfMemory>,
     /// The request; `None` if the body has a fault or was not read to its end.
     pub request: Option<LaunchRequest>,
-    /// The field `format`, as far as it arrived.
+    /// The field `format`, if it arrived before reading stopped.
     pub format: Option<Format>,
     /// Bytes read.
     pub read: u64,

@@ -1,7 +1,7 @@
 //! Collects what a framer finds in a body: root fields, items and attachments, decoded, and the fault to answer.
 
 use super::{
-    attachments::{AttachmentEntry, DecodedAttachments},
+    attachments::{AttachmentEntry, DecodedAttachments, EntryFault},
     blocks::Records,
     items::{Items, Keying},
     root::{self, Root, SetError},
@@ -197,27 +197,27 @@ impl Collector {
 
     /// Decodes a piece of the current entry of `attach`.
     fn add_attachment_piece(&mut self, piece: Piece<'_>) {
-        let wrong = |member, expected, received| Err((member, must_be(expected, Some(received)).into_owned()));
+        let must_be = |expected, received| must_be(expected, Some(received)).into_owned();
         let before = self.decoded.bytes.len();
         let result = match piece {
-            Piece::AttachNotAnObject(received) => wrong("", "an object", received),
+            Piece::AttachNotAnObject(received) => Err(EntryFault::Entry(must_be("an object", received))),
             Piece::AttachName(name) => self.entry.set_name(name),
-            Piece::AttachNameWrongType(received) => wrong(".name", "a string", received),
+            Piece::AttachNameWrongType(received) => Err(EntryFault::Name(must_be("a string", received))),
             Piece::AttachDataBegin => {
                 self.entry.begin_data();
                 Ok(())
             }
             Piece::AttachData(piece) => self.entry.push_data(piece, &mut self.decoded),
             Piece::AttachDataEnd => self.entry.finish_data(&mut self.decoded),
-            Piece::AttachDataWrongType(received) => wrong(".data", "a string", received),
-            Piece::AttachDuplicate(field) => Err(("", format!("{} is given twice", field.name()))),
+            Piece::AttachDataWrongType(received) => Err(EntryFault::Data(must_be("a string", received))),
+            Piece::AttachDuplicate(field) => Err(EntryFault::Entry(format!("{} is given twice", field.name()))),
             Piece::AttachEnd => std::mem::take(&mut self.entry).finish(&mut self.decoded),
             _ => Ok(()),
         };
         self.count_before_token(before);
-        if let Err((member, what)) = result {
+        if let Err(fault) = result {
             let index = self.attachments.saturating_sub(1);
-            self.record_fault(Problem::BadField(format!("attach[{index}]{member}: {what}")));
+            self.record_fault(Problem::BadField(format!("attach[{index}]{fault}")));
         }
     }
 

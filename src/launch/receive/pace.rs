@@ -19,39 +19,30 @@ use crate::{
 };
 
 /// Why no more of a body is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum BodyError {
-    /// No byte arrived for [`BODY_TIMEOUT_MS`].
+    #[error("no byte of the body arrived for {} s", BODY_TIMEOUT_MS / 1000)]
     Idle,
     /// An unverified caller sends less than the minimum rate.
-    TooSlow {
-        /// Bytes received.
-        received: u64,
-        /// Milliseconds spent reading.
-        reading_ms: u64,
-    },
-    /// The request was evicted to make room for others.
+    #[error(
+        "received {received} bytes of the body in {} s; after {RATE_GRACE_SECONDS} s send at least {RATE_MIN} bytes a \
+         second, or send the token in the Authorization header",
+        reading_ms / 1000
+    )]
+    TooSlow { received: u64, reading_ms: u64 },
+    #[error("the request was evicted to make room for others")]
     Evicted,
-    /// The caller disconnected after this number of bytes.
+    /// Contains the number of bytes received.
+    #[error("byte {0}: the body ends early")]
     Disconnected(u64),
 }
 
 impl From<BodyError> for Refused {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::Idle => {
-                Problem::Timeout(format!("no byte of the body arrived for {} s", BODY_TIMEOUT_MS / 1000).into()).into()
-            }
-            BodyError::TooSlow { received, reading_ms } => {
-                let seconds = reading_ms / 1000;
-                let what = format!(
-                    "received {received} bytes of the body in {seconds} s; after {RATE_GRACE_SECONDS} s send at least \
-                     {RATE_MIN} bytes a second, or send the token in the Authorization header"
-                );
-                Problem::Timeout(what.into()).into()
-            }
+            BodyError::Idle | BodyError::TooSlow { .. } => Problem::Timeout(error.to_string().into()).into(),
             BodyError::Evicted => evicted(),
-            BodyError::Disconnected(at) => Problem::Malformed(format!("byte {at}: the body ends early")).into(),
+            BodyError::Disconnected(_) => Problem::Malformed(error.to_string()).into(),
         }
     }
 }

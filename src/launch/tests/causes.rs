@@ -52,8 +52,9 @@ fn world() -> World {
 /// The name of a port's operation, the [`Faults`] that can fail the operation, and a part of the cause.
 type Operation = (&'static str, fn(&World) -> &Faults, &'static str);
 
-const OPERATIONS: [Operation; 15] = [
+const OPERATIONS: [Operation; 16] = [
     ("token", |world| &world.faults, "KV is down"),
+    ("rate limit", |world| &world.faults, "the rate limiter is down"),
     ("campaign", |world| &world.faults, "KV is down"),
     ("manifest", |world| &world.faults, "KV is down"),
     ("buckets", |world| &world.faults, "KV is down"),

@@ -237,7 +237,7 @@ fn a_stale_manifest_or_a_missing_bucket_never_means_not_found() {
     let hidden: Vec<_> = world.kv.borrow().keys().filter(|key| key.contains(":g3:")).cloned().collect();
     let removed: Vec<_> = hidden.iter().map(|key| world.kv.borrow_mut().remove(key).unwrap()).collect();
     world.advance(60_000);
-    assert_eq!(matched(), Ok(0), "all items are matched in the previous generation");
+    assert_eq!(matched(), Ok(0), "the launch searches the previous generation, which does not have this address");
     // The bucket arrives, but the location caches its absence for a minute.
     world.kv.borrow_mut().extend(hidden.into_iter().zip(removed));
     assert_eq!(matched(), Ok(0));

@@ -135,9 +135,9 @@ fn keeps_files_before_the_token_up_to_body_limit() {
     }
 }
 
-/// Chunks that end at different places give the same result.
+/// The result does not depend on where chunks end.
 #[test]
-fn counts_only_the_bytes_of_files_before_the_token() {
+fn file_bytes_count_towards_the_body_limit_only_before_the_token() {
     let limit = 100_000;
     for (length, status) in [(limit, 200), (limit + 1, 401), (limit + 20_000, 401)] {
         for chunk in [1000, READ_BUFFER] {

@@ -31,6 +31,12 @@ impl World {
         self.faults.run(operation, Cause("KV is down".to_owned()), || Ok(read()))
     }
 
+    /// Returns whether a rate limit allows a request.
+    fn rate_limiter(&self, limit: RateLimit) -> Result<bool, Cause> {
+        let down = Cause("the rate limiter is down".to_owned());
+        self.faults.run("rate limit", down, || Ok(self.rate_limited.get() != Some(limit)))
+    }
+
     /// Reads a record of KV.
     async fn record<T>(&self, operation: &'static str, key: &str) -> Result<Option<T>, Cause>
     where
@@ -115,12 +121,12 @@ impl Ports for World {
         self.record("token", key).await
     }
 
-    async fn allow_token(&self, _: &str) -> bool {
-        self.rate_limited.get() != Some(RateLimit::Token)
+    async fn allow_token(&self, _: &str) -> Result<bool, Cause> {
+        self.rate_limiter(RateLimit::Token)
     }
 
-    async fn allow_address(&self) -> bool {
-        self.rate_limited.get() != Some(RateLimit::Address)
+    async fn allow_address(&self) -> Result<bool, Cause> {
+        self.rate_limiter(RateLimit::Address)
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {

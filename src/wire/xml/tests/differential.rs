@@ -1,10 +1,11 @@
 //! Compares the framer with `roxmltree` on generated and mutated documents.
 //!
-//! Known differences, which the documents avoid or the tests recognise: `roxmltree` reads namespaces (no `:` here, but in
-//! `xsi:nil`, which is replaced for it),
-//! accepts nearly any XML declaration, has no depth limit, does not check the root's name and text, and requires no white
-//! space after the target of a processing instruction. It does not normalise all carriage returns (XML 1.0, section 2.11),
-//! so the tests do that first.
+//! The parsers differ in these points, which the documents avoid or the tests recognise:
+//!
+//! - `roxmltree` reads namespaces. The only name with a colon is `xsi:nil`, and the tests replace it for `roxmltree`.
+//! - It accepts nearly any XML declaration, has no depth limit, and does not check the root's name and text.
+//! - It requires no white space after the target of a processing instruction.
+//! - It does not normalise all carriage returns (XML 1.0, section 2.11). The tests do that first.
 
 use proptest::prelude::*;
 use roxmltree::Document;
