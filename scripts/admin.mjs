@@ -3,7 +3,8 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { callerFolder, childEnv, command, ended, inRoot, ROOT, run, say, start } from './run.mjs';
+import { runCargo, runPart } from './progress.mjs';
+import { callerFolder, childEnv, command, ended, inRoot, ROOT, start } from './run.mjs';
 import { installPackages, installToolchain } from './tools.mjs';
 
 /** The compiled command line. */
@@ -11,17 +12,16 @@ export const ADMIN = inRoot('target', 'admin', 'admin');
 
 /** Compiles the command line. Prints nothing if that takes less than a second. */
 export async function buildAdmin() {
-  const options = ['build', '--quiet', '--profile', 'admin', '--bin', 'admin', '--target-dir', inRoot('target')];
-  const note = setTimeout(() => say('compiling the admin command (a minute, once) …'), 1_000);
-  await run('cargo', options, { quiet: true }).finally(() => clearTimeout(note));
+  await installToolchain();
+  const options = ['build', '--profile', 'admin', '--bin', 'admin', '--target-dir', inRoot('target')];
+  await runPart('admin', (report) => runCargo(options, report));
 }
 
+/** The environment of the command line, which finds the checkout by the variable that `cargo run` sets. */
+export const adminEnv = () => ({ ...childEnv(), CARGO_MANIFEST_DIR: path.resolve(ROOT) });
+
 /** Runs the command line in the caller's folder. @param {string[]} args @returns {Promise<number>} its exit code */
-export function runAdmin(args) {
-  // The program finds the checkout by this variable, which `cargo run` sets.
-  const env = { ...childEnv(), CARGO_MANIFEST_DIR: path.resolve(ROOT) };
-  return ended(start(ADMIN, args, { cwd: callerFolder(), env, stdio: 'inherit' }));
-}
+export const runAdmin = (args) => ended(start(ADMIN, args, { cwd: callerFolder(), env: adminEnv(), stdio: 'inherit' }));
 
 /**
  * Returns the constants of the Rust code that scripts use (src/bin/admin/constants.rs).
@@ -33,7 +33,6 @@ export async function adminConstants() {
 }
 
 async function main() {
-  await installToolchain();
   await Promise.all([installPackages(), buildAdmin()]);
   return runAdmin(process.argv.slice(2));
 }

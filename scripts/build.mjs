@@ -1,4 +1,5 @@
-// `npm run build`: builds the Worker into build/, unless its inputs are unchanged.
+// `npm run build`: builds the Worker into build/, unless its inputs are unchanged. `npm run dev` sets WORKER_BUILD=quick, which
+// compiles in half the time, to a larger and slower Worker. A deployment and the tests never use a quick build.
 
 import { createHash } from 'node:crypto';
 import {
@@ -15,8 +16,9 @@ import {
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { childEnv, command, inRoot, run, say, timed } from './run.mjs';
-import { installPackages, installToolchain, installWasmBindgen, WASM_BINDGEN, WASM_TARGET } from './tools.mjs';
+import { expectParts, runCargo, runPart } from './progress.mjs';
+import { command, inRoot, run, say } from './run.mjs';
+import { BINDGEN, buildBindgen, installPackages, installToolchain, WASM_TARGET } from './tools.mjs';
 
 /** Every file and folder that the output depends on. */
 const INPUTS = [
@@ -27,7 +29,7 @@ const INPUTS = [
   'rust-toolchain.toml',
   'package-lock.json',
   'scripts/build.mjs',
-  'scripts/tools.mjs',
+  'scripts/bindgen',
   'scripts/worker',
 ];
 const TESTS = /(^|\/)tests(\.rs)?$/;
@@ -68,40 +70,48 @@ function digestOfInputs() {
   return hash.digest('hex');
 }
 
-/** Whether the output was built from inputs with this digest. @param {string} digest */
+/** The environment variable that `npm run dev` sets, and its value. wrangler passes it on to the build that it starts. */
+export const QUICK_BUILD = { WORKER_BUILD: 'quick' };
+const isQuick = () => process.env.WORKER_BUILD === QUICK_BUILD.WORKER_BUILD;
+
+/** Whether the output was built from inputs with this digest. For a quick build a full one will do. @param {string} digest */
 function isBuilt(digest) {
   const complete = OUTPUTS.every((name) => existsSync(path.join(BUILD, name)));
-  return complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
+  if (!complete || !existsSync(STAMP)) return false;
+  const stamp = readFileSync(STAMP, 'utf8');
+  return stamp === stampOf('release', digest) || (isQuick() && stamp === stampOf('quick', digest));
 }
+
+/** @param {'release' | 'quick'} profile @param {string} digest */
+const stampOf = (profile, digest) => `${profile} ${digest}`;
 
 /**
  * Compiles a crate to wasm. Its manifest declares an `rlib`, for the native programs; the Worker is a `cdylib` alone,
  * because cargo does not optimise across crates for a library that is both, which makes the Worker a tenth larger.
  * @param {string} manifest
  * @param {string} targetFolder
+ * @param {{ profile?: string, report?: (output: string) => void }} [options]
  */
-export function compileToWasm(manifest, targetFolder) {
-  const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked'];
-  const options = ['rustc', ...crate, '--release', '--target', WASM_TARGET, '--target-dir', targetFolder];
+export function compileToWasm(manifest, targetFolder, { profile = 'release', report = () => {} } = {}) {
+  const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked', '--profile', profile];
+  const options = ['rustc', ...crate, '--target', WASM_TARGET, '--target-dir', targetFolder];
   // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
-  return run('cargo', options, { env: { ...childEnv(), WASM_BINDGEN_USE_JS_SYS: '1' }, quiet: true });
+  return runCargo(options, report, { WASM_BINDGEN_USE_JS_SYS: '1' });
 }
 
 /**
  * Makes a Worker's module, index.js and index_bg.wasm, from a compiled crate.
- * @param {{ wasm: string, entry: string, out: string }} paths `entry` is the main module, which imports `worker-bindings`
+ * @param {{ wasm: string, entry: string, out: string, quick?: boolean }} paths `entry` is the main module, which imports
+ *   `worker-bindings`. A `quick` module is not optimised.
  */
-export async function bundle({ wasm, entry, out }) {
+export async function bundle({ wasm, entry, out, quick = false }) {
   mkdirSync(out, { recursive: true });
   // The files are renamed into `out` when they are complete, because wrangler can read them during a build, and two builds can
   // run at the same time.
   const stage = mkdtempSync(path.join(out, '.stage-'));
   const staged = (/** @type {string} */ name) => path.join(stage, name);
   try {
-    // These options generate the functions with which scripts/worker/instance.js replaces the instance after a trap.
-    const recovery = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
-    const names = ['--out-dir', stage, '--out-name', 'index', '--no-typescript'];
-    await run(WASM_BINDGEN, [wasm, ...names, '--target', 'module', ...recovery], { quiet: true });
+    await run(BINDGEN, [wasm, stage], { quiet: true });
 
     // wrangler does not support the keyword `source`, and imports every wasm file as a module.
     const bindings = readFileSync(staged('index.js'), 'utf8').replace(/^import source /m, 'import ');
@@ -117,15 +127,9 @@ export async function bundle({ wasm, entry, out }) {
     });
 
     const optimised = staged('optimised.wasm');
-    await run('wasm-opt', [
-      staged('index_bg.wasm'),
-      '-O',
-      '--strip-debug',
-      '--strip-producers',
-      ...FEATURES,
-      '-o',
-      optimised,
-    ]);
+    const options = ['-O', '--strip-debug', '--strip-producers', ...FEATURES, '-o', optimised];
+    if (quick) renameSync(staged('index_bg.wasm'), optimised);
+    else await run('wasm-opt', [staged('index_bg.wasm'), ...options], { quiet: true });
     renameSync(optimised, path.join(out, 'index_bg.wasm'));
     renameSync(staged('index.js'), path.join(out, 'index.js'));
   } finally {
@@ -139,14 +143,18 @@ export async function buildWorker() {
   const digest = digestOfInputs();
   if (isBuilt(digest)) return installPackages();
 
+  const quick = isQuick();
+  const profile = quick ? 'quick' : 'release';
   rmSync(STAMP, { force: true });
-  const compile = () => compileToWasm(inRoot('Cargo.toml'), inRoot('target'));
-  await Promise.all([installPackages(), installWasmBindgen(), timed('compiling the Worker', compile)]);
-  const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
-  await timed('bundling the Worker', () =>
-    bundle({ wasm, entry: inRoot('scripts', 'worker', 'entry.js'), out: BUILD }),
-  );
-  writeFileSync(STAMP, digest);
+  expectParts('bindgen', 'worker', 'bundle');
+  const compile = () =>
+    runPart('worker', (report) => compileToWasm(inRoot('Cargo.toml'), inRoot('target'), { profile, report }));
+  await Promise.all([installPackages(), buildBindgen(), compile()]);
+  const wasm = inRoot('target', WASM_TARGET, profile, 'trigger_launch.wasm');
+  const entry = inRoot('scripts', 'worker', 'entry.js');
+  await runPart('bundle', () => bundle({ wasm, entry, out: BUILD, quick }));
+  writeFileSync(STAMP, stampOf(profile, digest));
+  if (quick) return;
 
   const built = readFileSync(path.join(BUILD, 'index_bg.wasm'));
   const kib = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(0)} KiB`;

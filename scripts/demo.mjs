@@ -5,8 +5,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { escaped, Failure, timed } from './run.mjs';
-import { runAdmin } from './admin.mjs';
+import { ADMIN, adminEnv } from './admin.mjs';
+import { runPart } from './progress.mjs';
+import { escaped, Failure, run } from './run.mjs';
 
 /** The token of the specification's examples, and the campaigns that they launch. */
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
@@ -36,10 +37,8 @@ export class Demo {
   /** Loads the token and the profiles, before the Worker runs. */
   async load() {
     writeFileSync(this.marker, 'loading');
-    await timed('loading the demo data', async () => {
-      const code = await runAdmin(['demo', '--persist-to', this.state]);
-      if (code !== 0) throw new Failure('the demo data could not be loaded; see the error above', code);
-    });
+    const options = ['demo', '--persist-to', this.state];
+    await runPart('demo', () => run(ADMIN, options, { env: adminEnv(), quiet: true }));
   }
 
   /** Defines the campaigns through the running Worker. @param {URL} worker */

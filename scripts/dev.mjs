@@ -3,11 +3,13 @@
 
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { command, ended, Failure, inRoot, PROJECT_NODE, start } from './run.mjs';
-import { buildAdmin, runAdmin } from './admin.mjs';
-import { buildWorker } from './build.mjs';
+import { ADMIN, buildAdmin, runAdmin } from './admin.mjs';
+import { buildWorker, QUICK_BUILD } from './build.mjs';
 import { Demo } from './demo.mjs';
+import { duration, expectParts } from './progress.mjs';
+import { command, ended, Failure, inRoot, PROJECT_NODE, say, start } from './run.mjs';
 import { createState, STATE_OPTION, takeState } from './state.mjs';
+import { installPackages } from './tools.mjs';
 
 /** The file from which wrangler reads local secrets. */
 const SECRETS = inRoot('.dev.vars');
@@ -43,18 +45,26 @@ async function passOn(stream, onReady) {
   await ready;
 }
 
+/** Loads the demo data, or creates the index key of a state with other data. @param {string} state @param {Demo | undefined} demo */
+async function prepareState(state, demo) {
+  if (!demo && existsSync(SECRETS)) return;
+  if (!existsSync(ADMIN)) expectParts('admin');
+  if (demo) expectParts('demo');
+  await Promise.all([installPackages(), buildAdmin()]);
+  if (demo) return demo.load();
+  const code = await runAdmin(['key', STATE_OPTION, state]);
+  if (code !== 0) throw new Failure('the index key could not be created', code);
+}
+
 async function main() {
   const { state, rest } = takeState(process.argv.slice(2));
   createState(state);
-  await Promise.all([buildWorker(), buildAdmin()]);
-
+  Object.assign(process.env, QUICK_BUILD);
   const demo = new Demo(state);
   const wanted = demo.isWanted();
-  if (wanted) await demo.load();
-  else if (!existsSync(SECRETS)) {
-    const code = await runAdmin(['key', STATE_OPTION, state]);
-    if (code !== 0) throw new Failure('the index key could not be created', code);
-  }
+  await Promise.all([buildWorker(), prepareState(state, wanted ? demo : undefined)]);
+  const seconds = performance.now() / 1000;
+  if (seconds > 10) say(`everything is built after ${duration(seconds)}`);
 
   const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', STATE_OPTION, state, ...rest];
   if (!wanted) return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));
