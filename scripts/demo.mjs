@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { ADMIN, adminEnv } from './admin.mjs';
+import { adminEnv } from './admin.mjs';
 import { runPart } from './progress.mjs';
 import { escaped, Failure, run } from './run.mjs';
 
@@ -34,11 +34,11 @@ export class Demo {
     return !DATA_FOLDERS.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
-  /** Loads the token and the profiles, before the Worker runs. */
-  async load() {
+  /** Loads the token and the profiles, before the Worker runs. @param {string} admin the command line */
+  async load(admin) {
     writeFileSync(this.marker, 'loading');
     const options = ['demo', '--persist-to', this.state];
-    await runPart('demo', () => run(ADMIN, options, { env: adminEnv(), quiet: true }));
+    await runPart('demo', () => run(admin, options, { env: adminEnv(), quiet: true }));
   }
 
   /** Defines the campaigns through the running Worker. @param {URL} worker */

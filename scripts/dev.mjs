@@ -3,11 +3,11 @@
 
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { ADMIN, buildAdmin, runAdmin } from './admin.mjs';
+import { adminEnv, buildDemoAdmin } from './admin.mjs';
 import { buildWorker, QUICK_BUILD } from './build.mjs';
 import { Demo } from './demo.mjs';
 import { duration, expectParts } from './progress.mjs';
-import { command, ended, Failure, inRoot, PROJECT_NODE, say, start } from './run.mjs';
+import { command, ended, inRoot, PROJECT_NODE, run, say, start } from './run.mjs';
 import { createState, STATE_OPTION, takeState } from './state.mjs';
 import { installPackages } from './tools.mjs';
 
@@ -48,12 +48,11 @@ async function passOn(stream, onReady) {
 /** Loads the demo data, or creates the index key of a state with other data. @param {string} state @param {Demo | undefined} demo */
 async function prepareState(state, demo) {
   if (!demo && existsSync(SECRETS)) return;
-  if (!existsSync(ADMIN)) expectParts('admin');
+  expectParts('admin');
   if (demo) expectParts('demo');
-  await Promise.all([installPackages(), buildAdmin()]);
-  if (demo) return demo.load();
-  const code = await runAdmin(['key', STATE_OPTION, state]);
-  if (code !== 0) throw new Failure('the index key could not be created', code);
+  const [admin] = await Promise.all([buildDemoAdmin(), installPackages()]);
+  if (demo) return demo.load(admin);
+  await run(admin, ['key', STATE_OPTION, state], { env: adminEnv(), quiet: true });
 }
 
 async function main() {
