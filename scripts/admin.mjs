@@ -6,7 +6,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runCargo, runPart } from './progress.mjs';
 import { callerFolder, childEnv, command, ended, inRoot, ROOT, start } from './run.mjs';
-import { installPackages, installToolchain } from './tools.mjs';
+import { installPackages, installToolchain, NICE } from './tools.mjs';
 
 /** @param {'admin' | 'demo'} profile */
 const programOf = (profile) => inRoot('target', profile, 'admin');
@@ -18,7 +18,7 @@ export const ADMIN = programOf('admin');
 export async function buildAdmin(profile = 'admin') {
   await installToolchain();
   const options = ['build', '--profile', profile, '--bin', 'admin', '--target-dir', inRoot('target')];
-  await runPart('admin', (report) => runCargo(options, report));
+  await runPart('admin', (report) => runCargo(options, report, { nice: NICE.admin }));
   return programOf(profile);
 }
 

@@ -96,7 +96,7 @@ export function compileToWasm(manifest, targetFolder, { profile = 'release', rep
   const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked', '--profile', profile];
   const options = ['rustc', ...crate, '--target', WASM_TARGET, '--target-dir', targetFolder];
   // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
-  return runCargo(options, report, { WASM_BINDGEN_USE_JS_SYS: '1' });
+  return runCargo(options, report, { env: { WASM_BINDGEN_USE_JS_SYS: '1' } });
 }
 
 /**

@@ -76,10 +76,10 @@ const BAR = { CARGO_TERM_PROGRESS_WHEN: 'always', CARGO_TERM_PROGRESS_WIDTH: '80
 
 /**
  * Runs cargo, and passes its output on for the progress. Its messages are printed if it fails.
- * @param {string[]} args @param {(output: string) => void} report @param {NodeJS.ProcessEnv} [env]
+ * @param {string[]} args @param {(output: string) => void} report @param {{ env?: NodeJS.ProcessEnv, nice?: number }} [options]
  */
-export function runCargo(args, report, env = {}) {
-  return run('cargo', args, { env: { ...childEnv(), ...env, ...BAR }, quiet: true, report, clean: withoutBar });
+export function runCargo(args, report, { env = {}, nice = 0 } = {}) {
+  return run('cargo', args, { env: { ...childEnv(), ...env, ...BAR }, nice, quiet: true, report, clean: withoutBar });
 }
 
 /** The intervals between two lines, in milliseconds. */

@@ -106,17 +106,22 @@ export function ended(child) {
   });
 }
 
+/** @param {string} output */
+const same = (output) => output;
+
 /**
  * Runs a program, and fails if its exit code is not 0.
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean, report?: (output: string) => void, clean?: (output: string) => string }} [options]
+ * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean, nice?: number, report?: (output: string) => void, clean?: (output: string) => string }} [options]
  *   `quiet` prints the program's output, changed by `clean`, only if the program fails. `report` gets the output of a quiet program
- *   while it runs.
+ *   while it runs. `nice` is its priority, where 0 is the highest.
  */
-export async function run(program, args, { env = childEnv(), quiet = false, report, clean = (output) => output } = {}) {
+export async function run(program, args, { env = childEnv(), quiet = false, nice = 0, report, clean = same } = {}) {
   const output = quiet ? 'pipe' : 'inherit';
   const child = start(program, args, { env, stdio: ['ignore', output, output] });
+  // Without a process ID, starting it has failed, which `ended` reports.
+  if (nice > 0 && child.pid !== undefined) os.setPriority(child.pid, nice);
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text) => {

@@ -57,6 +57,9 @@ export const installToolchain = once(async () => {
   }
 });
 
+/** The priorities of programs that are compiled beside the Worker, which takes longest, in the order in which they are needed. */
+export const NICE = { bindgen: 5, admin: 10 };
+
 /** Returns the text of a file, or an empty string if the file does not exist. @param {string} file @returns {string} */
 const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
 
@@ -86,7 +89,7 @@ export const BINDGEN = inRoot('target', 'bindgen', 'bindgen');
 export const buildBindgen = once(() => {
   const manifest = ['--manifest-path', inRoot('scripts', 'bindgen', 'Cargo.toml')];
   const options = ['build', '--profile', 'bindgen', '--locked', ...manifest, '--target-dir', inRoot('target')];
-  return runPart('bindgen', (report) => runCargo(options, report));
+  return runPart('bindgen', (report) => runCargo(options, report, { nice: NICE.bindgen }));
 });
 
 /** Returns the path of an installed program. @param {string} binary */
