@@ -13,13 +13,13 @@ import { childEnv, run, say, showStatus } from './run.mjs';
 /** The parts of a first run. @satisfies {Record<string, Part>} */
 export const PARTS = {
   toolchain: { label: 'installing the Rust toolchain', seconds: 30, last: 1 },
-  packages: { label: 'installing the npm packages', seconds: 50, last: 1 },
-  bindgen: { label: 'compiling wasm-bindgen', seconds: 50, last: 0.2 },
-  admin: { label: 'compiling the admin command', seconds: 60, last: 0.4 },
-  worker: { label: 'compiling the Worker', seconds: 100, last: 0.6 },
-  bundle: { label: 'bundling the Worker', seconds: 15, last: 1 },
-  demo: { label: 'loading the demo data', seconds: 3, last: 1 },
-  tests: { label: 'compiling the native tests', seconds: 150, last: 0.5 },
+  packages: { label: 'installing the npm packages', seconds: 25, last: 1 },
+  bindgen: { label: 'compiling wasm-bindgen', seconds: 56, last: 0.1 },
+  admin: { label: 'compiling the admin command', seconds: 53, last: 0.2 },
+  worker: { label: 'compiling the Worker', seconds: 147, last: 0.15 },
+  bundle: { label: 'bundling the Worker', seconds: 3, last: 1 },
+  demo: { label: 'loading the demo data', seconds: 4, last: 1 },
+  tests: { label: 'compiling the native tests', seconds: 150, last: 0.4 },
 };
 
 /** @typedef {keyof typeof PARTS} PartName */
