@@ -1,5 +1,4 @@
-// `npm run build`: builds the Worker into build/, unless its inputs are unchanged. `npm run dev` sets WORKER_BUILD=quick, which
-// compiles in half the time, to a larger and slower Worker. A deployment and the tests never use a quick build.
+// `npm run build`: builds the Worker into build/, unless its inputs are unchanged.
 
 import { createHash } from 'node:crypto';
 import {
@@ -70,41 +69,31 @@ function digestOfInputs() {
   return hash.digest('hex');
 }
 
-/** The environment variable that `npm run dev` sets, and its value. wrangler passes it on to the build that it starts. */
-export const QUICK_BUILD = { WORKER_BUILD: 'quick' };
-const isQuick = () => process.env.WORKER_BUILD === QUICK_BUILD.WORKER_BUILD;
-
-/** Whether the output was built from inputs with this digest. For a quick build a full one will do. @param {string} digest */
+/** Whether the output was built from inputs with this digest. @param {string} digest */
 function isBuilt(digest) {
   const complete = OUTPUTS.every((name) => existsSync(path.join(BUILD, name)));
-  if (!complete || !existsSync(STAMP)) return false;
-  const stamp = readFileSync(STAMP, 'utf8');
-  return stamp === stampOf('release', digest) || (isQuick() && stamp === stampOf('quick', digest));
+  return complete && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
 }
-
-/** @param {'release' | 'quick'} profile @param {string} digest */
-const stampOf = (profile, digest) => `${profile} ${digest}`;
 
 /**
  * Compiles a crate to wasm. Its manifest declares an `rlib`, for the native programs; the Worker is a `cdylib` alone,
  * because cargo does not optimise across crates for a library that is both, which makes the Worker a tenth larger.
  * @param {string} manifest
  * @param {string} targetFolder
- * @param {{ profile?: string, report?: (output: string) => void }} [options]
+ * @param {(output: string) => void} [report]
  */
-export function compileToWasm(manifest, targetFolder, { profile = 'release', report = () => {} } = {}) {
-  const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked', '--profile', profile];
-  const options = ['rustc', ...crate, '--target', WASM_TARGET, '--target-dir', targetFolder];
+export function compileToWasm(manifest, targetFolder, report = () => {}) {
+  const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked'];
+  const options = ['rustc', ...crate, '--release', '--target', WASM_TARGET, '--target-dir', targetFolder];
   // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
   return runCargo(options, report, { env: { WASM_BINDGEN_USE_JS_SYS: '1' } });
 }
 
 /**
  * Makes a Worker's module, index.js and index_bg.wasm, from a compiled crate.
- * @param {{ wasm: string, entry: string, out: string, quick?: boolean }} paths `entry` is the main module, which imports
- *   `worker-bindings`. A `quick` module is not optimised.
+ * @param {{ wasm: string, entry: string, out: string }} paths `entry` is the main module, which imports `worker-bindings`
  */
-export async function bundle({ wasm, entry, out, quick = false }) {
+export async function bundle({ wasm, entry, out }) {
   mkdirSync(out, { recursive: true });
   // The files are renamed into `out` when they are complete, because wrangler can read them during a build, and two builds can
   // run at the same time.
@@ -128,8 +117,7 @@ export async function bundle({ wasm, entry, out, quick = false }) {
 
     const optimised = staged('optimised.wasm');
     const options = ['-O', '--strip-debug', '--strip-producers', ...FEATURES, '-o', optimised];
-    if (quick) renameSync(staged('index_bg.wasm'), optimised);
-    else await run('wasm-opt', [staged('index_bg.wasm'), ...options], { quiet: true });
+    await run('wasm-opt', [staged('index_bg.wasm'), ...options], { quiet: true });
     renameSync(optimised, path.join(out, 'index_bg.wasm'));
     renameSync(staged('index.js'), path.join(out, 'index.js'));
   } finally {
@@ -143,18 +131,14 @@ export async function buildWorker() {
   const digest = digestOfInputs();
   if (isBuilt(digest)) return installPackages();
 
-  const quick = isQuick();
-  const profile = quick ? 'quick' : 'release';
   rmSync(STAMP, { force: true });
   expectParts('bindgen', 'worker', 'bundle');
-  const compile = () =>
-    runPart('worker', (report) => compileToWasm(inRoot('Cargo.toml'), inRoot('target'), { profile, report }));
+  const compile = () => runPart('worker', (report) => compileToWasm(inRoot('Cargo.toml'), inRoot('target'), report));
   await Promise.all([installPackages(), buildBindgen(), compile()]);
-  const wasm = inRoot('target', WASM_TARGET, profile, 'trigger_launch.wasm');
+  const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
   const entry = inRoot('scripts', 'worker', 'entry.js');
-  await runPart('bundle', () => bundle({ wasm, entry, out: BUILD, quick }));
-  writeFileSync(STAMP, stampOf(profile, digest));
-  if (quick) return;
+  await runPart('bundle', () => bundle({ wasm, entry, out: BUILD }));
+  writeFileSync(STAMP, digest);
 
   const built = readFileSync(path.join(BUILD, 'index_bg.wasm'));
   const kib = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(0)} KiB`;

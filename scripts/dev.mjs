@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { adminEnv, buildDemoAdmin } from './admin.mjs';
-import { buildWorker, QUICK_BUILD } from './build.mjs';
+import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
 import { duration, expectParts } from './progress.mjs';
 import { command, ended, inRoot, PROJECT_NODE, run, say, start } from './run.mjs';
@@ -58,7 +58,6 @@ async function prepareState(state, demo) {
 async function main() {
   const { state, rest } = takeState(process.argv.slice(2));
   createState(state);
-  Object.assign(process.env, QUICK_BUILD);
   const demo = new Demo(state);
   const wanted = demo.isWanted();
   await Promise.all([buildWorker(), prepareState(state, wanted ? demo : undefined)]);

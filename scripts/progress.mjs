@@ -16,8 +16,8 @@ export const PARTS = {
   packages: { label: 'installing the npm packages', seconds: 25, last: 1 },
   bindgen: { label: 'compiling wasm-bindgen', seconds: 56, last: 0.1 },
   admin: { label: 'compiling the admin command', seconds: 53, last: 0.2 },
-  worker: { label: 'compiling the Worker', seconds: 147, last: 0.15 },
-  bundle: { label: 'bundling the Worker', seconds: 3, last: 1 },
+  worker: { label: 'compiling the Worker', seconds: 150, last: 0.25 },
+  bundle: { label: 'bundling the Worker', seconds: 25, last: 1 },
   demo: { label: 'loading the demo data', seconds: 4, last: 1 },
   tests: { label: 'compiling the native tests', seconds: 150, last: 0.4 },
 };
