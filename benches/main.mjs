@@ -62,7 +62,7 @@ async function main() {
   const results = {
     ...machine(),
     quick: values.quick,
-    floor,
+    floor: { ...floor, medians: finished.blocks },
     metrics: figures(finished.sections),
     sections: finished.sections,
   };
