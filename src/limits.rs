@@ -10,6 +10,14 @@ pub const MIB: u64 = 1024 * KIB;
 pub const DEPTH_LIMIT: usize = 64;
 /// Longest profile key as the caller wrote it (decoded, before normalisation), in bytes.
 pub const KEY_LIMIT: usize = 1024;
+/// Fewest digits of a phone number, after normalisation.
+pub const PHONE_DIGITS_MIN: usize = 3;
+/// Most digits of a phone number, after normalisation.
+pub const PHONE_DIGITS: usize = 20;
+/// E-mail domains that are not ASCII whose A-labels are remembered. When there are more, all of them are forgotten.
+pub const DOMAINS_REMEMBERED: usize = 256;
+/// Longest domain whose A-labels are remembered, in bytes.
+pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not

@@ -9,7 +9,7 @@ use trigger_launch::{
     limits::KEY_LIMIT,
     profiles::{
         key::{Class, ProfileId},
-        normal::normalise,
+        normal::Normaliser,
     },
     wire::Scalar,
 };
@@ -111,7 +111,7 @@ fn key((class, field, subscription): &(Class, String, bool), value: &str) -> Res
         subscription: *subscription,
         value: value.to_owned(),
     };
-    Ok(normalise(*class, value).map(|value| key(&value)))
+    Ok(Normaliser::native().normalise(*class, value).map(|value| key(&value)))
 }
 
 fn ndjson(data: &[u8], model: &mut Model) {

@@ -285,7 +285,7 @@ mod tests {
         let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
         let generation = |name: &str, check: &str| {
             format!(
-                r#"{{"name":"{name}","created":1700000000000,"normalisation":2,"key":"{check}","classes":{classes}}}"#
+                r#"{{"name":"{name}","created":1700000000000,"normalisation":3,"key":"{check}","classes":{classes}}}"#
             )
         };
         let expected = format!(

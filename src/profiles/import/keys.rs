@@ -9,12 +9,14 @@ use crate::{
     profiles::{
         bucket::BucketSection,
         key::{Class, IndexKey, KeyHash, ProfileId},
+        normal::Normaliser,
     },
 };
 
 /// Hashes keys and sorts them. Classes with a field name have one number for each field.
 pub struct KeyCollector {
     key: IndexKey,
+    normaliser: Normaliser,
     /// A class and a field name. The position is the number in [`KeyRecord::field`].
     fields: Vec<(Class, String)>,
     sorter: Sorter,
@@ -23,7 +25,7 @@ pub struct KeyCollector {
 impl KeyCollector {
     /// Sorts at most `run` keys in memory.
     pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { key, fields: Vec::new(), sorter: Sorter::new(run) }
+        Self { key, normaliser: Normaliser::native(), fields: Vec::new(), sorter: Sorter::new(run) }
     }
 
     /// Returns the number of a class and field. Adds the field if it is new.
@@ -37,6 +39,10 @@ impl KeyCollector {
             self.fields.push((class, field.to_owned()));
         }
         u16::try_from(number).map_err(|_| ImportError::TooManyFields)
+    }
+
+    pub fn normaliser(&self) -> &Normaliser {
+        &self.normaliser
     }
 
     /// Hashes a normalised key.

@@ -8,7 +8,6 @@ use crate::{
     profiles::{
         bucket::BucketSection,
         key::{Class, KeyHash, ProfileId},
-        normal::normalise,
     },
 };
 
@@ -115,7 +114,7 @@ impl ProfileRow {
         if *class == Class::Push && (field.is_empty() || value.is_empty()) {
             return Err(RowError::refused(format!("{name}: not in the form provider:subscription_id")));
         }
-        if let Some(value) = normalise(*class, value) {
+        if let Some(value) = keys.normaliser().normalise(*class, value) {
             self.keys.push((*field_number, *section, keys.hash(*class, field, &value)));
         }
         Ok(())
