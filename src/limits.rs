@@ -194,8 +194,14 @@ pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
 pub const SORT_READ: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
-/// Refused rows that an import prints. The summary counts all of them.
-pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// First bytes of a file from which its type and encoding are detected.
+pub const IMPORT_SNIFF: usize = 512;
+/// First bytes of the text of a file from which the delimiter is detected.
+pub const HEADER_SNIFF: usize = 64 * 1024;
+/// Lines that an import reports for each reason why it leaves out rows or values.
+pub const REASON_LINES: usize = 5;
+/// Different reasons that an import counts. It counts further reasons together.
+pub const REASONS_KEPT: usize = 200;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;
 /// Characters of an unknown field's name that a message shows.

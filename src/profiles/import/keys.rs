@@ -8,6 +8,7 @@ use crate::{
     limits::FIELDS_LIMIT,
     profiles::{
         bucket::BucketSection,
+        column::NormalKey,
         key::{Class, IndexKey, KeyHash, ProfileId},
         normal::Normaliser,
     },
@@ -45,9 +46,13 @@ impl KeyCollector {
         &self.normaliser
     }
 
-    /// Hashes a normalised key.
-    pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
-        self.key.hash(class, field, value)
+    pub fn hash(&self, key: &NormalKey<'_>) -> KeyHash {
+        key.hash(&self.key)
+    }
+
+    /// Hashes a normalised key of a class without a field name.
+    pub fn hash_bytes(&self, class: Class, value: &[u8]) -> KeyHash {
+        self.key.hash_bytes(class, "", value)
     }
 
     /// Adds a key of a profile.
