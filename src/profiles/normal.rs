@@ -89,7 +89,7 @@ impl Normaliser {
         if domain.contains(['/', '\\', '?', '#', ':', '%', '[', ']']) {
             return None;
         }
-        if has_only_plain_labels(domain) {
+        if has_only_plain_characters(domain) {
             return Some(Cow::Owned(domain.to_ascii_lowercase())).filter(|domain| !ends_in_number(domain));
         }
         if let Some(known) = self.domains.borrow().get(domain) {
@@ -125,12 +125,10 @@ fn is_composed(char: char) -> bool {
         | '\u{30a0}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
 }
 
-/// Whether a domain consists of labels that UTS 46 leaves as they are, apart from case.
-fn has_only_plain_labels(domain: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let is_a_label =
-        |label: &[u8]| label.first_chunk().is_some_and(|start: &[u8; 4]| start.eq_ignore_ascii_case(b"xn--"));
-    domain.bytes().all(is_plain) && !domain.as_bytes().split(|byte| *byte == b'.').any(is_a_label)
+/// Whether a domain consists of characters that UTS 46 leaves as they are, apart from case. A-labels are not decoded: runtimes
+/// do not check them in a domain that is ASCII.
+fn has_only_plain_characters(domain: &str) -> bool {
+    domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
 /// Whether the URL standard reads a domain as an IPv4 address, valid or not: the last label is a number.
