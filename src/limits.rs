@@ -10,6 +10,14 @@ pub const MIB: u64 = 1024 * KIB;
 pub const DEPTH_LIMIT: usize = 64;
 /// Longest profile key as the caller wrote it (decoded, before normalisation), in bytes.
 pub const KEY_LIMIT: usize = 1024;
+/// Fewest digits of a phone number, after normalisation.
+pub const PHONE_DIGITS_MIN: usize = 3;
+/// Most digits of a phone number, after normalisation.
+pub const PHONE_DIGITS: usize = 20;
+/// E-mail domains that are not ASCII whose A-labels are remembered. When there are more, all of them are forgotten.
+pub const DOMAINS_REMEMBERED: usize = 256;
+/// Longest domain whose A-labels are remembered, in bytes.
+pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
@@ -186,8 +194,14 @@ pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
 pub const SORT_READ: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
-/// Refused rows that an import prints. The summary counts all of them.
-pub const REFUSED_ROWS_SHOWN: usize = 20;
+/// First bytes of a file from which its type and encoding are detected.
+pub const IMPORT_SNIFF: usize = 512;
+/// First bytes of the text of a file from which the delimiter is detected.
+pub const HEADER_SNIFF: usize = 64 * 1024;
+/// Lines that an import reports for each reason why it leaves out rows or values.
+pub const REASON_LINES: usize = 5;
+/// Different reasons that an import counts. It counts further reasons together.
+pub const REASONS_KEPT: usize = 200;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;
 /// Characters of an unknown field's name that a message shows.

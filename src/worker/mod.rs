@@ -11,6 +11,7 @@ mod ports;
 mod response;
 mod runtime;
 mod telemetry;
+mod unicode;
 
 use std::rc::Rc;
 

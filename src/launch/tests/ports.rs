@@ -1,5 +1,7 @@
 //! The ports of a launch in a [`World`].
 
+use std::rc::Rc;
+
 use super::world::{ObjectLog, World};
 use crate::{
     access::{CampaignRecord, TokenRecord, campaign_key},
@@ -17,7 +19,7 @@ use crate::{
     launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
     limits::BULK_KEYS,
     problem::{Cause, RateLimit},
-    profiles::{lookup::BucketStore, manifest::manifest_key},
+    profiles::{lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
 };
 
 impl World {
@@ -115,6 +117,10 @@ impl Ports for World {
 
     fn uploader(&self) -> &MemoryBucket {
         &self.bucket
+    }
+
+    fn normaliser(&self) -> Rc<Normaliser> {
+        Rc::new(Normaliser::native())
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {

@@ -50,6 +50,31 @@ pub enum GenerationError {
          its file is newer"
     )]
     Superseded(u64),
+    #[error(
+        "the file has {now} profiles, which is less than 90 % of the {before} profiles of the import in use; if profiles \
+         were deleted, use --allow-shrink; nothing was imported"
+    )]
+    Shrunk { now: u64, before: u64 },
+}
+
+/// What is checked before a generation becomes the current one.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteChecks {
+    /// The number of rows of the file. It has at most as many profiles.
+    pub rows: u64,
+    /// Whether the file can have far fewer profiles than the current generation.
+    pub allow_shrink: bool,
+    /// Whether everything is done but writing.
+    pub dry_run: bool,
+}
+
+impl WriteChecks {
+    /// Returns an error if the number of profiles is too small.
+    fn check_profiles(self, before: Option<&Manifest>, now: u64) -> Result<(), GenerationError> {
+        let before = before.map_or(0, |manifest| manifest.current.profiles);
+        let is_shrunk = now.saturating_mul(10) < before.saturating_mul(9);
+        if is_shrunk && !self.allow_shrink { Err(GenerationError::Shrunk { now, before }) } else { Ok(()) }
+    }
 }
 
 /// A generation that is to be written.
@@ -76,6 +101,7 @@ impl<'a> NewGeneration<'a> {
         &self,
         kv: &mut dyn KvStore,
         importer: Importer,
+        checks: WriteChecks,
         progress: &ProgressBar,
         warn: Warn<'_>,
     ) -> Result<BuiltIndex, GenerationError> {
@@ -86,11 +112,19 @@ impl<'a> NewGeneration<'a> {
             Err(error) => {
                 let reason = error_chain(&error);
                 warn(&format!("{} is {reason}; this import replaces it", manifest_key(self.database)));
-                self.mark_unlisted_generations(kv)?;
+                if !checks.dry_run {
+                    self.mark_unlisted_generations(kv)?;
+                }
                 None
             }
         };
+        checks.check_profiles(before.as_ref(), checks.rows)?;
         let plan = importer.plan()?;
+        if checks.dry_run {
+            let built = plan.build(|_, _, _| Ok::<_, GenerationError>(()))?;
+            checks.check_profiles(before.as_ref(), built.profiles)?;
+            return Ok(built);
+        }
         progress.set_length(plan.classes().iter().map(|index| u64::from(index.buckets)).sum());
         let mut generation = Generation { classes: plan.classes().to_vec(), ..self.generation(&self.name) };
         let marker = (self.pending_key(), serde_json::to_string(&generation)?);
@@ -101,6 +135,11 @@ impl<'a> NewGeneration<'a> {
         })?;
         batch.write()?;
         generation.classes.clone_from(&built.classes);
+        generation.profiles = built.profiles;
+        if let Err(error) = checks.check_profiles(before.as_ref(), built.profiles) {
+            self.delete_generation(kv, &generation)?;
+            return Err(error);
+        }
         let deleted = self.delete_old_generations(kv, before.as_ref(), &mut warn)?;
         self.publish(kv, before.as_ref(), generation, &deleted)?;
         kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
@@ -196,6 +235,14 @@ impl<'a> NewGeneration<'a> {
         kv.delete(KvBinding::Profiles, &keys)
     }
 
+    /// Deletes the buckets and the marker of a generation that this import has written.
+    fn delete_generation(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), KvError> {
+        // The keys are not listed, because KV may not list new keys yet.
+        let keys: Vec<String> = generation.bucket_keys(self.database).collect();
+        kv.delete(KvBinding::Profiles, &keys)?;
+        kv.delete(KvBinding::Profiles, &[self.pending_key()])
+    }
+
     /// Writes the manifest, unless its current generation has changed since `before`.
     fn publish(
         &self,
@@ -208,10 +255,7 @@ impl<'a> NewGeneration<'a> {
         let now = read_manifest(kv, self.database)?.ok();
         let current = |manifest: Option<&Manifest>| manifest.map(|manifest| manifest.current.name.clone());
         if current(now.as_ref()) != current(before) {
-            // The keys are not listed, because KV may not list new keys yet.
-            let keys: Vec<String> = generation.bucket_keys(self.database).collect();
-            kv.delete(KvBinding::Profiles, &keys)?;
-            kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
+            self.delete_generation(kv, &generation)?;
             return Err(GenerationError::Superseded(self.database));
         }
         let manifest = Manifest::publish(now, generation, deleted, self.now);
