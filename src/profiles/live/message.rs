@@ -1,0 +1,357 @@
+//! The binary messages between the Worker and a database's object. Numbers are little-endian.
+//!
+//! The first byte of a request is its kind ([`RequestKind`]). Worker and object are deployed together, so these formats are not
+//! stored, and can change with a release.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::PackedKeys;
+use crate::profiles::{
+    bucket::BucketSection,
+    key::{KeyHash, ProfileId},
+    manifest::Generation,
+};
+
+/// What a request contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A [`Command`](super::command::Command) in JSON.
+    Command,
+    /// A [`ChangeSet`].
+    Changes,
+    /// A [`Question`].
+    Question,
+}
+
+impl RequestKind {
+    pub const ALL: [Self; 3] = [Self::Command, Self::Changes, Self::Question];
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Command => b'j',
+            Self::Changes => b'c',
+            Self::Question => b'q',
+        }
+    }
+
+    /// Returns the kind of a request and the rest.
+    pub fn split(request: &[u8]) -> Option<(Self, &[u8])> {
+        let (first, rest) = request.split_first()?;
+        let kind = Self::ALL.into_iter().find(|kind| kind.byte() == *first)?;
+        Some((kind, rest))
+    }
+
+    /// Returns a request with this content.
+    pub fn with(self, content: &[u8]) -> Vec<u8> {
+        let mut request = Vec::with_capacity(content.len() + 1);
+        request.push(self.byte());
+        request.extend_from_slice(content);
+        request
+    }
+}
+
+/// A message between the Worker and the object is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a message of a database's object is damaged")]
+pub struct DamagedMessage;
+
+/// Reads the parts of a message.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], DamagedMessage> {
+        let (part, rest) = self.0.split_at_checked(length).ok_or(DamagedMessage)?;
+        self.0 = rest;
+        Ok(part)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DamagedMessage> {
+        let (part, rest) = self.0.split_first_chunk().ok_or(DamagedMessage)?;
+        self.0 = rest;
+        Ok(*part)
+    }
+
+    fn length(&mut self) -> Result<usize, DamagedMessage> {
+        usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| DamagedMessage)
+    }
+
+    /// Reads a length and that many bytes.
+    fn section(&mut self) -> Result<&'a [u8], DamagedMessage> {
+        let length = self.length()?;
+        self.bytes(length)
+    }
+
+    /// Reads a length and that many arrays.
+    fn arrays<const N: usize>(&mut self) -> Result<&'a [[u8; N]], DamagedMessage> {
+        let length = self.length()?.checked_mul(N).ok_or(DamagedMessage)?;
+        Ok(self.bytes(length)?.as_chunks().0)
+    }
+}
+
+fn push_length(message: &mut Vec<u8>, length: usize) {
+    // Messages are far below 4 GiB.
+    message.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn push_section(message: &mut Vec<u8>, section: &[u8]) {
+    push_length(message, section.len());
+    message.extend_from_slice(section);
+}
+
+/// The head of a set of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSetHead {
+    /// [`IndexKey::check`](crate::profiles::key::IndexKey::check) of each key that hashed the keys, in order.
+    pub key_checks: Vec<String>,
+    /// Absent if the caller sent no request ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<ChangeRequest>,
+}
+
+/// A request that may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRequest {
+    /// The scope of request IDs.
+    pub token_name: String,
+    pub request_id: String,
+    /// A digest of the body, in hexadecimal.
+    pub digest: String,
+}
+
+/// Changes that are applied together. Each profile appears once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeSet<'a> {
+    rows: &'a [u8],
+}
+
+impl<'a> ChangeSet<'a> {
+    /// Writes the beginning of a set. [`ChangeSet::push`] appends its rows.
+    pub fn begin(head: &ChangeSetHead) -> Vec<u8> {
+        let mut message = RequestKind::Changes.with(&[]);
+        // Serialisation cannot fail: the head contains no maps.
+        push_section(&mut message, &serde_json::to_vec(head).unwrap_or_default());
+        message
+    }
+
+    /// Appends a profile with its packed keys. Without keys, the profile is deleted.
+    pub fn push(message: &mut Vec<u8>, profile: ProfileId, keys: &[u8]) {
+        message.extend_from_slice(&profile.0);
+        push_section(message, keys);
+    }
+
+    /// Reads and checks a set, without its kind.
+    pub fn read(content: &'a [u8]) -> Result<(ChangeSetHead, Self), DamagedMessage> {
+        let mut parts = Parts(content);
+        let head: ChangeSetHead = serde_json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
+        let set = Self { rows: parts.0 };
+        for row in set.rows() {
+            let (_, keys) = row?;
+            if PackedKeys::new(keys, head.key_checks.len()).any(|key| key.is_err()) {
+                return Err(DamagedMessage);
+            }
+        }
+        Ok((head, set))
+    }
+
+    /// Returns the profiles with their packed keys.
+    pub fn rows(self) -> impl Iterator<Item = Result<(ProfileId, &'a [u8]), DamagedMessage>> {
+        let mut parts = Parts(self.rows);
+        std::iter::from_fn(move || {
+            if parts.0.is_empty() {
+                return None;
+            }
+            let row = parts.array().and_then(|profile| Ok((ProfileId(profile), parts.section()?)));
+            if row.is_err() {
+                parts.0 = &[];
+            }
+            Some(row)
+        })
+    }
+}
+
+/// Asks for the pending changes that a generation lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// The name of the generation that the launch searches.
+    pub generation: &'a str,
+    /// The keys and the profiles of interest. `None`: all pending changes.
+    pub about: Option<(&'a [[u8; 16]], &'a [[u8; 12]])>,
+}
+
+impl<'a> Question<'a> {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = RequestKind::Question.with(&[]);
+        push_section(&mut message, self.generation.as_bytes());
+        if let Some((hashes, profiles)) = self.about {
+            message.reserve(hashes.len() * 16 + profiles.len() * 12 + 8);
+            push_length(&mut message, hashes.len());
+            message.extend_from_slice(hashes.as_flattened());
+            push_length(&mut message, profiles.len());
+            message.extend_from_slice(profiles.as_flattened());
+        }
+        message
+    }
+
+    /// Reads a question, without its kind.
+    pub fn read(content: &'a [u8]) -> Result<Self, DamagedMessage> {
+        let mut parts = Parts(content);
+        let generation = std::str::from_utf8(parts.section()?).map_err(|_| DamagedMessage)?;
+        let about = if parts.0.is_empty() { None } else { Some((parts.arrays()?, parts.arrays()?)) };
+        Ok(Self { generation, about })
+    }
+}
+
+/// The first byte of an answer with changes.
+const CHANGES: u8 = 0;
+/// The first byte of an answer that names other generations.
+const OTHER: u8 = 1;
+
+/// An answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The changes that the generation lacks.
+    Changes(ChangeList<'a>),
+    /// The object does not know the generation. The current one, and those that can be searched instead of it.
+    Other(Vec<Generation>),
+}
+
+/// The changes of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeList<'a> {
+    pub version: u64,
+    rows: &'a [u8],
+}
+
+/// Writes an answer with changes.
+#[derive(Debug)]
+pub struct ChangeListWriter(Vec<u8>);
+
+impl ChangeListWriter {
+    pub fn new(version: u64) -> Self {
+        let mut answer = vec![CHANGES];
+        answer.extend_from_slice(&version.to_le_bytes());
+        Self(answer)
+    }
+
+    /// Adds a changed profile with its keys. Returns `None` if it has too many keys.
+    pub fn push(&mut self, profile: ProfileId, keys: &[(BucketSection, KeyHash)]) -> Option<()> {
+        let count = u16::try_from(keys.len()).ok()?;
+        self.0.extend_from_slice(&profile.0);
+        self.0.extend_from_slice(&count.to_le_bytes());
+        for (section, hash) in keys {
+            self.0.push(u8::from(*section == BucketSection::Subscriptions));
+            self.0.extend_from_slice(&hash.0);
+        }
+        Some(())
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A profile with the keys of its latest change: sections and hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedProfile<'a> {
+    pub profile: ProfileId,
+    keys: &'a [[u8; 17]],
+}
+
+impl ListedProfile<'_> {
+    pub fn keys(&self) -> impl Iterator<Item = (BucketSection, KeyHash)> {
+        self.keys.iter().map(|[section, hash @ ..]| {
+            let section = if *section == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions };
+            (section, KeyHash(*hash))
+        })
+    }
+}
+
+impl<'a> ChangeList<'a> {
+    pub fn profiles(self) -> impl Iterator<Item = Result<ListedProfile<'a>, DamagedMessage>> {
+        let mut parts = Parts(self.rows);
+        std::iter::from_fn(move || {
+            if parts.0.is_empty() {
+                return None;
+            }
+            let mut read = || {
+                let profile = ProfileId(parts.array()?);
+                let count = usize::from(u16::from_le_bytes(parts.array()?));
+                Ok(ListedProfile { profile, keys: parts.bytes(count * 17)?.as_chunks().0 })
+            };
+            let row = read();
+            if row.is_err() {
+                parts.0 = &[];
+            }
+            Some(row)
+        })
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// Writes an answer that names generations.
+    pub fn other(generations: &[&Generation]) -> Vec<u8> {
+        let mut answer = vec![OTHER];
+        // Serialisation cannot fail: a generation contains no maps.
+        answer.extend(serde_json::to_vec(generations).unwrap_or_default());
+        answer
+    }
+
+    pub fn read(answer: &'a [u8]) -> Result<Self, DamagedMessage> {
+        match answer.split_first() {
+            Some((&CHANGES, rest)) => {
+                let mut parts = Parts(rest);
+                Ok(Self::Changes(ChangeList { version: u64::from_le_bytes(parts.array()?), rows: parts.0 }))
+            }
+            Some((&OTHER, rest)) => serde_json::from_slice(rest).map(Self::Other).map_err(|_| DamagedMessage),
+            _ => Err(DamagedMessage),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_as_it_was_written() {
+        let (hashes, profiles) = ([[1; 16], [2; 16]], [[3; 12]]);
+        for about in [None, Some((&hashes[..], &profiles[..])), Some((&hashes[..], &[][..])), Some((&[][..], &[][..]))] {
+            let question = Question { generation: "g1", about };
+            let message = question.encode();
+            let (kind, content) = RequestKind::split(&message).unwrap();
+            assert_eq!((kind, Question::read(content)), (RequestKind::Question, Ok(question)));
+            for end in 0..content.len() {
+                // A question that ends after the generation is about everything.
+                let cut = Question::read(&content[..end]);
+                assert!(cut.is_err() || cut == Ok(Question { generation: "g1", about: None }), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_of_changes_is_read_as_it_was_written() {
+        let mut writer = ChangeListWriter::new(7);
+        let keys = [(BucketSection::Profiles, KeyHash([1; 16])), (BucketSection::Subscriptions, KeyHash([2; 16]))];
+        writer.push(ProfileId([9; 12]), &keys).unwrap();
+        writer.push(ProfileId([8; 12]), &[]).unwrap();
+        let answer = writer.finish();
+        let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
+        let read: Vec<_> = list.profiles().map(Result::unwrap).collect();
+        assert_eq!(list.version, 7);
+        assert_eq!(read.iter().map(|row| row.profile.0[0]).collect::<Vec<_>>(), [9, 8]);
+        assert_eq!(read[0].keys().collect::<Vec<_>>(), keys);
+        assert_eq!(read[1].keys().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_message_is_an_error() {
+        assert_eq!(Answer::read(&[]), Err(DamagedMessage));
+        assert_eq!(Answer::read(&[2]), Err(DamagedMessage));
+        assert_eq!(Answer::read(&[1, b'{']), Err(DamagedMessage));
+        let head = ChangeSetHead { key_checks: vec!["k".into()], request: None };
+        let mut set = ChangeSet::begin(&head);
+        ChangeSet::push(&mut set, ProfileId([1; 12]), &[3, 0, 0]);
+        let (_, content) = RequestKind::split(&set).unwrap();
+        assert_eq!(ChangeSet::read(content).err(), Some(DamagedMessage), "a key without its hash");
+    }
+}
