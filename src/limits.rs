@@ -75,6 +75,8 @@ pub const READ_BUFFER: usize = 64 * 1024;
 pub const PARTS_MEMORY: usize = 2 * PART;
 /// [`PARTS_MEMORY`] while the token is looked up, in bytes. The lookup usually ends before a larger body has arrived.
 pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
+/// Steps of uploads (digests, beginnings and parts) of one launch at once.
+pub const UPLOAD_STEPS_AT_ONCE: usize = 4;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
 /// Longest name of a campaign, in bytes.
@@ -145,6 +147,8 @@ pub const COPY_BACKOFF_MAX_MS: u64 = 300_000;
 pub const COPY_TIMEOUT_MS: u64 = 60_000;
 /// How long a `PUT` waits for KV before it is answered, in milliseconds.
 pub const COPY_WAIT_MS: u64 = 2_000;
+/// Largest metadata of a key in KV, in bytes of JSON (the platform's limit).
+pub const METADATA_LIMIT: usize = 1024;
 /// Keys in one bulk read of KV (the platform's limit).
 pub const BULK_KEYS: usize = 100;
 /// Most bulk reads of one launch at a time (the platform allows six connections that wait for headers).
@@ -186,6 +190,14 @@ pub const IMPORT_READ: usize = 256 * 1024;
 pub const REFUSED_ROWS_SHOWN: usize = 20;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;
+/// Characters of an unknown field's name that a message shows.
+pub const FIELD_NAME_SHOWN: usize = 80;
+/// Characters of an XML encoding's name that a message shows.
+pub const ENCODING_SHOWN: usize = 40;
+/// Digits of a token's digest that logs and the command line show.
+pub const DIGEST_SHOWN: usize = 12;
+/// Fewest characters of a token that an operator chooses.
+pub const TOKEN_MIN: usize = 20;
 /// Longest name of a token, in characters.
 pub const TOKEN_NAME_LIMIT: usize = 64;
 /// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.
