@@ -1,6 +1,7 @@
 //! Searches the profiles of all items in one generation of the profile index.
 
 use super::{
+    live_search::search_live,
     ports::Ports,
     receive::items::{ItemState, Items, Keying},
 };
@@ -57,6 +58,10 @@ pub async fn search<P: Ports>(
     let ProfileIndex { database, manifest, secrets } = index;
     let unusable = |why: IndexError| Refused::unavailable(why.message(database), why.cause(database));
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
+    if manifest.live {
+        // Boxed, so that other launches are not as large as the state of this search.
+        return Box::pin(search_live(ports, (database, manifest), secrets, items, keying, memory)).await;
+    }
     let mut statistics = Statistics::default();
     let mut failed: Option<(&str, Cause)> = None;
     for usable in manifest.generations(secrets).map_err(unusable)? {
@@ -94,7 +99,7 @@ pub fn cannot_read_index(database: u64, cause: Cause) -> Refused {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum SearchError {
+pub(super) enum SearchError {
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
     #[error("{0}")]
@@ -102,9 +107,49 @@ enum SearchError {
 }
 
 /// One outcome and one profile ID for each item. The ID is valid if the outcome is [`Outcome::Matched`].
-struct FoundProfiles {
+pub(super) struct FoundProfiles {
     outcomes: Vec<Outcome>,
     ids: Vec<ProfileId>,
+}
+
+impl FoundProfiles {
+    /// Bytes to reserve for each item, and for its number in a list of items to search.
+    pub(super) const BYTES_EACH: usize = size_of::<Outcome>() + size_of::<ProfileId>() + size_of::<u32>();
+
+    /// The outcomes before the search.
+    pub(super) fn new(items: &Items) -> Self {
+        let invalid = |known| match known {
+            ItemState::Invalid(reason) => reason,
+            ItemState::Keys { .. } => Outcome::NotFound,
+        };
+        Self { outcomes: items.states().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] }
+    }
+
+    pub(super) fn is_missing(&self, item: u32) -> bool {
+        self.outcomes.get(item as usize) == Some(&Outcome::NotFound)
+    }
+
+    /// Records the result of a search.
+    pub(super) fn record(&mut self, item: u32, result: KeyMatch) {
+        let (outcome, id) = match result {
+            KeyMatch::Profile(id) => (Outcome::Matched, id),
+            KeyMatch::Ambiguous => (Outcome::Ambiguous, ProfileId([0; 12])),
+            KeyMatch::None => return,
+        };
+        let at = item as usize;
+        if let (Some(slot), Some(place)) = (self.outcomes.get_mut(at), self.ids.get_mut(at)) {
+            (*slot, *place) = (outcome, id);
+        }
+    }
+}
+
+/// Returns the items that have a key for a search, and for which `is_wanted` is true.
+pub(super) fn wanted_items(items: &Items, search: usize, is_wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+    (0..)
+        .zip(items.states())
+        .filter(|(item, known)| has_key(*known, search) && is_wanted(*item))
+        .map(|(item, _)| item)
+        .collect()
 }
 
 async fn search_generation<P: Ports>(
@@ -116,21 +161,10 @@ async fn search_generation<P: Ports>(
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<FoundProfiles, SearchError> {
-    const EACH: usize = size_of::<Outcome>() + size_of::<ProfileId>() + size_of::<u32>();
-    memory.grow((items.len() * EACH) as u64)?;
-    let invalid = |known| match known {
-        ItemState::Invalid(reason) => reason,
-        ItemState::Keys { .. } => Outcome::NotFound,
-    };
-    let mut found =
-        FoundProfiles { outcomes: items.states().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
+    memory.grow((items.len() * FoundProfiles::BYTES_EACH) as u64)?;
+    let mut found = FoundProfiles::new(items);
     for (number, search) in keying.matching.searches().iter().enumerate() {
-        let wanted: Vec<u32> = (0..)
-            .zip(items.states())
-            .zip(&found.outcomes)
-            .filter(|((_, known), outcome)| has_key(*known, number) && **outcome == Outcome::NotFound)
-            .map(|((item, _), _)| item)
-            .collect();
+        let wanted = wanted_items(items, number, |item| found.is_missing(item));
         let search = IndexSearch {
             database,
             generation: usable.generation,
@@ -141,17 +175,7 @@ async fn search_generation<P: Ports>(
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
         let hash = |item| items.hash(item, usable.key_position, number);
-        let record = |item: u32, entry| {
-            let (outcome, id) = match entry {
-                KeyMatch::Profile(id) => (Outcome::Matched, id),
-                KeyMatch::Ambiguous => (Outcome::Ambiguous, ProfileId([0; 12])),
-                KeyMatch::None => return,
-            };
-            let at = item as usize;
-            if let (Some(slot), Some(place)) = (found.outcomes.get_mut(at), found.ids.get_mut(at)) {
-                (*slot, *place) = (outcome, id);
-            }
-        };
+        let record = |item: u32, result| found.record(item, result);
         *statistics += lookup::find(ports, search, &wanted, hash, record).await.map_err(SearchError::Lookup)?;
         memory.shrink(working);
     }
@@ -169,7 +193,7 @@ fn has_key(known: ItemState, search: usize) -> bool {
 }
 
 /// Lists each matched profile once, counts the outcomes, and packs them.
-fn collect_recipients(
+pub(super) fn collect_recipients(
     items: &Items,
     found: &FoundProfiles,
     memory: &mut Reservation,

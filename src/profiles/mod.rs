@@ -12,6 +12,7 @@
 //! | [`manifest`] | the format of a manifest, and the names of all keys in KV |
 //! | [`cache`] | the buckets that an isolate keeps in memory |
 //! | [`lookup`] | finds the profiles of all items of a launch |
+//! | [`live`] | profiles that change between imports |
 //! | [`import`] | builds buckets from a file (native only) |
 //!
 //! *Invariant*: a bucket that is missing or damaged is an error. It never means that a key has no profile.
@@ -21,6 +22,7 @@ pub mod cache;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
 pub mod key;
+pub mod live;
 pub mod lookup;
 pub mod manifest;
 pub mod normal;

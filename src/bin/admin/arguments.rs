@@ -142,10 +142,11 @@ fn value_help() -> String {
 }
 
 fn scope() -> impl TypedValueParser<Value = Scope> {
-    const SCOPES: [(Scope, &str); 3] = [
+    const SCOPES: [(Scope, &str); 4] = [
         (Scope::Launch, "Launch campaigns"),
         (Scope::Read, "Read the launch log"),
         (Scope::Admin, "Define, pause, resume and list campaigns"),
+        (Scope::Profiles, "Change profiles between imports"),
     ];
     let values = SCOPES.map(|(scope, help)| PossibleValue::new(scope.as_str()).help(help));
     PossibleValuesParser::new(values).try_map(|name| {

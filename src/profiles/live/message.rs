@@ -5,17 +5,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::PackedKeys;
+use super::{
+    command::DatabaseStatus,
+    row::{DamagedKeys, PackedKey, PackedKeys},
+};
 use crate::profiles::{
     bucket::BucketSection,
     key::{KeyHash, ProfileId},
     manifest::Generation,
 };
 
+/// The status of a reply that is a [`DatabaseRefusal`](super::command::DatabaseRefusal) in JSON.
+pub const STATUS_REFUSED: u16 = 422;
+/// The status of a reply that is the cause of a failure, as text for the operator's log.
+pub const STATUS_FAILED: u16 = 500;
+/// Header with the length of a message in bytes, so that memory is reserved before the message is read.
+pub const LENGTH_HEADER: &str = "message-length";
+
 /// What a request contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// A [`Command`](super::command::Command) in JSON.
+    /// A [`DatabaseCommand`](super::command::DatabaseCommand) in JSON.
     Command,
     /// A [`ChangeSet`].
     Changes,
@@ -169,6 +179,53 @@ impl<'a> ChangeSet<'a> {
     }
 }
 
+/// The changes that the current generation lacks, for the command line: a [`DatabaseStatus`] in JSON, and the changed profiles
+/// with their packed keys under the key of the generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingList<'a> {
+    pub status: DatabaseStatus,
+    rows: &'a [u8],
+}
+
+impl<'a> PendingList<'a> {
+    pub fn begin(status: &DatabaseStatus) -> Vec<u8> {
+        let mut message = Vec::new();
+        // Serialisation cannot fail: a status contains no maps.
+        push_section(&mut message, &serde_json::to_vec(status).unwrap_or_default());
+        message
+    }
+
+    /// Appends a profile with its keys, of which `position` is the position of the index key.
+    pub fn push(
+        message: &mut Vec<u8>,
+        profile: ProfileId,
+        keys: PackedKeys<'_>,
+        position: usize,
+    ) -> Result<(), DamagedKeys> {
+        let mut packed = Vec::new();
+        for key in keys {
+            let key = key?;
+            let hash = key.hashes.get(position).ok_or(DamagedKeys)?;
+            PackedKey { hashes: std::slice::from_ref(hash), ..key }.pack(&mut packed);
+        }
+        message.extend_from_slice(&profile.0);
+        push_section(message, &packed);
+        Ok(())
+    }
+
+    pub fn read(message: &'a [u8]) -> Result<Self, DamagedMessage> {
+        let mut parts = Parts(message);
+        let status = serde_json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
+        Ok(Self { status, rows: parts.0 })
+    }
+
+    /// Returns the profiles with their keys, which have one hash each.
+    pub fn rows(&self) -> impl Iterator<Item = Result<(ProfileId, PackedKeys<'a>), DamagedMessage>> {
+        let rows = ChangeSet { rows: self.rows }.rows();
+        rows.map(|row| row.map(|(profile, keys)| (profile, PackedKeys::new(keys, 1))))
+    }
+}
+
 /// Asks for the pending changes that a generation lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question<'a> {
@@ -205,6 +262,8 @@ impl<'a> Question<'a> {
 const CHANGES: u8 = 0;
 /// The first byte of an answer that names other generations.
 const OTHER: u8 = 1;
+/// The first byte of an answer without changes.
+const NOT_LIVE: u8 = 2;
 
 /// An answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +272,8 @@ pub enum Answer<'a> {
     Changes(ChangeList<'a>),
     /// The object does not know the generation. The current one, and those that can be searched instead of it.
     Other(Vec<Generation>),
+    /// The database has no live changes. The launch uses the manifest in KV alone.
+    NotLive,
 }
 
 /// The changes of one version.
@@ -224,49 +285,69 @@ pub struct ChangeList<'a> {
 
 /// Writes an answer with changes.
 #[derive(Debug)]
-pub struct ChangeListWriter(Vec<u8>);
+pub struct ChangeListWriter {
+    answer: Vec<u8>,
+    /// Where the number of keys of the current profile is written, and the keys so far.
+    count_at: Option<usize>,
+    count: u32,
+}
 
 impl ChangeListWriter {
     pub fn new(version: u64) -> Self {
         let mut answer = vec![CHANGES];
         answer.extend_from_slice(&version.to_le_bytes());
-        Self(answer)
+        Self { answer, count_at: None, count: 0 }
     }
 
-    /// Adds a changed profile with its keys. Returns `None` if it has too many keys.
-    pub fn push(&mut self, profile: ProfileId, keys: &[(BucketSection, KeyHash)]) -> Option<()> {
-        let count = u16::try_from(keys.len()).ok()?;
-        self.0.extend_from_slice(&profile.0);
-        self.0.extend_from_slice(&count.to_le_bytes());
-        for (section, hash) in keys {
-            self.0.push(u8::from(*section == BucketSection::Subscriptions));
-            self.0.extend_from_slice(&hash.0);
+    /// Begins a changed profile. Its keys follow.
+    pub fn begin(&mut self, profile: ProfileId) {
+        self.end_profile();
+        self.answer.extend_from_slice(&profile.0);
+        self.count_at = Some(self.answer.len());
+        self.answer.extend_from_slice(&[0; 4]);
+    }
+
+    /// Adds a key of the profile.
+    pub fn push_key(&mut self, section: BucketSection, hash: KeyHash) {
+        self.answer.push(u8::from(section == BucketSection::Subscriptions));
+        self.answer.extend_from_slice(&hash.0);
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn end_profile(&mut self) {
+        let count = std::mem::take(&mut self.count).to_le_bytes();
+        let place =
+            self.count_at.take().and_then(|at| self.answer.get_mut(at..)).and_then(|rest| rest.first_chunk_mut());
+        if let Some(place) = place {
+            *place = count;
         }
-        Some(())
     }
 
-    pub fn finish(self) -> Vec<u8> {
-        self.0
+    pub fn finish(mut self) -> Vec<u8> {
+        self.end_profile();
+        self.answer
     }
 }
 
 /// A profile with the keys of its latest change: sections and hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedProfile<'a> {
-    pub profile: ProfileId,
-    keys: &'a [[u8; 17]],
+    /// The position in [`ChangeList::bytes`]: first the profile's ID, and after [`ListedProfile::HEAD_BYTES`] its keys.
+    pub at: usize,
+    /// The section (0: profiles, 1: subscriptions) and the hash of each key.
+    pub keys: &'a [[u8; 17]],
 }
 
 impl ListedProfile<'_> {
-    pub fn keys(&self) -> impl Iterator<Item = (BucketSection, KeyHash)> {
-        self.keys.iter().map(|[section, hash @ ..]| {
-            let section = if *section == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions };
-            (section, KeyHash(*hash))
-        })
-    }
+    /// The profile's ID and the number of its keys.
+    pub const HEAD_BYTES: usize = 12 + 4;
 }
 
 impl<'a> ChangeList<'a> {
+    pub fn bytes(self) -> &'a [u8] {
+        self.rows
+    }
+
     pub fn profiles(self) -> impl Iterator<Item = Result<ListedProfile<'a>, DamagedMessage>> {
         let mut parts = Parts(self.rows);
         std::iter::from_fn(move || {
@@ -274,9 +355,9 @@ impl<'a> ChangeList<'a> {
                 return None;
             }
             let mut read = || {
-                let profile = ProfileId(parts.array()?);
-                let count = usize::from(u16::from_le_bytes(parts.array()?));
-                Ok(ListedProfile { profile, keys: parts.bytes(count * 17)?.as_chunks().0 })
+                let at = self.rows.len() - parts.0.len();
+                parts.bytes(12)?;
+                Ok(ListedProfile { at, keys: parts.arrays()? })
             };
             let row = read();
             if row.is_err() {
@@ -296,8 +377,14 @@ impl<'a> Answer<'a> {
         answer
     }
 
+    /// Writes an answer for a database without live changes.
+    pub fn not_live() -> Vec<u8> {
+        vec![NOT_LIVE]
+    }
+
     pub fn read(answer: &'a [u8]) -> Result<Self, DamagedMessage> {
         match answer.split_first() {
+            Some((&NOT_LIVE, [])) => Ok(Self::NotLive),
             Some((&CHANGES, rest)) => {
                 let mut parts = Parts(rest);
                 Ok(Self::Changes(ChangeList { version: u64::from_le_bytes(parts.array()?), rows: parts.0 }))
@@ -315,7 +402,8 @@ mod tests {
     #[test]
     fn a_question_is_read_as_it_was_written() {
         let (hashes, profiles) = ([[1; 16], [2; 16]], [[3; 12]]);
-        for about in [None, Some((&hashes[..], &profiles[..])), Some((&hashes[..], &[][..])), Some((&[][..], &[][..]))] {
+        for about in [None, Some((&hashes[..], &profiles[..])), Some((&hashes[..], &[][..])), Some((&[][..], &[][..]))]
+        {
             let question = Question { generation: "g1", about };
             let message = question.encode();
             let (kind, content) = RequestKind::split(&message).unwrap();
@@ -332,21 +420,23 @@ mod tests {
     fn a_list_of_changes_is_read_as_it_was_written() {
         let mut writer = ChangeListWriter::new(7);
         let keys = [(BucketSection::Profiles, KeyHash([1; 16])), (BucketSection::Subscriptions, KeyHash([2; 16]))];
-        writer.push(ProfileId([9; 12]), &keys).unwrap();
-        writer.push(ProfileId([8; 12]), &[]).unwrap();
+        writer.begin(ProfileId([9; 12]));
+        keys.iter().for_each(|(section, hash)| writer.push_key(*section, *hash));
+        writer.begin(ProfileId([8; 12]));
         let answer = writer.finish();
         let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
         let read: Vec<_> = list.profiles().map(Result::unwrap).collect();
         assert_eq!(list.version, 7);
-        assert_eq!(read.iter().map(|row| row.profile.0[0]).collect::<Vec<_>>(), [9, 8]);
-        assert_eq!(read[0].keys().collect::<Vec<_>>(), keys);
-        assert_eq!(read[1].keys().count(), 0);
+        assert_eq!(read.iter().map(|row| list.bytes()[row.at]).collect::<Vec<_>>(), [9, 8]);
+        assert_eq!(read[0].keys.iter().map(|key| (key[0], key[1])).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+        assert_eq!(read[1].keys.len(), 0);
     }
 
     #[test]
     fn a_damaged_message_is_an_error() {
         assert_eq!(Answer::read(&[]), Err(DamagedMessage));
-        assert_eq!(Answer::read(&[2]), Err(DamagedMessage));
+        assert_eq!(Answer::read(&[2]), Ok(Answer::NotLive));
+        assert_eq!(Answer::read(&[3]), Err(DamagedMessage));
         assert_eq!(Answer::read(&[1, b'{']), Err(DamagedMessage));
         let head = ChangeSetHead { key_checks: vec!["k".into()], request: None };
         let mut set = ChangeSet::begin(&head);

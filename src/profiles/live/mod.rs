@@ -14,6 +14,7 @@
 //! | [`row`] | the stored format of a changed profile |
 //! | [`message`] | what travels between the Worker and the object |
 //! | [`command`] | commands, refusals and replies in JSON |
+//! | [`rows`] | reading the rows of a request with changes |
 //! | [`index`] | the pending changes in the object's memory |
 //! | [`schema`], [`state`], [`database`] | the object's tables and state; its operations |
 //! | [`object`] | the object: requests and responses |
@@ -32,6 +33,7 @@ pub mod message;
 pub mod object;
 pub mod pending;
 pub mod row;
+pub mod rows;
 pub mod schema;
 pub mod state;
 
