@@ -89,6 +89,23 @@ impl<'a> Bucket<'a> {
         Ok(())
     }
 
+    /// Returns the entries of a section.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn entries(
+        &self,
+        section: BucketSection,
+    ) -> impl Iterator<Item = Result<BucketEntry, CorruptBucket>> + use<'a> {
+        let entries = match section {
+            BucketSection::Profiles => self.profiles,
+            BucketSection::Subscriptions => self.subscriptions,
+        };
+        entries.iter().map(|entry| {
+            let (hash, id) = split_entry(entry);
+            let profile = if id == *AMBIGUOUS { None } else { Some(ProfileId(decode(&id).ok_or(CorruptBucket)?)) };
+            Ok(BucketEntry { hash: decode(&hash).ok_or(CorruptBucket)?, profile })
+        })
+    }
+
     /// Searches sections in order, and returns the result of the first one that contains the key.
     pub fn find_first(&self, sections: &[BucketSection], hash: &KeyHash) -> Result<KeyMatch, CorruptBucket> {
         let wanted = encode(hash.prefix());

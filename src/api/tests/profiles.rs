@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{Deployment, TestReply, TestRequest};
 use crate::{
-    launch::ports::Clock as _,
     limits::{CHANGES_LIMIT, LIVE_DELAY_MS},
     profiles::{
         live::message::PendingList,

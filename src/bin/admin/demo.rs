@@ -74,7 +74,7 @@ pub fn load_demo(
         }
         generation.write(kv, importer, &ProgressBar::hidden(), warn)?;
     }
-    let scopes = vec![Scope::Launch, Scope::Read, Scope::Admin];
+    let scopes = Scope::ALL.to_vec();
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
     kv.put(KvBinding::Access, &[(token_key(DEMO_TOKEN), serde_json::to_string(&record)?)])?;
     Ok("demo data loaded")

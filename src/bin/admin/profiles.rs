@@ -1,8 +1,13 @@
 //! The command `profiles import`: reads a file, shows the progress, and prints a summary.
 
+mod api;
+mod apply;
+mod compact;
 mod generation;
+mod live;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::{
     fs::File,
@@ -19,6 +24,11 @@ use trigger_launch::{
     },
 };
 
+use self::{
+    api::{ApiError, DatabaseApi},
+    apply::ApplyError,
+    compact::CompactError,
+};
 use crate::{
     kv::KvError,
     location::Location,
@@ -26,7 +36,13 @@ use crate::{
     terminal::{PrintError, count, print_note, print_result, print_warning},
 };
 
-pub use self::generation::{GenerationError, NewGeneration};
+pub use self::{
+    apply::apply,
+    compact::compact,
+    generation::{GenerationError, LiveTarget, NewGeneration},
+    live::set_live,
+    time::parse_time,
+};
 
 /// Why a file was not imported.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +51,17 @@ pub enum ProfilesError {
     File { path: PathBuf, source: ImportError },
     #[error("{}: no row is valid, for the reasons above; nothing was imported", .0.display())]
     NoValidRow(PathBuf),
+    #[error("database {0} has no profile index: import profiles first")]
+    NotImported(u64),
+    /// A key of KV, and why its value cannot be used.
+    #[error("{0} is {1}")]
+    Manifest(String, String),
+    #[error(transparent)]
+    Api(ApiError),
+    #[error(transparent)]
+    Apply(ApplyError),
+    #[error(transparent)]
+    Compact(Box<CompactError>),
     #[error(transparent)]
     Generation(#[from] GenerationError),
     #[error(transparent)]
@@ -45,20 +72,31 @@ pub enum ProfilesError {
     Print(#[from] PrintError),
 }
 
+/// The deployment of a database whose changes are live, and the time of the export.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveImport<'a> {
+    pub url: &'a str,
+    /// Milliseconds since 1970.
+    pub as_of: u64,
+}
+
 /// Imports a file. Prints the progress and refused rows on standard error, and the summary on standard output.
 pub fn import_file(
     location: &Location,
     path: &Path,
     key: IndexKey,
     database: u64,
+    live: Option<LiveImport<'_>>,
     now: u64,
 ) -> Result<(), ProfilesError> {
+    let live = live.map(|live| Ok::<_, ApiError>(LiveTarget::new(DatabaseApi::new(live.url, database)?, live.as_of)));
+    let live = live.transpose()?;
     let file_error = |source| ProfilesError::File { path: path.to_owned(), source };
     let io_error = |error: io::Error| file_error(error.into());
     let file = File::open(path).map_err(io_error)?;
     let size = file.metadata().map_err(io_error)?.len();
     let lock = location.lock_file();
-    let generation = NewGeneration::new(database, &key, "", &lock, now)?;
+    let generation = NewGeneration { live: live.as_ref(), ..NewGeneration::new(database, &key, "", &lock, now)? };
     let mut importer = Importer::new(key, SORT_RUN_KEYS);
     let mut refused = Vec::new();
     let progress = progress_bar(size, "reading  {bar:40} {bytes}/{total_bytes}, {eta} left");
@@ -76,7 +114,12 @@ pub fn import_file(
     let progress = progress_bar(0, "writing  {bar:40} {pos}/{len} buckets, {eta} left");
     let built = generation.write(location.open_kv()?.as_mut(), importer, &progress, &mut print_warning);
     progress.finish_and_clear();
-    Ok(print_result(&summary(database, &built?, rows))?)
+    print_result(&summary(database, &built?, rows))?;
+    if let Some(reply) = live.and_then(LiveTarget::into_reply) {
+        let (superseded, later) = (count(reply.superseded, "profile"), count(reply.later, "profile"));
+        print_result(&format!("the export supersedes changes of {superseded}; later changes of {later} are kept"))?;
+    }
+    Ok(())
 }
 
 /// Returns a progress bar, which is drawn on standard error if that is a terminal.

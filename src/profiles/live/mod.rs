@@ -18,6 +18,7 @@
 //! | [`index`] | the pending changes in the object's memory |
 //! | [`schema`], [`state`], [`database`] | the object's tables and state; its operations |
 //! | [`object`] | the object: requests and responses |
+//! | [`fold`] | folding changes into the buckets of a generation (native only) |
 //! | [`pending`] | the pending changes that a launch applies |
 //!
 //! Rules:
@@ -28,6 +29,8 @@
 
 pub mod command;
 pub mod database;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fold;
 pub mod index;
 pub mod message;
 pub mod object;

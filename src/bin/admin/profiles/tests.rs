@@ -34,7 +34,7 @@ fn import_with_warnings(kv: &mut FakeKv, name: &str, now: u64) -> (Result<BuiltI
     let file: String = (0..5_600).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
     importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
     let generation =
-        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock };
+        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock, live: None };
     let warn = &mut |warning: &str| warnings.push(warning.to_owned());
     let built = generation.write(kv, importer, &ProgressBar::hidden(), warn);
     (built, warnings)

@@ -1,0 +1,49 @@
+//! The command `profiles live`: turns live changes of a database on and off.
+//!
+//! KV's manifest says that changes are live before the database's object accepts the first one, and until the object accepts
+//! none any more. In between, launches ask the object.
+
+use trigger_launch::{
+    profiles::manifest::{IndexError, Manifest, manifest_key},
+    text::{error_chain, rfc3339},
+};
+
+use super::{ProfilesError, api::DatabaseApi, generation::GenerationError};
+use crate::{
+    kv::{KvBinding, KvStore},
+    location::Location,
+};
+
+/// Turns live changes on or off, and returns the result as a line.
+pub fn set_live(location: &Location, database: u64, live: bool, url: &str) -> Result<String, ProfilesError> {
+    let api = DatabaseApi::new(url, database)?;
+    let _lock = location.lock_file().acquire().map_err(GenerationError::from)?;
+    let mut kv = location.open_kv()?;
+    let mut manifest = read_manifest(kv.as_mut(), database)?;
+    if !live {
+        let status = api.stop()?;
+        write_manifest(kv.as_mut(), database, &Manifest { live: false, ..status.manifest })?;
+        return Ok(format!("database {database}: live changes are off"));
+    }
+    if !manifest.live {
+        manifest.live = true;
+        write_manifest(kv.as_mut(), database, &manifest)?;
+    }
+    let status = api.start(&manifest)?;
+    let since = status.live_since.map(rfc3339).unwrap_or_default();
+    Ok(format!("database {database}: live changes are on; the first one is accepted at {since}"))
+}
+
+/// Reads the manifest in KV. Live changes need one.
+pub fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Manifest, ProfilesError> {
+    let text = kv.get_one(KvBinding::Profiles, manifest_key(database))?;
+    Manifest::parse(text.as_deref()).map_err(|error| match error {
+        IndexError::NotImported => ProfilesError::NotImported(database),
+        error => ProfilesError::Manifest(manifest_key(database), error_chain(&error)),
+    })
+}
+
+/// Writes KV's copy of a manifest.
+pub fn write_manifest(kv: &mut dyn KvStore, database: u64, manifest: &Manifest) -> Result<(), ProfilesError> {
+    Ok(kv.put(KvBinding::Profiles, &[(manifest_key(database), manifest.to_json())])?)
+}
