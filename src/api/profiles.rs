@@ -27,10 +27,10 @@ use crate::{
         },
         manifest::{Generation, IndexError, Manifest},
     },
-    text::{hex, rfc3339},
+    text::{from_json, hex, rfc3339},
 };
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::rc::Rc;
 
 /// A request for the profiles of one database.
@@ -149,14 +149,14 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
         reply.map_err(|error| cannot_reach(self.database, error))
     }
 
-    async fn command<T: for<'de> Deserialize<'de>>(
+    async fn command<T: DeserializeOwned>(
         &self,
         command: &DatabaseCommand,
         memory: &mut Reservation,
     ) -> Result<T, Refused> {
         let content = serde_json::to_vec(command).map_err(Refused::internal)?;
         let reply = self.send(RequestKind::Command, &content, memory).await;
-        serde_json::from_slice(&self.known_database(reply).await?).map_err(Refused::internal)
+        from_json(&self.known_database(reply).await?).map_err(Refused::internal)
     }
 
     /// If the object does not know the database, and KV neither, refuses with 404.
@@ -234,8 +234,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
         }
         let reply = self.ports.ask_database(self.database, &message, memory).await;
         let reply = reply.map_err(|error| cannot_reach(self.database, error));
-        let reply: ChangeReply =
-            serde_json::from_slice(&self.known_database(reply).await?).map_err(Refused::internal)?;
+        let reply: ChangeReply = from_json(&self.known_database(reply).await?).map_err(Refused::internal)?;
         self.report_pending(&reply);
         let ChangeReply { version, applied, repeated, .. } = reply;
         let content =
@@ -344,21 +343,12 @@ struct EntriesReader<P> {
     _working: Reservation,
 }
 
-/// A line with a bucket.
-#[derive(Serialize)]
-struct BucketLine<'a> {
-    /// The position of the class in the generation.
-    class: usize,
-    number: u32,
-    bucket: &'a str,
-}
-
 impl<P: ApiPorts> EntriesReader<P> {
     async fn next_piece(&mut self) -> Option<Result<Vec<u8>, Cause>> {
         let next = self.next?;
         if !std::mem::replace(&mut self.has_begun, true) {
-            let line = serde_json::to_string(&GenerationLine { generation: &self.generation }).map_err(Cause::new);
-            return Some(line.map(|line| format!("{line}\n").into_bytes()));
+            let generation = serde_json::to_string(&self.generation).map_err(Cause::new);
+            return Some(generation.map(|generation| format!("{{\"generation\":{generation}}}\n").into_bytes()));
         }
         let piece = self.read_buckets(next).await;
         if piece.is_err() {
@@ -377,34 +367,22 @@ impl<P: ApiPorts> EntriesReader<P> {
         if group.is_empty() {
             let total: u64 = generation.classes.iter().map(|index| u64::from(index.buckets)).sum();
             self.next = None;
-            let next = (next < total).then_some(next);
-            let line = serde_json::to_string(&NextLine { next }).map_err(Cause::new)?;
-            return Ok(format!("{line}\n").into_bytes());
+            let next = if next < total { next.to_string() } else { "null".to_owned() };
+            return Ok(format!("{{\"next\":{next}}}\n").into_bytes());
         }
         let keys: Vec<String> =
             group.iter().map(|(_, index, number)| generation.bucket_key(self.database, index, *number)).collect();
         let texts = self.ports.read(&keys).await?;
-        let mut lines = Vec::new();
+        let mut lines = String::new();
         for (((class, _, number), key), text) in group.iter().zip(&keys).zip(texts) {
             let bucket = text.ok_or_else(|| Cause(format!("KV {key}: not found")))?;
-            let line = BucketLine { class: *class, number: *number, bucket: &bucket };
-            serde_json::to_writer(&mut lines, &line).map_err(Cause::new)?;
-            lines.push(b'\n');
+            // A bucket contains no character that JSON escapes.
+            lines.push_str(&format!("{{\"class\":{class},\"number\":{number},\"bucket\":\"{bucket}\"}}\n"));
         }
         self.reads += 1;
         self.next = Some(next + group.len() as u64);
-        Ok(lines)
+        Ok(lines.into_bytes())
     }
-}
-
-#[derive(Serialize)]
-struct GenerationLine<'a> {
-    generation: &'a Generation,
-}
-
-#[derive(Serialize)]
-struct NextLine {
-    next: Option<u64>,
 }
 
 /// Reads a body of at most `limit` bytes, after reserving its memory.
@@ -425,8 +403,8 @@ async fn read_body<C: Clock, B: Body>(
     Ok(bytes)
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    from_json(body).map_err(|error| {
         if error.is_data() {
             Problem::BadField(format!("body: not in the documented form, at column {}", error.column()))
         } else {

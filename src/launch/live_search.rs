@@ -14,8 +14,8 @@ use crate::{
     memory::Reservation,
     problem::{Cause, Refused},
     profiles::{
-        bucket::{BucketSection, KeyMatch},
-        key::{IndexKey, ProfileId},
+        bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
+        key::{IndexKey, KeyHash, ProfileId},
         live::{
             message::{Answer, Question},
             pending::{FoundHolders, PendingChanges, PendingError},
@@ -48,6 +48,10 @@ impl From<crate::memory::OutOfMemory> for LiveSearchError {
         Self::Search(error.into())
     }
 }
+
+/// What both kinds of searches pass to [`lookup::visit`]. One type for both keeps the Worker small.
+type OnItem<'a> = &'a mut dyn FnMut(u32, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
+type HashOf<'a> = &'a dyn Fn(u32) -> KeyHash;
 
 /// The database, and what the search needs of the request.
 #[derive(Debug, Clone, Copy)]
@@ -181,9 +185,7 @@ async fn search_generation<P: Ports>(
         let keys = wanted_items(search.items, number, |_| true);
         hashes.extend(keys.into_iter().map(|item| search.items.hash(item, key_position, number).0));
     }
-    let mut profiles: Vec<[u8; 12]> = candidates.iter().filter_map(|known| Some(known.profile?.0)).collect();
-    profiles.sort_unstable();
-    profiles.dedup();
+    let profiles: Vec<[u8; 12]> = candidates.iter().flatten().filter_map(|known| Some(known.profile?.0)).collect();
     let question = Question { generation: &generation.name, about: Some((&hashes, &profiles)) };
     let answer = ask(ports, search.database, question, memory).await?;
     let changes = read_answer(&answer, memory)?;
@@ -193,13 +195,13 @@ async fn search_generation<P: Ports>(
 /// A profile that has the key of an item according to the index.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    /// The number of the search.
-    step: usize,
-    item: u32,
     section: BucketSection,
     /// `None`: the index does not name the profiles.
     profile: Option<ProfileId>,
 }
+
+/// The candidates of each item for the first search, and then for the second.
+type Candidates = Vec<Vec<Candidate>>;
 
 /// Bytes to reserve for each item and search of a small launch: its candidates, and its part of the question.
 const CANDIDATE_BYTES: usize = 512;
@@ -211,10 +213,10 @@ async fn find_candidates<P: Ports>(
     (generation, key_position): (&Generation, usize),
     memory: &mut Reservation,
     statistics: &mut Statistics,
-) -> Result<Vec<Candidate>, LiveSearchError> {
+) -> Result<Candidates, LiveSearchError> {
     let searches = keying.matching.searches();
     memory.grow((items.len() * (searches.len() * CANDIDATE_BYTES + FoundProfiles::BYTES_EACH)) as u64)?;
-    let mut candidates = Vec::new();
+    let mut candidates = vec![Vec::new(); searches.len() * items.len()];
     for (step, search) in searches.iter().enumerate() {
         let wanted = wanted_items(items, step, |_| true);
         let search = IndexSearch {
@@ -227,17 +229,18 @@ async fn find_candidates<P: Ports>(
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
         let hash = |item| items.hash(item, key_position, step);
-        *statistics += lookup::visit(ports, search, &wanted, hash, |item, bucket| {
-            let Some(bucket) = bucket else { return Ok(()) };
+        let on_item: OnItem<'_> = &mut |item, bucket| {
+            let (Some(bucket), Some(own)) = (bucket, candidates.get_mut(step * items.len() + item as usize)) else {
+                return Ok(());
+            };
             search.sections.iter().try_for_each(|section| {
-                let add = |profile| candidates.push(Candidate { step, item, section: *section, profile });
+                let add = |profile| own.push(Candidate { section: *section, profile });
                 bucket.each_holder(*section, &hash(item), add)
             })
-        })
-        .await?;
+        };
+        *statistics += lookup::visit(ports, search, &wanted, &hash as HashOf<'_>, on_item).await?;
         memory.shrink(working);
     }
-    candidates.sort_by_key(|candidate| (candidate.step, candidate.item));
     Ok(candidates)
 }
 
@@ -245,18 +248,17 @@ async fn find_candidates<P: Ports>(
 fn apply_changes(
     LiveSearch { items, keying, .. }: LiveSearch<'_>,
     key_position: usize,
-    candidates: &[Candidate],
+    candidates: &Candidates,
     changes: &PendingChanges<'_>,
 ) -> FoundProfiles {
     let mut found = FoundProfiles::new(items);
     for (step, search) in keying.matching.searches().iter().enumerate() {
         for item in wanted_items(items, step, |item| found.is_missing(item)) {
-            let first = candidates.partition_point(|known| (known.step, known.item) < (step, item));
-            let own = candidates.iter().skip(first).take_while(|known| (known.step, known.item) == (step, item));
+            let own = candidates.get(step * items.len() + item as usize).map(Vec::as_slice).unwrap_or_default();
             let hash = items.hash(item, key_position, step);
             for section in search.sections {
                 let mut holders = FoundHolders::default();
-                for known in own.clone().filter(|known| known.section == *section) {
+                for known in own.iter().filter(|known| known.section == *section) {
                     add_holder(known.profile, changes, &mut holders);
                 }
                 changes.add_holders(*section, &hash, &mut holders);
@@ -302,7 +304,7 @@ async fn search_with_changes<P: Ports>(
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
         let hash = |item| items.hash(item, key_position, step);
-        *statistics += lookup::visit(ports, search, &wanted, hash, |item, bucket| {
+        let on_item: OnItem<'_> = &mut |item, bucket| {
             let hash = hash(item);
             for section in search.sections {
                 let mut holders = FoundHolders::default();
@@ -316,8 +318,8 @@ async fn search_with_changes<P: Ports>(
                 }
             }
             Ok(())
-        })
-        .await?;
+        };
+        *statistics += lookup::visit(ports, search, &wanted, &hash as HashOf<'_>, on_item).await?;
         memory.shrink(working);
     }
     Ok(found)

@@ -117,14 +117,8 @@ impl CampaignObjects {
         length: usize,
         body: wasm_bindgen::JsValue,
     ) -> Result<Response, ObjectError> {
-        let headers = Headers::new();
-        headers.set(LENGTH_HEADER, &length.to_string())?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
-        let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;
-        // Each call uses a new stub: a stub that has failed stays broken.
-        let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
-        let mut response = stub.fetch_with_request(request).await?;
+        let url = format!("https://campaign{path}");
+        let mut response = send_to_object(&self.objects, &object_name(trigger_id), &url, length, body).await?;
         match ReplyKind::of(response.status_code()) {
             ReplyKind::Result | ReplyKind::Repeated => Ok(response),
             ReplyKind::Refused => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
@@ -132,6 +126,23 @@ impl CampaignObjects {
             ReplyKind::Unreachable => Err(ObjectError::Lost(Cause(format!("status {}", response.status_code())))),
         }
     }
+}
+
+/// Sends a message to an object.
+pub(super) async fn send_to_object(
+    objects: &ObjectNamespace,
+    name: &str,
+    url: &str,
+    length: usize,
+    body: wasm_bindgen::JsValue,
+) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set(LENGTH_HEADER, &length.to_string())?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
+    let request = Request::new_with_init(url, &init)?;
+    // Each call uses a new stub: a stub that has failed stays broken.
+    objects.id_from_name(name)?.get_stub()?.fetch_with_request(request).await
 }
 
 /// The name of a campaign's object. Pinned: an object with another name has another log.

@@ -4,13 +4,12 @@
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use worker::{
-    DurableObject, Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, State, durable_object,
-};
+use worker::{DurableObject, Env, ObjectNamespace, Request, Response, State, durable_object};
 
 use super::{
     bindings,
     object::{ObjectSql, set_alarm},
+    objects::send_to_object,
     ports::now,
     telemetry,
 };
@@ -90,14 +89,9 @@ impl DatabaseObjects {
     }
 
     async fn send(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
-        let headers = Headers::new();
-        headers.set(LENGTH_HEADER, &message.len().to_string())?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(Uint8Array::from(message).into()));
-        let request = Request::new_with_init("https://database/", &init)?;
-        // Each call uses a new stub: a stub that has failed stays broken.
-        let stub = self.objects.id_from_name(&object_name(database))?.get_stub()?;
-        let mut response = stub.fetch_with_request(request).await?;
+        let body = Uint8Array::from(message).into();
+        let name = object_name(database);
+        let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
         match response.status_code() {
             200 => {
                 let length = response.headers().get(LENGTH_HEADER)?.and_then(|length| length.parse().ok());

@@ -2,8 +2,6 @@
 //!
 //! All methods are synchronous, so what they check stays true until they have written. Time is an argument.
 
-use std::collections::BTreeMap;
-
 use super::{
     command::{ChangeReply, Contents, DatabaseRefusal, DatabaseStatus, PendingPurpose, Publication, PublishReply},
     index::{PendingIndex, PendingRow},
@@ -81,7 +79,7 @@ struct LoadedDatabase {
     changed_at: u64,
     index: PendingIndex,
     /// The check values of the index keys of each set.
-    key_sets: BTreeMap<u64, Vec<String>>,
+    key_sets: Vec<(u64, Vec<String>)>,
     /// How much the changes that the current generation lacks count towards the limit.
     pending: u64,
     /// The time of the oldest request that may be repeated.
@@ -110,7 +108,7 @@ impl LoadedDatabase {
     /// Returns the position of the current generation's key in a set of index keys.
     fn key_position(&self, key_set: u64) -> Result<usize, DatabaseError> {
         let key = &self.settings.manifest.current.key;
-        let checks = self.key_sets.get(&key_set);
+        let checks = find_key_set(&self.key_sets, key_set);
         let position = checks.and_then(|checks| checks.iter().position(|check| check == key));
         position.ok_or_else(|| StorageError::damaged("a pending change lacks the key of the generation").into())
     }
@@ -301,7 +299,7 @@ impl<S: Sql> LiveDatabase<S> {
         }
         let known_set =
             loaded.key_sets.iter().find(|(_, checks)| **checks == head.key_checks).map(|(number, _)| *number);
-        let last_set = loaded.key_sets.last_key_value().map_or(0, |(number, _)| *number);
+        let last_set = loaded.key_sets.iter().map(|(number, _)| *number).max().unwrap_or(0);
         let key_set = known_set.unwrap_or(last_set.saturating_add(1));
         let hashes = head.key_checks.len();
 
@@ -365,8 +363,8 @@ impl<S: Sql> LiveDatabase<S> {
         }
         let reply = ChangeReply { version, applied, repeated: false, pending: [loaded.pending, pending] };
         (loaded.version, loaded.changed_at, loaded.pending) = (version, at, pending);
-        if !changed.is_empty() {
-            loaded.key_sets.entry(key_set).or_insert(head.key_checks);
+        if known_set.is_none() && !changed.is_empty() {
+            loaded.key_sets.push((key_set, head.key_checks));
         }
         for (profile, keys) in changed {
             loaded.index.insert(profile, PendingRow { version, at, key_set, hashes, keys: keys.into() })?;
@@ -430,7 +428,7 @@ impl<S: Sql> LiveDatabase<S> {
             };
             let is_pending = |row: &PendingRow| row.version > folded && row.at >= export_at;
             let lacks_key = |row: &PendingRow| {
-                loaded.key_sets.get(&row.key_set).is_none_or(|checks| !checks.contains(&generation.key))
+                find_key_set(&loaded.key_sets, row.key_set).is_none_or(|checks| !checks.contains(&generation.key))
             };
             if loaded.index.rows().any(|(_, row)| is_pending(row) && lacks_key(row)) {
                 let what = "pending changes were not hashed with the key of the new generation: compact first";
@@ -533,16 +531,20 @@ impl LoadedDatabase {
     }
 }
 
+fn find_key_set(key_sets: &[(u64, Vec<String>)], number: u64) -> Option<&Vec<String>> {
+    key_sets.iter().find(|(known, _)| *known == number).map(|(_, checks)| checks)
+}
+
 /// Reads the state after a start of the object.
 fn read<S: Sql>(sql: &S) -> Result<LoadedDatabase, DatabaseError> {
     let row = sql.exec("SELECT changes, changed_at, settings FROM live", &[])?.pop();
     let mut row = row.ok_or_else(|| StorageError::damaged("the row of the table live is missing"))?;
     let (version, changed_at, settings) = (row.number()?, row.number()?, row.text()?);
     let settings: LiveSettings = serde_json::from_str(&settings)?;
-    let mut key_sets = BTreeMap::new();
+    let mut key_sets = Vec::new();
     for mut row in sql.exec("SELECT number, checks FROM key_sets", &[])? {
         let (number, checks) = (row.number()?, row.text()?);
-        key_sets.insert(number, serde_json::from_str::<Vec<String>>(&checks)?);
+        key_sets.push((number, serde_json::from_str::<Vec<String>>(&checks)?));
     }
     let mut index = PendingIndex::default();
     let mut last: Vec<u8> = Vec::new();
@@ -565,10 +567,11 @@ fn read<S: Sql>(sql: &S) -> Result<LoadedDatabase, DatabaseError> {
     Ok(LoadedDatabase { settings, version, changed_at, index, key_sets, pending, oldest_request })
 }
 
-fn read_row(row: &mut SqlRow, key_sets: &BTreeMap<u64, Vec<String>>) -> Result<(ProfileId, PendingRow), StorageError> {
+fn read_row(row: &mut SqlRow, key_sets: &[(u64, Vec<String>)]) -> Result<(ProfileId, PendingRow), StorageError> {
     let profile = row.blob()?.try_into().map_err(|_| StorageError::damaged("a profile ID of another length"))?;
     let (version, at, key_set) = (row.number()?, row.number()?, row.number()?);
-    let checks = key_sets.get(&key_set).ok_or_else(|| StorageError::damaged("a set of index keys is missing"))?;
+    let checks =
+        find_key_set(key_sets, key_set).ok_or_else(|| StorageError::damaged("a set of index keys is missing"))?;
     let keys = row.blob()?.into();
     Ok((ProfileId(profile), PendingRow { version, at, key_set, hashes: checks.len(), keys }))
 }

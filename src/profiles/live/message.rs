@@ -9,10 +9,13 @@ use super::{
     command::DatabaseStatus,
     row::{DamagedKeys, PackedKey, PackedKeys},
 };
-use crate::profiles::{
-    bucket::BucketSection,
-    key::{KeyHash, ProfileId},
-    manifest::Generation,
+use crate::{
+    profiles::{
+        bucket::BucketSection,
+        key::{KeyHash, ProfileId},
+        manifest::Generation,
+    },
+    text::from_json,
 };
 
 /// The status of a reply that is a [`DatabaseRefusal`](super::command::DatabaseRefusal) in JSON.
@@ -152,7 +155,7 @@ impl<'a> ChangeSet<'a> {
     /// Reads and checks a set, without its kind.
     pub fn read(content: &'a [u8]) -> Result<(ChangeSetHead, Self), DamagedMessage> {
         let mut parts = Parts(content);
-        let head: ChangeSetHead = serde_json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
+        let head: ChangeSetHead = from_json(parts.section()?).map_err(|_| DamagedMessage)?;
         let set = Self { rows: parts.0 };
         for row in set.rows() {
             let (_, keys) = row?;
@@ -215,7 +218,7 @@ impl<'a> PendingList<'a> {
 
     pub fn read(message: &'a [u8]) -> Result<Self, DamagedMessage> {
         let mut parts = Parts(message);
-        let status = serde_json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
+        let status = from_json(parts.section()?).map_err(|_| DamagedMessage)?;
         Ok(Self { status, rows: parts.0 })
     }
 
@@ -389,7 +392,7 @@ impl<'a> Answer<'a> {
                 let mut parts = Parts(rest);
                 Ok(Self::Changes(ChangeList { version: u64::from_le_bytes(parts.array()?), rows: parts.0 }))
             }
-            Some((&OTHER, rest)) => serde_json::from_slice(rest).map(Self::Other).map_err(|_| DamagedMessage),
+            Some((&OTHER, rest)) => from_json(rest).map(Self::Other).map_err(|_| DamagedMessage),
             _ => Err(DamagedMessage),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     memory::{Budget, Reservation},
     problem::Cause,
     storage::sql::Sql,
+    text::from_json,
 };
 
 /// The runtime of one object.
@@ -115,7 +116,7 @@ impl<S: Sql, H: DatabaseHost> DatabaseObject<S, H> {
         let result = match kind {
             RequestKind::Question => database.answer(Question::read(content)?, &mut request_memory),
             RequestKind::Changes => database.change(content, now, memory).and_then(|reply| to_json(&reply)),
-            RequestKind::Command => match serde_json::from_slice(content)? {
+            RequestKind::Command => match from_json(content)? {
                 DatabaseCommand::Status => database.status().and_then(|status| to_json(&status)),
                 DatabaseCommand::Start(manifest) => database.start(*manifest, now).and_then(|status| to_json(&status)),
                 DatabaseCommand::Stop => database.stop().and_then(|status| to_json(&status)),
@@ -150,5 +151,5 @@ fn failed(error: DatabaseError) -> DatabaseResponse {
 
 /// Reads a refusal.
 pub fn parse_refusal(body: &[u8]) -> Result<DatabaseRefusal, Cause> {
-    serde_json::from_slice(body).map_err(Cause::new)
+    from_json(body).map_err(Cause::new)
 }

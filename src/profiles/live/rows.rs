@@ -87,7 +87,8 @@ pub fn parse_changes(
     keys: &[IndexKey],
     memory: &mut Reservation,
 ) -> Result<ParsedChanges, Refused> {
-    let body = without_byte_order_mark(body);
+    let body = std::str::from_utf8(without_byte_order_mark(body));
+    let body = body.map_err(|error| Problem::Malformed(format!("byte {}: not UTF-8", error.valid_up_to())))?;
     let mut reader = RowReader {
         keys,
         memory,
@@ -98,7 +99,7 @@ pub fn parse_changes(
     };
     match format {
         RowFormat::Array => {
-            let mut json = serde_json::Deserializer::from_slice(body);
+            let mut json = serde_json::Deserializer::from_str(body);
             let fault = Cell::new(None);
             let read = ArraySeed { reader: &mut reader, fault: &fault }.deserialize(&mut json);
             if let Some(fault) = fault.take() {
@@ -107,11 +108,11 @@ pub fn parse_changes(
             read.and_then(|()| json.end()).map_err(|error| Problem::Malformed(format!("invalid JSON: {error}")))?;
         }
         RowFormat::Lines => {
-            for (number, line) in (1_u64..).zip(body.split(|byte| *byte == b'\n')) {
-                if line.iter().all(u8::is_ascii_whitespace) {
+            for (number, line) in (1_u64..).zip(body.split('\n')) {
+                if line.trim_ascii().is_empty() {
                     continue;
                 }
-                let row = serde_json::from_slice(line).map_err(|error| {
+                let row = serde_json::from_str(line).map_err(|error| {
                     Problem::Malformed(format!("line {number}: invalid JSON at column {}", error.column()))
                 })?;
                 reader.add(row)?;
@@ -191,10 +192,7 @@ impl RowReader<'_> {
             None if is_deleted => return Ok((profile, Vec::new())),
             None => {}
         }
-        packed.push(self.pack(Class::ProfileId, BucketSection::Profiles, "", ("", &profile.to_string())));
-        // In order and once each, so that equal keys have equal bytes.
-        packed.sort_unstable();
-        packed.dedup();
+        insert(&mut packed, self.pack(Class::ProfileId, BucketSection::Profiles, "", ("", &profile.to_string())));
         Ok((profile, packed.concat()))
     }
 
@@ -227,7 +225,7 @@ impl RowReader<'_> {
         }
         let Some(value) = normalise(class, value) else { return invalid(Outcome::Malformed) };
         if packed.len() <= CHANGED_KEYS_LIMIT {
-            packed.push(self.pack(class, section, index_field, (field, &value)));
+            insert(packed, self.pack(class, section, index_field, (field, &value)));
         }
         Ok(())
     }
@@ -238,6 +236,14 @@ impl RowReader<'_> {
         let mut packed = Vec::with_capacity(3 + index_field.len() + 16 * hashes.len());
         PackedKey { class, field: index_field, section, hashes: &hashes }.pack(&mut packed);
         packed
+    }
+}
+
+/// Inserts a packed key in order, once, so that equal keys of a profile have equal bytes.
+fn insert(packed: &mut Vec<Vec<u8>>, key: Vec<u8>) {
+    let at = packed.partition_point(|known| *known < key);
+    if packed.get(at) != Some(&key) {
+        packed.insert(at, key);
     }
 }
 
