@@ -52,7 +52,10 @@ async function change(rows: object[], headers: Record<string, string> = {}): Pro
 
 /** Returns the ID of the profile that a launch through the second isolate finds, or undefined. */
 async function find(email: string): Promise<string | undefined> {
-  const second = { ...worker, request: (target: string, init?: RequestInit) => fetch(new URL(target, worker.second), init) };
+  const second = {
+    ...worker,
+    request: (target: string, init?: RequestInit) => fetch(new URL(target, worker.second), init),
+  };
   const reply = await launch(second, { id: 8, email, dry_run: true }, bearer(), SINGLE);
   expect(reply.status, reply.text).toBe(200);
   return /"profile_id":"([0-9a-f]{24})"/.exec(reply.text)?.[1];

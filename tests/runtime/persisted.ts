@@ -97,7 +97,10 @@ export class PersistedWorker implements Served {
       unsafeDirectSockets: direct ? [{}] : [],
     };
     const objects = options.durableObjects as Record<string, { className: string }>;
-    const shared = Object.entries(objects).map(([binding, { className }]) => [binding, { className, scriptName: NAME }]);
+    const shared = Object.entries(objects).map(([binding, { className }]) => [
+      binding,
+      { className, scriptName: NAME },
+    ]);
     const second = { ...main, name: SECOND, durableObjects: Object.fromEntries(shared), unsafeDirectSockets: [{}] };
     const runtime = new Miniflare(
       convertV4MiniflareOptions({

@@ -7,6 +7,7 @@ use super::{
     index::{PendingIndex, PendingRow},
     message::{
         Answer, ChangeListWriter, ChangeRequest, ChangeSet, ChangeSetHead, DamagedMessage, PendingList, Question,
+        Subject,
     },
     row::{DamagedKeys, count_units},
     schema::SCHEMA,
@@ -114,12 +115,7 @@ impl LoadedDatabase {
     }
 
     /// Writes the changes after a version: all, or those of the profiles and the keys in a question.
-    fn list(
-        &self,
-        after: u64,
-        about: Option<(&[[u8; 16]], &[[u8; 12]])>,
-        memory: &mut Reservation,
-    ) -> Result<Vec<u8>, DatabaseError> {
+    fn list(&self, after: u64, about: Option<Subject<'_>>, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
         let mut writer = ChangeListWriter::new(self.version);
         let Some((hashes, profiles)) = about else {
             for (profile, row) in self.index.rows().filter(|(_, row)| row.version > after) {

@@ -229,13 +229,16 @@ impl<'a> PendingList<'a> {
     }
 }
 
+/// The hashes of keys, and profiles.
+pub type Subject<'a> = (&'a [[u8; 16]], &'a [[u8; 12]]);
+
 /// Asks for the pending changes that a generation lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question<'a> {
     /// The name of the generation that the launch searches.
     pub generation: &'a str,
     /// The keys and the profiles of interest. `None`: all pending changes.
-    pub about: Option<(&'a [[u8; 16]], &'a [[u8; 12]])>,
+    pub about: Option<Subject<'a>>,
 }
 
 impl<'a> Question<'a> {

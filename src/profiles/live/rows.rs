@@ -463,10 +463,13 @@ mod tests {
     use super::*;
     use crate::{limits::MIB, memory::Budget};
 
+    /// The number of good rows, and the refused rows.
+    type Summary = (usize, Vec<(usize, String, &'static str)>);
+
     const A: &str = "6606e08f10bcdd88297057a7";
     const B: &str = "66101437dc4594c2934da6da";
 
-    fn parse(body: &str, format: RowFormat) -> Result<(usize, Vec<(usize, String, &'static str)>), String> {
+    fn parse(body: &str, format: RowFormat) -> Result<Summary, String> {
         let keys = [IndexKey::new(&"k".repeat(32)).unwrap()];
         let head = ChangeSetHead { key_checks: vec![keys[0].check().to_owned()], request: None };
         let mut memory = Reservation::verified(&Budget::new(64 * MIB, MIB));
@@ -477,7 +480,7 @@ mod tests {
         Ok((set.rows().count(), refused))
     }
 
-    fn array(body: &str) -> Result<(usize, Vec<(usize, String, &'static str)>), String> {
+    fn array(body: &str) -> Result<Summary, String> {
         parse(body, RowFormat::Array)
     }
 
