@@ -5,9 +5,9 @@
 //! one version: the object's last answer.
 
 use super::{
+    found::{FoundProfiles, SearchError, SearchResult, cannot_read_index, collect_recipients, wanted_items},
     ports::{ObjectError, Ports},
     receive::items::{Items, Keying},
-    search::{FoundProfiles, SearchError, SearchResult, cannot_read_index, collect_recipients, wanted_items},
 };
 use crate::{
     limits::QUESTION_ITEMS,
@@ -201,7 +201,7 @@ struct Candidate {
 }
 
 /// The candidates of each item for the first search, and then for the second.
-type Candidates = Vec<Vec<Candidate>>;
+type ItemCandidates = Vec<Vec<Candidate>>;
 
 /// Bytes to reserve for each item and search of a small launch: its candidates, and its part of the question.
 const CANDIDATE_BYTES: usize = 512;
@@ -213,7 +213,7 @@ async fn find_candidates<P: Ports>(
     (generation, key_position): (&Generation, usize),
     memory: &mut Reservation,
     statistics: &mut Statistics,
-) -> Result<Candidates, LiveSearchError> {
+) -> Result<ItemCandidates, LiveSearchError> {
     let searches = keying.matching.searches();
     memory.grow((items.len() * (searches.len() * CANDIDATE_BYTES + FoundProfiles::BYTES_EACH)) as u64)?;
     let mut candidates = vec![Vec::new(); searches.len() * items.len()];
@@ -248,7 +248,7 @@ async fn find_candidates<P: Ports>(
 fn apply_changes(
     LiveSearch { items, keying, .. }: LiveSearch<'_>,
     key_position: usize,
-    candidates: &Candidates,
+    candidates: &ItemCandidates,
     changes: &PendingChanges<'_>,
 ) -> FoundProfiles {
     let mut found = FoundProfiles::new(items);

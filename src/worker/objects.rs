@@ -1,4 +1,4 @@
-//! Sends commands and commits to campaigns' objects.
+//! Sends commands and commits to campaigns' objects, and messages to databases' objects.
 
 use js_sys::Uint8Array;
 use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBody};
@@ -14,6 +14,10 @@ use crate::{
     launch::ports::{CommitAnswer, ObjectError},
     memory::Reservation,
     problem::Cause,
+    profiles::live::{
+        message::{STATUS_FAILED, STATUS_REFUSED},
+        object::parse_refusal,
+    },
 };
 
 /// The databases of a command for which the object checks no access: a launch checks the database itself.
@@ -128,8 +132,53 @@ impl CampaignObjects {
     }
 }
 
+/// Sends messages to databases' objects.
+#[derive(Debug, Clone)]
+pub struct DatabaseObjects {
+    objects: ObjectNamespace,
+}
+
+impl DatabaseObjects {
+    pub fn new(env: &Env) -> worker::Result<Self> {
+        Ok(Self { objects: bindings::databases(env)? })
+    }
+
+    /// Sends a message and reads the reply, whose memory is reserved first.
+    pub async fn ask(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
+        self.send(database, message, memory).await.map_err(|error| match error {
+            ObjectError::Lost(cause) => ObjectError::Lost(cause.during(format_args!("object of database {database}"))),
+            refused => refused,
+        })
+    }
+
+    async fn send(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
+        let body = Uint8Array::from(message).into();
+        let name = database_object_name(database);
+        let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
+        match response.status_code() {
+            200 => {
+                let length = response.headers().get(LENGTH_HEADER)?.and_then(|length| length.parse().ok());
+                let length = length.ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
+                memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
+                Ok(response.bytes().await?)
+            }
+            STATUS_REFUSED => {
+                let refusal = parse_refusal(&response.bytes().await?).map_err(ObjectError::Lost)?;
+                Err(ObjectError::Refused(refusal.into()))
+            }
+            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
+        }
+    }
+}
+
+/// The name of a database's object. Pinned: an object with another name has other changes.
+fn database_object_name(database: u64) -> String {
+    format!("database:{database}")
+}
+
 /// Sends a message to an object.
-pub(super) async fn send_to_object(
+async fn send_to_object(
     objects: &ObjectNamespace,
     name: &str,
     url: &str,

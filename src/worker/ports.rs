@@ -8,8 +8,7 @@ use super::{
     bindings::{self, Isolate},
     bucket::Attachments,
     kv::Namespace,
-    objects::{ALL_DATABASES, CampaignObjects},
-    profiles::DatabaseObjects,
+    objects::{ALL_DATABASES, CampaignObjects, DatabaseObjects},
     telemetry,
 };
 use crate::{

@@ -1,25 +1,21 @@
-//! The Durable Object of one database, and the messages to it. It moves bytes between the runtime and [`DatabaseObject`], which
+//! The Durable Object of one database. It moves bytes between the runtime and [`DatabaseObject`], which
 //! decides.
 
 use std::rc::Rc;
 
-use js_sys::Uint8Array;
-use worker::{DurableObject, Env, ObjectNamespace, Request, Response, State, durable_object};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::{
     bindings,
     object::{ObjectSql, set_alarm},
-    objects::send_to_object,
     ports::now,
     telemetry,
 };
 use crate::{
-    launch::ports::ObjectError,
-    memory::Reservation,
     problem::Cause,
     profiles::live::{
-        message::{LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED},
-        object::{DatabaseHost, DatabaseObject, parse_refusal},
+        message::LENGTH_HEADER,
+        object::{DatabaseHost, DatabaseObject},
     },
 };
 
@@ -67,49 +63,4 @@ impl DatabaseHost for ProfilesHost {
     fn report(&self, failure: &str, cause: &Cause) {
         telemetry::failure(None, failure, cause);
     }
-}
-
-/// Sends messages to databases' objects.
-#[derive(Debug, Clone)]
-pub struct DatabaseObjects {
-    objects: ObjectNamespace,
-}
-
-impl DatabaseObjects {
-    pub fn new(env: &Env) -> worker::Result<Self> {
-        Ok(Self { objects: bindings::databases(env)? })
-    }
-
-    /// Sends a message and reads the reply, whose memory is reserved first.
-    pub async fn ask(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
-        self.send(database, message, memory).await.map_err(|error| match error {
-            ObjectError::Lost(cause) => ObjectError::Lost(cause.during(format_args!("object of database {database}"))),
-            refused => refused,
-        })
-    }
-
-    async fn send(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
-        let body = Uint8Array::from(message).into();
-        let name = object_name(database);
-        let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
-        match response.status_code() {
-            200 => {
-                let length = response.headers().get(LENGTH_HEADER)?.and_then(|length| length.parse().ok());
-                let length = length.ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
-                memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
-                Ok(response.bytes().await?)
-            }
-            STATUS_REFUSED => {
-                let refusal = parse_refusal(&response.bytes().await?).map_err(ObjectError::Lost)?;
-                Err(ObjectError::Refused(refusal.into()))
-            }
-            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
-            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
-        }
-    }
-}
-
-/// The name of a database's object. Pinned: an object with another name has other changes.
-fn object_name(database: u64) -> String {
-    format!("database:{database}")
 }

@@ -38,7 +38,7 @@ use self::{
     error::{CommandError, INVALID_ARGUMENTS},
     index_key::{SECRETS_FILE, load_index_key},
     location::Location,
-    profiles::{LiveImport, apply, compact, import_file, set_live},
+    profiles::{LiveImport, ProfilesError, apply, compact, import_file, set_live},
     system::{checkout, now},
     terminal::{count, print_error, print_note, print_result, print_warning},
     tokens::{create_token, list_tokens, not_printed, revoke_token},
@@ -87,13 +87,13 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         }
         AdminCommand::Profiles(ProfilesCommand::Live { state, database, url }) => {
             let is_on = matches!(state, LiveState::On);
-            print_result(&set_live(&location, *database, is_on, url)?)?;
+            print_result(&set_live(&location, *database, is_on, url).map_err(ProfilesError::from)?)?;
         }
         AdminCommand::Profiles(ProfilesCommand::Compact { database, url }) => {
-            print_result(&compact(&location, *database, url, now)?)?;
+            print_result(&compact(&location, *database, url, now).map_err(ProfilesError::from)?)?;
         }
         AdminCommand::Profiles(ProfilesCommand::Apply { file, database, url }) => {
-            print_result(&apply(file, *database, url)?)?;
+            print_result(&apply(file, *database, url).map_err(ProfilesError::from)?)?;
         }
         AdminCommand::Demo => {
             let key = load_index_key(&location, &secrets)?;

@@ -5,6 +5,7 @@ mod apply;
 mod compact;
 mod generation;
 mod live;
+mod progress;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -15,7 +16,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use trigger_launch::{
     limits::{IMPORT_READ, REFUSED_ROWS_SHOWN, SORT_RUN_KEYS},
     profiles::{
@@ -28,6 +28,8 @@ use self::{
     api::{ApiError, DatabaseApi},
     apply::ApplyError,
     compact::CompactError,
+    live::LiveError,
+    progress::progress_bar,
 };
 use crate::{
     kv::KvError,
@@ -51,17 +53,14 @@ pub enum ProfilesError {
     File { path: PathBuf, source: ImportError },
     #[error("{}: no row is valid, for the reasons above; nothing was imported", .0.display())]
     NoValidRow(PathBuf),
-    #[error("database {0} has no profile index: import profiles first")]
-    NotImported(u64),
-    /// A key of KV, and why its value cannot be used.
-    #[error("{0} is {1}")]
-    Manifest(String, String),
     #[error(transparent)]
-    Api(ApiError),
+    Api(#[from] ApiError),
     #[error(transparent)]
-    Apply(ApplyError),
+    Apply(#[from] ApplyError),
     #[error(transparent)]
-    Compact(Box<CompactError>),
+    Compact(#[from] CompactError),
+    #[error(transparent)]
+    Live(#[from] LiveError),
     #[error(transparent)]
     Generation(#[from] GenerationError),
     #[error(transparent)]
@@ -120,12 +119,6 @@ pub fn import_file(
         print_result(&format!("the export supersedes changes of {superseded}; later changes of {later} are kept"))?;
     }
     Ok(())
-}
-
-/// Returns a progress bar, which is drawn on standard error if that is a terminal.
-fn progress_bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
 }
 
 fn print_refused(refused: &[RefusedRow], rows: RowCounts) {

@@ -169,9 +169,9 @@ impl RowReader<'_> {
         let mut fault = None;
         for (name, value) in members {
             let read = match column(&name) {
-                Some(Column::ProfileId) => read_profile_id(&name, &value, &mut profile),
-                Some(Column::Deleted) => read_deleted(&name, &value, &mut is_deleted),
-                Some(Column::Keys { class, section, field }) => value
+                Some(RowColumn::ProfileId) => read_profile_id(&name, &value, &mut profile),
+                Some(RowColumn::Deleted) => read_deleted(&name, &value, &mut is_deleted),
+                Some(RowColumn::Keys { class, section, field }) => value
                     .values()
                     .try_for_each(|value| self.push_key((class, section, field), &name, value, &mut packed)),
                 None => Err(RowFault::new(&name, UNKNOWN_FIELD)),
@@ -251,7 +251,7 @@ const PROFILE_ID: &str = "profile_id";
 const DELETED: &str = "deleted";
 
 /// A member of a row.
-enum Column<'a> {
+enum RowColumn<'a> {
     ProfileId,
     Deleted,
     Keys { class: Class, section: BucketSection, field: &'a str },
@@ -259,14 +259,14 @@ enum Column<'a> {
 
 /// Returns the column of a name. Case, white space around it, and `-` or a space instead of `_` do not matter. The name of a custom
 /// field is exact.
-fn column(name: &str) -> Option<Column<'_>> {
+fn column(name: &str) -> Option<RowColumn<'_>> {
     use BucketSection::{Profiles, Subscriptions};
     let (known, field) = name.split_once(':').map_or((name, None), |(known, field)| (known, Some(field)));
     let known = known.trim().to_ascii_lowercase().replace(['-', ' '], "_");
-    let keys = |class, section, field| Some(Column::Keys { class, section, field });
+    let keys = |class, section, field| Some(RowColumn::Keys { class, section, field });
     match (known.as_str(), field) {
-        (PROFILE_ID, None) => Some(Column::ProfileId),
-        (DELETED, None) => Some(Column::Deleted),
+        (PROFILE_ID, None) => Some(RowColumn::ProfileId),
+        (DELETED, None) => Some(RowColumn::Deleted),
         ("email", None) => keys(Class::Email, Profiles, ""),
         ("email_sub", None) => keys(Class::Email, Subscriptions, ""),
         ("phone", None) => keys(Class::Phone, Profiles, ""),

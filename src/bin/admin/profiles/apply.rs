@@ -13,9 +13,12 @@ use trigger_launch::{
     text::{hex, without_byte_order_mark},
 };
 
-use super::{ProfilesError, api::DatabaseApi, progress_bar};
+use super::{
+    api::{ApiError, DatabaseApi},
+    progress::progress_bar,
+};
 use crate::{
-    system::random_bytes,
+    system::{SystemError, random_bytes},
     terminal::{count, print_note},
 };
 
@@ -31,25 +34,29 @@ pub enum ApplyError {
     Invalid { path: PathBuf, message: String },
     #[error("{} refused, for the reasons above; the others were applied", count(*.0, "row"))]
     Refused(u64),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    System(#[from] SystemError),
 }
 
 /// The reply to a request with changes.
 #[derive(Deserialize)]
-struct ChangesReply {
+struct AppliedRows {
     version: u64,
     applied: u64,
-    refused: Vec<RefusedRow>,
+    refused: Vec<RowRefusal>,
 }
 
 #[derive(Deserialize)]
-struct RefusedRow {
+struct RowRefusal {
     index: usize,
     field: String,
     reason: String,
 }
 
 /// Sends the rows of a file, and returns the result as a line.
-pub fn apply(path: &Path, database: u64, url: &str) -> Result<String, ProfilesError> {
+pub fn apply(path: &Path, database: u64, url: &str) -> Result<String, ApplyError> {
     let api = DatabaseApi::new(url, database)?;
     let bytes = fs::read(path).map_err(|source| ApplyError::File { path: path.to_owned(), source })?;
     let rows = read_rows(without_byte_order_mark(&bytes))
@@ -62,9 +69,9 @@ pub fn apply(path: &Path, database: u64, url: &str) -> Result<String, ProfilesEr
         let (rows, after) = rest.split_at(request_length(rest));
         let body = format!("[{}]", rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join(","));
         let request_id = hex(&random_bytes::<16>()?);
-        let reply: ChangesReply = api.change(body.as_bytes(), &request_id)?;
+        let reply: AppliedRows = api.change(body.as_bytes(), &request_id)?;
         (applied, version) = (applied + reply.applied, reply.version);
-        for RefusedRow { index, field, reason } in reply.refused {
+        for RowRefusal { index, field, reason } in reply.refused {
             refused += 1;
             if refused <= REFUSED_ROWS_SHOWN as u64 {
                 let number = rows.get(index).map_or(0, |row| row.number);
@@ -76,7 +83,7 @@ pub fn apply(path: &Path, database: u64, url: &str) -> Result<String, ProfilesEr
     }
     progress.finish_and_clear();
     if refused > 0 {
-        return Err(ApplyError::Refused(refused).into());
+        return Err(ApplyError::Refused(refused));
     }
     Ok(format!("database {database}: {} changed, version {version}", count(applied, "profile")))
 }
@@ -151,12 +158,6 @@ fn merge_row(known: &mut Map<String, Value>, row: Value) {
         let mut values = known.remove(&name).map(list).unwrap_or_default();
         values.extend(list(value));
         known.insert(name, Value::Array(values));
-    }
-}
-
-impl From<ApplyError> for ProfilesError {
-    fn from(error: ApplyError) -> Self {
-        Self::Apply(error)
     }
 }
 

@@ -15,15 +15,15 @@ use trigger_launch::profiles::{
 };
 
 use super::{
-    ProfilesError,
     api::{ApiError, DatabaseApi},
-    generation::NewGeneration,
+    generation::{GenerationError, NewGeneration},
     live::write_manifest,
-    progress_bar,
+    progress::progress_bar,
 };
 use crate::{
-    kv::{KvBinding, KvPair, KvStore},
+    kv::{KvBinding, KvError, KvPair, KvStore},
     location::Location,
+    system::SystemError,
     terminal::{count, print_warning},
 };
 
@@ -36,6 +36,14 @@ pub enum CompactError {
     Fold(#[from] FoldError),
     #[error("the entries of generation {generation} cannot be read: {message}")]
     Entries { generation: String, message: String },
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
+    System(#[from] SystemError),
 }
 
 /// A line of the entries of a generation.
@@ -48,7 +56,7 @@ enum EntriesLine {
 }
 
 /// Folds the pending changes into a new generation, and returns the result as a line.
-pub fn compact(location: &Location, database: u64, url: &str, now: u64) -> Result<String, ProfilesError> {
+pub fn compact(location: &Location, database: u64, url: &str, now: u64) -> Result<String, CompactError> {
     let api = DatabaseApi::new(url, database)?;
     let message = api.pending("compaction")?;
     let list = PendingList::read(&message).map_err(CompactError::List)?;
@@ -60,7 +68,7 @@ pub fn compact(location: &Location, database: u64, url: &str, now: u64) -> Resul
     let current = &before.current;
     let lock = location.lock_file();
     let new = NewGeneration::compaction(database, &current.key, &lock, now)?;
-    let mut folding = Folding::new(current, &list).map_err(CompactError::from)?;
+    let mut folding = Folding::new(current, &list)?;
     let mut kv = location.open_kv()?;
     let kv = kv.as_mut();
     let progress = progress_bar(
@@ -78,7 +86,7 @@ pub fn compact(location: &Location, database: u64, url: &str, now: u64) -> Resul
     let reply = match publish {
         Ok(reply) => reply,
         // Unless the answer was lost, the generation is not in use. A later import deletes it otherwise.
-        Err(error @ ProfilesError::Api(ApiError::Refused { .. })) => {
+        Err(error @ CompactError::Api(ApiError::Refused { .. })) => {
             new.discard(kv, &generation)?;
             return Err(error);
         }
@@ -101,11 +109,11 @@ fn write_buckets(
     (old, new): (&Generation, &mut Generation),
     folding: &mut Folding,
     progress: &ProgressBar,
-) -> Result<(), ProfilesError> {
+) -> Result<(), CompactError> {
     let limits = kv.batch_limits();
     let mut pairs: Vec<KvPair> = Vec::new();
     let mut bytes = 0;
-    let mut add = |class: usize, number: u32, text: String| -> Result<(), ProfilesError> {
+    let mut add = |class: usize, number: u32, text: String| -> Result<(), CompactError> {
         let Some(index) = new.classes.get(class) else { return Ok(()) };
         bytes += text.len();
         pairs.push((new.bucket_key(database, index, number), text));
@@ -125,19 +133,19 @@ fn write_buckets(
             let line = line.map_err(|error| failed(error.to_string()))?;
             match serde_json::from_str(&line).map_err(|error| failed(error.to_string()))? {
                 EntriesLine::Bucket { class, number, bucket } => {
-                    let text = folding.fold(class, number, Some(&bucket)).map_err(CompactError::from)?;
+                    let text = folding.fold(class, number, Some(&bucket))?;
                     add(class, number, text)?;
                 }
                 EntriesLine::Next { next } => end = Some(next),
                 EntriesLine::Generation { generation } if generation.classes.len() == old.classes.len() => {}
-                EntriesLine::Generation { .. } => return Err(failed("another generation was sent".to_owned()).into()),
+                EntriesLine::Generation { .. } => return Err(failed("another generation was sent".to_owned())),
             }
         }
         next = end.ok_or_else(|| failed("the reply was cut off".to_owned()))?;
     }
     for (class, index) in folding.classes().to_vec().iter().enumerate().skip(old.classes.len()) {
         for number in 0..index.buckets {
-            let text = folding.fold(class, number, None).map_err(CompactError::from)?;
+            let text = folding.fold(class, number, None)?;
             add(class, number, text)?;
         }
     }
@@ -146,16 +154,4 @@ fn write_buckets(
     }
     new.classes = folding.classes().to_vec();
     Ok(())
-}
-
-impl From<CompactError> for ProfilesError {
-    fn from(error: CompactError) -> Self {
-        Self::Compact(Box::new(error))
-    }
-}
-
-impl From<ApiError> for ProfilesError {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
 }

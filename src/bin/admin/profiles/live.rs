@@ -8,16 +8,33 @@ use trigger_launch::{
     text::{error_chain, rfc3339},
 };
 
-use super::{ProfilesError, api::DatabaseApi, generation::GenerationError};
+use super::api::{ApiError, DatabaseApi};
 use crate::{
-    kv::{KvBinding, KvStore},
+    kv::{KvBinding, KvError, KvStore},
     location::Location,
+    lock::LockError,
 };
 
+/// Why live changes were not turned on or off.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    #[error("database {0} has no profile index: import profiles first")]
+    NotImported(u64),
+    /// A key of KV, and why its value cannot be used.
+    #[error("{0} is {1}")]
+    Manifest(String, String),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
 /// Turns live changes on or off, and returns the result as a line.
-pub fn set_live(location: &Location, database: u64, live: bool, url: &str) -> Result<String, ProfilesError> {
+pub fn set_live(location: &Location, database: u64, live: bool, url: &str) -> Result<String, LiveError> {
     let api = DatabaseApi::new(url, database)?;
-    let _lock = location.lock_file().acquire().map_err(GenerationError::from)?;
+    let _lock = location.lock_file().acquire()?;
     let mut kv = location.open_kv()?;
     let mut manifest = read_manifest(kv.as_mut(), database)?;
     if !live {
@@ -35,15 +52,15 @@ pub fn set_live(location: &Location, database: u64, live: bool, url: &str) -> Re
 }
 
 /// Reads the manifest in KV. Live changes need one.
-pub fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Manifest, ProfilesError> {
+pub fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Manifest, LiveError> {
     let text = kv.get_one(KvBinding::Profiles, manifest_key(database))?;
     Manifest::parse(text.as_deref()).map_err(|error| match error {
-        IndexError::NotImported => ProfilesError::NotImported(database),
-        error => ProfilesError::Manifest(manifest_key(database), error_chain(&error)),
+        IndexError::NotImported => LiveError::NotImported(database),
+        error => LiveError::Manifest(manifest_key(database), error_chain(&error)),
     })
 }
 
 /// Writes KV's copy of a manifest.
-pub fn write_manifest(kv: &mut dyn KvStore, database: u64, manifest: &Manifest) -> Result<(), ProfilesError> {
-    Ok(kv.put(KvBinding::Profiles, &[(manifest_key(database), manifest.to_json())])?)
+pub fn write_manifest(kv: &mut dyn KvStore, database: u64, manifest: &Manifest) -> Result<(), KvError> {
+    kv.put(KvBinding::Profiles, &[(manifest_key(database), manifest.to_json())])
 }

@@ -1,5 +1,6 @@
 //! Imports into a KV in memory: the order of writes, simultaneous imports, and what interrupted imports leave.
 
+use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 
 use trigger_launch::{
