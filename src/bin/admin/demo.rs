@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(values.map(|value| look_up(&kv, Class::Custom, "Custom_ID", value)), [id, id]);
         }
         let token: TokenRecord = serde_json::from_str(&kv.access[&token_key(DEMO_TOKEN)]).unwrap();
-        assert_eq!(token.scopes, [Scope::Launch, Scope::Read, Scope::Admin]);
+        assert_eq!(token.scopes, Scope::ALL);
         assert_eq!(load(&mut kv, 6).unwrap(), "the state is not empty: no demo data loaded");
     }
 

@@ -26,8 +26,8 @@ use crate::{
 const PROFILES: u64 = 5;
 const KEYS: u64 = 4;
 const SECTIONS: [BucketSection; 2] = [BucketSection::Profiles, BucketSection::Subscriptions];
-/// `PROPERTY_HISTORIES` sets another number of histories.
-const HISTORIES: u64 = 10_000;
+/// `PROPERTY_HISTORIES` sets another number of histories: `npm run soak` runs 10,000.
+const HISTORIES: u64 = 1000;
 
 /// The keys of each profile.
 type Contacts = BTreeMap<u8, Vec<TestKey>>;
