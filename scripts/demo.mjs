@@ -15,7 +15,12 @@ const CAMPAIGNS = [1, 8, 85, 96];
 const DATABASE = 1;
 
 /** The folders of this Worker's data, relative to the state folder. */
-const DATA_FOLDERS = ['v3/kv/PROFILES', 'v3/kv/ACCESS', 'v3/do/trigger-launch-CampaignObject'];
+const DATA_FOLDERS = [
+  'v3/kv/PROFILES',
+  'v3/kv/ACCESS',
+  'v3/do/trigger-launch-CampaignObject',
+  'v3/do/trigger-launch-ProfilesObject',
+];
 
 /** @param {string} folder */
 const hasFiles = (folder) => existsSync(folder) && readdirSync(folder).length > 0;

@@ -13,6 +13,7 @@ use crate::{
             message::RepeatedLaunch,
         },
     },
+    memory::Reservation,
     problem::{Cause, Refused},
     profiles::{lookup::BucketStore, normal::Normaliser},
 };
@@ -43,6 +44,14 @@ pub trait Ports: BucketStore + Clock {
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause>;
     /// Reads the manifest of a database's profile index.
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause>;
+    /// Sends a message ([`crate::profiles::live::message`]) to the object of a database and reads the reply, whose memory is
+    /// reserved first.
+    async fn ask_database(
+        &self,
+        database: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Vec<u8>, ObjectError>;
     /// Asks the campaign's object for its database, if KV does not know the campaign yet.
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError>;
     /// Asks the campaign's object for the launch of an earlier request with this ID. Refused if the campaign cannot be

@@ -50,8 +50,8 @@ impl Class {
         }
     }
 
-    /// The number in the hashed text. Pinned.
-    fn number(self) -> u8 {
+    /// The number in the hashed text, and in stored changes. Pinned.
+    pub fn number(self) -> u8 {
         match self {
             Self::Email => 1,
             Self::Phone => 2,
@@ -60,6 +60,11 @@ impl Class {
             Self::Custom => 5,
             Self::CustomSub => 6,
         }
+    }
+
+    /// Returns the class with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
     }
 }
 

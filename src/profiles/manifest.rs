@@ -30,6 +30,10 @@ pub struct Manifest {
     /// Generations that no launch searches any more. An import deletes their buckets later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RetiredGeneration>,
+    /// Whether profiles change between imports. A launch then asks the object of the database ([`super::live`]), which names the
+    /// current generation: the one in this manifest may be out of date.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// The result of one import.
@@ -157,13 +161,13 @@ impl Manifest {
     /// Makes a new generation the current one. The current generation of `before` becomes the previous one, and the previous
     /// one is retired. `deleted` contains the names of retired generations whose buckets have been deleted.
     pub fn publish(before: Option<Self>, generation: Generation, deleted: &[String], now: u64) -> Self {
-        let (previous, mut retired, replaced) = match before {
-            Some(Self { current, previous, retired, .. }) => (Some(current), retired, previous),
-            None => (None, Vec::new(), None),
+        let (previous, mut retired, replaced, live) = match before {
+            Some(Self { current, previous, retired, live, .. }) => (Some(current), retired, previous, live),
+            None => (None, Vec::new(), None, false),
         };
         retired.retain(|retired| !deleted.contains(&retired.name));
         retired.extend(replaced.map(|generation| RetiredGeneration { name: generation.name, since: now }));
-        Self { format: FORMAT_VERSION, current: generation, previous, retired }
+        Self { format: FORMAT_VERSION, current: generation, previous, retired, live }
     }
 
     /// Returns the generations to search, the current one first. The current generation must be usable; the previous one is
@@ -188,7 +192,8 @@ impl Generation {
         Self { name, created, normalisation: NORMALISATION_VERSION, key, profiles: 0, classes: Vec::new() }
     }
 
-    fn usable(&self, keys: &[IndexKey]) -> Result<UsableGeneration<'_>, IndexError> {
+    /// Returns the generation with the position of its key, if it can be searched.
+    pub fn usable(&self, keys: &[IndexKey]) -> Result<UsableGeneration<'_>, IndexError> {
         if self.normalisation != NORMALISATION_VERSION {
             return Err(IndexError::OtherVersion);
         }
@@ -282,6 +287,7 @@ mod tests {
             current: generation("bb", &key("b")),
             previous: Some(generation("aa", &key("a"))),
             retired: Vec::new(),
+            live: false,
         }
     }
 

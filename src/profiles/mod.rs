@@ -14,6 +14,7 @@
 //! | [`cache`] | the buckets that an isolate keeps in memory |
 //! | [`lookup`] | finds the profiles of all items of a launch |
 //! | [`column`] | the columns of files and the members of changes, and the keys in their values |
+//! | [`live`] | profiles that change between imports |
 //! | [`import`] | builds buckets from a file (native only) |
 //!
 //! *Invariant*: a bucket that is missing or damaged is an error. It never means that a key has no profile.
@@ -24,6 +25,7 @@ pub mod column;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
 pub mod key;
+pub mod live;
 pub mod lookup;
 pub mod manifest;
 pub mod normal;

@@ -19,6 +19,10 @@ pub fn campaigns(env: &Env) -> Result<ObjectNamespace> {
     env.durable_object("CAMPAIGNS")
 }
 
+pub fn databases(env: &Env) -> Result<ObjectNamespace> {
+    env.durable_object("DATABASES")
+}
+
 /// The KV namespace of profile indexes.
 pub fn profiles(env: &Env) -> Result<Namespace> {
     Namespace::bound(env, crate::profiles::BINDING)

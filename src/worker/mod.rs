@@ -8,6 +8,7 @@ mod kv;
 mod object;
 mod objects;
 mod ports;
+mod profiles;
 mod response;
 mod runtime;
 mod telemetry;

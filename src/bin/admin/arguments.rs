@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser},
     value_parser,
 };
@@ -14,6 +14,8 @@ use trigger_launch::{
     profiles::import::{Alias, NameOptions, Percentage, ReadOptions, TextEncoding},
     text::SAFE_INTEGER_MAX,
 };
+
+use crate::profiles::parse_time;
 
 /// The heading of the options of all commands.
 const GLOBAL: &str = "Global options";
@@ -132,6 +134,57 @@ pub enum ProfilesCommand {
         #[command(flatten)]
         key: FindKey,
     },
+    /// Turn live changes of a database on or off.
+    ///
+    /// Changes are accepted five minutes after they were turned on. They cannot be turned off while changes are pending: compact
+    /// first.
+    #[command(after_help = TOKEN_HELP)]
+    Live {
+        /// Whether changes are live.
+        #[arg(value_enum)]
+        state: LiveState,
+        /// Database.
+        #[arg(long, value_name = "ID", value_parser = database_id())]
+        database: u64,
+        /// Address of the deployment.
+        #[arg(long, value_name = "URL")]
+        url: String,
+    },
+    /// Fold pending changes into a new generation of the index.
+    ///
+    /// Launches and changes go on in the meantime.
+    #[command(after_help = TOKEN_HELP)]
+    Compact {
+        /// Database.
+        #[arg(long, value_name = "ID", value_parser = database_id())]
+        database: u64,
+        /// Address of the deployment.
+        #[arg(long, value_name = "URL")]
+        url: String,
+    },
+    /// Send a file of changes.
+    ///
+    /// FILE contains rows as for `POST /api/v1.1/profiles/{database}/changes`: one JSON array, or NDJSON. Each row states all keys
+    /// of a profile, or `"deleted": true`. Rows of one profile are merged.
+    #[command(after_help = TOKEN_HELP)]
+    Apply {
+        /// JSON or NDJSON file.
+        file: PathBuf,
+        /// Database.
+        #[arg(long, value_name = "ID", value_parser = database_id())]
+        database: u64,
+        /// Address of the deployment.
+        #[arg(long, value_name = "URL")]
+        url: String,
+    },
+}
+
+const TOKEN_HELP: &str = "The environment variable TRIGGER_LAUNCH_TOKEN must contain a token with the scope profiles.";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LiveState {
+    On,
+    Off,
 }
 
 #[derive(Args)]
@@ -162,6 +215,14 @@ pub struct ImportFile {
     /// Print the summary as one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Address of the deployment; required if the changes of the database are live.
+    #[arg(long, value_name = "URL", requires = "as_of")]
+    pub url: Option<String>,
+    /// Time of the export in RFC 3339; required if the changes of the database are live.
+    ///
+    /// Changes made before that time are superseded, later ones are kept.
+    #[arg(long, value_name = "TIME", requires = "url", value_parser = parse_time)]
+    pub as_of: Option<u64>,
 }
 
 impl ImportFile {
@@ -222,10 +283,11 @@ fn value_help() -> String {
 }
 
 fn scope() -> impl TypedValueParser<Value = Scope> {
-    const SCOPES: [(Scope, &str); 3] = [
+    const SCOPES: [(Scope, &str); 4] = [
         (Scope::Launch, "Launch campaigns"),
         (Scope::Read, "Read the launch log"),
         (Scope::Admin, "Define, pause, resume and list campaigns"),
+        (Scope::Profiles, "Change profiles between imports"),
     ];
     let values = SCOPES.map(|(scope, help)| PossibleValue::new(scope.as_str()).help(help));
     PossibleValuesParser::new(values).try_map(|name| {

@@ -74,7 +74,7 @@ pub fn load_demo(
         let checks = WriteChecks { rows: report.rows.accepted, allow_shrink: true, dry_run: false };
         generation.write(kv, importer, checks, &ProgressBar::hidden(), warn)?;
     }
-    let scopes = vec![Scope::Launch, Scope::Read, Scope::Admin];
+    let scopes = Scope::ALL.to_vec();
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
     kv.put(KvBinding::Access, &[(token_key(DEMO_TOKEN), serde_json::to_string(&record)?)])?;
     Ok("demo data loaded")
@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(values.map(|value| look_up(&kv, Class::Custom, "Custom_ID", value)), [id, id]);
         }
         let token: TokenRecord = serde_json::from_str(&kv.access[&token_key(DEMO_TOKEN)]).unwrap();
-        assert_eq!(token.scopes, [Scope::Launch, Scope::Read, Scope::Admin]);
+        assert_eq!(token.scopes, Scope::ALL);
         assert_eq!(load(&mut kv, 6).unwrap(), "the state is not empty: no demo data loaded");
     }
 

@@ -1,11 +1,17 @@
 //! The commands on profiles: `profiles import` reads a file, shows the progress, and prints a summary; `profiles find` looks up
 //! one key.
 
+mod api;
+mod apply;
+mod compact;
 mod find;
 mod generation;
+mod live;
+mod progress;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::{
     fs::File,
@@ -13,7 +19,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use trigger_launch::{
     limits::SORT_RUN_KEYS,
     profiles::{
@@ -22,18 +27,29 @@ use trigger_launch::{
     },
 };
 
-use self::summary::Summary;
+use self::{
+    api::{ApiError, DatabaseApi},
+    apply::ApplyError,
+    compact::CompactError,
+    live::LiveError,
+    progress::progress_bar,
+    summary::Summary,
+};
 use crate::{
     arguments::ImportFile,
     kv::KvError,
     location::Location,
     system::SystemError,
-    terminal::{PrintError, print_note, print_result, print_warning},
+    terminal::{PrintError, count, print_note, print_result, print_warning},
 };
 
 pub use self::{
+    apply::apply,
+    compact::compact,
     find::{FindError, find_profiles},
-    generation::{GenerationError, NewGeneration, WriteChecks},
+    generation::{GenerationError, LiveTarget, NewGeneration, WriteChecks},
+    live::set_live,
+    time::parse_time,
 };
 
 /// Why a file was not imported.
@@ -48,6 +64,14 @@ pub enum ProfilesError {
     #[error("cannot encode the summary as JSON")]
     Encode(#[from] serde_json::Error),
     #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    #[error(transparent)]
     Generation(#[from] GenerationError),
     #[error(transparent)]
     Find(#[from] FindError),
@@ -61,8 +85,13 @@ pub enum ProfilesError {
 
 /// Imports a file. Prints the progress and the reasons for what is left out on standard error, and the summary on standard output.
 pub fn import_file(location: &Location, arguments: &ImportFile, key: IndexKey, now: u64) -> Result<(), ProfilesError> {
+    let live = match (arguments.url.as_deref(), arguments.as_of) {
+        (Some(url), Some(as_of)) => Some(LiveTarget::new(DatabaseApi::new(url, arguments.database)?, as_of)),
+        _ => None,
+    };
     let lock = location.lock_file();
-    let generation = NewGeneration::new(arguments.database, &key, "", &lock, now)?;
+    let generation =
+        NewGeneration { live: live.as_ref(), ..NewGeneration::new(arguments.database, &key, "", &lock, now)? };
     let mut importer = Importer::new(key, SORT_RUN_KEYS);
     let report = read_file(&mut importer, arguments)?;
     let mut summary = Summary::new(arguments.database, arguments.dry_run, report);
@@ -93,7 +122,16 @@ pub fn import_file(location: &Location, arguments: &ImportFile, key: IndexKey, n
     } else if let Some(line) = summary.line() {
         print_result(&line)?;
     }
-    error.map_or(Ok(()), Err)
+    if let Some(error) = error {
+        return Err(error);
+    }
+    if let Some(reply) = live.and_then(LiveTarget::into_reply)
+        && !arguments.json
+    {
+        let (superseded, later) = (count(reply.superseded, "profile"), count(reply.later, "profile"));
+        print_result(&format!("the export supersedes changes of {superseded}; later changes of {later} are kept"))?;
+    }
+    Ok(())
 }
 
 fn read_file(importer: &mut Importer, arguments: &ImportFile) -> Result<ImportReport, ProfilesError> {
@@ -113,10 +151,4 @@ fn check_report(report: &ImportReport, arguments: &ImportFile) -> Result<(), Pro
         return Err(ProfilesError::NoValidRow(path()));
     }
     report.check(arguments.max_bad).map_err(|source| ProfilesError::TooManyBad { path: path(), source })
-}
-
-/// Returns a progress bar, which is drawn on standard error if that is a terminal.
-fn progress_bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
 }

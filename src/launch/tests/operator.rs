@@ -63,7 +63,7 @@ impl World {
             kv.insert(current.bucket_key(database, &index, number), text);
         }
         let previous = kv.get(&manifest_key(database)).map(|text| Manifest::parse(Some(text)).unwrap().current);
-        let manifest = Manifest { format: FORMAT_VERSION, current, previous, retired: Vec::new() };
+        let manifest = Manifest { format: FORMAT_VERSION, current, previous, retired: Vec::new(), live: false };
         kv.insert(manifest_key(database), manifest.to_json());
     }
 }

@@ -1,5 +1,6 @@
 //! Imports into a KV in memory: the order of writes, simultaneous imports, and what interrupted imports leave.
 
+use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 
 use trigger_launch::{
@@ -54,7 +55,7 @@ fn import_profiles(
     let report = importer.read(file.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!(report.reasons, []);
     let generation =
-        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock };
+        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock, live: None };
     let warn = &mut |warning: &str| warnings.push(warning.to_owned());
     let built = generation.write(kv, importer, checks, &ProgressBar::hidden(), warn);
     (built, warnings)
