@@ -1,0 +1,24 @@
+//! Delivery: pushes every launch of a campaign to the campaign's webhook, signed, in order, at least once.
+//!
+//! ```text
+//! commit ─▶ state: which page is next, when is it due ─▶ page: the message ─▶ signature ─▶ receiver
+//!             ▲                                                                             │
+//!             └──────────────── schedule: delivered, try again later, or stop ◀─────────────┘
+//! ```
+//!
+//! Nothing is copied: a message is read from the log when it is sent, so every attempt has the same content. All modules are
+//! pure. Time, randomness and the receiver's answers are arguments.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`address`] | which addresses a webhook may have |
+//! | [`page`] | where the pages of a launch begin |
+//! | [`schedule`] | what an answer means, and when a failed page is sent again |
+//! | [`signature`] | secrets and signatures (Standard Webhooks) |
+//! | [`state`] | which pages are delivered, in progress or due |
+
+pub mod address;
+pub mod page;
+pub mod schedule;
+pub mod signature;
+pub mod state;
