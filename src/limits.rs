@@ -75,6 +75,8 @@ pub const READ_BUFFER: usize = 64 * 1024;
 pub const PARTS_MEMORY: usize = 2 * PART;
 /// [`PARTS_MEMORY`] while the token is looked up, in bytes. The lookup usually ends before a larger body has arrived.
 pub const PARTS_MEMORY_FIRST: usize = 1024 * 1024;
+/// Steps of uploads (digests, beginnings and parts) of one launch at once.
+pub const UPLOAD_STEPS_AT_ONCE: usize = 4;
 /// Largest value that is written to one row of a campaign's object, in bytes (the platform's limit is 2 MB).
 pub const CHUNK: usize = 1024 * 1024;
 /// Longest name of a campaign, in bytes.
@@ -156,10 +158,22 @@ pub const DELIVERY_REQUESTS_AT_ONCE: usize = 3;
 pub const DELIVERY_LAUNCHES_AT_ONCE: u64 = 4;
 /// Attempts of a delivery that are kept.
 pub const DELIVERY_ATTEMPTS_KEPT: usize = 100;
+/// How long the secret of a webhook signs after it was replaced, in milliseconds.
+pub const SECRET_OVERLAP_MS: u64 = DAY_MS;
+/// Longest address of a webhook, in bytes.
+pub const WEBHOOK_URL_LIMIT: usize = 2048;
+/// Most headers that are sent to a receiver for the receiver's own use.
+pub const WEBHOOK_HEADERS_LIMIT: usize = 10;
+/// Longest name of such a header, in bytes.
+pub const WEBHOOK_HEADER_NAME_LIMIT: usize = 128;
+/// Longest value of such a header, in bytes.
+pub const WEBHOOK_HEADER_VALUE_LIMIT: usize = 4096;
 /// Most recipients in one message to a webhook.
 pub const DELIVERY_PAGE_RECIPIENTS: u64 = 1000;
 /// Largest list of recipients in one message to a webhook, in bytes of JSON, unless it has one recipient.
 pub const DELIVERY_PAGE_BYTES: u64 = MIB;
+/// Largest metadata of a key in KV, in bytes of JSON (the platform's limit).
+pub const METADATA_LIMIT: usize = 1024;
 /// Keys in one bulk read of KV (the platform's limit).
 pub const BULK_KEYS: usize = 100;
 /// Most bulk reads of one launch at a time (the platform allows six connections that wait for headers).
@@ -201,6 +215,14 @@ pub const IMPORT_READ: usize = 256 * 1024;
 pub const REFUSED_ROWS_SHOWN: usize = 20;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;
+/// Characters of an unknown field's name that a message shows.
+pub const FIELD_NAME_SHOWN: usize = 80;
+/// Characters of an XML encoding's name that a message shows.
+pub const ENCODING_SHOWN: usize = 40;
+/// Digits of a token's digest that logs and the command line show.
+pub const DIGEST_SHOWN: usize = 12;
+/// Fewest characters of a token that an operator chooses.
+pub const TOKEN_MIN: usize = 20;
 /// Longest name of a token, in characters.
 pub const TOKEN_NAME_LIMIT: usize = 64;
 /// Longest name from a file or from KV that the command line prints, in characters. The rest is cut off.

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::text::push_hex;
+use crate::{
+    limits::{DIGEST_SHOWN, METADATA_LIMIT},
+    text::push_hex,
+};
 
 /// A permission of a token. Scopes do not imply each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +67,6 @@ pub fn allows_database(databases: &[u64], database: u64) -> bool {
 
 /// Prefix of all token keys in KV.
 pub const TOKEN_PREFIX: &str = "token:";
-/// Digits of a token's digest that logs and the command line show.
-pub const DIGEST_SHOWN: usize = 12;
 /// Returns a key of KV for the log. A token's digest is cut to the digits that the command line shows.
 pub fn loggable_key(key: &str) -> Cow<'_, str> {
     match key.strip_prefix(TOKEN_PREFIX) {
@@ -76,16 +77,12 @@ pub fn loggable_key(key: &str) -> Cow<'_, str> {
 
 /// The token of the demo data; refused by the command line with `--remote`.
 pub const DEMO_TOKEN: &str = "abcdefghijklmnqrstuvwxyz";
-/// Fewest characters of a token that an operator chooses.
-pub const TOKEN_MIN: usize = 20;
 
 /// Binding of the KV namespace for tokens and [`CampaignRecord`]s.
 pub const BINDING: &str = "ACCESS";
 /// Prefix of all campaign keys in KV.
 pub const CAMPAIGN_PREFIX: &str = "campaign:";
 
-/// Largest metadata of a key in KV, in bytes of JSON. The platform rejects larger metadata.
-pub const METADATA_LIMIT: usize = 1024;
 /// Marks a name that was shortened.
 const ELLIPSIS: &str = "…";
 
@@ -152,8 +149,7 @@ pub fn token_key(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LARGEST: u64 = (1 << 53) - 1;
+    use crate::text::SAFE_INTEGER_MAX;
 
     #[test]
     fn stores_a_campaign_record_as_pinned() {
@@ -171,7 +167,7 @@ mod tests {
     fn does_not_shorten_a_name_of_256_bytes() {
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{AD}"] {
             let name = character.repeat(256 / character.len());
-            let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
+            let record = CampaignRecord::new(SAFE_INTEGER_MAX, &name, SAFE_INTEGER_MAX, false);
             assert_eq!(record.name, name);
             assert!(json_bytes(&record) <= METADATA_LIMIT, "{character}");
         }
@@ -183,7 +179,7 @@ mod tests {
         for character in ["x", "\"", "\\", "é", "…", "\u{1F600}", "\u{2028}", "\u{1}"] {
             for length in 1..=1024 / character.len() {
                 let name = character.repeat(length);
-                let record = CampaignRecord::new(LARGEST, &name, LARGEST, false);
+                let record = CampaignRecord::new(SAFE_INTEGER_MAX, &name, SAFE_INTEGER_MAX, false);
                 let bytes = json_bytes(&record);
                 assert!(bytes <= METADATA_LIMIT, "{character:?}: {bytes}");
                 if record.name == name {

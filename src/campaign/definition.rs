@@ -10,13 +10,11 @@ use serde_json::value::RawValue;
 
 use super::protocol::commands::Definition;
 use crate::{
+    limits::FIELD_NAME_SHOWN,
     problem::Problem,
     text::{self, SAFE_INTEGER_MAX},
     wire::{ValueType, foreign::Foreign, json, scalar},
 };
-
-/// Characters of an unknown field's name that an error text shows.
-const NAME_SHOWN: usize = 80;
 
 /// Parses the definition of campaign `id`. Unlike in a launch, unknown fields are rejected: otherwise a `PUT` with a misspelt
 /// `active` would get 200 and not pause the campaign.
@@ -25,7 +23,7 @@ pub fn parse(id: u64, body: &[u8]) -> Result<Definition, Problem> {
     let mut definition = Definition { id, ..Definition::default() };
     let mut seen: Vec<Cow<'_, str>> = Vec::new();
     for (name, value) in members {
-        let wrong = |what: &str| Problem::BadField(format!("{name:.NAME_SHOWN$}: {what}"));
+        let wrong = |what: &str| Problem::BadField(format!("{name:.FIELD_NAME_SHOWN$}: {what}"));
         let value = json::scalar(value.get().as_bytes());
         match name.as_ref() {
             "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),

@@ -8,8 +8,8 @@ use clap::{
     value_parser,
 };
 use trigger_launch::{
-    access::{Scope, TOKEN_MIN},
-    limits::{TOKEN_LIMIT, TOKEN_NAME_LIMIT},
+    access::Scope,
+    limits::{TOKEN_LIMIT, TOKEN_MIN, TOKEN_NAME_LIMIT},
     text::SAFE_INTEGER_MAX,
 };
 

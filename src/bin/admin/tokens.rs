@@ -6,9 +6,9 @@
 use std::fmt;
 
 use trigger_launch::{
-    access::{DEMO_TOKEN, DIGEST_SHOWN, Scope, TOKEN_MIN, TOKEN_PREFIX, TokenRecord, token_key},
+    access::{DEMO_TOKEN, Scope, TOKEN_PREFIX, TokenRecord, token_key},
     escape::escape_name,
-    limits::{TOKEN_LIMIT, TOKEN_NAME_LIMIT},
+    limits::{DIGEST_SHOWN, TOKEN_LIMIT, TOKEN_MIN, TOKEN_NAME_LIMIT},
     text::rfc3339,
 };
 

@@ -15,14 +15,12 @@ use crate::{
         protocol::head::{Attachment, Upload, UploadPart},
     },
     launch::ports::{AttachmentUploader, Ports},
+    limits::UPLOAD_STEPS_AT_ONCE,
     memory::{OutOfMemory, Reservation},
     problem::{Cause, Refused},
 };
 use futures_util::future::LocalBoxFuture;
 use std::collections::VecDeque;
-
-/// Most upload steps in progress.
-const AT_ONCE: usize = 4;
 
 /// The uploads of one request.
 pub struct AttachmentUploads<U: AttachmentUploader> {
@@ -207,7 +205,7 @@ impl<U: AttachmentUploader> AttachmentUploads<U> {
 
     /// Returns the next step, if one can begin.
     pub fn begin<'p>(&mut self, uploader: &'p U) -> Option<LocalBoxFuture<'p, FinishedStep<U>>> {
-        if self.running >= AT_ONCE || self.is_stopped || self.prefix.is_none() {
+        if self.running >= UPLOAD_STEPS_AT_ONCE || self.is_stopped || self.prefix.is_none() {
             return None;
         }
         let next = self.begin_upload(uploader).or_else(|| self.begin_hash(uploader));

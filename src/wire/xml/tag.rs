@@ -3,10 +3,11 @@
 use super::characters::{is_char, is_name_char, is_name_start, is_white};
 use super::input::{length, malformed};
 use super::reference::Reference;
-use crate::wire::{FrameError, is_utf8};
+use crate::{
+    limits::ENCODING_SHOWN,
+    wire::{FrameError, is_utf8},
+};
 
-/// Characters of an encoding's name that an error shows. They are ASCII letters, digits, `.`, `_` and `-`.
-const ENCODING_SHOWN: usize = 40;
 /// Duplicate attributes are found by comparing each pair up to this number of attributes, and by sorting above it.
 const PAIRWISE_MAX: usize = 8;
 
