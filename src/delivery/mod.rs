@@ -12,12 +12,14 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`address`] | which addresses a webhook may have |
+//! | [`config`] | what an operator defines |
 //! | [`page`] | where the pages of a launch begin |
 //! | [`schedule`] | what an answer means, and when a failed page is sent again |
 //! | [`signature`] | secrets and signatures (Standard Webhooks) |
 //! | [`state`] | which pages are delivered, in progress or due |
 
 pub mod address;
+pub mod config;
 pub mod page;
 pub mod schedule;
 pub mod signature;
