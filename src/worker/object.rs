@@ -12,15 +12,13 @@ use worker::{
 use super::{bindings, bucket::Attachments, kv::Namespace, ports::now, telemetry};
 use crate::{
     campaign::{
-        log::{
-            sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
-            state::LogLimits,
-        },
+        log::state::LogLimits,
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ReplyStream, ResponseBody},
         ports::Host,
         protocol::transport::LENGTH_HEADER,
     },
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
 };
 
 #[durable_object(alarm)]
