@@ -12,17 +12,10 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Answer, Verdict, longest_delay, retry_delay};
-use crate::limits::{DELIVERY_ATTEMPTS_KEPT, DELIVERY_LAUNCHES_AT_ONCE, DELIVERY_REQUESTS_AT_ONCE};
-
-/// In which order launches are delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ordering {
-    /// A launch begins when all pages of the one before it are delivered.
-    Strict,
-    /// Up to [`DELIVERY_LAUNCHES_AT_ONCE`] successive launches are delivered at once. They begin in order.
-    Relaxed,
-}
+use crate::{
+    campaign::protocol::webhook::Ordering,
+    limits::{DELIVERY_ATTEMPTS_KEPT, DELIVERY_LAUNCHES_AT_ONCE, DELIVERY_REQUESTS_AT_ONCE},
+};
 
 /// A page of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

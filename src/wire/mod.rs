@@ -25,8 +25,8 @@ mod flat_item;
 pub mod foreign;
 mod format;
 pub mod json;
-mod piece;
 pub mod members;
+mod piece;
 pub mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
