@@ -168,6 +168,14 @@ pub const WEBHOOK_HEADERS_LIMIT: usize = 10;
 pub const WEBHOOK_HEADER_NAME_LIMIT: usize = 128;
 /// Longest value of such a header, in bytes.
 pub const WEBHOOK_HEADER_VALUE_LIMIT: usize = 4096;
+/// Entries of the items' data that are read at once.
+pub const ITEM_ENTRIES_READ_AT_ONCE: u64 = 4096;
+/// How long a receiver may take until its status line, in milliseconds.
+pub const DELIVERY_TIMEOUT_MS: u64 = 15_000;
+/// How long a slice of a delivery begins requests, in milliseconds. With the last time-out it takes at most 20 s.
+pub const DELIVERY_SLICE_MS: u64 = 5_000;
+/// Pause of a delivery that found no memory for a message, in milliseconds.
+pub const DELIVERY_MEMORY_PAUSE_MS: u64 = 1_000;
 /// Most recipients in one message to a webhook.
 pub const DELIVERY_PAGE_RECIPIENTS: u64 = 1000;
 /// Largest list of recipients in one message to a webhook, in bytes of JSON, unless it has one recipient.

@@ -42,6 +42,8 @@ pub enum Problem {
     DatabaseFixed,
     /// The campaign is paused.
     NotActive,
+    /// The state of the webhook does not allow the action. Says why.
+    WebhookConflict(String),
     /// With `strict`: items are unmatched or invalid. `first` is the index of the first such item, `reason` its reason.
     Strict {
         unmatched: u64,
@@ -170,7 +172,7 @@ impl Problem {
             Self::AccessDenied(_) => 403,
             Self::RequestIdReused => 422,
             Self::Expired { .. } => 410,
-            Self::DatabaseFixed | Self::NotActive => 409,
+            Self::DatabaseFixed | Self::NotActive | Self::WebhookConflict(_) => 409,
             Self::LogFull => 507,
             Self::RangeNotSatisfiable(_) => 416,
             Self::Unavailable(_) | Self::OutcomeUnknown => 503,
@@ -196,6 +198,7 @@ impl Problem {
             405 => "Method not allowed",
             408 => "Request timeout",
             409 if matches!(self, Self::DatabaseFixed) => "Database cannot be changed",
+            409 if matches!(self, Self::WebhookConflict(_)) => "Not possible now",
             409 => "Campaign is not active",
             410 => "Launches expired",
             415 => "Unsupported media type",
@@ -216,7 +219,10 @@ impl Problem {
             Self::LengthTooLarge | Self::BodyTooLarge => TOO_LARGE.into(),
             Self::TooManyRequests(_) => "rate limit reached: retry after the time in Retry-After".into(),
             Self::TokenRequired(what) => (*what).into(),
-            Self::UnsupportedMediaType(what) | Self::Malformed(what) | Self::BadField(what) => what.into(),
+            Self::UnsupportedMediaType(what)
+            | Self::Malformed(what)
+            | Self::BadField(what)
+            | Self::WebhookConflict(what) => what.into(),
             Self::AccessDenied(scope) => format!("the token lacks the scope {scope}").into(),
             Self::NotFound(what) => format!("no such {what}").into(),
             Self::RequestIdReused => {
@@ -268,12 +274,13 @@ impl Problem {
             Self::Expired { .. } => 14,
             Self::DatabaseFixed => 15,
             Self::NotActive => 16,
-            Self::Strict { .. } => 17,
-            Self::LogFull => 18,
-            Self::RangeNotSatisfiable(_) => 19,
-            Self::Unavailable(_) => 20,
-            Self::OutcomeUnknown => 21,
-            Self::Internal => 22,
+            Self::WebhookConflict(_) => 17,
+            Self::Strict { .. } => 18,
+            Self::LogFull => 19,
+            Self::RangeNotSatisfiable(_) => 20,
+            Self::Unavailable(_) => 21,
+            Self::OutcomeUnknown => 22,
+            Self::Internal => 23,
         }
     }
 
@@ -305,6 +312,7 @@ pub fn samples() -> Vec<Problem> {
         Problem::Expired { first: None },
         Problem::DatabaseFixed,
         Problem::NotActive,
+        Problem::WebhookConflict("nothing is blocked".to_owned()),
         Problem::Strict { unmatched: 1, invalid: 0, first: 0, reason: "not_found" },
         Problem::LogFull,
         Problem::RangeNotSatisfiable(7),
@@ -340,6 +348,7 @@ mod tests {
             (Problem::Expired { first: Some(7) }, 410, 410, "Launches expired"),
             (Problem::DatabaseFixed, 409, 409, "Database cannot be changed"),
             (Problem::NotActive, 409, 409, "Campaign is not active"),
+            (Problem::WebhookConflict("nothing is blocked".into()), 409, 409, "Not possible now"),
             (strict, 400, 400, "Invalid request"),
             (Problem::LogFull, 507, 507, "Launch log full"),
             (Problem::RangeNotSatisfiable(7), 416, 416, "Range not satisfiable"),

@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_launch_keeps_the_mode_in_which_it_was_committed() {
         let mut config = WebhookConfig::new("https://a.example".to_owned(), [1; SECRET_BYTES], 5);
-        let mut set = |config: &mut WebhookConfig, mode, last, removed| {
+        let set = |config: &mut WebhookConfig, mode, last, removed| {
             config.change(WebhookDefinition { recipients: Some(mode), ..WebhookDefinition::default() }, last, removed);
         };
         set(&mut config, RecipientsMode::None, 7, 0);

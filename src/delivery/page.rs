@@ -4,28 +4,17 @@
 //! would have more than [`DELIVERY_PAGE_RECIPIENTS`] recipients, or more than [`DELIVERY_PAGE_BYTES`] bytes of recipients in JSON.
 
 use crate::{
-    campaign::protocol::layout::PROFILE_ID,
+    campaign::{protocol::layout::PROFILE_ID, read::recipients::RecipientPosition},
     limits::{DELIVERY_PAGE_BYTES, DELIVERY_PAGE_RECIPIENTS},
 };
-
-/// The beginning of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PageStart {
-    /// The first recipient, counted from 0.
-    pub recipient: u64,
-    /// The first entry of the items' data that belongs to this recipient or a later one.
-    pub entry: u64,
-    /// Where the text of that entry begins.
-    pub text: u64,
-}
 
 /// Returns where the page after the one at `start` begins. `recipients` is the number of all recipients of the launch. `entry`
 /// returns an entry of the items' data: its recipient, and the end of its text; `None` after the last one.
 pub fn next_start<E>(
-    start: PageStart,
+    start: RecipientPosition,
     recipients: u64,
     mut entry: impl FnMut(u64) -> Result<Option<(u64, u64)>, E>,
-) -> Result<PageStart, E> {
+) -> Result<RecipientPosition, E> {
     let limit = start.recipient.saturating_add(DELIVERY_PAGE_RECIPIENTS).min(recipients);
     let mut next = start;
     let mut bytes = 0;
@@ -65,8 +54,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// Returns the first recipients of all pages, and the number of recipients.
-    fn pages(recipients: u64, entries: &[(u64, u64)]) -> Vec<PageStart> {
-        let mut starts = vec![PageStart::default()];
+    fn pages(recipients: u64, entries: &[(u64, u64)]) -> Vec<RecipientPosition> {
+        let mut starts = vec![RecipientPosition::default()];
         loop {
             let last = *starts.last().unwrap();
             let entry = |number: u64| Ok::<_, ()>(entries.get(usize::try_from(number).unwrap()).copied());

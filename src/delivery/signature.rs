@@ -47,7 +47,7 @@ impl Secret {
 }
 
 /// Returns the header `webhook-signature`: a signature by each secret that is valid. `timestamp` is in seconds since 1970.
-pub fn signature_header(secrets: &[&Secret], id: &str, timestamp: u64, body: &[u8]) -> String {
+pub fn signature_header(secrets: &[Secret], id: &str, timestamp: u64, body: &[u8]) -> String {
     let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(id, timestamp, body)).collect();
     signatures.join(" ")
 }
@@ -75,7 +75,7 @@ mod tests {
         let [old, new] = [1, 2].map(|byte| Secret::new([byte; SECRET_BYTES]));
         let body = "{\"type\":\"launch.created\",\"ü\":\"\u{1F600}\"}".as_bytes();
         let id = "19abc_1";
-        let signatures = signature_header(&[&new, &old], id, now, body);
+        let signatures = signature_header(&[new.clone(), old.clone()], id, now, body);
         assert_eq!(signatures.split(' ').count(), 2);
         let mut headers = http::HeaderMap::new();
         headers.insert("webhook-id", id.parse().unwrap());

@@ -176,14 +176,18 @@ impl DeliveryState {
             }
         }
         let next = self.begun.saturating_add(1);
-        let may_begin = match at.ordering {
-            Ordering::Strict => self.launches.is_empty(),
-            Ordering::Relaxed => next <= self.delivered().saturating_add(DELIVERY_LAUNCHES_AT_ONCE),
-        };
-        if may_begin && next <= at.last {
+        if self.may_begin(at.ordering) && next <= at.last {
             return NextStep::Begin(next);
         }
         wait.map_or(NextStep::Idle, NextStep::WaitUntil)
+    }
+
+    /// Whether a launch that is committed now would begin now.
+    pub fn may_begin(&self, ordering: Ordering) -> bool {
+        match ordering {
+            Ordering::Strict => self.launches.is_empty(),
+            Ordering::Relaxed => self.begun < self.delivered().saturating_add(DELIVERY_LAUNCHES_AT_ONCE),
+        }
     }
 
     /// Begins the launch that [`DeliveryState::next_step`] named.
@@ -237,6 +241,15 @@ impl DeliveryState {
         self.launches.retain(|launch| launch.sent < launch.pages || !launch.outstanding.is_empty());
     }
 
+    /// Sends a page later that could not be sent now for a reason other than the receiver.
+    pub fn postpone(&mut self, page: PageNumber, due: u64) {
+        let launch = self.launches.iter_mut().find(|launch| launch.sequence == page.sequence);
+        let outstanding = launch.and_then(|launch| launch.outstanding.iter_mut().find(|other| other.page == page.page));
+        if let Some(outstanding) = outstanding {
+            (outstanding.is_in_progress, outstanding.due) = (false, due);
+        }
+    }
+
     /// Retention has removed the launches up to `removed`. Returns how many of them were not delivered.
     pub fn expire(&mut self, removed: u64) -> u64 {
         let begun = self.launches.iter().filter(|launch| launch.sequence <= removed).count() as u64;
@@ -251,6 +264,11 @@ impl DeliveryState {
     pub fn resume(&mut self) {
         self.is_stopped = false;
         self.failing_since = None;
+        self.reset_schedule();
+    }
+
+    /// Sends failed pages at once, with all attempts before the delivery stops.
+    pub fn reset_schedule(&mut self) {
         for page in self.launches.iter_mut().flat_map(|launch| &mut launch.outstanding) {
             (page.failures, page.due) = (0, 0);
         }
@@ -334,6 +352,11 @@ impl DeliveryState {
     /// Returns at most `limit` of the last attempts, newest first.
     pub fn attempts(&self, limit: usize) -> impl Iterator<Item = &Attempt> {
         self.attempts.iter().rev().take(limit)
+    }
+
+    /// Whether the launch has begun and is not delivered.
+    pub fn is_in_progress(&self, sequence: u64) -> bool {
+        self.launches.iter().any(|launch| launch.sequence == sequence)
     }
 
     fn delivered(&self) -> u64 {
