@@ -6,7 +6,7 @@
 //! 2. Reserve the base cost of a request.
 //! 3. Check the path and the method, then the [configuration](settings).
 //! 4. Refuse what the [head](head) alone shows to be wrong.
-//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`]).
+//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`webhook`]).
 //! 6. If the request was refused, read and discard the rest of its body.
 //! 7. Write the log line and the data point, and build the [reply].
 
@@ -20,6 +20,7 @@ pub mod ports;
 pub mod reply;
 pub mod routes;
 pub mod settings;
+pub mod webhook;
 
 use crate::{
     access::Scope,
@@ -177,7 +178,12 @@ async fn operate<R: Runtime, B: Body>(
     body: &mut PacedBody<'_, R, B>,
     mut memory: Reservation,
 ) -> Result<Reply<Stream<R>>, Refused> {
-    if let Operation::DefineCampaign(_) = operation {
+    let has_body = match operation {
+        Operation::DefineCampaign(_) => true,
+        Operation::Webhook(_, action) => webhook::has_body(action),
+        _ => false,
+    };
+    if has_body {
         head.check_definition()?;
     }
     let ports = &*runtime.ports(head).map_err(Refused::internal)?;
@@ -191,6 +197,7 @@ async fn operate<R: Runtime, B: Body>(
         Operation::ListCampaigns => campaigns::list(ports, head, token).await,
         Operation::DefineCampaign(id) => campaigns::define(ports, head, id, token, body, &mut memory).await,
         Operation::ReadCampaign(id) => campaigns::read(ports, head, id, token).await,
+        Operation::Webhook(id, action) => webhook::act(ports, head, (id, action), token, body, &mut memory).await,
         Operation::ReadLog(id, resource) => log::read(ports, head, id, resource, token).await,
     }
 }

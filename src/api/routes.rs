@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// All routes.
-pub static ROUTES: [RouteSpec; 11] = [
+pub static ROUTES: [RouteSpec; 20] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
@@ -95,6 +95,78 @@ pub static ROUTES: [RouteSpec; 11] = [
         name: "attachment",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Attachment(path.launch_id?, path.n?))),
     },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Read)),
+    },
+    RouteSpec {
+        method: Method::Put,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_define",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Define)),
+    },
+    RouteSpec {
+        method: Method::Delete,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_remove",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Remove)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/rotate",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_rotate",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Rotate)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/test",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_test",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Test)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/replay",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_replay",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Replay)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/resume",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_resume",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Resume)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/skip",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_skip",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Skip)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/attempts",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_attempts",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Attempts)),
+    },
 ];
 
 /// Path of the list of campaigns. All routes except `/healthz` are below it.
@@ -127,6 +199,7 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 impl Method {
@@ -136,6 +209,7 @@ impl Method {
             Self::Get => "GET, HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -173,6 +247,22 @@ pub enum Operation {
     ReadCampaign(u64),
     /// Reads a part of the campaign's launch log.
     ReadLog(u64, LogResource),
+    /// Does something with the campaign's webhook.
+    Webhook(u64, WebhookAction),
+}
+
+/// What to do with a campaign's webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookAction {
+    Read,
+    Define,
+    Remove,
+    Rotate,
+    Test,
+    Replay,
+    Resume,
+    Skip,
+    Attempts,
 }
 
 /// The route of an operation.
@@ -314,6 +404,8 @@ mod tests {
         let launch_id = LaunchId::parse(ID).unwrap();
         let log = |resource| Route::Operate(Operation::ReadLog(8, resource));
         let launch = format!("{CAMPAIGNS}/8/launches/{ID}");
+        let webhook = |suffix: &str| format!("{CAMPAIGNS}/8/webhook{suffix}");
+        let act = |action| Route::Operate(Operation::Webhook(8, action));
         vec![
             ("GET", "/healthz".to_owned(), Route::Health),
             ("POST", format!("{CAMPAIGNS}/start_batch"), Route::Launch(Endpoint::StartBatch)),
@@ -326,6 +418,15 @@ mod tests {
             ("GET", format!("{launch}/recipients"), log(LogResource::Recipients(launch_id))),
             ("GET", format!("{launch}/report"), log(LogResource::Report(launch_id))),
             ("GET", format!("{launch}/attachments/3"), log(LogResource::Attachment(launch_id, 3))),
+            ("GET", webhook(""), act(WebhookAction::Read)),
+            ("PUT", webhook(""), act(WebhookAction::Define)),
+            ("DELETE", webhook(""), act(WebhookAction::Remove)),
+            ("POST", webhook("/rotate"), act(WebhookAction::Rotate)),
+            ("POST", webhook("/test"), act(WebhookAction::Test)),
+            ("POST", webhook("/replay"), act(WebhookAction::Replay)),
+            ("POST", webhook("/resume"), act(WebhookAction::Resume)),
+            ("POST", webhook("/skip"), act(WebhookAction::Skip)),
+            ("GET", webhook("/attempts"), act(WebhookAction::Attempts)),
         ]
     }
 
@@ -366,6 +467,10 @@ mod tests {
                 Route::Operate(Operation::DefineCampaign(id)) => {
                     assert_eq!(head, Ok(Route::Operate(Operation::ReadCampaign(id))), "{path}")
                 }
+                Route::Operate(Operation::Webhook(id, WebhookAction::Define | WebhookAction::Remove)) => {
+                    assert_eq!(head, Ok(Route::Operate(Operation::Webhook(id, WebhookAction::Read))), "{path}")
+                }
+                _ if method == "POST" => assert_eq!(head, Err(Problem::MethodNotAllowed("POST".into())), "{path}"),
                 _ => assert_eq!((method, head), ("GET", Ok(route)), "{path}"),
             }
         }
@@ -373,9 +478,13 @@ mod tests {
 
     #[test]
     fn names_the_allowed_methods_of_a_path() {
-        for (_, path, route) in rows() {
+        for (method, path, route) in rows() {
             let allow = match route {
-                Route::Launch(_) => "POST",
+                _ if method == "POST" => "POST",
+                Route::Operate(Operation::Webhook(
+                    _,
+                    WebhookAction::Read | WebhookAction::Define | WebhookAction::Remove,
+                )) => "GET, HEAD, PUT, DELETE",
                 Route::Operate(Operation::ReadCampaign(_) | Operation::DefineCampaign(_)) => "GET, HEAD, PUT",
                 _ => "GET, HEAD",
             };

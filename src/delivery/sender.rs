@@ -253,15 +253,14 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
         let mut due = None;
         loop {
             let has_time = self.host.now() < end;
-            while has_time {
-                match self.next_request(log)? {
-                    NextRequest::Send(request) => requests.push(request),
-                    NextRequest::Failed(answered) => self.record(log, answered)?,
-                    NextRequest::None(wait) => {
-                        due = wait;
-                        break;
+            if has_time {
+                due = loop {
+                    match self.next_request(log)? {
+                        NextRequest::Send(request) => requests.push(request),
+                        NextRequest::Failed(answered) => self.record(log, answered)?,
+                        NextRequest::None(due) => break due,
                     }
-                }
+                };
             }
             if requests.is_empty() {
                 return Ok(if has_time { due } else { Some(self.host.now()) });

@@ -8,6 +8,7 @@ mod kv;
 mod object;
 mod objects;
 mod ports;
+mod receiver;
 mod response;
 mod runtime;
 mod telemetry;

@@ -6,6 +6,7 @@ mod log;
 mod records;
 mod refusals;
 mod replies;
+mod webhook;
 
 use std::{
     cell::{Cell, RefCell},
@@ -38,7 +39,7 @@ use crate::{
         ports::{Body, Clock, ObjectError},
         tests::{call::Call, world::World},
     },
-    problem::Cause,
+    problem::{Cause, Problem},
     telemetry::DataPoint,
 };
 
@@ -164,11 +165,14 @@ impl<'a> TestRequest<'a> {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
         };
         let body = match spec.name {
             "start_batch" => LAUNCH,
             "start" => SINGLE,
             "define" => r#"{"name":"Welcome","database":1}"#,
+            "webhook_define" => r#"{"url":"https://receiver.example"}"#,
+            "webhook_replay" => r#"{"after":7}"#,
             _ => "",
         };
         Self { method, path, token, headers: &[], body }
@@ -270,6 +274,11 @@ impl ApiPorts for World {
         let lost = ObjectError::Lost(Cause::new("the connection is gone"));
         self.faults.run("command", lost, || {
             let log = self.object(trigger_id);
+            if let Command::Webhook(command) = &command {
+                // The tests of `delivery` cover what happens next.
+                let reply = log.authorize(databases).map(|()| serde_json::to_vec(command).unwrap());
+                return reply.map_err(|_| ObjectError::Refused(Problem::NotFound("trigger campaign").into()));
+            }
             let envelope = Envelope { databases: databases.to_vec(), command };
             let reply = answer_command(&log, &envelope, self.now()).and_then(|reply| bytes(&log, reply));
             reply.map_err(|error| match error {

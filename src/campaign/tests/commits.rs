@@ -111,7 +111,7 @@ fn a_launch_has_its_stored_rows() {
     assert_eq!(
         lines,
         [
-            "campaign 85 1 'Welcome' 1 1 0 0 0".to_owned(),
+            "campaign 85 2 'Welcome' 1 1 0 0 0".to_owned(),
             format!("launches 1 951822655433 {NOON} '{}' 1 x'{head}' x'{payload}'", sample.launch_id()),
             format!("due 'retention' 0 {}", NOON + 3 * DAY),
         ],
