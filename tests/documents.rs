@@ -177,6 +177,7 @@ fn the_table_of_endpoints_has_every_route() {
                 Method::Get => "GET",
                 Method::Post => "POST",
                 Method::Put => "PUT",
+                Method::Delete => "DELETE",
             };
             let formats = match route.formats {
                 ReplyFormats::JsonOrXml => "JSON, XML",
