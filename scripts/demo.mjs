@@ -5,8 +5,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { escaped, Failure, timed } from './run.mjs';
-import { runAdmin } from './admin.mjs';
+import { adminEnv } from './admin.mjs';
+import { runPart } from './progress.mjs';
+import { escaped, Failure, run } from './run.mjs';
 
 /** The token of the specification's examples, and the campaigns that they launch. */
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
@@ -38,13 +39,11 @@ export class Demo {
     return !DATA_FOLDERS.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
-  /** Loads the token and the profiles, before the Worker runs. */
-  async load() {
+  /** Loads the token and the profiles, before the Worker runs. @param {string} admin the command line */
+  async load(admin) {
     writeFileSync(this.marker, 'loading');
-    await timed('loading the demo data', async () => {
-      const code = await runAdmin(['demo', '--persist-to', this.state]);
-      if (code !== 0) throw new Failure('the demo data could not be loaded; see the error above', code);
-    });
+    const options = ['demo', '--persist-to', this.state];
+    await runPart('demo', () => run(admin, options, { env: adminEnv(), quiet: true }));
   }
 
   /** Defines the campaigns through the running Worker. @param {URL} worker */

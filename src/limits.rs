@@ -10,6 +10,14 @@ pub const MIB: u64 = 1024 * KIB;
 pub const DEPTH_LIMIT: usize = 64;
 /// Longest profile key as the caller wrote it (decoded, before normalisation), in bytes.
 pub const KEY_LIMIT: usize = 1024;
+/// Fewest digits of a phone number, after normalisation.
+pub const PHONE_DIGITS_MIN: usize = 3;
+/// Most digits of a phone number, after normalisation.
+pub const PHONE_DIGITS: usize = 20;
+/// E-mail domains that are not ASCII whose A-labels are remembered. When there are more, all of them are forgotten.
+pub const DOMAINS_REMEMBERED: usize = 256;
+/// Longest domain whose A-labels are remembered, in bytes.
+pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
@@ -147,6 +155,39 @@ pub const COPY_BACKOFF_MAX_MS: u64 = 300_000;
 pub const COPY_TIMEOUT_MS: u64 = 60_000;
 /// How long a `PUT` waits for KV before it is answered, in milliseconds.
 pub const COPY_WAIT_MS: u64 = 2_000;
+/// Pauses before a page is sent to a webhook again, in milliseconds. They vary by 10 %. Afterwards the delivery stops.
+pub const DELIVERY_RETRY_MS: [u64; 11] =
+    [5_000, 30_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000, 28_800_000];
+/// Longest pause that a receiver can ask for with `Retry-After`, in milliseconds.
+pub const DELIVERY_RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+/// Requests to a webhook at once (the platform allows six connections that wait for headers; uploads need two).
+pub const DELIVERY_REQUESTS_AT_ONCE: usize = 3;
+/// Successive launches that are delivered at once with the ordering `relaxed`.
+pub const DELIVERY_LAUNCHES_AT_ONCE: u64 = 4;
+/// Attempts of a delivery that are kept.
+pub const DELIVERY_ATTEMPTS_KEPT: usize = 100;
+/// How long the secret of a webhook signs after it was replaced, in milliseconds.
+pub const SECRET_OVERLAP_MS: u64 = DAY_MS;
+/// Longest address of a webhook, in bytes.
+pub const WEBHOOK_URL_LIMIT: usize = 2048;
+/// Most headers that are sent to a receiver for the receiver's own use.
+pub const WEBHOOK_HEADERS_LIMIT: usize = 10;
+/// Longest name of such a header, in bytes.
+pub const WEBHOOK_HEADER_NAME_LIMIT: usize = 128;
+/// Longest value of such a header, in bytes.
+pub const WEBHOOK_HEADER_VALUE_LIMIT: usize = 4096;
+/// Entries of the items' data that are read at once.
+pub const ITEM_ENTRIES_READ_AT_ONCE: u64 = 4096;
+/// How long a receiver may take until its status line, in milliseconds.
+pub const DELIVERY_TIMEOUT_MS: u64 = 15_000;
+/// How long a slice of a delivery begins requests, in milliseconds. With the last time-out it takes at most 20 s.
+pub const DELIVERY_SLICE_MS: u64 = 5_000;
+/// Pause of a delivery that found no memory for a message, in milliseconds.
+pub const DELIVERY_MEMORY_PAUSE_MS: u64 = 1_000;
+/// Most recipients in one message to a webhook.
+pub const DELIVERY_PAGE_RECIPIENTS: u64 = 1000;
+/// Largest list of recipients in one message to a webhook, in bytes of JSON, unless it has one recipient.
+pub const DELIVERY_PAGE_BYTES: u64 = MIB;
 /// Largest metadata of a key in KV, in bytes of JSON (the platform's limit).
 pub const METADATA_LIMIT: usize = 1024;
 /// Keys in one bulk read of KV (the platform's limit).
@@ -213,7 +254,15 @@ pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
 pub const SORT_READ: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
-/// Refused rows that an import prints. The summary counts all of them.
+/// First bytes of a file from which its type and encoding are detected.
+pub const IMPORT_SNIFF: usize = 512;
+/// First bytes of the text of a file from which the delimiter is detected.
+pub const HEADER_SNIFF: usize = 64 * 1024;
+/// Lines that an import reports for each reason why it leaves out rows or values.
+pub const REASON_LINES: usize = 5;
+/// Different reasons that an import counts. It counts further reasons together.
+pub const REASONS_KEPT: usize = 200;
+/// Refused rows that `profiles apply` prints.
 pub const REFUSED_ROWS_SHOWN: usize = 20;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;

@@ -18,7 +18,7 @@ use trigger_launch::{
     limits,
     outcome::Outcome,
     problem,
-    profiles::import::KNOWN_NAMES,
+    profiles::column::KNOWN_NAMES,
     telemetry::{FAILURE_FIELDS, REQUEST_FIELDS},
 };
 
@@ -177,6 +177,7 @@ fn the_table_of_endpoints_has_every_route() {
                 Method::Get => "GET",
                 Method::Post => "POST",
                 Method::Put => "PUT",
+                Method::Delete => "DELETE",
             };
             let formats = match route.formats {
                 ReplyFormats::JsonOrXml => "JSON, XML",
@@ -291,7 +292,7 @@ fn the_table_of_metrics_has_the_names_of_requests_without_an_endpoint() {
 fn the_table_of_columns_has_every_column_of_an_import_file() {
     let without_name = |column: &str| column.split_once(':').map_or(column.to_owned(), |(kind, _)| format!("{kind}:"));
     let documented: Vec<_> = table(IMPORT_FILE, "## Columns").iter().map(|row| without_name(&row[0])).collect();
-    assert_eq!(documented, KNOWN_NAMES.split(", ").map(without_name).collect::<Vec<_>>());
+    assert_eq!(documented, KNOWN_NAMES.map(without_name));
 }
 
 /// Returns the long options that the help of a command lists.

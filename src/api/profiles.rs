@@ -225,7 +225,13 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
             digest: hex(blake3::hash(&body).as_bytes()),
         });
         let key_checks = keys.iter().map(|key| key.check().to_owned()).collect();
-        let parsed = parse_changes(&body, format, &ChangeSetHead { key_checks, request }, keys, memory)?;
+        let parsed = parse_changes(
+            &body,
+            format,
+            &ChangeSetHead { key_checks, request },
+            (keys, &self.ports.normaliser()),
+            memory,
+        )?;
         drop(body);
         let ParsedChanges { message, refused } = parsed;
         if let (true, Some(RefusedChange { index, field, reason })) = (is_strict, refused.first()) {

@@ -1,6 +1,8 @@
 //! Everything outside of the core that a launch needs. The Worker implements these traits with its bindings; tests implement
 //! them with fakes that fail in every way that the platform can.
 
+use std::rc::Rc;
+
 use crate::{
     access::TokenRecord,
     campaign::{
@@ -13,7 +15,7 @@ use crate::{
     },
     memory::Reservation,
     problem::{Cause, Refused},
-    profiles::lookup::BucketStore,
+    profiles::{lookup::BucketStore, normal::Normaliser},
 };
 
 /// The time of one request. A timer wakes only the request that started it.
@@ -30,6 +32,7 @@ pub trait Clock {
 pub trait Ports: BucketStore + Clock {
     type Uploader: AttachmentUploader;
     fn uploader(&self) -> &Self::Uploader;
+    fn normaliser(&self) -> Rc<Normaliser>;
 
     /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;

@@ -47,8 +47,15 @@ pub struct Generation {
     pub normalisation: u32,
     /// [`IndexKey::check`] of the key that hashed its keys.
     pub key: String,
+    /// The number of profiles; 0 if the import did not record it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub profiles: u64,
     /// The indexes of all classes that have keys.
     pub classes: Vec<ClassIndex>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The buckets of one class of keys.
@@ -182,7 +189,7 @@ impl Generation {
     /// A generation without buckets. `check` is [`IndexKey::check`] of the key that hashes its keys.
     pub fn new(name: &str, check: &str, created: u64) -> Self {
         let (name, key) = (name.to_owned(), check.to_owned());
-        Self { name, created, normalisation: NORMALISATION_VERSION, key, classes: Vec::new() }
+        Self { name, created, normalisation: NORMALISATION_VERSION, key, profiles: 0, classes: Vec::new() }
     }
 
     /// Returns the generation with the position of its key, if it can be searched.
@@ -269,6 +276,7 @@ mod tests {
             created: 1_700_000_000_000,
             normalisation: NORMALISATION_VERSION,
             key: key.check().into(),
+            profiles: 9,
             classes: vec![email, custom],
         }
     }
@@ -291,7 +299,7 @@ mod tests {
         let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
         let generation = |name: &str, check: &str| {
             format!(
-                r#"{{"name":"{name}","created":1700000000000,"normalisation":2,"key":"{check}","classes":{classes}}}"#
+                r#"{{"name":"{name}","created":1700000000000,"normalisation":3,"key":"{check}","profiles":9,"classes":{classes}}}"#
             )
         };
         let expected = format!(

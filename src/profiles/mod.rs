@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`key`] | classes of keys, the keyed hash, profile IDs |
 //! | [`normal`] | the normalisation of keys |
+//! | `unicode` | the Unicode operations of normalisation (native only) |
 //! | [`bucket`] | the format of a bucket: writing and searching it |
 //! | [`manifest`] | the format of a manifest, and the names of all keys in KV |
 //! | [`cache`] | the buckets that an isolate keeps in memory |
 //! | [`lookup`] | finds the profiles of all items of a launch |
+//! | [`column`] | the columns of files and the members of changes, and the keys in their values |
 //! | [`live`] | profiles that change between imports |
 //! | [`import`] | builds buckets from a file (native only) |
 //!
@@ -19,6 +21,7 @@
 
 pub mod bucket;
 pub mod cache;
+pub mod column;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
 pub mod key;
@@ -26,6 +29,8 @@ pub mod live;
 pub mod lookup;
 pub mod manifest;
 pub mod normal;
+#[cfg(not(target_arch = "wasm32"))]
+mod unicode;
 
 /// The binding of the KV namespace that contains manifests and buckets.
 pub const BINDING: &str = "PROFILES";

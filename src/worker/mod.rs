@@ -9,9 +9,11 @@ mod object;
 mod objects;
 mod ports;
 mod profiles;
+mod receiver;
 mod response;
 mod runtime;
 mod telemetry;
+mod unicode;
 
 use std::rc::Rc;
 

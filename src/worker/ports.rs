@@ -26,7 +26,7 @@ use crate::{
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
     problem::Cause,
-    profiles::{lookup::BucketStore, manifest::manifest_key},
+    profiles::{lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
 };
 
 /// The bindings of one request.
@@ -109,6 +109,10 @@ impl Ports for RequestPorts {
 
     fn uploader(&self) -> &Attachments {
         &self.attachments
+    }
+
+    fn normaliser(&self) -> Rc<Normaliser> {
+        Rc::clone(&self.isolate.normaliser)
     }
 
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {

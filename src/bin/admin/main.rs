@@ -38,7 +38,7 @@ use self::{
     error::{CommandError, INVALID_ARGUMENTS},
     index_key::{SECRETS_FILE, load_index_key},
     location::Location,
-    profiles::{LiveImport, ProfilesError, apply, compact, import_file, set_live},
+    profiles::{ProfilesError, apply, compact, find_profiles, import_file, set_live},
     system::{checkout, now},
     terminal::{count, print_error, print_note, print_result, print_warning},
     tokens::{create_token, list_tokens, not_printed, revoke_token},
@@ -80,10 +80,14 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let now = now()?;
     match &arguments.command {
         AdminCommand::Token(command) => run_token_command(&location, command, now)?,
-        AdminCommand::Profiles(ProfilesCommand::Import { file, database, url, as_of }) => {
+        AdminCommand::Profiles(ProfilesCommand::Import(arguments)) => {
             let key = load_index_key(&location, &secrets)?;
-            let live = url.as_deref().zip(*as_of).map(|(url, as_of)| LiveImport { url, as_of });
-            import_file(&location, file, key, *database, live, now)?;
+            import_file(&location, arguments, key, now)?;
+        }
+        AdminCommand::Profiles(ProfilesCommand::Find { database, key: wanted }) => {
+            let key = load_index_key(&location, &secrets)?;
+            let lines = find_profiles(location.open_kv()?.as_mut(), &key, *database, wanted);
+            lines.map_err(ProfilesError::from)?.iter().try_for_each(|line| print_result(line))?;
         }
         AdminCommand::Profiles(ProfilesCommand::Live { state, database, url }) => {
             let is_on = matches!(state, LiveState::On);

@@ -17,6 +17,7 @@ use crate::{
             rows::{RowFormat, parse_changes},
         },
         manifest::{Manifest, manifest_key},
+        normal::Normaliser,
     },
     wire::Format,
 };
@@ -52,7 +53,14 @@ impl World {
         let key_checks = self.secrets.iter().map(|key| key.check().to_owned()).collect();
         let head = ChangeSetHead { key_checks, request: None };
         let mut memory = Reservation::verified(&self.budget);
-        let parsed = parse_changes(rows.as_bytes(), RowFormat::Array, &head, &self.secrets, &mut memory).unwrap();
+        let parsed = parse_changes(
+            rows.as_bytes(),
+            RowFormat::Array,
+            &head,
+            (&self.secrets, &Normaliser::native()),
+            &mut memory,
+        )
+        .unwrap();
         assert_eq!(parsed.refused, []);
         serde_json::from_slice(&self.message(&parsed.message)).unwrap()
     }

@@ -31,6 +31,7 @@ use crate::{
         },
         lookup::BucketStore,
         manifest::manifest_key,
+        normal::Normaliser,
     },
 };
 
@@ -145,6 +146,10 @@ impl Ports for World {
 
     fn uploader(&self) -> &MemoryBucket {
         &self.bucket
+    }
+
+    fn normaliser(&self) -> Rc<Normaliser> {
+        Rc::new(Normaliser::native())
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {

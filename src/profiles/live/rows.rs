@@ -16,14 +16,15 @@ use super::{
     row::{PackedKey, count_units},
 };
 use crate::{
-    limits::{CHANGED_KEYS_LIMIT, CHANGES_LIMIT, CHANGES_ROWS_LIMIT, FIELD_NAME_SHOWN, KEY_LIMIT},
+    limits::{CHANGED_KEYS_LIMIT, CHANGES_LIMIT, CHANGES_ROWS_LIMIT, FIELD_NAME_SHOWN},
     memory::Reservation,
     outcome::Outcome,
     problem::{Problem, Refused},
     profiles::{
         bucket::BucketSection,
+        column::{Column, InvalidKey, KeyColumn, simplify_name},
         key::{Class, IndexKey, ProfileId},
-        normal::normalise,
+        normal::Normaliser,
     },
     text::without_byte_order_mark,
 };
@@ -84,13 +85,14 @@ pub fn parse_changes(
     body: &[u8],
     format: RowFormat,
     head: &ChangeSetHead,
-    keys: &[IndexKey],
+    (keys, normaliser): (&[IndexKey], &Normaliser),
     memory: &mut Reservation,
 ) -> Result<ParsedChanges, Refused> {
     let body = std::str::from_utf8(without_byte_order_mark(body));
     let body = body.map_err(|error| Problem::Malformed(format!("byte {}: not UTF-8", error.valid_up_to())))?;
     let mut reader = RowReader {
         keys,
+        normaliser,
         memory,
         seen: HashSet::new(),
         units: 0,
@@ -125,6 +127,7 @@ pub fn parse_changes(
 /// Adds rows to a set of changes.
 struct RowReader<'a> {
     keys: &'a [IndexKey],
+    normaliser: &'a Normaliser,
     memory: &'a mut Reservation,
     seen: HashSet<ProfileId>,
     /// How much the good rows count towards the limit of pending changes.
@@ -171,9 +174,9 @@ impl RowReader<'_> {
             let read = match column(&name) {
                 Some(RowColumn::ProfileId) => read_profile_id(&name, &value, &mut profile),
                 Some(RowColumn::Deleted) => read_deleted(&name, &value, &mut is_deleted),
-                Some(RowColumn::Keys { class, section, field }) => value
-                    .values()
-                    .try_for_each(|value| self.push_key((class, section, field), &name, value, &mut packed)),
+                Some(RowColumn::Keys(column)) => {
+                    value.values().try_for_each(|value| self.push_key(&column, &name, value, &mut packed))
+                }
                 None => Err(RowFault::new(&name, UNKNOWN_FIELD)),
             };
             // The row's profile is noted even if another member is invalid: a second row of it is refused.
@@ -198,34 +201,26 @@ impl RowReader<'_> {
 
     fn push_key(
         &self,
-        (class, section, index_field): (Class, BucketSection, &str),
+        column: &KeyColumn,
         name: &str,
         value: &MemberValue,
         packed: &mut Vec<Vec<u8>>,
     ) -> Result<(), RowFault> {
-        let invalid = |outcome| Err(RowFault::of(name, outcome));
         let text = match value {
             MemberValue::Text(text) => text,
-            MemberValue::Integer(digits) if takes_integers(class) => digits,
+            MemberValue::Integer(digits) if takes_integers(column.class) => digits,
             MemberValue::Null => return Ok(()),
-            _ => return invalid(Outcome::WrongType),
+            _ => return Err(RowFault::of(name, Outcome::WrongType)),
         };
         if text.is_empty() {
             return Ok(());
         }
-        if text.len() > KEY_LIMIT {
-            return invalid(Outcome::TooLong);
-        }
-        let (field, value) = match class {
-            Class::Push => text.split_once(':').unwrap_or_default(),
-            _ => (index_field, text.as_str()),
-        };
-        if text.chars().any(char::is_control) || (class == Class::Push && field.is_empty()) {
-            return invalid(Outcome::Malformed);
-        }
-        let Some(value) = normalise(class, value) else { return invalid(Outcome::Malformed) };
+        let key = column.key(text, self.normaliser).map_err(|invalid| {
+            let outcome = if invalid == InvalidKey::TooLong { Outcome::TooLong } else { Outcome::Malformed };
+            RowFault::of(name, outcome)
+        })?;
         if packed.len() <= CHANGED_KEYS_LIMIT {
-            insert(packed, self.pack(class, section, index_field, (field, &value)));
+            insert(packed, self.pack(key.class, column.section, &column.field, (key.field, &key.value)));
         }
         Ok(())
     }
@@ -251,35 +246,21 @@ const PROFILE_ID: &str = "profile_id";
 const DELETED: &str = "deleted";
 
 /// A member of a row.
-enum RowColumn<'a> {
+enum RowColumn {
     ProfileId,
     Deleted,
-    Keys { class: Class, section: BucketSection, field: &'a str },
+    Keys(KeyColumn),
 }
 
-/// Returns the column of a name. Case, white space around it, and `-` or a space instead of `_` do not matter. The name of a custom
-/// field is exact.
-fn column(name: &str) -> Option<RowColumn<'_>> {
-    use BucketSection::{Profiles, Subscriptions};
-    let (known, field) = name.split_once(':').map_or((name, None), |(known, field)| (known, Some(field)));
-    let known = known.trim().to_ascii_lowercase().replace(['-', ' '], "_");
-    let keys = |class, section, field| Some(RowColumn::Keys { class, section, field });
-    match (known.as_str(), field) {
-        (PROFILE_ID, None) => Some(RowColumn::ProfileId),
-        (DELETED, None) => Some(RowColumn::Deleted),
-        ("email", None) => keys(Class::Email, Profiles, ""),
-        ("email_sub", None) => keys(Class::Email, Subscriptions, ""),
-        ("phone", None) => keys(Class::Phone, Profiles, ""),
-        ("phone_sub", None) => keys(Class::Phone, Subscriptions, ""),
-        ("push_sub", None) => keys(Class::Push, Subscriptions, ""),
-        ("custom", Some(field)) if is_field_name(field) => keys(Class::Custom, Profiles, field),
-        ("custom_sub", Some(field)) if is_field_name(field) => keys(Class::CustomSub, Subscriptions, field),
-        _ => None,
+/// Returns the column of a name. The names are those of an import, and `deleted`.
+fn column(name: &str) -> Option<RowColumn> {
+    if simplify_name(name) == DELETED {
+        return Some(RowColumn::Deleted);
     }
-}
-
-fn is_field_name(field: &str) -> bool {
-    (1..=KEY_LIMIT).contains(&field.len())
+    Column::parse(name).ok().map(|column| match column {
+        Column::ProfileId => RowColumn::ProfileId,
+        Column::Keys(keys) => RowColumn::Keys(keys),
+    })
 }
 
 fn takes_integers(class: Class) -> bool {
@@ -461,6 +442,7 @@ impl<'de> Visitor<'de> for ArraySeed<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::KEY_LIMIT;
     use crate::{limits::MIB, memory::Budget};
 
     /// The number of good rows, and the refused rows.
@@ -473,7 +455,7 @@ mod tests {
         let keys = [IndexKey::new(&"k".repeat(32)).unwrap()];
         let head = ChangeSetHead { key_checks: vec![keys[0].check().to_owned()], request: None };
         let mut memory = Reservation::verified(&Budget::new(64 * MIB, MIB));
-        let parsed = parse_changes(body.as_bytes(), format, &head, &keys, &mut memory)
+        let parsed = parse_changes(body.as_bytes(), format, &head, (&keys, &Normaliser::native()), &mut memory)
             .map_err(|refused| format!("{} {}", refused.status(), refused.problem.debug("")))?;
         let (_, set) = ChangeSet::read(&parsed.message[1..]).unwrap();
         let refused = parsed.refused.into_iter().map(|row| (row.index, row.field, row.reason)).collect();
@@ -580,7 +562,9 @@ mod tests {
         let parse = |members: &str| {
             let mut memory = Reservation::verified(&Budget::new(64 * MIB, MIB));
             let body = format!(r#"[{{"profile_id":"{A}",{members}}}]"#);
-            parse_changes(body.as_bytes(), RowFormat::Array, &head, &keys, &mut memory).unwrap().message
+            parse_changes(body.as_bytes(), RowFormat::Array, &head, (&keys, &Normaliser::native()), &mut memory)
+                .unwrap()
+                .message
         };
         let first = parse(r#""email":["a@b.example","c@d.example"],"phone":"79000000001""#);
         assert_eq!(parse(r#""phone":["79000000001","+79000000001"],"email":["c@d.example","A@b.example"]"#), first);

@@ -52,10 +52,35 @@ pub enum GenerationError {
          its file is newer"
     )]
     Superseded(u64),
+    #[error(
+        "the file has {now} profiles, which is less than 90 % of the {before} profiles of the import in use; if profiles \
+         were deleted, use --allow-shrink; nothing was imported"
+    )]
+    Shrunk { now: u64, before: u64 },
     #[error("the changes of database {0} are live: add --url, and --as-of with the time of the export")]
     Live(u64),
     #[error(transparent)]
     Api(#[from] ApiError),
+}
+
+/// What is checked before a generation becomes the current one.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteChecks {
+    /// The number of rows of the file. It has at most as many profiles.
+    pub rows: u64,
+    /// Whether the file can have far fewer profiles than the current generation.
+    pub allow_shrink: bool,
+    /// Whether everything is done but writing.
+    pub dry_run: bool,
+}
+
+impl WriteChecks {
+    /// Returns an error if the number of profiles is too small.
+    fn check_profiles(self, before: Option<&Manifest>, now: u64) -> Result<(), GenerationError> {
+        let before = before.map_or(0, |manifest| manifest.current.profiles);
+        let is_shrunk = now.saturating_mul(10) < before.saturating_mul(9);
+        if is_shrunk && !self.allow_shrink { Err(GenerationError::Shrunk { now, before }) } else { Ok(()) }
+    }
 }
 
 /// A generation that is to be written.
@@ -132,6 +157,7 @@ impl<'a> NewGeneration<'a> {
         &self,
         kv: &mut dyn KvStore,
         importer: Importer,
+        checks: WriteChecks,
         progress: &ProgressBar,
         warn: Warn<'_>,
     ) -> Result<BuiltIndex, GenerationError> {
@@ -142,7 +168,9 @@ impl<'a> NewGeneration<'a> {
             Err(error) => {
                 let reason = error_chain(&error);
                 warn(&format!("{} is {reason}; this import replaces it", manifest_key(self.database)));
-                self.mark_unlisted_generations(kv)?;
+                if !checks.dry_run {
+                    self.mark_unlisted_generations(kv)?;
+                }
                 None
             }
         };
@@ -151,7 +179,13 @@ impl<'a> NewGeneration<'a> {
             (None, before) => before,
             (Some(live), _) => Some(live.api.status()?.manifest),
         };
+        checks.check_profiles(before.as_ref(), checks.rows)?;
         let plan = importer.plan()?;
+        if checks.dry_run {
+            let built = plan.build(|_, _, _| Ok::<_, GenerationError>(()))?;
+            checks.check_profiles(before.as_ref(), built.profiles)?;
+            return Ok(built);
+        }
         progress.set_length(plan.classes().iter().map(|index| u64::from(index.buckets)).sum());
         let mut generation = Generation { classes: plan.classes().to_vec(), ..self.generation(&self.name) };
         self.mark(kv, &generation)?;
@@ -161,6 +195,11 @@ impl<'a> NewGeneration<'a> {
         })?;
         batch.write()?;
         generation.classes.clone_from(&built.classes);
+        generation.profiles = built.profiles;
+        if let Err(error) = checks.check_profiles(before.as_ref(), built.profiles) {
+            self.delete_generation(kv, &generation)?;
+            return Err(error);
+        }
         let deleted = self.delete_old_generations(kv, before.as_ref(), &mut warn)?;
         self.publish(kv, before.as_ref(), generation, &deleted)?;
         kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
@@ -254,6 +293,14 @@ impl<'a> NewGeneration<'a> {
     fn delete_buckets(&self, kv: &mut dyn KvStore, generation: &str) -> Result<(), KvError> {
         let keys = kv.list(KvBinding::Profiles, &generation_prefix(self.database, generation))?;
         kv.delete(KvBinding::Profiles, &keys)
+    }
+
+    /// Deletes the buckets and the marker of a generation that this import has written.
+    fn delete_generation(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), KvError> {
+        // The keys are not listed, because KV may not list new keys yet.
+        let keys: Vec<String> = generation.bucket_keys(self.database).collect();
+        kv.delete(KvBinding::Profiles, &keys)?;
+        kv.delete(KvBinding::Profiles, &[self.pending_key()])
     }
 
     /// Writes the manifest, unless its current generation has changed since `before`.
