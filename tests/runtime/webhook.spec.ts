@@ -1,0 +1,178 @@
+// Webhooks in the real runtime, with receivers on the same machine. The harness sends outgoing requests through a proxy that
+// follows redirects and waits for a body, so these two cases are not here.
+
+import { createHmac } from 'node:crypto';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { bearer, launch, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
+import type { TestWorker } from './harness.js';
+import { address } from './profiles.js';
+
+interface Received {
+  headers: http.IncomingHttpHeaders;
+  body: string;
+}
+
+/** A receiver that answers as `answer` does, and records what it has received. */
+class Receiver {
+  received: Received[] = [];
+  answer: (response: http.ServerResponse, message: Received) => void = (response) => response.writeHead(204).end();
+  private readonly server = http.createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const message = { headers: request.headers, body: Buffer.concat(chunks).toString() };
+      this.received.push(message);
+      this.answer(response, message);
+    });
+  });
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/hook`;
+  }
+
+  stop(): void {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+
+  ids(): unknown[] {
+    return this.received.map((message) => message.headers['webhook-id']);
+  }
+}
+
+/** Whether a message has a signature by this secret. */
+function isSigned({ headers, body }: Received, secret: string): boolean {
+  const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
+  const content = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
+  const expected = `v1,${createHmac('sha256', key).update(content).digest('base64')}`;
+  return String(headers['webhook-signature']).split(' ').includes(expected);
+}
+
+describe('webhooks', () => {
+  let worker: TestWorker;
+  let receiver: Receiver;
+  let url: string;
+  let campaign = 700;
+  let hook: string;
+  let secret: string;
+
+  beforeAll(async () => {
+    worker = await seeded({ WEBHOOK_HOSTS: 'any' });
+  });
+  afterAll(() => stop(worker));
+
+  async function send(method: string, suffix = '', body?: unknown) {
+    const headers = { ...bearer(TOKEN.admin), 'Content-Type': 'application/json' };
+    const content = body === undefined ? {} : { body: JSON.stringify(body) };
+    const response = await worker.request(`${hook}${suffix}`, { method, headers, ...content });
+    return { status: response.status, body: (await response.json()) as Record<string, any> };
+  }
+
+  const start = (data: unknown = [{ email: 'example1@example.com' }]) => launch(worker, { trigger_id: campaign, data });
+  const wait = (condition: () => void | Promise<void>) => vi.waitFor(condition, { timeout: 20_000, interval: 20 });
+  const state = async () => (await send('GET')).body.state;
+
+  beforeEach(async () => {
+    receiver = new Receiver();
+    url = await receiver.start();
+    campaign += 1;
+    hook = `${TRIGGERS}/${campaign}/webhook`;
+    const headers = { ...bearer(TOKEN.admin), 'Content-Type': 'application/json' };
+    const body = JSON.stringify({ name: 'Webhooks', database: 1, active: true });
+    await worker.request(`${TRIGGERS}/${campaign}`, { method: 'PUT', headers, body });
+    const created = await send('PUT', '', { url, headers: { Authorization: 'Bearer receiver' } });
+    expect(created.status).toBe(200);
+    secret = created.body.secret;
+    return () => receiver.stop();
+  });
+
+  it('a launch arrives signed, and only the first reply contains the secret', async () => {
+    const launched = await start();
+    await wait(() => expect(receiver.received).toHaveLength(1));
+    const [message] = receiver.received as [Received];
+    expect(message.headers).toMatchObject({ 'content-type': 'application/json', authorization: 'Bearer receiver' });
+    expect(message.headers['webhook-id']).toBe(`${launched.headers.get('Launch-ID')}_1`);
+    expect(isSigned(message, secret)).toBe(true);
+    const { type, data } = JSON.parse(message.body);
+    expect([type, data.page, data.pages]).toEqual(['launch.created', 1, 1]);
+    expect(data.recipients).toEqual([{ index: 0, profile_id: '6606e08f10bcdd88297057a7' }]);
+    await wait(async () =>
+      expect(await state()).toMatchObject({ status: 'idle', delivered_through: 1, last_status: 204 }),
+    );
+    const read = await send('GET');
+    expect(read.body).toMatchObject({ url, headers: ['Authorization'], recipients: 'inline', ordering: 'strict' });
+    expect(read.body).not.toHaveProperty('secret');
+  });
+
+  it('a large launch arrives in pages', async () => {
+    await start(Array.from({ length: 2500 }, (_, n) => ({ email: address(n) })));
+    await wait(() => expect(receiver.received).toHaveLength(3));
+    const pages = receiver.received.map((message) => JSON.parse(message.body).data);
+    expect(pages.map((data) => data.page).sort()).toEqual([1, 2, 3]);
+    expect(pages.reduce((sum, data) => sum + data.recipients.length, 0)).toBe(pages[0].launch.recipients);
+  });
+
+  it('a receiver that fails is tried again with the same message', async () => {
+    receiver.answer = (response) => response.writeHead(503).end();
+    await start();
+    await wait(async () => expect(await state()).toMatchObject({ status: 'retrying', last_status: 503 }));
+    expect((await state()).next_attempt_at).not.toBeNull();
+    expect(receiver.received).toHaveLength(1);
+    receiver.answer = (response) => response.writeHead(200).end();
+    await send('POST', '/resume');
+    await wait(() => expect(receiver.received).toHaveLength(2));
+    const [first, second] = receiver.received as [Received, Received];
+    expect(second.body).toBe(first.body);
+    expect(receiver.ids()[1]).toBe(receiver.ids()[0]);
+    expect((await send('GET', '/attempts?limit=1')).body.attempts).toMatchObject([
+      { sequence: 1, page: 1, status: 200 },
+    ]);
+  });
+
+  it('the status line decides, whatever the receiver does with the body', async () => {
+    const answers: Receiver['answer'][] = [
+      (response) => void response.writeHead(200, { 'Content-Length': 100 }).write('a', () => response.destroy()),
+      (response) => void response.writeHead(200).write('x'.repeat(1_000_000)),
+    ];
+    for (const [index, answer] of answers.entries()) {
+      receiver.answer = answer;
+      await start();
+      await wait(async () => expect(await state()).toMatchObject({ status: 'idle', delivered_through: index + 1 }));
+    }
+  });
+
+  it('a receiver that hangs delays neither launches nor reads', async () => {
+    receiver.answer = () => {};
+    for (let count = 0; count < 5; count += 1) {
+      expect((await start()).status).toBe(200);
+    }
+    expect(await state()).toMatchObject({ status: 'delivering', delivered_through: null });
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it('every action has its effect', async () => {
+    expect((await send('POST', '/test')).body).toMatchObject({ status: 204, error: null });
+    expect(JSON.parse(receiver.received[0]!.body).type).toBe('webhook.test');
+    receiver.received = [];
+    expect((await send('POST', '/skip')).status).toBe(409);
+    const rotated = await send('POST', '/rotate');
+    expect((await send('POST', '/rotate')).status).toBe(409);
+    await start();
+    await wait(() => expect(receiver.received).toHaveLength(1));
+    expect([secret, rotated.body.secret].map((text) => isSigned(receiver.received[0]!, text))).toEqual([true, true]);
+    await send('POST', '/replay', { after: 0 });
+    await wait(() => expect(receiver.received).toHaveLength(2));
+    expect(receiver.ids()[1]).toBe(receiver.ids()[0]);
+    await send('PUT', '', { active: false });
+    await start();
+    expect((await state()).status).toBe('paused');
+    await worker.evict(campaign);
+    await send('PUT', '', { active: true });
+    await wait(() => expect(receiver.received).toHaveLength(3));
+    expect((await send('DELETE')).status).toBe(200);
+    expect((await send('GET')).status).toBe(404);
+  });
+});
