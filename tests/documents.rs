@@ -189,8 +189,9 @@ fn the_table_of_endpoints_has_every_route() {
                 ReplyFormats::JsonOrNdjson => "JSON, NDJSON",
                 ReplyFormats::File => "file",
             };
-            let scope = route.scope.map_or("none", |scope| scope.as_str());
-            vec![format!("{method} {}", route.path), scope.to_owned(), formats.to_owned(), route.name.to_owned()]
+            let scopes: Vec<_> = route.scopes.iter().map(|scope| scope.as_str()).collect();
+            let scopes = if scopes.is_empty() { "none".to_owned() } else { scopes.join(", ") };
+            vec![format!("{method} {}", route.path), scopes, formats.to_owned(), route.name.to_owned()]
         })
         .collect();
     documented.sort();

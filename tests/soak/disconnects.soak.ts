@@ -87,8 +87,8 @@ const reported = json({
   data: Array.from({ length: 500_000 }, () => ({})),
 });
 const refused = Buffer.alloc(50 * MIB, ' ');
-/** The places of a launch with many recipients, and of a large attachment. */
-const place = { recipients: '', attachment: '' };
+/** The paths of two launches: one with many recipients, and one with a large attachment. */
+const launchPath = { recipients: '', attachment: '' };
 
 const STAGES: Stage[] = [
   { name: 'after the head', begin: post(small, 0, {}), within: busyLatency, share: 4 },
@@ -133,13 +133,13 @@ const STAGES: Stage[] = [
   },
   {
     name: 'while recipients are streamed',
-    begin: reading(() => `${place.recipients}/recipients`, { Accept: 'application/x-ndjson' }),
+    begin: reading(() => `${launchPath.recipients}/recipients`, { Accept: 'application/x-ndjson' }),
     within: busyLatency,
     share: 2,
   },
   {
     name: 'while an attachment is downloaded',
-    begin: reading(() => `${place.attachment}/attachments/0`),
+    begin: reading(() => `${launchPath.attachment}/attachments/0`),
     within: busyLatency,
     share: 1,
   },
@@ -187,8 +187,8 @@ describe('clients that disconnect', () => {
     const [recipients, attachment] = await Promise.all(
       [many, files].map(async (body) => logged(plenty.worker, 8, await launch(plenty.worker, body.toString()))),
     );
-    place.recipients = `${TRIGGERS}/8/launches/${recipients.launch_id}`;
-    place.attachment = `${TRIGGERS}/8/launches/${attachment.launch_id}`;
+    launchPath.recipients = `${TRIGGERS}/8/launches/${recipients.launch_id}`;
+    launchPath.attachment = `${TRIGGERS}/8/launches/${attachment.launch_id}`;
     const times: number[] = [];
     for (let n = 0; n < 20; n++) {
       const start = performance.now();
