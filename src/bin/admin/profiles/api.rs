@@ -39,8 +39,22 @@ pub struct DatabaseApi {
     token: String,
 }
 
-/// A body: its media type and its bytes.
-type Content<'a> = (&'a str, &'a [u8]);
+/// A request to the API.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    method: &'a str,
+    /// After the path of the database.
+    path: &'a str,
+    /// The body, which is JSON.
+    body: Option<&'a [u8]>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    fn get(path: &'a str) -> Self {
+        Self { method: "GET", path, body: None, request_id: None }
+    }
+}
 
 impl DatabaseApi {
     /// `url` is the address of the deployment, such as `https://trigger-launch.example.workers.dev`.
@@ -51,18 +65,12 @@ impl DatabaseApi {
         Ok(Self { agent: config.into(), url, token: token.trim().to_owned() })
     }
 
-    /// Sends a request, and sends it again while the deployment is unavailable. `request_id` is the same each time, so that the
+    /// Sends a request, and sends it again while the deployment is unavailable. The request ID is the same each time, so that the
     /// request is carried out once.
-    fn send(
-        &self,
-        method: &str,
-        path: &str,
-        content: Option<Content<'_>>,
-        request_id: Option<&str>,
-    ) -> Result<Response<Body>, ApiError> {
+    fn send(&self, call: Call<'_>) -> Result<Response<Body>, ApiError> {
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let result = self.send_once(method, path, content, request_id);
+            let result = self.send_once(call);
             let wait = match &result {
                 _ if attempt == ATTEMPTS => return self.check(result?),
                 Ok(response) if matches!(response.status().as_u16(), 429 | 503) => {
@@ -78,13 +86,8 @@ impl DatabaseApi {
         Err(ApiError::Unexpected { url: self.url.clone(), message: "no reply".to_owned() })
     }
 
-    fn send_once(
-        &self,
-        method: &str,
-        path: &str,
-        content: Option<Content<'_>>,
-        request_id: Option<&str>,
-    ) -> Result<Response<Body>, ApiError> {
+    fn send_once(&self, call: Call<'_>) -> Result<Response<Body>, ApiError> {
+        let Call { method, path, body, request_id } = call;
         let url = format!("{}{path}", self.url);
         let authorization = format!("Bearer {}", self.token);
         let builder = ureq::http::Request::builder().method(method).uri(&url).header("Authorization", authorization);
@@ -94,10 +97,10 @@ impl DatabaseApi {
         };
         let invalid = |error: ureq::http::Error| ApiError::Unexpected { url: url.clone(), message: error.to_string() };
         let unreachable = |error: ureq::Error| ApiError::Unreachable { url: url.clone(), source: Box::new(error) };
-        match content {
+        match body {
             None => self.agent.run(builder.body(()).map_err(invalid)?).map_err(unreachable),
-            Some((media_type, bytes)) => {
-                let request = builder.header("Content-Type", media_type).body(bytes).map_err(invalid)?;
+            Some(bytes) => {
+                let request = builder.header("Content-Type", "application/json").body(bytes).map_err(invalid)?;
                 self.agent.run(request).map_err(unreachable)
             }
         }
@@ -130,12 +133,12 @@ impl DatabaseApi {
     fn send_json<T: DeserializeOwned>(&self, method: &str, path: &str, body: &impl Serialize) -> Result<T, ApiError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ApiError::Unexpected { url: self.url.clone(), message: error.to_string() })?;
-        self.json(self.send(method, path, Some(("application/json", &body)), None)?)
+        self.json(self.send(Call { method, path, body: Some(&body), request_id: None })?)
     }
 
     /// Returns the manifest and the state of live changes.
     pub fn status(&self) -> Result<DatabaseStatus, ApiError> {
-        self.json(self.send("GET", "/manifest", None, None)?)
+        self.json(self.send(Call::get("/manifest"))?)
     }
 
     /// Turns live changes on. The manifest is that in KV, which says so already.
@@ -150,12 +153,12 @@ impl DatabaseApi {
 
     /// Returns the pending changes: a [`trigger_launch::profiles::live::message::PendingList`].
     pub fn pending(&self, purpose: &str) -> Result<Vec<u8>, ApiError> {
-        self.read(self.send("GET", &format!("/changes?purpose={purpose}"), None, None)?)
+        self.read(self.send(Call::get(&format!("/changes?purpose={purpose}")))?)
     }
 
     /// Returns a part of the entries of a generation as lines of JSON.
     pub fn entries(&self, generation: &str, from: u64) -> Result<impl std::io::Read + use<>, ApiError> {
-        let response = self.send("GET", &format!("/entries?generation={generation}&from={from}"), None, None)?;
+        let response = self.send(Call::get(&format!("/entries?generation={generation}&from={from}")))?;
         Ok(response.into_body().into_reader().take(u64::MAX))
     }
 
@@ -173,6 +176,7 @@ impl DatabaseApi {
 
     /// Sends rows with changes.
     pub fn change<T: DeserializeOwned>(&self, rows: &[u8], request_id: &str) -> Result<T, ApiError> {
-        self.json(self.send("POST", "/changes", Some(("application/json", rows)), Some(request_id))?)
+        let call = Call { method: "POST", path: "/changes", body: Some(rows), request_id: Some(request_id) };
+        self.json(self.send(call)?)
     }
 }

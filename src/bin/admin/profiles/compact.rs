@@ -16,12 +16,11 @@ use trigger_launch::profiles::{
 
 use super::{
     api::{ApiError, DatabaseApi},
-    generation::{GenerationError, NewGeneration},
-    live::write_manifest,
+    generation::{Batch, GenerationError, NewGeneration, write_manifest},
     progress::progress_bar,
 };
 use crate::{
-    kv::{KvBinding, KvError, KvPair, KvStore},
+    kv::{KvError, KvStore},
     location::Location,
     system::SystemError,
     terminal::{count, print_warning},
@@ -75,7 +74,7 @@ pub fn compact(location: &Location, database: u64, url: &str, now: u64) -> Resul
         folding.classes().iter().map(|index| u64::from(index.buckets)).sum(),
         "writing  {bar:40} {pos}/{len} buckets, {eta} left",
     );
-    let mut generation = Generation { classes: folding.classes().to_vec(), ..new.generation_of_now() };
+    let mut generation = new.generation_of_now(folding.classes());
     new.mark(kv, &generation)?;
     let written = write_buckets(&api, kv, database, (current, &mut generation), &mut folding, &progress);
     progress.finish_and_clear();
@@ -110,20 +109,10 @@ fn write_buckets(
     folding: &mut Folding,
     progress: &ProgressBar,
 ) -> Result<(), CompactError> {
-    let limits = kv.batch_limits();
-    let mut pairs: Vec<KvPair> = Vec::new();
-    let mut bytes = 0;
-    let mut add = |class: usize, number: u32, text: String| -> Result<(), CompactError> {
-        let Some(index) = new.classes.get(class) else { return Ok(()) };
-        bytes += text.len();
-        pairs.push((new.bucket_key(database, index, number), text));
-        if pairs.len() >= limits.pairs || bytes >= limits.bytes {
-            kv.put(KvBinding::Profiles, &pairs)?;
-            progress.inc(pairs.len() as u64);
-            pairs.clear();
-            bytes = 0;
-        }
-        Ok(())
+    let mut batch = Batch::new(kv, progress);
+    let mut add = |class: usize, number: u32, text: String| match new.classes.get(class) {
+        Some(index) => batch.add((new.bucket_key(database, index, number), text)),
+        None => Ok(()),
     };
     let mut next = Some(0);
     while let Some(from) = next {
@@ -149,9 +138,7 @@ fn write_buckets(
             add(class, number, text)?;
         }
     }
-    if !pairs.is_empty() {
-        kv.put(KvBinding::Profiles, &pairs)?;
-    }
+    batch.write()?;
     new.classes = folding.classes().to_vec();
     Ok(())
 }

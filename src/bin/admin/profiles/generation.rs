@@ -19,8 +19,8 @@ use trigger_launch::{
         key::IndexKey,
         live::command::{Contents, PublishReply},
         manifest::{
-            Generation, IndexError, Manifest, RetiredGeneration, database_prefix, generation_prefix, manifest_key,
-            pending_key, pending_prefix,
+            ClassIndex, Generation, IndexError, Manifest, RetiredGeneration, database_prefix, generation_prefix,
+            manifest_key, pending_key, pending_prefix,
         },
     },
     text::{error_chain, hex},
@@ -118,19 +118,28 @@ impl LiveTarget {
 impl<'a> NewGeneration<'a> {
     /// A generation with a random name after `prefix`.
     pub fn new(database: u64, key: &IndexKey, prefix: &str, lock: &'a LockFile, now: u64) -> Result<Self, SystemError> {
-        let name = format!("{prefix}{}", hex(&random_bytes::<10>()?));
-        Ok(Self { database, key_check: key.check().to_owned(), name, now, lock, live: None })
+        Self::with_key_check(database, key.check(), prefix, lock, now)
     }
 
     /// A generation of a compaction, which keeps the index key.
     pub fn compaction(database: u64, key_check: &str, lock: &'a LockFile, now: u64) -> Result<Self, SystemError> {
-        let name = hex(&random_bytes::<10>()?);
+        Self::with_key_check(database, key_check, "", lock, now)
+    }
+
+    fn with_key_check(
+        database: u64,
+        key_check: &str,
+        prefix: &str,
+        lock: &'a LockFile,
+        now: u64,
+    ) -> Result<Self, SystemError> {
+        let name = format!("{prefix}{}", hex(&random_bytes::<10>()?));
         Ok(Self { database, key_check: key_check.to_owned(), name, now, lock, live: None })
     }
 
-    /// Returns this generation, without buckets.
-    pub fn generation_of_now(&self) -> Generation {
-        self.generation(&self.name)
+    /// Returns this generation, with these classes.
+    pub fn generation_of_now(&self, classes: &[ClassIndex]) -> Generation {
+        Generation { classes: classes.to_vec(), ..self.generation(&self.name) }
     }
 
     /// Writes the marker of this generation.
@@ -187,7 +196,7 @@ impl<'a> NewGeneration<'a> {
             return Ok(built);
         }
         progress.set_length(plan.classes().iter().map(|index| u64::from(index.buckets)).sum());
-        let mut generation = Generation { classes: plan.classes().to_vec(), ..self.generation(&self.name) };
+        let mut generation = self.generation_of_now(plan.classes());
         self.mark(kv, &generation)?;
         let mut batch = Batch::new(kv, progress);
         let built = plan.build(|index, number, text| {
@@ -197,12 +206,12 @@ impl<'a> NewGeneration<'a> {
         generation.classes.clone_from(&built.classes);
         generation.profiles = built.profiles;
         if let Err(error) = checks.check_profiles(before.as_ref(), built.profiles) {
-            self.delete_generation(kv, &generation)?;
+            self.discard(kv, &generation)?;
             return Err(error);
         }
         let deleted = self.delete_old_generations(kv, before.as_ref(), &mut warn)?;
         self.publish(kv, before.as_ref(), generation, &deleted)?;
-        kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
+        self.unmark(kv)?;
         Ok(built)
     }
 
@@ -295,14 +304,6 @@ impl<'a> NewGeneration<'a> {
         kv.delete(KvBinding::Profiles, &keys)
     }
 
-    /// Deletes the buckets and the marker of a generation that this import has written.
-    fn delete_generation(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), KvError> {
-        // The keys are not listed, because KV may not list new keys yet.
-        let keys: Vec<String> = generation.bucket_keys(self.database).collect();
-        kv.delete(KvBinding::Profiles, &keys)?;
-        kv.delete(KvBinding::Profiles, &[self.pending_key()])
-    }
-
     /// Writes the manifest, unless its current generation has changed since `before`.
     fn publish(
         &self,
@@ -322,7 +323,7 @@ impl<'a> NewGeneration<'a> {
             return Err(GenerationError::Superseded(self.database));
         }
         let manifest = Manifest::publish(now, generation, deleted, self.now);
-        Ok(kv.put(KvBinding::Profiles, &[(manifest_key(self.database), manifest.to_json())])?)
+        Ok(write_manifest(kv, self.database, &manifest)?)
     }
 
     /// Publishes a generation of a database whose changes are live, and writes KV's copy of the manifest.
@@ -342,19 +343,25 @@ impl<'a> NewGeneration<'a> {
             }
             reply => reply?,
         };
-        kv.put(KvBinding::Profiles, &[(manifest_key(self.database), reply.status.manifest.to_json())])?;
+        write_manifest(kv, self.database, &reply.status.manifest)?;
         live.reply.replace(Some(reply));
         Ok(())
     }
 }
 
-fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Result<Manifest, IndexError>, KvError> {
+/// Reads the manifest in KV.
+pub(super) fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Result<Manifest, IndexError>, KvError> {
     let text = kv.get_one(KvBinding::Profiles, manifest_key(database))?;
     Ok(Manifest::parse(text.as_deref()))
 }
 
+/// Writes KV's copy of a manifest.
+pub(super) fn write_manifest(kv: &mut dyn KvStore, database: u64, manifest: &Manifest) -> Result<(), KvError> {
+    kv.put(KvBinding::Profiles, &[(manifest_key(database), manifest.to_json())])
+}
+
 /// Buckets that are written together.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     kv: &'a mut dyn KvStore,
     progress: &'a ProgressBar,
     limits: BatchLimits,
@@ -363,20 +370,21 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(kv: &'a mut dyn KvStore, progress: &'a ProgressBar) -> Self {
+    pub(super) fn new(kv: &'a mut dyn KvStore, progress: &'a ProgressBar) -> Self {
         let limits = kv.batch_limits();
         Self { kv, progress, limits, pairs: Vec::new(), bytes: 0 }
     }
 
     /// Adds a pair, and writes the batch if it is full.
-    fn add(&mut self, pair: KvPair) -> Result<(), KvError> {
+    pub(super) fn add(&mut self, pair: KvPair) -> Result<(), KvError> {
         self.bytes += pair.1.len();
         self.pairs.push(pair);
         let is_full = self.pairs.len() >= self.limits.pairs || self.bytes >= self.limits.bytes;
         if is_full { self.write() } else { Ok(()) }
     }
 
-    fn write(&mut self) -> Result<(), KvError> {
+    /// Writes what has been added.
+    pub(super) fn write(&mut self) -> Result<(), KvError> {
         if !self.pairs.is_empty() {
             self.kv.put(KvBinding::Profiles, &self.pairs)?;
             self.progress.inc(self.pairs.len() as u64);

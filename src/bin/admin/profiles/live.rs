@@ -8,9 +8,12 @@ use trigger_launch::{
     text::{error_chain, rfc3339},
 };
 
-use super::api::{ApiError, DatabaseApi};
+use super::{
+    api::{ApiError, DatabaseApi},
+    generation::{self, write_manifest},
+};
 use crate::{
-    kv::{KvBinding, KvError, KvStore},
+    kv::{KvError, KvStore},
     location::Location,
     lock::LockError,
 };
@@ -53,14 +56,8 @@ pub fn set_live(location: &Location, database: u64, live: bool, url: &str) -> Re
 
 /// Reads the manifest in KV. Live changes need one.
 pub fn read_manifest(kv: &mut dyn KvStore, database: u64) -> Result<Manifest, LiveError> {
-    let text = kv.get_one(KvBinding::Profiles, manifest_key(database))?;
-    Manifest::parse(text.as_deref()).map_err(|error| match error {
+    generation::read_manifest(kv, database)?.map_err(|error| match error {
         IndexError::NotImported => LiveError::NotImported(database),
         error => LiveError::Manifest(manifest_key(database), error_chain(&error)),
     })
-}
-
-/// Writes KV's copy of a manifest.
-pub fn write_manifest(kv: &mut dyn KvStore, database: u64, manifest: &Manifest) -> Result<(), KvError> {
-    kv.put(KvBinding::Profiles, &[(manifest_key(database), manifest.to_json())])
 }
