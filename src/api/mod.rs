@@ -144,9 +144,9 @@ async fn serve<R: Runtime, B: Body>(
     match route {
         Route::Health => ServedRequest::Other(Ok(Reply::health(&head.request_id))),
         Route::Launch(endpoint) => launch(runtime, head, endpoint, &settings, body, memory).await,
-        Route::Operate(operation) => {
-            ServedRequest::Other(Box::pin(operate(runtime, head, operation, spec.scope, &settings, body, memory)).await)
-        }
+        Route::Operate(operation) => ServedRequest::Other(
+            Box::pin(operate(runtime, head, operation, spec.scopes, &settings, body, memory)).await,
+        ),
     }
 }
 
@@ -177,7 +177,7 @@ async fn operate<R: Runtime, B: Body>(
     runtime: &R,
     head: &HttpHead<'_>,
     operation: Operation,
-    scope: Option<Scope>,
+    scopes: &'static [Scope],
     settings: &Settings,
     body: &mut PacedBody<'_, R, B>,
     mut memory: Reservation,
@@ -191,8 +191,7 @@ async fn operate<R: Runtime, B: Body>(
     }
     let owned_ports = runtime.ports(head).map_err(Refused::internal)?;
     let ports = &*owned_ports;
-    let scope = scope.ok_or_else(|| Refused::internal("the route has no scope"))?;
-    let token = &verify_head(ports, &head.tokens, scope, operation.other_scope()).await?;
+    let token = &verify_head(ports, &head.tokens, scopes).await?;
     memory.verify();
     if let Some(fault) = &head.request_id_fault {
         return Err(fault.clone().into());

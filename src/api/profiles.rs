@@ -12,6 +12,7 @@ use crate::{
     launch::{
         ports::{Body, Clock, ObjectError},
         receive::pace::PacedBody,
+        search::cannot_read_index,
     },
     limits::{
         BULK_KEYS, BYTES_IN_FLIGHT, CHANGES_BODY_LIMIT, CHANGES_LIMIT, CHANGES_REPORTED_PERCENT, ENTRIES_READS,
@@ -85,12 +86,7 @@ fn no_such_database() -> Refused {
 
 /// 503: the database's object cannot be reached.
 fn cannot_reach(database: u64, error: ObjectError) -> Refused {
-    match error {
-        ObjectError::Refused(refused) => refused,
-        ObjectError::Lost(cause) => {
-            Refused::unavailable(format!("database {database} cannot be reached now: retry later"), cause)
-        }
-    }
+    error.into_refused(format!("database {database} cannot be reached now: retry later"))
 }
 
 /// The reply to `GET` of a database.
@@ -144,8 +140,11 @@ struct LiveSetting {
 impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
     /// Sends a command to the database's object.
     async fn send(&self, kind: RequestKind, content: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, Refused> {
-        let message = kind.with(content);
-        let reply = self.ports.ask_database(self.database, &message, memory).await;
+        self.send_message(&kind.with(content), memory).await
+    }
+
+    async fn send_message(&self, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, Refused> {
+        let reply = self.ports.ask_database(self.database, message, memory).await;
         reply.map_err(|error| cannot_reach(self.database, error))
     }
 
@@ -173,11 +172,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
     /// Reads the manifest in KV.
     async fn manifest_in_kv(&self) -> Result<Manifest, Refused> {
         let database = self.database;
-        let unreadable = |cause: Cause| {
-            let message = format!("profile index of database {database} cannot be read now: retry later");
-            Refused::unavailable(message, cause)
-        };
-        let text = self.ports.manifest(database).await.map_err(unreadable)?;
+        let text = self.ports.manifest(database).await.map_err(|cause| cannot_read_index(database, cause))?;
         Manifest::parse(text.as_deref()).map_err(|error| match error {
             IndexError::NotImported => no_such_database(),
             error => Refused::unavailable(error.message(database), error.cause(database)),
@@ -238,8 +233,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
             let what = format!("strict: {} rows refused; the first is row {index}: {field}: {reason}", refused.len());
             return Err(Problem::BadField(what).into());
         }
-        let reply = self.ports.ask_database(self.database, &message, memory).await;
-        let reply = reply.map_err(|error| cannot_reach(self.database, error));
+        let reply = self.send_message(&message, memory).await;
         let reply: ChangeReply = from_json(&self.known_database(reply).await?).map_err(Refused::internal)?;
         self.report_pending(&reply);
         let ChangeReply { version, applied, repeated, .. } = reply;

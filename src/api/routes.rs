@@ -10,7 +10,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
-        scope: None,
+        scopes: &[],
         formats: ReplyFormats::Json,
         name: "healthz",
         route: |_| Some(Route::Health),
@@ -18,7 +18,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/start_batch",
-        scope: Some(Scope::Launch),
+        scopes: &[Scope::Launch],
         formats: ReplyFormats::JsonOrXml,
         name: "start_batch",
         route: |_| Some(Route::Launch(Endpoint::StartBatch)),
@@ -26,7 +26,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/start",
-        scope: Some(Scope::Launch),
+        scopes: &[Scope::Launch],
         formats: ReplyFormats::JsonOrXml,
         name: "start",
         route: |_| Some(Route::Launch(Endpoint::Start)),
@@ -34,7 +34,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: CAMPAIGNS,
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "campaigns",
         route: |_| operate(Operation::ListCampaigns),
@@ -42,7 +42,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "campaign",
         route: |path| operate(Operation::ReadCampaign(path.trigger_id?)),
@@ -50,7 +50,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Put,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "define",
         route: |path| operate(Operation::DefineCampaign(path.trigger_id?)),
@@ -58,7 +58,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/launches",
-        scope: Some(Scope::Read),
+        scopes: &[Scope::Read],
         formats: ReplyFormats::Json,
         name: "launches",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Launches)),
@@ -66,7 +66,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/launches/{launch_id}",
-        scope: Some(Scope::Read),
+        scopes: &[Scope::Read],
         formats: ReplyFormats::Json,
         name: "launch",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Launch(path.launch_id?))),
@@ -74,7 +74,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/launches/{launch_id}/recipients",
-        scope: Some(Scope::Read),
+        scopes: &[Scope::Read],
         formats: ReplyFormats::JsonOrNdjson,
         name: "recipients",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Recipients(path.launch_id?))),
@@ -82,7 +82,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/launches/{launch_id}/report",
-        scope: Some(Scope::Read),
+        scopes: &[Scope::Read],
         formats: ReplyFormats::Json,
         name: "report",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Report(path.launch_id?))),
@@ -90,7 +90,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/launches/{launch_id}/attachments/{n}",
-        scope: Some(Scope::Read),
+        scopes: &[Scope::Read],
         formats: ReplyFormats::File,
         name: "attachment",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Attachment(path.launch_id?, path.n?))),
@@ -98,7 +98,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/profiles/{database}",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles, Scope::Admin],
         formats: ReplyFormats::Json,
         name: "profiles",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Read)),
@@ -106,7 +106,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/profiles/{database}/changes",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::Json,
         name: "change_profiles",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Change)),
@@ -114,7 +114,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/profiles/{database}/changes",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::File,
         name: "pending_changes",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadChanges)),
@@ -122,7 +122,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/profiles/{database}/entries",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::Json,
         name: "entries",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadEntries)),
@@ -130,7 +130,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/profiles/{database}/manifest",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::Json,
         name: "manifest",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadManifest)),
@@ -138,7 +138,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Put,
         path: "/api/v1.1/profiles/{database}/live",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::Json,
         name: "live",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::SetLive)),
@@ -146,7 +146,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/profiles/{database}/generations",
-        scope: Some(Scope::Profiles),
+        scopes: &[Scope::Profiles],
         formats: ReplyFormats::Json,
         name: "publish",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Publish)),
@@ -154,7 +154,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Read)),
@@ -162,7 +162,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Put,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_define",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Define)),
@@ -170,7 +170,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Delete,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_remove",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Remove)),
@@ -178,7 +178,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/rotate",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_rotate",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Rotate)),
@@ -186,7 +186,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/test",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_test",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Test)),
@@ -194,7 +194,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/replay",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_replay",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Replay)),
@@ -202,7 +202,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/resume",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_resume",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Resume)),
@@ -210,7 +210,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Post,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/skip",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_skip",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Skip)),
@@ -218,7 +218,7 @@ pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/attempts",
-        scope: Some(Scope::Admin),
+        scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
         name: "webhook_attempts",
         route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Attempts)),
@@ -242,8 +242,8 @@ pub struct RouteSpec {
     pub method: Method,
     /// Parameters are in braces.
     pub path: &'static str,
-    /// Scope that the token needs. `None`: no token is needed.
-    pub scope: Option<Scope>,
+    /// Scopes, one of which the token needs. A refusal names the first. Empty: no token is needed.
+    pub scopes: &'static [Scope],
     pub formats: ReplyFormats,
     /// Name in metrics. It contains nothing that the caller chose.
     pub name: &'static str,
@@ -309,16 +309,6 @@ pub enum Operation {
     Webhook(u64, WebhookAction),
     /// Reads or changes the profiles of a database.
     Profiles(u64, ProfilesOperation),
-}
-
-impl Operation {
-    /// A scope that allows the operation besides that of its route.
-    pub fn other_scope(self) -> Option<Scope> {
-        match self {
-            Self::Profiles(_, ProfilesOperation::Read) => Some(Scope::Admin),
-            _ => None,
-        }
-    }
 }
 
 /// What a request does with the profiles of a database.

@@ -28,6 +28,14 @@ pub enum Verdict {
 }
 
 impl AttemptAnswer {
+    /// The status, or why it is missing.
+    pub fn result(&self) -> (Option<u16>, Option<String>) {
+        match self {
+            Self::Status { status, .. } => (Some(*status), None),
+            Self::None(error) => (None, Some(error.clone())),
+        }
+    }
+
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Status { status: 200..=299, .. } => Verdict::Delivered,

@@ -9,7 +9,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -38,6 +38,7 @@ use crate::{
             due::Task,
             follower::LogFollower,
             state::{LaunchLog, LogError, LogState},
+            stored::StoredLaunch,
             webhook::StoredWebhook,
         },
         protocol::{
@@ -65,9 +66,9 @@ pub const EXPIRED: &str = "launches expired before they were delivered";
 pub const FAILURE: &str = "a delivery continues later";
 
 /// Delivers the launches of one campaign.
-pub struct Delivery<S, H>(Rc<Inner<S, H>>);
+pub struct Delivery<H>(Rc<Inner<H>>);
 
-struct Inner<S, H> {
+struct Inner<H> {
     host: Rc<H>,
     /// The memory of the isolate.
     budget: Rc<Budget>,
@@ -76,7 +77,6 @@ struct Inner<S, H> {
     created: Cell<u64>,
     is_running: Cell<bool>,
     news: News,
-    log: std::marker::PhantomData<S>,
 }
 
 /// The webhook, and what this instance remembers about it.
@@ -133,7 +133,7 @@ enum NextRequest {
     None(Option<u64>),
 }
 
-impl<S: Sql + 'static, H: DeliveryHost> Delivery<S, H> {
+impl<H: DeliveryHost> Delivery<H> {
     pub fn new(host: Rc<H>, budget: Rc<Budget>) -> Self {
         Self(Rc::new(Inner {
             host,
@@ -142,12 +142,11 @@ impl<S: Sql + 'static, H: DeliveryHost> Delivery<S, H> {
             created: Cell::default(),
             is_running: Cell::default(),
             news: News::default(),
-            log: std::marker::PhantomData,
         }))
     }
 }
 
-impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<S, H> {
+impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<H> {
     fn steps(&self) -> Vec<AlarmStep<S>> {
         let inner = Rc::clone(&self.0);
         vec![AlarmStep {
@@ -200,9 +199,9 @@ impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<S, H> {
     }
 }
 
-impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
+impl<H: DeliveryHost> Inner<H> {
     /// Whether a launch is not delivered and may be sent, now or later.
-    fn has_work(&self, log: &LaunchLog<S>) -> Result<bool, StorageError> {
+    fn has_work<S: Sql>(&self, log: &LaunchLog<S>) -> Result<bool, StorageError> {
         let Some(state) = log.find_state()? else { return Ok(false) };
         Ok(self.webhook.borrow().as_ref().is_some_and(|webhook| {
             let at = webhook.circumstances(self.host.now(), &state);
@@ -211,7 +210,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Starts a slice, or lets the running one look for new work.
-    fn start(self: &Rc<Self>, log: &Rc<LaunchLog<S>>) {
+    fn start<S: Sql + 'static>(self: &Rc<Self>, log: &Rc<LaunchLog<S>>) {
         if self.is_running.get() {
             self.news.announce();
             return;
@@ -229,12 +228,12 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Sets the due time at which another instance continues if this one ends.
-    fn guard(&self, log: &LaunchLog<S>) {
+    fn guard<S: Sql>(&self, log: &LaunchLog<S>) {
         log.due().set_in_memory(TASK, Some(self.host.now().saturating_add(ALARM_GUARD_MS)));
     }
 
     /// Runs a slice, unless one is running.
-    async fn run_slice(&self, log: &Rc<LaunchLog<S>>) -> Result<(), StorageError> {
+    async fn run_slice<S: Sql + 'static>(&self, log: &Rc<LaunchLog<S>>) -> Result<(), StorageError> {
         self.guard(log);
         if self.is_running.replace(true) {
             return Ok(());
@@ -247,7 +246,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Sends what is due, for the time of a slice. Returns when the next slice is due.
-    async fn send_due_pages(&self, log: &Rc<LaunchLog<S>>) -> Result<Option<u64>, StorageError> {
+    async fn send_due_pages<S: Sql + 'static>(&self, log: &Rc<LaunchLog<S>>) -> Result<Option<u64>, StorageError> {
         let end = self.host.now().saturating_add(DELIVERY_SLICE_MS);
         let mut requests = FuturesUnordered::new();
         let mut due = None;
@@ -276,7 +275,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Finds the next request and marks its page as sent.
-    fn next_request(&self, log: &LaunchLog<S>) -> Result<NextRequest, StorageError> {
+    fn next_request<S: Sql>(&self, log: &LaunchLog<S>) -> Result<NextRequest, StorageError> {
         let Some(campaign) = log.find_state()? else { return Ok(NextRequest::None(None)) };
         self.expire(&campaign);
         let mut webhook = self.webhook.borrow_mut();
@@ -286,7 +285,8 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
             match webhook.state.next_step(webhook.circumstances(now, &campaign)) {
                 NextStep::Begin(sequence) => {
                     // If the launch cannot be read, its only page fails.
-                    let pages = webhook.find_pages(log, sequence).map_or(1, |pages| pages.count());
+                    let launch = log.launch_at(sequence);
+                    let pages = launch.and_then(|launch| Ok(webhook.pages_of(log, &launch)?.count())).unwrap_or(1);
                     webhook.state.begin(sequence, pages);
                     webhook.is_changed = true;
                 }
@@ -298,7 +298,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Builds the request for a page that is marked as sent.
-    fn request(&self, log: &LaunchLog<S>, webhook: &mut Webhook, page: PageNumber, now: u64) -> NextRequest {
+    fn request<S: Sql>(&self, log: &LaunchLog<S>, webhook: &mut Webhook, page: PageNumber, now: u64) -> NextRequest {
         let sent = SentPage { page, epoch: webhook.state.epoch() };
         let PageNumber { sequence, page: number } = page;
         let attempt = |id: String| Attempt {
@@ -337,14 +337,11 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Records an answer. Reports a delivery that begins to fail or stops.
-    fn record(&self, log: &LaunchLog<S>, answered: Answered) -> Result<(), StorageError> {
+    fn record<S: Sql>(&self, log: &LaunchLog<S>, answered: Answered) -> Result<(), StorageError> {
         let Answered { created, sent, mut attempt, answer } = answered;
         let mut webhook = self.webhook.borrow_mut();
         let Some(webhook) = webhook.as_mut().filter(|_| created == self.created.get()) else { return Ok(()) };
-        (attempt.status, attempt.error) = match &answer {
-            AttemptAnswer::Status { status, .. } => (Some(*status), None),
-            AttemptAnswer::None(error) => (None, Some(error.clone())),
-        };
+        (attempt.status, attempt.error) = answer.result();
         let what = match (&attempt.error, attempt.status) {
             (Some(error), _) => error.clone(),
             (None, status) => format!("status {}", status.unwrap_or(0)),
@@ -355,9 +352,8 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
         self.host.random(&mut random);
         webhook.state.record(&sent, attempt, &answer, self.host.now(), u16::from_le_bytes(random));
         webhook.is_changed = true;
-        let begun = |sequence: &u64| webhook.state.is_in_progress(*sequence);
-        webhook.pages =
-            std::mem::take(&mut webhook.pages).into_iter().filter(|(sequence, _)| begun(sequence)).collect();
+        let Webhook { state, pages, .. } = &mut *webhook;
+        pages.retain(|sequence, _| state.is_in_progress(*sequence));
         if webhook.state.failing_since().is_some() && !was_failing {
             self.host.report(FAILING, &cause);
             self.host.measure(&DataPoint::of_delivery("failing", 0));
@@ -383,14 +379,18 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
         }
     }
 
-    fn save(&self, log: &LaunchLog<S>) -> Result<(), StorageError> {
+    fn save<S: Sql>(&self, log: &LaunchLog<S>) -> Result<(), StorageError> {
         match self.webhook.borrow_mut().as_mut() {
             Some(webhook) if webhook.is_changed => webhook.save(log),
             _ => Ok(()),
         }
     }
 
-    async fn command(self: &Rc<Self>, log: &Rc<LaunchLog<S>>, command: WebhookCommand) -> Result<Vec<u8>, LogError> {
+    async fn command<S: Sql + 'static>(
+        self: &Rc<Self>,
+        log: &Rc<LaunchLog<S>>,
+        command: WebhookCommand,
+    ) -> Result<Vec<u8>, LogError> {
         let campaign = log.state()?;
         self.expire(&campaign);
         let secret = match command {
@@ -416,7 +416,12 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Creates or changes the webhook. Returns whether it was created.
-    fn define(&self, log: &LaunchLog<S>, campaign: &LogState, definition: WebhookDefinition) -> Result<bool, LogError> {
+    fn define<S: Sql>(
+        &self,
+        log: &LaunchLog<S>,
+        campaign: &LogState,
+        definition: WebhookDefinition,
+    ) -> Result<bool, LogError> {
         let mut webhook = self.webhook.borrow_mut();
         if let Some(url) = &definition.url {
             let parts = self.host.url_parts(url);
@@ -445,7 +450,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
     }
 
     /// Carries out an action on the webhook. Returns whether the reply contains the secret.
-    fn act(&self, log: &LaunchLog<S>, campaign: &LogState, command: &WebhookCommand) -> Result<bool, LogError> {
+    fn act<S: Sql>(&self, log: &LaunchLog<S>, campaign: &LogState, command: &WebhookCommand) -> Result<bool, LogError> {
         let mut webhook = self.webhook.borrow_mut();
         let webhook = webhook.as_mut().ok_or(Refusal::NotFound(Resource::Webhook))?;
         let (mut config, mut state) = (webhook.config.clone(), webhook.state.clone());
@@ -500,10 +505,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
             self.host.post(Message { url: config.url.clone(), headers, body })
         };
         let (answer, duration_ms) = receive(&*self.host, posted, now).await;
-        let (status, error) = match answer {
-            AttemptAnswer::Status { status, .. } => (Some(status), None),
-            AttemptAnswer::None(error) => (None, Some(error)),
-        };
+        let (status, error) = answer.result();
         json(&TestReply { status, duration_ms, error })
     }
 
@@ -558,14 +560,14 @@ impl Webhook {
         Circumstances { now, last: campaign.last(), ordering: self.config.ordering, is_active: self.config.active }
     }
 
-    fn find_pages<S: Sql>(&mut self, log: &LaunchLog<S>, sequence: u64) -> Result<Pages, StorageError> {
-        if let Some(pages) = self.pages.get(&sequence) {
-            return Ok(pages.clone());
+    /// Returns the pages of a launch. They are found once.
+    fn pages_of<S: Sql>(&mut self, log: &LaunchLog<S>, launch: &StoredLaunch) -> Result<&Pages, StorageError> {
+        match self.pages.entry(launch.sequence) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                Ok(place.insert(Pages::find(log, launch, self.config.recipients_of(launch.sequence))?))
+            }
         }
-        let launch = log.launches_from(sequence, 1)?.pop().ok_or(StorageError::Removed(sequence))?;
-        let pages = Pages::find(log, &launch, self.config.recipients_of(sequence))?;
-        self.pages.insert(sequence, pages.clone());
-        Ok(pages)
     }
 
     /// Builds a message: its ID and its body.
@@ -575,10 +577,9 @@ impl Webhook {
         page: PageNumber,
         memory: &mut Reservation,
     ) -> Result<(String, String), BuildError> {
-        let pages = self.find_pages(log, page.sequence)?;
-        let launch = log.launches_from(page.sequence, 1)?.pop().ok_or(StorageError::Removed(page.sequence))?;
+        let launch = log.launch_at(page.sequence)?;
         let mode = self.config.recipients_of(page.sequence);
-        let page = PageOf { launch: &launch, pages: &pages, page: page.page, mode };
+        let page = PageOf { launch: &launch, pages: self.pages_of(log, &launch)?, page: page.page, mode };
         memory.grow(page.memory()).map_err(|_| BuildError::Memory)?;
         Ok((page.id(), page.body(log)?))
     }

@@ -20,11 +20,12 @@ use crate::{
             message::{Answer, Question},
             pending::{FoundHolders, PendingChanges, PendingError},
         },
-        lookup::{self, IndexSearch, LookupError, Statistics},
+        lookup::{self, LookupError, Statistics},
         manifest::{Generation, Manifest},
     },
+    text::error_chain,
 };
-use std::error::Error as _;
+use std::convert::Infallible;
 
 /// Why a generation was not searched.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ impl From<crate::memory::OutOfMemory> for LiveSearchError {
     }
 }
 
-/// What both kinds of searches pass to [`lookup::visit`]. One type for both keeps the Worker small.
-type OnItem<'a> = &'a mut dyn FnMut(u32, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
+/// Receives an item, the hash of its key, and the bucket of the key. One type for both kinds of searches keeps the Worker small.
+type OnItem<'a> = &'a mut dyn FnMut(u32, &KeyHash, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
 type HashOf<'a> = &'a dyn Fn(u32) -> KeyHash;
 
 /// The database, and what the search needs of the request.
@@ -129,13 +130,7 @@ pub async fn search_live<P: Ports>(
 
 /// 503: the database's object cannot be asked.
 fn cannot_read_changes(database: u64, error: ObjectError) -> Refused {
-    match error {
-        ObjectError::Refused(refused) => refused,
-        ObjectError::Lost(cause) => Refused::unavailable(
-            format!("profile changes of database {database} cannot be read now: retry later"),
-            cause,
-        ),
-    }
+    error.into_refused(format!("profile changes of database {database} cannot be read now: retry later"))
 }
 
 /// Asks the database's object.
@@ -168,10 +163,7 @@ async fn search_generation<P: Ports>(
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<FoundProfiles, LiveSearchError> {
-    let usable = generation.usable(search.secrets).map_err(|error| {
-        let name = format!("{error}{}", error.source().map(|source| format!(": {source}")).unwrap_or_default());
-        LookupError::Store(Cause(name))
-    })?;
+    let usable = generation.usable(search.secrets).map_err(|error| LookupError::Store(Cause(error_chain(&error))))?;
     let key_position = usable.key_position;
     if search.items.len() > QUESTION_ITEMS {
         let answer =
@@ -209,39 +201,49 @@ const CANDIDATE_BYTES: usize = 512;
 /// Finds the profiles of all items in the index.
 async fn find_candidates<P: Ports>(
     ports: &P,
-    LiveSearch { database, items, keying, .. }: LiveSearch<'_>,
-    (generation, key_position): (&Generation, usize),
+    live: LiveSearch<'_>,
+    generation: (&Generation, usize),
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<ItemCandidates, LiveSearchError> {
+    let LiveSearch { items, keying, .. } = live;
     let searches = keying.matching.searches();
     memory.grow((items.len() * (searches.len() * CANDIDATE_BYTES + FoundProfiles::BYTES_EACH)) as u64)?;
     let mut candidates = vec![Vec::new(); searches.len() * items.len()];
     for (step, search) in searches.iter().enumerate() {
         let wanted = wanted_items(items, step, |_| true);
-        let search = IndexSearch {
-            database,
-            generation,
-            class: search.class,
-            field: &keying.field_name,
-            sections: search.sections,
-        };
-        let working = lookup::working_bytes(&search, wanted.len());
-        memory.grow(working)?;
-        let hash = |item| items.hash(item, key_position, step);
-        let on_item: OnItem<'_> = &mut |item, bucket| {
+        let on_item: OnItem<'_> = &mut |item, hash, bucket| {
             let (Some(bucket), Some(own)) = (bucket, candidates.get_mut(step * items.len() + item as usize)) else {
                 return Ok(());
             };
             search.sections.iter().try_for_each(|section| {
                 let add = |profile| own.push(Candidate { section: *section, profile });
-                bucket.each_holder(*section, &hash(item), add)
+                bucket.each_holder(*section, hash, add)
             })
         };
-        *statistics += lookup::visit(ports, search, &wanted, &hash as HashOf<'_>, on_item).await?;
-        memory.shrink(working);
+        *statistics += visit_step(ports, live, generation, step, &wanted, memory, on_item).await?;
     }
     Ok(candidates)
+}
+
+/// Reads the buckets for one step of the matching mode.
+async fn visit_step<P: Ports>(
+    ports: &P,
+    LiveSearch { database, items, keying, .. }: LiveSearch<'_>,
+    (generation, key_position): (&Generation, usize),
+    step: usize,
+    wanted: &[u32],
+    memory: &mut Reservation,
+    on_item: OnItem<'_>,
+) -> Result<Statistics, LiveSearchError> {
+    let Some(search) = keying.matching.searches().get(step) else { return Ok(Statistics::default()) };
+    let search = keying.index_search(database, generation, search);
+    let working = lookup::working_bytes(&search, wanted.len());
+    memory.grow(working)?;
+    let hash: HashOf<'_> = &|item| items.hash(item, key_position, step);
+    let visited = lookup::visit(ports, search, wanted, hash, |item, bucket| on_item(item, &hash(item), bucket)).await?;
+    memory.shrink(working);
+    Ok(visited)
 }
 
 /// Finds the profile of each item in the candidates and the changes.
@@ -256,20 +258,35 @@ fn apply_changes(
         for item in wanted_items(items, step, |item| found.is_missing(item)) {
             let own = candidates.get(step * items.len() + item as usize).map(Vec::as_slice).unwrap_or_default();
             let hash = items.hash(item, key_position, step);
-            for section in search.sections {
-                let mut holders = FoundHolders::default();
-                for known in own.iter().filter(|known| known.section == *section) {
-                    add_holder(known.profile, changes, &mut holders);
+            let result = first_match(search.sections, changes, &hash, |section, holders| {
+                for known in own.iter().filter(|known| known.section == section) {
+                    add_holder(known.profile, changes, holders);
                 }
-                changes.add_holders(*section, &hash, &mut holders);
-                if holders.result() != KeyMatch::None {
-                    found.record(item, holders.result());
-                    break;
-                }
-            }
+                Ok::<(), Infallible>(())
+            });
+            let Ok(result) = result;
+            found.record(item, result);
         }
     }
     found
+}
+
+/// Finds the profile of a key in the first section that has one. `add_known` adds the profiles that the index has in a section.
+fn first_match<E>(
+    sections: &[BucketSection],
+    changes: &PendingChanges<'_>,
+    hash: &KeyHash,
+    mut add_known: impl FnMut(BucketSection, &mut FoundHolders) -> Result<(), E>,
+) -> Result<KeyMatch, E> {
+    for section in sections {
+        let mut holders = FoundHolders::default();
+        add_known(*section, &mut holders)?;
+        changes.add_holders(*section, hash, &mut holders);
+        if holders.result() != KeyMatch::None {
+            return Ok(holders.result());
+        }
+    }
+    Ok(KeyMatch::None)
 }
 
 /// Adds a profile of the index, unless it has changed.
@@ -284,43 +301,26 @@ fn add_holder(profile: Option<ProfileId>, changes: &PendingChanges<'_>, holders:
 /// Searches a large launch, whose changes are all known.
 async fn search_with_changes<P: Ports>(
     ports: &P,
-    LiveSearch { database, items, keying, .. }: LiveSearch<'_>,
-    (generation, key_position): (&Generation, usize),
+    live: LiveSearch<'_>,
+    generation: (&Generation, usize),
     changes: &PendingChanges<'_>,
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<FoundProfiles, LiveSearchError> {
+    let LiveSearch { items, keying, .. } = live;
     memory.grow((items.len() * FoundProfiles::BYTES_EACH) as u64)?;
     let mut found = FoundProfiles::new(items);
     for (step, search) in keying.matching.searches().iter().enumerate() {
         let wanted = wanted_items(items, step, |item| found.is_missing(item));
-        let search = IndexSearch {
-            database,
-            generation,
-            class: search.class,
-            field: &keying.field_name,
-            sections: search.sections,
-        };
-        let working = lookup::working_bytes(&search, wanted.len());
-        memory.grow(working)?;
-        let hash = |item| items.hash(item, key_position, step);
-        let on_item: OnItem<'_> = &mut |item, bucket| {
-            let hash = hash(item);
-            for section in search.sections {
-                let mut holders = FoundHolders::default();
-                if let Some(bucket) = bucket {
-                    bucket.each_holder(*section, &hash, |profile| add_holder(profile, changes, &mut holders))?;
-                }
-                changes.add_holders(*section, &hash, &mut holders);
-                if holders.result() != KeyMatch::None {
-                    found.record(item, holders.result());
-                    break;
-                }
-            }
+        let on_item: OnItem<'_> = &mut |item, hash, bucket| {
+            let result = first_match(search.sections, changes, hash, |section, holders| match bucket {
+                Some(bucket) => bucket.each_holder(section, hash, |profile| add_holder(profile, changes, holders)),
+                None => Ok(()),
+            })?;
+            found.record(item, result);
             Ok(())
         };
-        *statistics += lookup::visit(ports, search, &wanted, &hash as HashOf<'_>, on_item).await?;
-        memory.shrink(working);
+        *statistics += visit_step(ports, live, generation, step, &wanted, memory, on_item).await?;
     }
     Ok(found)
 }

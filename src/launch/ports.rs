@@ -1,7 +1,7 @@
 //! Everything outside of the core that a launch needs. The Worker implements these traits with its bindings; tests implement
 //! them with fakes that fail in every way that the platform can.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use crate::{
     access::TokenRecord,
@@ -117,12 +117,19 @@ pub enum ObjectError {
 }
 
 /// 503: the answer to a command that writes nothing was lost. Nothing was launched.
+impl ObjectError {
+    /// The refusal of the object. If it did not answer: 503 with this message.
+    pub fn into_refused(self, unavailable: impl Into<Cow<'static, str>>) -> Refused {
+        match self {
+            Self::Refused(refused) => refused,
+            Self::Lost(cause) => Refused::unavailable(unavailable, cause),
+        }
+    }
+}
+
 impl From<ObjectError> for Refused {
     fn from(error: ObjectError) -> Self {
-        match error {
-            ObjectError::Refused(refused) => refused,
-            ObjectError::Lost(cause) => Self::unavailable("the campaign cannot be reached now: retry later", cause),
-        }
+        error.into_refused("the campaign cannot be reached now: retry later")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     problem::{Cause, Refused},
     profiles::{
         key::IndexKey,
-        lookup::{self, IndexSearch, Statistics},
+        lookup::{self, Statistics},
         manifest::{IndexError, Manifest, UsableGeneration},
     },
 };
@@ -87,13 +87,7 @@ async fn search_generation<P: Ports>(
     let mut found = FoundProfiles::new(items);
     for (number, search) in keying.matching.searches().iter().enumerate() {
         let wanted = wanted_items(items, number, |item| found.is_missing(item));
-        let search = IndexSearch {
-            database,
-            generation: usable.generation,
-            class: search.class,
-            field: &keying.field_name,
-            sections: search.sections,
-        };
+        let search = keying.index_search(database, usable.generation, search);
         let working = lookup::working_bytes(&search, wanted.len());
         memory.grow(working)?;
         let hash = |item| items.hash(item, usable.key_position, number);

@@ -29,37 +29,27 @@ pub enum TokenSource {
     Body,
 }
 
-/// Verifies the token of a request whose body has no field for one. It needs `scope`, or the other one.
+/// Verifies the token of a request whose body has no field for one. The token needs one of the scopes.
 pub async fn verify_head<P: Ports>(
     ports: &P,
     tokens: &[String],
-    scope: Scope,
-    other: Option<Scope>,
+    scopes: &'static [Scope],
 ) -> Result<TokenRecord, Refused> {
     match tokens {
         [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
-        [token] => {
-            let record = find(ports, token, TokenSource::Head).await?;
-            let is_allowed = record.allows(scope) || other.is_some_and(|other| record.allows(other));
-            if is_allowed { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
-        }
+        [token] => verify(ports, token, scopes, TokenSource::Head).await,
         _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
 
-/// Returns the record of a token that is known, not revoked, within its rate limit, and has the scope.
+/// Returns the record of a token that is known, not revoked, within its rate limit, and has one of the scopes. A refusal names
+/// the first.
 pub async fn verify<P: Ports>(
     ports: &P,
     token: &str,
-    scope: Scope,
+    scopes: &'static [Scope],
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
-    let record = find(ports, token, source).await?;
-    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
-}
-
-/// Returns the record of a token that is known, not revoked, and within its rate limit.
-async fn find<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
@@ -71,7 +61,10 @@ async fn find<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<T
     if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());
     }
-    Ok(record)
+    if scopes.iter().any(|scope| record.allows(*scope)) {
+        return Ok(record);
+    }
+    Err(Problem::AccessDenied(scopes.first().map_or("", |scope| scope.as_str())).into())
 }
 
 /// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.

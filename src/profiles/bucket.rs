@@ -74,7 +74,8 @@ impl<'a> Bucket<'a> {
         self.find_first(&[section], hash)
     }
 
-    /// Passes each profile that has a key in a section. `None` stands for profiles that the bucket does not name.
+    /// Passes each profile that has a key in a section. `None`: several profiles have it, and the bucket does not
+    /// name them.
     pub fn each_holder(
         &self,
         section: BucketSection,

@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 use super::{ValueType, foreign::Foreign};
 use crate::{limits::FIELD_NAME_SHOWN, problem::Problem, text};
 
-/// The members of a JSON object, in their order. No name is repeated.
+/// The members of a JSON object, in their order. A name can be repeated, unless the object was read with [`ObjectMembers::parse`].
 #[derive(Debug)]
 pub struct ObjectMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> ObjectMembers<'a> {
-    /// Parses a body that is one JSON object.
+    /// Parses a body that is one JSON object. Refuses a repeated name.
     pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         let body = text::without_byte_order_mark(body);
         let malformed = |what: String| Problem::Malformed(not_json(body).unwrap_or(what));

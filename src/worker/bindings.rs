@@ -12,6 +12,7 @@ use super::{kv::Namespace, unicode::RuntimeUnicode};
 use crate::{
     api::settings::{Settings, SettingsError},
     limits::DATABASES_REMEMBERED,
+    problem::Cause,
     profiles::{cache::BucketCache, normal::Normaliser},
 };
 
@@ -94,4 +95,10 @@ pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
         let isolate = Isolate { settings, normaliser, databases: RefCell::default(), buckets: RefCell::new(buckets) };
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
+}
+
+/// Returns the configuration for an object, or the cause with which it fails every request.
+pub fn object_settings(env: &Env) -> std::result::Result<Settings, Cause> {
+    let isolate = isolate(env).map_err(|error| Cause(format!("configuration: {error}")))?;
+    Ok(isolate.settings.clone())
 }

@@ -41,8 +41,7 @@ pub struct CampaignObject {
 
 impl DurableObject for CampaignObject {
     fn new(state: State, env: Env) -> Self {
-        let isolate = bindings::isolate(&env).map_err(|error| Cause(format!("configuration: {error}")));
-        let settings = isolate.map(|isolate| isolate.settings.clone());
+        let settings = bindings::object_settings(&env);
         // An object whose configuration is invalid fails every request and alarm.
         let Settings { webhook_hosts, budget, .. } = settings.as_ref().cloned().unwrap_or_default();
         let config = settings

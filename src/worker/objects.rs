@@ -156,12 +156,7 @@ impl DatabaseObjects {
         let name = database_object_name(database);
         let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
         match response.status_code() {
-            200 => {
-                let length = response.headers().get(LENGTH_HEADER)?.and_then(|length| length.parse().ok());
-                let length = length.ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
-                memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
-                Ok(response.bytes().await?)
-            }
+            200 => read_reserved(&mut response, memory).await,
             STATUS_REFUSED => {
                 let refusal = parse_refusal(&response.bytes().await?).map_err(ObjectError::Lost)?;
                 Err(ObjectError::Refused(refusal.into()))
@@ -199,13 +194,18 @@ fn object_name(trigger_id: u64) -> String {
     format!("campaign:{trigger_id}")
 }
 
-/// Reserves memory for a stored launch and reads it.
+/// Reads a stored launch.
 async fn read_repeated(response: &mut Response, memory: &mut Reservation) -> Result<RepeatedLaunch, ObjectError> {
+    let message = read_reserved(response, memory).await?;
+    RepeatedLaunch::decode(message)
+        .map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {bad}"))))
+}
+
+/// Reserves memory for a body whose length is in [`LENGTH_HEADER`], and reads it.
+async fn read_reserved(response: &mut Response, memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
     let length = response.headers().get(LENGTH_HEADER)?;
     let length =
         length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
     memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
-    let message = response.bytes().await?;
-    RepeatedLaunch::decode(message)
-        .map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {bad}"))))
+    Ok(response.bytes().await?)
 }

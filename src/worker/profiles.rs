@@ -1,8 +1,6 @@
 //! The Durable Object of one database. It moves bytes between the runtime and [`DatabaseObject`], which
 //! decides.
 
-use std::rc::Rc;
-
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::{
@@ -26,8 +24,7 @@ pub struct ProfilesObject {
 
 impl DurableObject for ProfilesObject {
     fn new(state: State, env: Env) -> Self {
-        let isolate = bindings::isolate(&env).map_err(|error| Cause(format!("configuration: {error}")));
-        let budget = isolate.map(|isolate| Rc::clone(&isolate.settings.budget));
+        let budget = bindings::object_settings(&env).map(|settings| settings.budget);
         let sql = ObjectSql::new(&state);
         Self { object: DatabaseObject::new(sql, ProfilesHost { state }, budget) }
     }

@@ -6,13 +6,13 @@ use crate::{access::Scope, api::routes::ROUTES};
 #[test]
 fn each_route_accepts_its_scope_and_no_other() {
     for spec in &ROUTES {
-        let Some(needed) = spec.scope else { continue };
+        let Some(needed) = spec.scopes.first() else { continue };
         for scope in Scope::ALL {
             let deployment = Deployment::new();
             let path = path_of(spec);
             let reply = deployment.send(TestRequest::of(spec, &path, Some(scope.as_str())));
             let row = format!("{} {} with the scope {}: {}", spec.name, path, scope.as_str(), reply.body);
-            let is_enough = scope == needed || (spec.name == "profiles" && scope == Scope::Admin);
+            let is_enough = scope == *needed || (spec.name == "profiles" && scope == Scope::Admin);
             if is_enough {
                 let expected = match spec.name {
                     _ if path.contains(NO_LAUNCH) => 404,
@@ -31,7 +31,7 @@ fn each_route_accepts_its_scope_and_no_other() {
 
 #[test]
 fn each_route_refuses_a_request_without_a_token_or_with_an_unknown_one() {
-    for spec in ROUTES.iter().filter(|spec| spec.scope.is_some()) {
+    for spec in ROUTES.iter().filter(|spec| !spec.scopes.is_empty()) {
         let deployment = Deployment::new();
         let path = path_of(spec);
         let (status, debug) = deployment.send(TestRequest::of(spec, &path, None)).refusal();

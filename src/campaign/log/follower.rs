@@ -1,4 +1,4 @@
-//! What the object tells the module that delivers launches. That module is above this one, so it is a trait here.
+//! The port of the module that delivers launches. It is a trait, because that module imports this one and not the other way round.
 
 use std::rc::Rc;
 

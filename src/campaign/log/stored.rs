@@ -54,8 +54,17 @@ impl<S: Sql> LaunchLog<S> {
         }
     }
 
+    /// Returns a launch by its sequence.
+    pub fn launch_at(&self, sequence: u64) -> Result<StoredLaunch, StorageError> {
+        self.launches_from(sequence, 1)?.pop().ok_or(StorageError::Removed(sequence))
+    }
+
     /// Returns at most `limit` launches from `sequence` on, without gaps.
-    pub fn launches_from(&self, sequence: u64, limit: u64) -> Result<Vec<StoredLaunch>, StorageError> {
+    pub(in crate::campaign) fn launches_from(
+        &self,
+        sequence: u64,
+        limit: u64,
+    ) -> Result<Vec<StoredLaunch>, StorageError> {
         let statement = "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
                          WHERE sequence >= ? ORDER BY sequence LIMIT ?";
         let rows = self.sql.exec(statement, &[sequence.into(), limit.into()])?;

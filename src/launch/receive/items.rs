@@ -9,6 +9,8 @@ use crate::{
     problem::{Problem, Refused},
     profiles::{
         key::{IndexKey, KeyHash},
+        lookup::IndexSearch,
+        manifest::Generation,
         normal::{Normaliser, is_normal},
     },
     wire::{InvalidItem, Item, ObjectText},
@@ -31,6 +33,13 @@ pub struct Keying {
     pub matching: Matching,
     /// The root field `field_name`; empty if the mode does not need it.
     pub field_name: String,
+}
+
+impl Keying {
+    /// The search of one step of the matching mode in a generation.
+    pub fn index_search<'a>(&'a self, database: u64, generation: &'a Generation, step: &SearchStep) -> IndexSearch<'a> {
+        IndexSearch { database, generation, class: step.class, field: &self.field_name, sections: step.sections }
+    }
 }
 
 fn too_long(index: usize) -> Refused {

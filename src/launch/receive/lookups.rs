@@ -137,7 +137,7 @@ impl Lookups {
     ) {
         self.presented = Some(token.clone());
         self.token = Lookup::Pending;
-        push(tasks, async move { Completed::Token(verify(ports, &token, Scope::Launch, source).await) });
+        push(tasks, async move { Completed::Token(verify(ports, &token, &[Scope::Launch], source).await) });
     }
 
     /// Whether a token has arrived, in the header, the query or the body.

@@ -5,14 +5,10 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    fmt,
     io::{BufRead, Read},
 };
 
-use serde::{
-    Deserialize,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
@@ -23,7 +19,7 @@ use super::{
     report::ImportReport,
     row::ProfileRow,
 };
-use crate::{limits::ROW_LIMIT, profiles::key::Class};
+use crate::{limits::ROW_LIMIT, profiles::key::Class, wire::members::ObjectMembers};
 
 /// Reads the rows of a file.
 pub struct ObjectRows<'a, 'n> {
@@ -36,7 +32,7 @@ pub struct ObjectRows<'a, 'n> {
 type Members = HashMap<String, FileColumn>;
 
 impl ObjectRows<'_, '_> {
-    /// Reads NDJSON of which `lines` empty lines have been read.
+    /// Reads NDJSON. `lines` empty lines have been read.
     pub fn read_lines(&mut self, mut input: impl BufRead, lines: u64) -> Result<(), ImportError> {
         let mut members = Members::new();
         let mut row = ProfileRow::default();
@@ -86,7 +82,7 @@ impl ObjectRows<'_, '_> {
         row: &mut ProfileRow,
     ) -> Result<(), RowError> {
         let text = std::str::from_utf8(text.trim_ascii()).map_err(|_| RowError::refused("not UTF-8"))?;
-        let ObjectRow(values) = serde_json::from_str(text).map_err(|error| match error.is_data() {
+        let values: ObjectMembers<'_> = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => RowError::refused("not a JSON object"),
             false => RowError::refused("not JSON"),
         })?;
@@ -190,28 +186,3 @@ fn wrong_type(column: &NumberedColumn) -> &'static str {
 /// A string that borrows from its JSON text if it contains no escapes.
 #[derive(Deserialize)]
 struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The members of an object in their order. A name can appear more than once.
-struct ObjectRow<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for ObjectRow<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = ObjectRow<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
-                while let Some((BorrowedText(name), value)) = map.next_entry::<BorrowedText<'de>, &'de RawValue>()? {
-                    members.push((name, value));
-                }
-                Ok(ObjectRow(members))
-            }
-        }
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}

@@ -117,19 +117,28 @@ impl LoadedDatabase {
     /// Writes the changes after a version: all, or those of the profiles and the keys in a question.
     fn list(&self, after: u64, about: Option<Subject<'_>>, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
         let mut writer = ChangeListWriter::new(self.version);
-        let Some((hashes, profiles)) = about else {
-            for (profile, row) in self.index.rows().filter(|(_, row)| row.version > after) {
-                let position = self.key_position(row.key_set)?;
-                writer.begin(*profile);
-                for key in row.keys() {
-                    let key = key?;
-                    writer.push_key(key.section, key.hash(position).ok_or(DamagedKeys)?);
-                }
+        match about {
+            None => self.list_all(after, &mut writer)?,
+            Some(subject) => self.list_subject(after, subject, &mut writer),
+        }
+        let list = writer.finish();
+        memory.grow(list.len() as u64)?;
+        Ok(list)
+    }
+
+    fn list_all(&self, after: u64, writer: &mut ChangeListWriter) -> Result<(), DatabaseError> {
+        for (profile, row) in self.index.rows().filter(|(_, row)| row.version > after) {
+            let position = self.key_position(row.key_set)?;
+            writer.begin(*profile);
+            for key in row.keys() {
+                let key = key?;
+                writer.push_key(key.section, key.hash(position).ok_or(DamagedKeys)?);
             }
-            let list = writer.finish();
-            memory.grow(list.len() as u64)?;
-            return Ok(list);
-        };
+        }
+        Ok(())
+    }
+
+    fn list_subject(&self, after: u64, (hashes, profiles): Subject<'_>, writer: &mut ChangeListWriter) {
         let is_newer = |profile: &ProfileId| self.index.get(profile).is_some_and(|row| row.version > after);
         let mut found: HashMap<ProfileId, Vec<_>> = HashMap::new();
         for profile in profiles.iter().copied().map(ProfileId).filter(is_newer) {
@@ -152,9 +161,6 @@ impl LoadedDatabase {
                 writer.push_key(section, hash);
             }
         }
-        let list = writer.finish();
-        memory.grow(list.len() as u64)?;
-        Ok(list)
     }
 
     /// Returns how much the object would keep after folding the changes up to `through`, besides the pending changes.

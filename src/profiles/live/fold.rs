@@ -90,7 +90,7 @@ impl Folding {
         let mut sections = [Vec::new(), Vec::new()];
         for (section, entries) in [BucketSection::Profiles, BucketSection::Subscriptions].into_iter().zip(&mut sections)
         {
-            // Which profiles have a key; `None` stands for profiles that the bucket does not name.
+            // The profiles of each key. `None`: several profiles have it, and the bucket does not name them.
             let mut holders: BTreeMap<[u8; 12], BTreeSet<Option<ProfileId>>> = BTreeMap::new();
             for entry in old.iter().flat_map(|bucket| bucket.entries(section)) {
                 let BucketEntry { hash, profile } = entry?;

@@ -198,7 +198,7 @@ impl<'a> PendingList<'a> {
         message
     }
 
-    /// Appends a profile with its keys, of which `position` is the position of the index key.
+    /// Appends a profile with the hashes of its keys under the index key at `position`.
     pub fn push(
         message: &mut Vec<u8>,
         profile: ProfileId,

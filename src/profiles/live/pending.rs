@@ -4,7 +4,10 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::message::{ChangeList, DamagedMessage, ListedProfile};
+use super::{
+    message::{ChangeList, DamagedMessage, ListedProfile},
+    row::section_byte,
+};
 use crate::{
     memory::{OutOfMemory, Reservation},
     profiles::{
@@ -122,7 +125,7 @@ impl<'a> PendingChanges<'a> {
             let position = at + ListedProfile::HEAD_BYTES + number * 17;
             let position = u32::try_from(position).map_err(|_| DamagedMessage)?;
             let is_same = |other: &ChangedKey| bytes_at::<17>(rows, other.key) == Some(key);
-            match table.entry(hash_of(Some(key)), is_same, |other| hash_of(bytes_at(rows, other.key))) {
+            match table.entry(table_hash_of(Some(key)), is_same, |other| table_hash_of(bytes_at(rows, other.key))) {
                 Entry::Vacant(place) => {
                     place.insert(ChangedKey { key: position, profile });
                 }
@@ -149,7 +152,7 @@ impl<'a> PendingChanges<'a> {
             Some([known, rest @ ..]) => *known == section_byte(section) && *rest == hash.0,
             None => false,
         };
-        match self.keys.find(first_half(Some(&hash.0)), is_same) {
+        match self.keys.find(table_hash(&hash.0), is_same) {
             None => {}
             Some(ChangedKey { profile: SHARED, .. }) => found.add_unknown(),
             Some(ChangedKey { profile, .. }) => {
@@ -163,24 +166,18 @@ fn bytes_at<const N: usize>(rows: &[u8], at: u32) -> Option<&[u8; N]> {
     rows.get(at as usize..)?.first_chunk()
 }
 
-/// The first byte of a key in a list of changes.
-pub(super) fn section_byte(section: BucketSection) -> u8 {
-    match section {
-        BucketSection::Profiles => 0,
-        BucketSection::Subscriptions => 1,
-    }
+/// The place of a key in the table. Its hash is keyed with a secret, so callers cannot choose hashes that collide.
+fn table_hash(hash: &[u8; 16]) -> u64 {
+    hash.first_chunk().map_or(0, |half| u64::from_le_bytes(*half))
 }
 
-/// The hash of a key is keyed with a secret, so callers cannot choose hashes that collide in the table.
-fn first_half<const N: usize>(bytes: Option<&[u8; N]>) -> u64 {
-    bytes.and_then(|bytes| bytes.first_chunk()).map_or(0, |half| u64::from_le_bytes(*half))
+/// As [`table_hash`], for a key with its section in front.
+fn table_hash_of(key: Option<&[u8; 17]>) -> u64 {
+    key.map_or(0, |[_, hash @ ..]| table_hash(hash))
 }
 
-fn hash_of(key: Option<&[u8; 17]>) -> u64 {
-    key.and_then(|[_, half @ ..]| half.first_chunk()).map_or(0, |half| u64::from_le_bytes(*half))
-}
-
-/// Bytes of a table of this capacity: a power of two of places, of which seven in eight are used at most, and a byte for each.
+/// Bytes of a table for this many entries. The number of places is a power of two. At most seven in eight places are used, and each
+/// place has one byte in addition to its entry.
 fn table_bytes<T>(entries: usize) -> u64 {
     if entries == 0 {
         return 0;

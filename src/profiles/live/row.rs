@@ -29,16 +29,20 @@ impl PackedKey<'_> {
 
     /// Appends the key to the keys of a row.
     pub fn pack(&self, keys: &mut Vec<u8>) {
-        let section = match self.section {
-            BucketSection::Profiles => 0,
-            BucketSection::Subscriptions => 1,
-        };
         // A field has at most `KEY_LIMIT` bytes.
         let length = u16::try_from(self.field.len()).unwrap_or(u16::MAX);
-        keys.push(self.class.number() << 1 | section);
+        keys.push(self.class.number() << 1 | section_byte(self.section));
         keys.extend_from_slice(&length.to_le_bytes());
         keys.extend_from_slice(self.field.as_bytes());
         keys.extend_from_slice(self.hashes.as_flattened());
+    }
+}
+
+/// The number of a section in stored keys and in messages. Pinned.
+pub(super) fn section_byte(section: BucketSection) -> u8 {
+    match section {
+        BucketSection::Profiles => 0,
+        BucketSection::Subscriptions => 1,
     }
 }
 
