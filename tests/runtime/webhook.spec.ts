@@ -153,6 +153,80 @@ describe('webhooks', () => {
     expect(receiver.received).toHaveLength(1);
   });
 
+  it('launches arrive in order', async () => {
+    const launched: unknown[] = [];
+    for (let count = 0; count < 5; count += 1) launched.push((await start()).headers.get('Launch-ID'));
+    await wait(() => expect(receiver.received).toHaveLength(5));
+    expect(receiver.ids()).toEqual(launched.map((id) => `${id}_1`));
+    expect(receiver.received.every((message) => isSigned(message, secret))).toBe(true);
+  });
+
+  it('an answer that arrives byte by byte is a success', async () => {
+    receiver.answer = (response) => {
+      const socket = response.socket!;
+      const bytes = [...'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'];
+      const next = () => {
+        const byte = bytes.shift();
+        if (byte !== undefined) socket.write(byte, () => setImmediate(next));
+      };
+      socket.setNoDelay(true);
+      next();
+    };
+    await start();
+    await wait(async () => expect(await state()).toMatchObject({ status: 'idle', last_status: 200 }));
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it('a delivery that fails continues in another instance after resume', async () => {
+    receiver.answer = (response) => response.writeHead(500).end();
+    await start();
+    await wait(async () => expect(await state()).toMatchObject({ status: 'retrying', last_status: 500 }));
+    const [id] = receiver.ids();
+    await worker.evict(campaign);
+    receiver.answer = (response) => response.writeHead(204).end();
+    expect((await send('POST', '/resume')).status).toBe(200);
+    await wait(async () => expect(await state()).toMatchObject({ status: 'idle', delivered_through: 1 }));
+    expect(new Set(receiver.ids())).toEqual(new Set([id]));
+  });
+
+  it('a page that fails is skipped, and the next launch is delivered', async () => {
+    receiver.answer = (response) => response.writeHead(500).end();
+    await start();
+    await wait(async () => expect((await state()).status).toBe('retrying'));
+    receiver.answer = (response) => response.writeHead(204).end();
+    const second = await start();
+    expect((await send('POST', '/skip')).status).toBe(200);
+    await wait(async () => expect(await state()).toMatchObject({ status: 'idle', delivered_through: 2 }));
+    expect(receiver.ids().at(-1)).toBe(`${second.headers.get('Launch-ID')}_1`);
+    expect((await send('POST', '/skip')).status).toBe(409);
+  });
+
+  it('410 stops the delivery until resume', async () => {
+    receiver.answer = (response) => response.writeHead(410).end();
+    await start();
+    await wait(async () => expect(await state()).toMatchObject({ status: 'stopped', last_status: 410 }));
+    receiver.answer = (response) => response.writeHead(204).end();
+    await send('POST', '/resume');
+    await wait(async () => expect(await state()).toMatchObject({ status: 'idle', delivered_through: 1 }));
+  });
+
+  it('without a webhook every action gets 404', async () => {
+    expect((await send('DELETE')).status).toBe(200);
+    for (const [method, suffix, body] of [
+      ['GET', ''],
+      ['DELETE', ''],
+      ['POST', '/test'],
+      ['POST', '/rotate'],
+      ['POST', '/skip'],
+      ['POST', '/resume'],
+      ['POST', '/replay', { after: 0 }],
+      ['GET', '/attempts'],
+    ] as [string, string, unknown?][]) {
+      expect([method, suffix, (await send(method, suffix, body)).status]).toEqual([method, suffix, 404]);
+    }
+    expect((await send('GET', '/attempts?limit=101')).status).toBe(400);
+  });
+
   it('every action has its effect', async () => {
     expect((await send('POST', '/test')).body).toMatchObject({ status: 204, error: null });
     expect(JSON.parse(receiver.received[0]!.body).type).toBe('webhook.test');
@@ -174,5 +248,24 @@ describe('webhooks', () => {
     await wait(() => expect(receiver.received).toHaveLength(3));
     expect((await send('DELETE')).status).toBe(200);
     expect((await send('GET')).status).toBe(404);
+  });
+});
+
+describe('the webhooks of a deployment', () => {
+  let worker: TestWorker;
+  beforeAll(async () => {
+    worker = await seeded();
+  });
+  afterAll(() => stop(worker));
+
+  it.each([
+    ['http://receiver.example/', 400],
+    ['https://127.0.0.1/', 400],
+    ['https://localhost/', 400],
+    ['https://receiver.example/', 200],
+  ])('%s gets %i', async (url, status) => {
+    const headers = { ...bearer(TOKEN.admin), 'Content-Type': 'application/json' };
+    const init = { method: 'PUT', headers, body: JSON.stringify({ url }) };
+    expect((await worker.request(`${TRIGGERS}/8/webhook`, init)).status).toBe(status);
   });
 });
