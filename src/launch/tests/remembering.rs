@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     access::{Scope, TokenRecord, token_key},
+    campaign::tests::faults::When,
     limits::Limits,
     profiles::{key::IndexKey, manifest::manifest_key},
 };
@@ -153,7 +154,7 @@ fn a_failure_of_kv_does_not_discard_the_manifest() {
     launch_before_cache_expires(&world);
     let manifests = world.faults.calls("manifest");
     world.advance(1);
-    world.faults.plan("buckets", crate::campaign::tests::faults::When::Before, 1);
+    world.faults.plan("buckets", 1, When::Before);
     assert_eq!(launch_known(&world), Err(503));
     assert_eq!(world.faults.calls("manifest"), manifests);
 }
