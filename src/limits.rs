@@ -69,8 +69,8 @@ pub const COMMIT_DEADLINE_MS: u64 = 10_000;
 pub const COMMIT_PAUSE_MS: u64 = 50;
 /// Size of a body, in bytes, above which a launch asks the campaign's object for an earlier launch before it commits.
 pub const PREFLIGHT_FROM: u64 = 64 * KIB;
-/// Campaigns whose database an isolate remembers. When there are more, it forgets all of them.
-pub const DATABASES_REMEMBERED: usize = 10_000;
+/// Bytes of values of KV that an isolate remembers for `REMEMBER_SECONDS`, in addition to the memory of requests.
+pub const REMEMBERED_BYTES: usize = 1024 * 1024;
 /// Size of the first read of a body, in bytes. It grows with the bytes received.
 pub const READ_START: usize = 4 * 1024;
 /// Largest read of a body for a caller who is not verified, in bytes.
@@ -301,6 +301,9 @@ pub const CONTENT_LIMIT_MAX: u64 = 4 * MIB;
 /// Most bytes that `BUCKETS_KEPT` can be set to: half of the memory that the default of `MEMORY_LIMIT` leaves to an isolate.
 pub const BUCKETS_KEPT_MAX: u64 = 32 * MIB;
 
+/// Most seconds that `REMEMBER_SECONDS` can be set to.
+pub const REMEMBER_SECONDS_MAX: u64 = 60;
+
 /// The limits of one deployment: `[vars]` of `wrangler.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -318,6 +321,8 @@ pub struct Limits {
     pub unverified: u64,
     /// `BUCKETS_KEPT`: bytes of buckets that an isolate caches, in addition to the memory of requests.
     pub kept: u64,
+    /// `REMEMBER_SECONDS`: how long an isolate remembers tokens, manifests and campaigns' databases.
+    pub remember_seconds: u64,
     /// `DEDUPLICATION_SECONDS`: how long a request ID is known.
     pub deduplication_seconds: u64,
     /// `RETENTION_DAYS`: how long a launch is kept.
@@ -343,6 +348,7 @@ impl Default for Limits {
             memory: 64 * MIB,
             unverified: 16 * MIB,
             kept: 8 * MIB,
+            remember_seconds: 30,
             deduplication_seconds: 86_400,
             retention_days: 30,
             log: 8 * 1024 * MIB,
@@ -361,6 +367,11 @@ const _: () = {
     assert!(BUCKET_LIMIT * BULK_KEYS <= 2 * BYTES_IN_FLIGHT);
     assert!(BULK_READS_AIM <= BULK_READS_LIMIT);
     assert!(BUCKET_LIMIT * BULK_KEYS <= 25_000_000, "the platform's limit of a bulk read's answer");
+    assert!(
+        (KV_CACHE_SECONDS + REMEMBER_SECONDS_MAX) * 1000 < LIVE_DELAY_MS,
+        "a manifest is out of date for less time"
+    );
+    assert!((KV_CACHE_SECONDS + REMEMBER_SECONDS_MAX) * 1000 < GENERATION_KEPT_MS);
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(ATTACHMENTS_LIMIT <= RETENTION_STEP_FILES, "an alarm can remove any launch");
     assert!(LAUNCH_HEAD_LIMIT as u64 + INLINE_LIMIT < 2_000_000, "a row of an object has at most 2 MB");

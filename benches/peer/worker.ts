@@ -1,9 +1,11 @@
 // The peer: a Worker with `hono`, `request.json()` or `fast-xml-parser`, a KV pair for each key of a profile, and a SQLite object.
+// A request with `?remember` uses the records of tokens and campaigns that an earlier such request has read.
 
 import { Hono, type Context } from 'hono';
 import { attachments } from './attachments.js';
 import type { Campaign } from './campaign.js';
 import { lookUp } from './lookup.js';
+import { remembered } from './memory.js';
 import { matched, Problem, refusal, xml } from './reply.js';
 import { read, type Launch } from './request.js';
 
@@ -30,15 +32,15 @@ app.onError((error, call) => {
 async function launch(call: Call, idField: 'id' | 'trigger_id'): Promise<Response> {
   const request = await read(call.req.raw, idField);
   try {
-    return await run(request, call.env);
+    return await run(request, call.env, call.req.query('remember') !== undefined);
   } catch (error) {
     if (error instanceof Problem) return refusal(error, request.format);
     throw error;
   }
 }
 
-async function run(request: Launch, env: Bindings): Promise<Response> {
-  const granted = await authorise(request, env.KV);
+async function run(request: Launch, env: Bindings, remembers: boolean): Promise<Response> {
+  const granted = await authorise(request, env.KV, remembers);
   const outcome = await lookUp(request, env.KV);
   const { unmatched, invalid, recipients, duplicates } = outcome;
   if (request.strict && unmatched.length + invalid.length > 0) {
@@ -72,11 +74,12 @@ async function run(request: Launch, env: Bindings): Promise<Response> {
 }
 
 /** Returns the name of the token if it may launch to the campaign. Reads both records at the same time. */
-async function authorise({ token, campaign }: Launch, kv: KVNamespace): Promise<string> {
+async function authorise({ token, campaign }: Launch, kv: KVNamespace, remembers: boolean): Promise<string> {
   if (token === null) throw new Problem(401, 'no token');
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(token));
   const keys = [`token:${new Uint8Array(digest).toHex()}`, `campaign:${campaign}`] as const;
-  const found = await kv.get<{ name?: string; active?: boolean }>([...keys], 'json');
+  type Entry = { name?: string; active?: boolean };
+  const found = await (remembers ? remembered<Entry>(keys, kv) : kv.get<Entry>([...keys], 'json'));
   const name = found.get(keys[0])?.name;
   if (name === undefined) throw new Problem(401, 'unknown token');
   const record = found.get(keys[1]);

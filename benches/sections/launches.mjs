@@ -50,8 +50,8 @@ export async function launches({ quick, say, watch }) {
     for (const one of block) say(one.line());
   }
   await Promise.all(Object.values(workers).map((worker) => worker.stop()));
-  // The peer has no cache of buckets. Our Worker without its cache is measured separately, because two Workers cannot share a state.
-  const cold = await startOurs({ BUCKETS_KEPT: '0' });
+  // The peer has no cache of buckets, and remembers no records. Our Worker without both is measured separately, because two Workers cannot share a state.
+  const cold = await startOurs({ BUCKETS_KEPT: '0', REMEMBER_SECONDS: '0' });
   for (const size of SIZES) {
     const block = cases.filter(({ items }) => items === size.items);
     const rounds = Math.min(roundsOf(size), size.kept ?? Infinity);
@@ -63,7 +63,10 @@ export async function launches({ quick, say, watch }) {
   return { cases: cases.map((one) => one.summary()) };
 }
 
-const TURNS = /** @type {const} */ (['floor', 'bare', 'peer', 'ours']);
+const TURNS = /** @type {const} */ (['floor', 'bare', 'peer', 'remembering', 'ours']);
+/** The Workers that are compared only with a launch of one item: a bare insert is one row, and the records of tokens and campaigns
+ * take a small part of the time of larger launches. */
+const SINGLE_ONLY = new Set(['bare', 'remembering']);
 /** @typedef {typeof TURNS[number]} Turn */
 
 class Case {
@@ -101,9 +104,9 @@ class Case {
     (this.samples[name] ??= []).push(ms);
   }
 
-  /** The Workers that take turns. A bare insert is compared only with a launch of one item, which is one row. */
+  /** The Workers that take turns. */
   get workersInTurn() {
-    return this.items === 1 ? TURNS : TURNS.filter((name) => name !== 'bare');
+    return this.items === 1 ? TURNS : TURNS.filter((name) => !SINGLE_ONLY.has(name));
   }
 
   /** @param {number} round @param {boolean} counts whether it is measured @param {readonly Turn[]} names whose turn it is */
@@ -125,6 +128,10 @@ class Case {
       },
       peer: async () =>
         note('peer', (await this.workers.peer.client.must(BATCH, this.body, { ...BEARER, ...this.type })).ms),
+      remembering: async () => {
+        const headers = { ...BEARER, ...this.type };
+        note('remembering', (await this.workers.peer.client.must(`${BATCH}?remember=1`, this.body, headers)).ms);
+      },
       ours: async () => {
         const { headers, line } = this.workers.ours.watched();
         note('ours', (await this.workers.ours.client.must(BATCH, this.body, { ...headers, ...this.type })).ms);

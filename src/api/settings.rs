@@ -18,7 +18,7 @@ pub const WEBHOOK_HOSTS: &str = "WEBHOOK_HOSTS";
 pub const DEDUPLICATION: &str = "DEDUPLICATION";
 
 /// The variables that set a limit.
-pub static LIMIT_VARIABLES: [LimitVariable; 10] = [
+pub static LIMIT_VARIABLES: [LimitVariable; 11] = [
     LimitVariable { name: "BODY_LIMIT", max: Some(limits::BODY_LIMIT_MAX), limit: |limits| &mut limits.body },
     LimitVariable { name: "FILES_LIMIT", max: Some(limits::FILES_LIMIT_MAX), limit: |limits| &mut limits.files },
     LimitVariable { name: "ITEMS_LIMIT", max: Some(limits::ITEMS_LIMIT_MAX), limit: |limits| &mut limits.items },
@@ -26,6 +26,11 @@ pub static LIMIT_VARIABLES: [LimitVariable; 10] = [
     LimitVariable { name: "MEMORY_LIMIT", max: None, limit: |limits| &mut limits.memory },
     LimitVariable { name: "UNVERIFIED_LIMIT", max: None, limit: |limits| &mut limits.unverified },
     LimitVariable { name: "BUCKETS_KEPT", max: Some(limits::BUCKETS_KEPT_MAX), limit: |limits| &mut limits.kept },
+    LimitVariable {
+        name: "REMEMBER_SECONDS",
+        max: Some(limits::REMEMBER_SECONDS_MAX),
+        limit: |limits| &mut limits.remember_seconds,
+    },
     LimitVariable { name: "DEDUPLICATION_SECONDS", max: None, limit: |limits| &mut limits.deduplication_seconds },
     LimitVariable { name: "RETENTION_DAYS", max: None, limit: |limits| &mut limits.retention_days },
     LimitVariable { name: "LOG_LIMIT", max: None, limit: |limits| &mut limits.log },

@@ -36,6 +36,26 @@ pub fn cannot_read_index(database: u64, cause: Cause) -> Refused {
     Refused::unavailable(format!("profile index of database {database} cannot be read now: retry later"), cause)
 }
 
+/// Why a search has no result.
+#[derive(Debug)]
+pub struct FailedSearch {
+    pub refused: Refused,
+    /// Whether the manifest cannot be used, or names buckets that are missing or damaged. A newer one may be usable.
+    pub needs_other_manifest: bool,
+}
+
+impl From<Refused> for FailedSearch {
+    fn from(refused: Refused) -> Self {
+        Self { refused, needs_other_manifest: false }
+    }
+}
+
+impl From<OutOfMemory> for FailedSearch {
+    fn from(error: OutOfMemory) -> Self {
+        Refused::from(error).into()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SearchError {
     #[error(transparent)]

@@ -1,8 +1,9 @@
 //! Everything outside of the core that a launch needs. The Worker implements these traits with its bindings; tests implement
 //! them with fakes that fail in every way that the platform can.
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
+use super::remembered::Remembered;
 use crate::{
     access::TokenRecord,
     campaign::{
@@ -33,6 +34,8 @@ pub trait Ports: BucketStore + Clock {
     type Uploader: AttachmentUploader;
     fn uploader(&self) -> &Self::Uploader;
     fn normaliser(&self) -> Rc<Normaliser>;
+    /// What the isolate remembers of KV.
+    fn remembered(&self) -> &RefCell<Remembered>;
 
     /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;

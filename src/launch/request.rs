@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{
+    known::KnownManifest,
     ports::Ports,
     receive::{
         items::{Items, Keying},
@@ -76,7 +77,7 @@ pub struct Admitted {
     /// The campaign's database according to KV; `None`: KV does not know the campaign yet.
     pub(super) database: Option<u64>,
     /// The manifest of the profile index, if it was read while the body arrived.
-    pub(super) manifest: Option<Result<Option<String>, Cause>>,
+    pub(super) manifest: Option<Result<KnownManifest, Cause>>,
     /// The answer of the campaign's object, if it was asked while the body arrived: the launch of an earlier request with
     /// this ID, or a refusal. The answer may be out of date.
     pub(super) earlier: Option<Result<Option<RepeatedLaunch>, Refused>>,

@@ -3,7 +3,7 @@
 use super::{
     commit::commit,
     completion::complete_or_abort,
-    earlier,
+    earlier, known,
     ports::Ports,
     reply::{LaunchResult, Timings},
     request::{Admitted, PendingUploads},
@@ -102,12 +102,21 @@ async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result
 async fn search_profiles<P: Ports>(ports: &P, admitted: &mut Admitted, database: u64) -> Result<SearchResult, Refused> {
     let manifest = match admitted.manifest.take() {
         Some(manifest) => manifest,
-        None => ports.manifest(database).await,
+        None => known::manifest(ports, database).await,
     };
-    let manifest = manifest.map_err(|cause| cannot_read_index(database, cause))?;
-    let index = ProfileIndex { database, manifest: manifest.as_deref(), secrets: &admitted.secrets };
+    let mut manifest = manifest.map_err(|cause| cannot_read_index(database, cause))?;
     let request = &admitted.request;
-    let result = search(ports, index, &request.items, &request.keying, &mut admitted.memory).await?;
+    let result = loop {
+        let index = ProfileIndex { database, manifest: manifest.text.as_deref(), secrets: &admitted.secrets };
+        match search(ports, index, &request.items, &request.keying, &mut admitted.memory).await {
+            Ok(result) => break result,
+            Err(failed) if failed.needs_other_manifest && manifest.is_remembered => {
+                let newer = known::read_manifest(ports, database).await;
+                manifest = newer.map_err(|cause| cannot_read_index(database, cause))?;
+            }
+            Err(failed) => return Err(failed.refused),
+        }
+    };
     match result.first_refused {
         Some((first, outcome)) if request.root.strict => Err(Problem::Strict {
             unmatched: result.counts.unmatched,

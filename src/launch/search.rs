@@ -1,6 +1,6 @@
 //! Searches the profiles of all items in one generation of the profile index.
 
-pub use super::found::{SearchResult, cannot_read_index};
+pub use super::found::{FailedSearch, SearchResult, cannot_read_index};
 use super::{
     found::{FoundProfiles, SearchError, collect_recipients, wanted_items},
     live_search::search_live,
@@ -12,7 +12,7 @@ use crate::{
     problem::{Cause, Refused},
     profiles::{
         key::IndexKey,
-        lookup::{self, Statistics},
+        lookup::{self, LookupError, Statistics},
         manifest::{IndexError, Manifest, UsableGeneration},
     },
 };
@@ -35,16 +35,21 @@ pub async fn search<P: Ports>(
     items: &Items,
     keying: &Keying,
     memory: &mut Reservation,
-) -> Result<SearchResult, Refused> {
+) -> Result<SearchResult, FailedSearch> {
     let ProfileIndex { database, manifest, secrets } = index;
-    let unusable = |why: IndexError| Refused::unavailable(why.message(database), why.cause(database));
+    let unusable = |why: IndexError| FailedSearch {
+        refused: Refused::unavailable(why.message(database), why.cause(database)),
+        needs_other_manifest: true,
+    };
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
     if manifest.live {
         // Boxed, so that other launches are not as large as the state of this search.
-        return Box::pin(search_live(ports, (database, manifest), secrets, items, keying, memory)).await;
+        let found = Box::pin(search_live(ports, (database, manifest), secrets, items, keying, memory)).await;
+        return found.map_err(FailedSearch::from);
     }
     let mut statistics = Statistics::default();
     let mut failed: Option<(&str, Cause)> = None;
+    let mut needs_other_manifest = false;
     for usable in manifest.generations(secrets).map_err(unusable)? {
         let before = memory.bytes();
         let found = search_generation(ports, database, usable, items, keying, memory, &mut statistics).await;
@@ -61,6 +66,7 @@ pub async fn search<P: Ports>(
             // A bucket that cannot be read never means "not found".
             Err(SearchError::Lookup(error)) => {
                 memory.shrink(memory.bytes().saturating_sub(before));
+                needs_other_manifest |= !matches!(error, LookupError::Store(_));
                 let name = usable.generation.name.as_str();
                 let cause = format!("database {database}, generation {name}: {error}");
                 failed = Some(match failed {
@@ -71,7 +77,7 @@ pub async fn search<P: Ports>(
         }
     }
     let cause = failed.map_or_else(|| Cause::new("the manifest names no generation"), |(_, cause)| cause);
-    Err(cannot_read_index(database, cause))
+    Err(FailedSearch { refused: cannot_read_index(database, cause), needs_other_manifest })
 }
 
 async fn search_generation<P: Ports>(

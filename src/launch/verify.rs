@@ -1,6 +1,6 @@
 //! Verifies the token of a request.
 
-use super::ports::Ports;
+use super::{known, ports::Ports};
 use crate::{
     access::{Scope, TokenRecord, token_key},
     limits::TOKEN_LIMIT,
@@ -54,8 +54,7 @@ pub async fn verify<P: Ports>(
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
     let unreadable = |cause| Refused::unavailable("tokens cannot be looked up now: retry later", cause);
-    let record = ports.token(&token_key(token)).await.map_err(unreadable)?;
-    let Some(record) = record.filter(|record| record.revoked.is_none()) else {
+    let Some(record) = known::valid_token(ports, token_key(token)).await.map_err(unreadable)? else {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     };
     if !is_allowed(ports, ports.allow_token(&record.name).await) {

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::HashMap,
     rc::Rc,
 };
 
@@ -11,7 +10,7 @@ use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 use super::{kv::Namespace, unicode::RuntimeUnicode};
 use crate::{
     api::settings::{Settings, SettingsError},
-    limits::DATABASES_REMEMBERED,
+    launch::remembered::Remembered,
     problem::Cause,
     profiles::{cache::BucketCache, normal::Normaliser},
 };
@@ -56,25 +55,10 @@ pub fn metrics(env: &Env) -> Option<AnalyticsEngineDataset> {
 #[derive(Debug)]
 pub struct Isolate {
     pub settings: Settings,
-    /// Databases of campaigns. The database of a campaign never changes.
-    databases: RefCell<HashMap<u64, u64>>,
     pub normaliser: Rc<Normaliser>,
     /// Buckets of profile indexes that were read recently.
     pub buckets: RefCell<BucketCache>,
-}
-
-impl Isolate {
-    pub fn database(&self, trigger_id: u64) -> Option<u64> {
-        self.databases.borrow().get(&trigger_id).copied()
-    }
-
-    pub fn remember_database(&self, trigger_id: u64, database: u64) {
-        let mut databases = self.databases.borrow_mut();
-        if databases.len() >= DATABASES_REMEMBERED {
-            databases.clear();
-        }
-        databases.insert(trigger_id, database);
-    }
+    pub remembered: RefCell<Remembered>,
 }
 
 thread_local! {
@@ -92,7 +76,8 @@ pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
         let settings = Settings::read(variable, secret)?;
         let buckets = BucketCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
         let normaliser = Rc::new(Normaliser::new(Box::new(RuntimeUnicode)));
-        let isolate = Isolate { settings, normaliser, databases: RefCell::default(), buckets: RefCell::new(buckets) };
+        let remembered = RefCell::new(Remembered::new(&settings.limits));
+        let isolate = Isolate { settings, normaliser, buckets: RefCell::new(buckets), remembered };
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
 }

@@ -22,7 +22,10 @@ use crate::{
         id::LaunchId,
         message::RepeatedLaunch,
     },
-    launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
+    launch::{
+        ports::{Clock, CommitAnswer, ObjectError, Ports},
+        remembered::Remembered,
+    },
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
     problem::Cause,
@@ -115,6 +118,10 @@ impl Ports for RequestPorts {
         Rc::clone(&self.isolate.normaliser)
     }
 
+    fn remembered(&self) -> &RefCell<Remembered> {
+        &self.isolate.remembered
+    }
+
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
         self.objects.command(trigger_id, Command::Completed(launch_id), ALL_DATABASES).await.map(drop)
     }
@@ -138,16 +145,8 @@ impl Ports for RequestPorts {
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {
-        let known = self.isolate.database(trigger_id);
-        if known.is_some() {
-            return Ok(known);
-        }
         let campaign = self.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
-        let database = campaign.map(|campaign| campaign.database);
-        if let Some(database) = database {
-            self.isolate.remember_database(trigger_id, database);
-        }
-        Ok(database)
+        Ok(campaign.map(|campaign| campaign.database))
     }
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {

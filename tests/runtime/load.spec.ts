@@ -30,7 +30,8 @@ const BODY_LIMIT = 20 * 1024 * 1024;
 describe('load', () => {
   let worker: TestWorker;
   beforeAll(async () => {
-    worker = await seeded({ BODY_LIMIT: String(BODY_LIMIT) });
+    // A launch after an import must search the new profiles at once.
+    worker = await seeded({ BODY_LIMIT: String(BODY_LIMIT), REMEMBER_SECONDS: '0' });
   });
   afterAll(() => stop(worker));
 

@@ -63,7 +63,8 @@ describe('a retry during its first attempt', () => {
   /** The manifest of an index in which every item of a strict launch matches, and of an index in which one does not. */
   let manifests: { complete: Pair; incomplete: Pair };
   beforeAll(async () => {
-    watched = await WatchedWorker.start();
+    // Launches must use a changed manifest at once.
+    watched = await WatchedWorker.start({ vars: { REMEMBER_SECONDS: '0' } });
     const complete = inject('indexes').first.find(([key]) => key === `manifest:${DATABASE}`);
     if (!complete) throw new Error('the index has no manifest');
     manifests = { complete, incomplete: await putIncomplete(watched) };

@@ -69,7 +69,7 @@ pub enum TokenCommand {
     List,
     /// Revoke a token.
     ///
-    /// All values of the token stop working, normally everywhere within 90 seconds. Revoked values never work again.
+    /// All values of the token stop working, normally everywhere within 2 minutes. Revoked values never work again.
     Revoke {
         /// Name of the token.
         name: String,
@@ -118,8 +118,8 @@ pub enum ProfilesCommand {
     ///   custom_sub:<field>    subscriptions of a custom channel
     ///
     /// In CSV, semicolons separate several values in a cell. In NDJSON, several values are an array. Rows and values with errors
-    /// are reported and left out. If there are too many of them, nothing is imported. Launches use the new profiles about a minute
-    /// after the command has succeeded. The exit status is 0 only if the import is in use.
+    /// are reported and left out. If there are too many of them, nothing is imported. Launches use the new profiles normally 90
+    /// seconds after the command has succeeded. The exit status is 0 only if the import is in use.
     ///
     /// With --remote, the environment variable PROFILE_INDEX_KEY must contain the key of the deployed Worker.
     #[command(verbatim_doc_comment, about = "Replace all profiles of a database with those in a file")]

@@ -137,9 +137,7 @@ fn run_token_command(location: &Location, command: &TokenCommand, now: u64) -> R
             let mut kv = location.open_kv()?;
             let values = revoke_token(kv.as_mut(), name, digest.as_deref(), now, &mut print_warning)?;
             let values = count(values as u64, "value");
-            print_note(&format!(
-                "revoked {values} of token {name}; normally takes effect everywhere within 90 seconds"
-            ));
+            print_note(&format!("revoked {values} of token {name}; normally takes effect everywhere within 2 minutes"));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::{
     access::{Scope, TokenRecord},
     campaign::protocol::{commands::RequestIdentity, message::RepeatedLaunch},
     launch::{
+        known::{self, KnownManifest},
         ports::{AttachmentUploader, Ports},
         request::RequestHead,
         verify::{TWO_TOKENS, TokenSource, refuse, verify},
@@ -51,7 +52,7 @@ impl<T, E> Lookup<T, E> {
 pub enum Completed<U: AttachmentUploader> {
     Token(Result<TokenRecord, Refused>),
     Campaign(Result<Option<u64>, Cause>),
-    Manifest(Result<Option<String>, Cause>),
+    Manifest(Result<KnownManifest, Cause>),
     Earlier(Result<Option<RepeatedLaunch>, Refused>),
     Upload(FinishedStep<U>),
 }
@@ -64,7 +65,7 @@ pub struct Lookups {
     pub token: Lookup<TokenRecord, Refused>,
     /// The database of the campaign, according to KV.
     pub campaign: Lookup<Option<u64>>,
-    pub manifest: Lookup<Option<String>>,
+    pub manifest: Lookup<KnownManifest>,
     pub earlier: Lookup<Option<RepeatedLaunch>, Refused>,
     /// The token that is looked up.
     presented: Option<String>,
@@ -111,7 +112,7 @@ impl Lookups {
         let Some(trigger_id) = root.trigger_id else { return };
         if self.campaign.is_idle() {
             self.campaign = Lookup::Pending;
-            push(tasks, async move { Completed::Campaign(ports.campaign_database(trigger_id).await) });
+            push(tasks, async move { Completed::Campaign(known::campaign_database(ports, trigger_id).await) });
         }
         let is_large = body.received() > PREFLIGHT_FROM || body.has_attachments();
         if let Lookup::Done(Ok(token)) = &self.token
@@ -164,7 +165,7 @@ impl Lookups {
     ) {
         if let Ok(Some(database)) = campaign {
             self.manifest = Lookup::Pending;
-            push(tasks, async move { Completed::Manifest(ports.manifest(database).await) });
+            push(tasks, async move { Completed::Manifest(known::manifest(ports, database).await) });
         }
         self.campaign = Lookup::Done(campaign);
     }

@@ -15,6 +15,7 @@ mod operator;
 mod ports;
 mod properties;
 mod reading;
+mod remembering;
 mod room;
 mod simulation;
 mod staging;

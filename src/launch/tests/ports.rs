@@ -1,6 +1,9 @@
 //! The ports of a launch in a [`World`].
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use super::world::{LiveHost, ObjectLog, World};
 use crate::{
@@ -20,7 +23,10 @@ use crate::{
             faults::{Timer, run},
         },
     },
-    launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
+    launch::{
+        ports::{Clock, CommitAnswer, ObjectError, Ports},
+        remembered::Remembered,
+    },
     limits::{BULK_KEYS, MIB},
     memory::{Budget, Reservation},
     problem::{Cause, RateLimit},
@@ -150,6 +156,10 @@ impl Ports for World {
 
     fn normaliser(&self) -> Rc<Normaliser> {
         Rc::new(Normaliser::native())
+    }
+
+    fn remembered(&self) -> &RefCell<Remembered> {
+        &self.remembered
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {

@@ -28,6 +28,7 @@ use crate::{
             host::run_bucket_steps,
         },
     },
+    launch::remembered::Remembered,
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
     problem::{Cause, RateLimit},
@@ -88,6 +89,8 @@ pub struct World {
     pub kv: RefCell<BTreeMap<String, String>>,
     /// The cache of this location: the value of a key, or its absence, and when it expires.
     edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
+    /// What this isolate remembers.
+    pub remembered: RefCell<Remembered>,
     pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
     /// The objects of databases, and their stored rows.
@@ -123,6 +126,7 @@ impl World {
             budget: Budget::new(limits.memory, limits.unverified),
             kv: RefCell::default(),
             edge: RefCell::default(),
+            remembered: RefCell::new(Remembered::new(&limits)),
             imports: Cell::new(0),
             databases: RefCell::default(),
             live_objects: RefCell::default(),
