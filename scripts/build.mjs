@@ -108,6 +108,7 @@ export async function bundle({ wasm, entry, out }) {
     const format = ['--bundle', '--format=esm', '--minify', '--log-level=warning'];
     const imports = [
       `--alias:worker-bindings=${staged('bindings.js')}`,
+      `--inject:${inRoot('scripts', 'worker', 'microtasks.js')}`,
       '--external:cloudflare:*',
       '--external:*.wasm',
     ];

@@ -6,7 +6,7 @@ declare module 'worker-bindings' {
   export class CampaignObject {
     constructor(state: DurableObjectState, env: unknown);
     fetch(request: Request): Promise<Response>;
-    alarm(): Promise<Response>;
+    alarm(): Promise<unknown>;
   }
   export class ProfilesObject extends CampaignObject {}
 }

@@ -1,18 +1,23 @@
 // The Worker's main module. scripts/build.mjs bundles it with the wasm-bindgen output, `worker-bindings`. A handler that
 // the Rust code exports has to be listed here to be called by the runtime.
 
-import { WorkerEntrypoint } from 'cloudflare:workers';
 import * as bindings from 'worker-bindings';
 import { Instance, InstanceObject } from './instance.js';
 
 const instance = new Instance(bindings);
 
-export default class extends WorkerEntrypoint {
-  /** @override @param {Request} request */
-  fetch(request) {
-    return instance.call(() => bindings.fetch(request, this.env, this.ctx));
-  }
-}
+export default {
+  /**
+   * If a caller disconnects, the platform can cancel a handler without dropping its Rust future, so its memory reservations
+   * would leak. Under `waitUntil` the handler keeps running, sees the request body end, and releases them.
+   * @param {Request} request @param {unknown} env @param {ExecutionContext} context
+   */
+  fetch(request, env, context) {
+    const response = instance.call(() => bindings.fetch(request, env, context));
+    context.waitUntil(response);
+    return response;
+  },
+};
 
 /** A Durable Object whose class the Rust code exports. */
 class RustObject {

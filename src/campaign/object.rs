@@ -23,7 +23,7 @@ use super::{
     protocol::{
         commands::{Command, Definition, Envelope, Refusal},
         layout::MESSAGE_LIMIT,
-        transport::{COMMIT_PATH, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
+        transport::{COMMIT_PATH, COMMITTED_HEADER, LENGTH_HEADER, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED},
     },
     read::{
         launches::{LaunchesReply, launch_json},
@@ -195,7 +195,8 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
         match self.log.commit(message, self.host.now())? {
             CommitOutcome::Committed(committed) => {
                 self.follower.committed(&self.log);
-                Ok(json_response(200, &committed)?)
+                let headers = vec![(COMMITTED_HEADER, committed.to_header())];
+                Ok(ObjectResponse { status: 200, headers, body: ResponseBody::Whole(Vec::new()) })
             }
             CommitOutcome::Repeated(launch) => self.respond(ObjectReply::Repeat(Box::new(RepeatReply::new(*launch)))),
         }

@@ -1,5 +1,7 @@
 //! The database port: SQLite, either the object's own or a test's.
 
+use std::{cell::Cell, ops::Deref};
+
 use crate::{problem::Cause, text::error_chain};
 
 /// A value bound to a statement. Integers have to be within ±2^53, because the runtime binds them as floating point.
@@ -61,6 +63,60 @@ pub trait Sql {
     fn transaction(&self, body: &mut dyn FnMut() -> Result<(), StorageError>) -> Result<(), StorageError>;
     /// Bytes stored.
     fn size(&self) -> u64;
+}
+
+/// A database that counts the statements that may write. What was read before is current as long as the count is the same,
+/// because an object is the only user of its database.
+#[derive(Debug)]
+pub struct CountedSql<S> {
+    database: S,
+    writes: Cell<u64>,
+}
+
+impl<S> CountedSql<S> {
+    pub fn new(database: S) -> Self {
+        Self { database, writes: Cell::new(0) }
+    }
+
+    #[cfg(test)]
+    pub fn into_database(self) -> S {
+        self.database
+    }
+
+    /// Number of statements other than `SELECT` so far, rolled back ones included.
+    pub fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+}
+
+impl<S> Deref for CountedSql<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.database
+    }
+}
+
+impl<S: Sql> Sql for CountedSql<S> {
+    fn exec(&self, statement: &str, parameters: &[SqlParameter<'_>]) -> Result<Vec<SqlRow>, StorageError> {
+        if !statement.starts_with("SELECT") {
+            self.writes.set(self.writes.get().saturating_add(1));
+        }
+        self.database.exec(statement, parameters)
+    }
+
+    fn transaction(&self, body: &mut dyn FnMut() -> Result<(), StorageError>) -> Result<(), StorageError> {
+        let result = self.database.transaction(body);
+        // After a rollback, what was read within the transaction is out of date.
+        if result.is_err() {
+            self.writes.set(self.writes.get().saturating_add(1));
+        }
+        result
+    }
+
+    fn size(&self) -> u64 {
+        self.database.size()
+    }
 }
 
 /// A row. Its values are read from left to right.

@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
-use worker::Request;
+use web_sys::{ReadableStreamByobReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode, Request};
 
 use crate::{
     launch::ports::{Body, Disconnected},
@@ -27,8 +26,8 @@ extern "C" {
 pub struct RequestBody {
     /// `None`: the body is empty or has ended.
     reader: Option<ReadableStreamByobReader>,
-    /// Memory of the runtime, passed to the reader and back with each read.
-    view: Option<Uint8Array>,
+    /// The view of the last read, whose memory the next read uses again.
+    used: Option<Uint8Array>,
     /// The read in progress. A stream allows one at a time.
     pending: Option<JsFuture>,
     /// Bytes that were read, but not passed on yet.
@@ -40,25 +39,26 @@ impl RequestBody {
     /// and it reports an error if an empty body is locked and never read.
     pub fn new(request: &Request) -> Self {
         let is_empty = request.headers().get("Content-Length").ok().flatten().as_deref() == Some("0");
-        let reader = request.inner().body().filter(|_| !is_empty).map(|stream| {
+        let reader = request.body().filter(|_| !is_empty).map(|stream| {
             let options = ReadableStreamGetReaderOptions::new();
             options.set_mode(ReadableStreamReaderMode::Byob);
             stream.get_reader_with_options(&options).unchecked_into::<ReadableStreamByobReader>()
         });
-        Self { reader, view: None, pending: None, rest: None }
+        Self { reader, used: None, pending: None, rest: None }
     }
 
     fn end(&mut self) {
-        (self.reader, self.pending, self.view, self.rest) = (None, None, None, None);
+        (self.reader, self.pending, self.used, self.rest) = (None, None, None, None);
     }
 }
 
 impl Body for RequestBody {
     async fn read(&mut self, at_once: usize) -> Result<Option<usize>, Disconnected> {
         let Some(reader) = &self.reader else { return Ok(None) };
-        let view = &mut self.view;
+        let used = &mut self.used;
         let pending = self.pending.get_or_insert_with(|| {
-            let fits = view.take().filter(|view| view.length() >= count(at_once));
+            let memory = used.take().map(|used| Uint8Array::new(&used.buffer()));
+            let fits = memory.filter(|memory| memory.length() >= count(at_once));
             let view = fits.unwrap_or_else(|| Uint8Array::new_with_length(count(at_once)));
             JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()))
         });
@@ -84,13 +84,14 @@ impl Body for RequestBody {
 
     fn chunk<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let read = self.rest.take()?;
-        let (bytes, length) = (read.length().min(count(READ_BUFFER)), read.length());
-        let part = read.subarray(0, bytes);
-        if bytes < length {
+        let (bytes, length) = (count(READ_BUFFER), read.length());
+        let part = if bytes < length {
             self.rest = Some(read.subarray(bytes, length));
+            read.subarray(0, bytes)
         } else {
-            self.view = Some(Uint8Array::new(&read.buffer()));
-        }
+            self.used = Some(read.clone());
+            read
+        };
         Some(BUFFER.with(|buffer| match buffer.try_borrow_mut() {
             Ok(mut buffer) => take(buffer.fill(&part)),
             // Used only if `take` itself reads a chunk, which parsing never does.
@@ -100,7 +101,7 @@ impl Body for RequestBody {
 
     fn discard(&mut self) {
         if let Some(read) = self.rest.take() {
-            self.view = Some(Uint8Array::new(&read.buffer()));
+            self.used = Some(read);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
-use worker::{Context, Env, Request, Response, Result};
+use web_sys::{Request, Response};
+use worker::{Context, Env, Result};
 
 use super::{
     bindings,
@@ -24,10 +25,9 @@ use crate::{
 };
 
 /// Answers one request.
-pub async fn handle(request: Request, env: Env, context: Rc<Context>) -> Result<Response> {
-    // `worker::Request::url` would add the tables of internationalised domain names to the wasm.
-    let (method, url) = (request.inner().method(), request.inner().url());
-    let header = |name: &str| request.headers().get(name).ok().flatten();
+pub async fn handle(request: Request, env: Env, context: Context) -> Result<Response> {
+    let (method, url, headers) = (request.method(), request.url(), request.headers());
+    let header = |name: &str| headers.get(name).ok().flatten();
     let head = HttpRequest { method: &method, url: &url, header: &header };
     let mut body = RequestBody::new(&request);
     let reply = api::answer(&RequestRuntime { env: &env, context: &context }, head, &mut body).await;

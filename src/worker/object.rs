@@ -4,9 +4,9 @@ use std::{rc::Rc, time::Duration};
 
 use futures_util::{future::LocalBoxFuture, stream};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use web_sys::{Request, Response};
 use worker::{
-    Delay, DurableObject, Env, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, Storage,
-    durable_object, js_sys,
+    Delay, Env, ScheduledTime, SqlStorage, SqlStorageValue, State, Storage, js_sys, worker_sys::DurableObjectState,
 };
 
 use super::{
@@ -14,10 +14,10 @@ use super::{
     bucket::Attachments,
     kv::Namespace,
     ports::{self, now},
-    receiver, telemetry,
+    receiver, response, runtime, telemetry,
 };
 use crate::{
-    api::settings::Settings,
+    api::{head::split_url, settings::Settings},
     campaign::{
         log::state::LogLimits,
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ReplyStream, ResponseBody},
@@ -34,13 +34,18 @@ use crate::{
     telemetry::DataPoint,
 };
 
-#[durable_object(alarm)]
+/// The class for the runtime. The macro of the `worker` crate would convert each request and response to its own types, which
+/// takes as long as the commit of a small launch.
+#[wasm_bindgen]
 pub struct CampaignObject {
     object: Object<ObjectSql, ObjectHost>,
 }
 
-impl DurableObject for CampaignObject {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl CampaignObject {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let settings = bindings::object_settings(&env);
         // An object whose configuration is invalid fails every request and alarm.
         let Settings { webhook_hosts, budget, .. } = settings.as_ref().cloned().unwrap_or_default();
@@ -52,41 +57,30 @@ impl DurableObject for CampaignObject {
         Self { object: Object::new(sql, host, config, delivery) }
     }
 
-    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let (path, length) = (request.path(), request.headers().get(LENGTH_HEADER)?);
-        let body = async { request.bytes().await.map_err(Cause::new) };
-        let request = ObjectRequest { path: &path, length: length.as_deref(), body };
-        into_response(self.object.fetch(request).await)
+    pub async fn fetch(&self, request: Request) -> Result<Response, JsValue> {
+        let (url, length) = (request.url(), request.headers().get(LENGTH_HEADER)?);
+        let body = async { runtime::bytes(request.array_buffer()).await.map_err(Cause::new) };
+        let request = ObjectRequest { path: split_url(&url).0, length: length.as_deref(), body };
+        Ok(into_response(self.object.fetch(request).await)?)
     }
 
-    async fn alarm(&self) -> worker::Result<Response> {
-        self.object.alarm().await.map_err(into_worker_error)?;
-        Response::empty()
+    pub async fn alarm(&self) -> Result<(), JsValue> {
+        self.object.alarm().await.map_err(|cause| worker::Error::RustError(cause.0).into())
     }
 }
 
 fn into_response(response: ObjectResponse<ObjectSql>) -> worker::Result<Response> {
-    let mut builder = Response::builder().with_status(response.status);
-    for (name, value) in &response.headers {
-        builder = builder.with_header(name, value)?;
-    }
-    match response.body {
-        ResponseBody::Whole(body) => Ok(builder.fixed(body)),
-        ResponseBody::Stream(reply) => builder.from_stream(stream::unfold(reply, next_piece)),
-    }
+    let body = match response.body {
+        ResponseBody::Whole(body) => response::Body::Bytes(body),
+        ResponseBody::Stream(reply) => response::readable(stream::unfold(reply, next_piece))?,
+    };
+    response::new(response.status, &response.headers, body)
 }
 
 /// The runtime polls the stream when it has room for a piece. An error aborts the response.
 async fn next_piece(mut reply: ReplyStream<ObjectSql>) -> Option<(worker::Result<Vec<u8>>, ReplyStream<ObjectSql>)> {
-    let piece = reply.next_piece()?.map_err(|cause| {
-        telemetry::failure(None, "an answer was cut off", &cause);
-        worker::Error::RustError("the launch cannot be read to its end".to_owned())
-    });
+    let piece = reply.next_piece()?.map_err(|cause| response::cut_off("an answer", &cause));
     Some((piece, reply))
-}
-
-fn into_worker_error(cause: Cause) -> worker::Error {
-    worker::Error::RustError(cause.0)
 }
 
 /// Sets the only alarm of an object, or deletes it.

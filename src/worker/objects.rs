@@ -1,15 +1,19 @@
 //! Sends commands and commits to campaigns' objects, and messages to databases' objects.
 
-use js_sys::Uint8Array;
-use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBody};
+use js_sys::{Promise, Uint8Array};
+use serde::Serialize;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, RequestInit, Response};
+use worker::{Env, ObjectNamespace};
 
-use super::bindings;
+use super::{bindings, runtime};
 use crate::{
     api::ports::ObjectStream,
     campaign::protocol::{
-        commands::{Command, Envelope, Refusal, RequestIdentity},
+        commands::{Command, Committed, Envelope, Refusal, RequestIdentity},
         message::RepeatedLaunch,
-        transport::{COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, ReplyKind},
+        transport::{COMMAND_PATH, COMMIT_PATH, COMMITTED_HEADER, LENGTH_HEADER, ReplyKind},
     },
     launch::ports::{CommitAnswer, ObjectError},
     memory::Reservation,
@@ -47,9 +51,9 @@ impl CampaignObjects {
         request: RequestIdentity,
         memory: &mut Reservation,
     ) -> Result<Option<RepeatedLaunch>, ObjectError> {
-        let mut response = self.send_command(trigger_id, Command::Preflight(request), ALL_DATABASES).await?;
-        match ReplyKind::of(response.status_code()) {
-            ReplyKind::Repeated => read_repeated(&mut response, memory).await.map(Some),
+        let response = self.send_command(trigger_id, Command::Preflight(request), ALL_DATABASES).await?;
+        match ReplyKind::of(response.status()) {
+            ReplyKind::Repeated => read_repeated(&response, memory).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -63,16 +67,18 @@ impl CampaignObjects {
         memory: &mut Reservation,
     ) -> Result<CommitAnswer, ObjectError> {
         let body = Uint8Array::from(message).into();
-        let mut response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
-        match ReplyKind::of(response.status_code()) {
-            ReplyKind::Repeated => read_repeated(&mut response, memory).await.map(Box::new).map(CommitAnswer::Repeated),
-            _ => Ok(CommitAnswer::New(response.json().await?)),
+        let response = self.fetch(trigger_id, COMMIT_PATH, message.len(), body).await?;
+        if ReplyKind::of(response.status()) == ReplyKind::Repeated {
+            return read_repeated(&response, memory).await.map(Box::new).map(CommitAnswer::Repeated);
         }
+        let committed = header(&response, COMMITTED_HEADER).as_deref().and_then(Committed::from_header);
+        let lost = || ObjectError::Lost(Cause(format!("no header {COMMITTED_HEADER}")));
+        committed.map(CommitAnswer::New).ok_or_else(lost)
     }
 
     /// Sends a command for a token of `databases` and reads the reply.
     pub async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
-        Ok(self.send_command(trigger_id, command, databases).await?.bytes().await?)
+        read(&self.send_command(trigger_id, command, databases).await?).await
     }
 
     /// Sends a command for a token of `databases` and returns the reply as a stream, whose bytes do not cross into wasm.
@@ -81,11 +87,10 @@ impl CampaignObjects {
         trigger_id: u64,
         command: Command,
         databases: &[u64],
-    ) -> Result<ObjectStream<ResponseBody>, ObjectError> {
+    ) -> Result<ObjectStream<Option<ReadableStream>>, ObjectError> {
         let response = self.send_command(trigger_id, command, databases).await?;
-        let content_type = response.headers().get("content-type")?.unwrap_or_default();
-        let (_, body) = response.into_parts();
-        Ok(ObjectStream { content_type, body })
+        let content_type = header(&response, "content-type").unwrap_or_default();
+        Ok(ObjectStream { content_type, body: response.body() })
     }
 
     async fn send_command(
@@ -99,13 +104,7 @@ impl CampaignObjects {
         self.fetch(trigger_id, COMMAND_PATH, body.len(), body.into()).await
     }
 
-    async fn fetch(
-        &self,
-        trigger_id: u64,
-        path: &str,
-        length: usize,
-        body: wasm_bindgen::JsValue,
-    ) -> Result<Response, ObjectError> {
+    async fn fetch(&self, trigger_id: u64, path: &str, length: usize, body: JsValue) -> Result<Response, ObjectError> {
         self.send(trigger_id, path, length, body).await.map_err(|error| match error {
             ObjectError::Lost(cause) => {
                 ObjectError::Lost(cause.during(format_args!("object of campaign {trigger_id}")))
@@ -114,20 +113,18 @@ impl CampaignObjects {
         })
     }
 
-    async fn send(
-        &self,
-        trigger_id: u64,
-        path: &str,
-        length: usize,
-        body: wasm_bindgen::JsValue,
-    ) -> Result<Response, ObjectError> {
+    async fn send(&self, trigger_id: u64, path: &str, length: usize, body: JsValue) -> Result<Response, ObjectError> {
         let url = format!("https://campaign{path}");
-        let mut response = send_to_object(&self.objects, &object_name(trigger_id), &url, length, body).await?;
-        match ReplyKind::of(response.status_code()) {
+        let response = send_to_object(&self.objects, &object_name(trigger_id), &url, length, &body).await?;
+        match ReplyKind::of(response.status()) {
             ReplyKind::Result | ReplyKind::Repeated => Ok(response),
-            ReplyKind::Refused => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
-            ReplyKind::Failed => Err(ObjectError::Lost(Cause(response.text().await?))),
-            ReplyKind::Unreachable => Err(ObjectError::Lost(Cause(format!("status {}", response.status_code())))),
+            ReplyKind::Refused => {
+                let refusal: Refusal = serde_json::from_slice(&read(&response).await?)
+                    .map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+                Err(ObjectError::Refused(refusal.into()))
+            }
+            ReplyKind::Failed => Err(failure(&response).await),
+            ReplyKind::Unreachable => Err(ObjectError::Lost(Cause(format!("status {}", response.status())))),
         }
     }
 }
@@ -154,14 +151,14 @@ impl DatabaseObjects {
     async fn send(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
         let body = Uint8Array::from(message).into();
         let name = database_object_name(database);
-        let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
-        match response.status_code() {
-            200 => read_reserved(&mut response, memory).await,
+        let response = send_to_object(&self.objects, &name, "https://database/", message.len(), &body).await?;
+        match response.status() {
+            200 => read_reserved(&response, memory).await,
             STATUS_REFUSED => {
-                let refusal = parse_refusal(&response.bytes().await?).map_err(ObjectError::Lost)?;
+                let refusal = parse_refusal(&read(&response).await?).map_err(ObjectError::Lost)?;
                 Err(ObjectError::Refused(refusal.into()))
             }
-            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            STATUS_FAILED => Err(failure(&response).await),
             status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
         }
     }
@@ -172,21 +169,50 @@ fn database_object_name(database: u64) -> String {
     format!("database:{database}")
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's stub of an object. The type of the `worker` crate needs a `Request` for each message.
+    type ObjectStub;
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &ObjectStub, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+}
+
 /// Sends a message to an object.
 async fn send_to_object(
     objects: &ObjectNamespace,
     name: &str,
     url: &str,
     length: usize,
-    body: wasm_bindgen::JsValue,
+    body: &JsValue,
 ) -> worker::Result<Response> {
-    let headers = Headers::new();
-    headers.set(LENGTH_HEADER, &length.to_string())?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
-    let request = Request::new_with_init(url, &init)?;
+    #[derive(Serialize)]
+    struct Init {
+        method: &'static str,
+        headers: [(&'static str, String); 1],
+    }
+    let headers = [(LENGTH_HEADER, length.to_string())];
+    let init: RequestInit = runtime::object(&Init { method: "POST", headers })?;
+    init.set_body(body);
     // Each call uses a new stub: a stub that has failed stays broken.
-    objects.id_from_name(name)?.get_stub()?.fetch_with_request(request).await
+    let stub: ObjectStub = objects.get_by_name(name)?.into_rpc();
+    Ok(JsFuture::from(stub.fetch(url, &init)?).await?.unchecked_into())
+}
+
+/// Reads a whole reply.
+async fn read(response: &Response) -> Result<Vec<u8>, ObjectError> {
+    Ok(runtime::bytes(response.array_buffer()).await?)
+}
+
+/// Reads the cause of a failure.
+async fn failure(response: &Response) -> ObjectError {
+    match read(response).await {
+        Ok(cause) => ObjectError::Lost(Cause(String::from_utf8_lossy(&cause).into_owned())),
+        Err(error) => error,
+    }
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).ok().flatten()
 }
 
 /// The name of a campaign's object. Pinned: an object with another name has another log.
@@ -195,17 +221,16 @@ fn object_name(trigger_id: u64) -> String {
 }
 
 /// Reads a stored launch.
-async fn read_repeated(response: &mut Response, memory: &mut Reservation) -> Result<RepeatedLaunch, ObjectError> {
+async fn read_repeated(response: &Response, memory: &mut Reservation) -> Result<RepeatedLaunch, ObjectError> {
     let message = read_reserved(response, memory).await?;
     RepeatedLaunch::decode(message)
         .map_err(|bad| ObjectError::Lost(Cause(format!("a stored launch is damaged: {bad}"))))
 }
 
 /// Reserves memory for a body whose length is in [`LENGTH_HEADER`], and reads it.
-async fn read_reserved(response: &mut Response, memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
-    let length = response.headers().get(LENGTH_HEADER)?;
-    let length =
-        length.and_then(|length| length.parse().ok()).ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
+async fn read_reserved(response: &Response, memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
+    let length = header(response, LENGTH_HEADER).and_then(|length| length.parse().ok());
+    let length = length.ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
     memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
-    Ok(response.bytes().await?)
+    read(response).await
 }

@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, ops::Range, rc::Rc, time::Duration};
 
-use worker::{Delay, Env, RateLimiter, ResponseBody};
+use web_sys::ReadableStream;
+use worker::{Delay, Env, RateLimiter};
 
 use super::{
     bindings::{self, Isolate},
@@ -197,7 +198,7 @@ impl Ports for RequestPorts {
 }
 
 impl ApiPorts for RequestPorts {
-    type Stream = ResponseBody;
+    type Stream = Option<ReadableStream>;
 
     async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
         self.objects.command(trigger_id, command, databases).await
@@ -208,7 +209,7 @@ impl ApiPorts for RequestPorts {
         trigger_id: u64,
         command: Command,
         databases: &[u64],
-    ) -> Result<ObjectStream<ResponseBody>, ObjectError> {
+    ) -> Result<ObjectStream<Option<ReadableStream>>, ObjectError> {
         self.objects.stream(trigger_id, command, databases).await
     }
 
@@ -217,8 +218,8 @@ impl ApiPorts for RequestPorts {
         Ok(CampaignPage { records: page.metadata, cursor: page.cursor })
     }
 
-    async fn file(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<ResponseBody>, Cause> {
-        Ok(self.attachments.read(key, size, range).await?.map(ResponseBody::Stream))
+    async fn file(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<Self::Stream>, Cause> {
+        Ok(self.attachments.read(key, size, range).await?.map(Some))
     }
 }
 

@@ -1,27 +1,64 @@
-//! Converts replies to responses of the runtime.
+//! Converts replies to responses of the runtime. The types of the `worker` crate call the runtime for each header and property;
+//! here one call converts all of them.
 
-use futures_util::{StreamExt as _, stream};
-use worker::{Headers, Response, ResponseBody, Result};
+use futures_util::{StreamExt as _, TryStream, stream};
+use js_sys::Uint8Array;
+use serde::Serialize;
+use web_sys::{ReadableStream, Response, ResponseInit};
+use worker::{Error, Result};
 
-use super::telemetry;
-use crate::api::reply::{Reply, ReplyBody};
+use super::{runtime, telemetry};
+use crate::{
+    api::reply::{Reply, ReplyBody},
+    problem::Cause,
+};
 
-pub fn from_reply(reply: Reply<ResponseBody>) -> Result<Response> {
-    let headers = Headers::new();
-    for (name, value) in &reply.headers {
-        headers.set(name, value)?;
+/// The body of a response.
+pub enum Body {
+    Bytes(Vec<u8>),
+    Stream(ReadableStream),
+}
+
+pub fn from_reply(reply: Reply<Option<ReadableStream>>) -> Result<Response> {
+    let body = match reply.body {
+        ReplyBody::Empty | ReplyBody::Stream(None) => Body::Bytes(Vec::new()),
+        ReplyBody::Bytes(bytes) => Body::Bytes(bytes),
+        ReplyBody::Stream(Some(stream)) => Body::Stream(stream),
+        ReplyBody::Lines(lines) => readable(lines.map(|piece| piece.map_err(|cause| cut_off("a reply", &cause))))?,
+        ReplyBody::Pieces(pieces) => readable(stream::iter(pieces.map(Ok::<_, Error>)))?,
+    };
+    new(reply.status, &reply.headers, body)
+}
+
+/// Makes a response. Each header has one value.
+pub fn new(status: u16, headers: &[(&'static str, String)], body: Body) -> Result<Response> {
+    #[derive(Serialize)]
+    struct Init<'a> {
+        status: u16,
+        headers: &'a [(&'static str, String)],
     }
-    let builder = Response::builder().with_headers(headers).with_status(reply.status);
-    match reply.body {
-        ReplyBody::Empty => Ok(builder.empty()),
-        ReplyBody::Bytes(bytes) => Ok(builder.fixed(bytes)),
-        ReplyBody::Stream(body) => Ok(builder.body(body)),
-        ReplyBody::Lines(lines) => builder.from_stream(lines.map(|piece| {
-            piece.map_err(|cause| {
-                telemetry::failure(None, "a reply was cut off", &cause);
-                worker::Error::RustError("the generation cannot be read to its end".to_owned())
-            })
-        })),
-        ReplyBody::Pieces(pieces) => builder.from_stream(stream::iter(pieces.map(Ok::<_, worker::Error>))),
-    }
+    let init: ResponseInit = runtime::object(&Init { status, headers })?;
+    let response = match body {
+        Body::Bytes(bytes) => {
+            let bytes = (!bytes.is_empty()).then(|| Uint8Array::from(bytes.as_slice()));
+            Response::new_with_opt_js_u8_array_and_init(bytes.as_ref(), &init)?
+        }
+        Body::Stream(stream) => Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)?,
+    };
+    Ok(response)
+}
+
+/// Makes a body of pieces. The runtime asks for the next piece when it has room.
+pub fn readable<S>(pieces: S) -> Result<Body>
+where
+    S: TryStream<Ok = Vec<u8>, Error = Error> + 'static,
+{
+    let response: Response = worker::Response::from_stream(pieces)?.into();
+    Ok(response.body().map_or(Body::Bytes(Vec::new()), Body::Stream))
+}
+
+/// Logs why a response is cut off. The result aborts the response.
+pub fn cut_off(what: &str, cause: &Cause) -> Error {
+    telemetry::failure(None, &format!("{what} was cut off"), cause);
+    Error::RustError("the rest of the response cannot be read".to_owned())
 }

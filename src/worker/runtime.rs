@@ -1,7 +1,9 @@
 //! Objects and exceptions of the JavaScript runtime.
 
-use js_sys::Reflect;
+use js_sys::{ArrayBuffer, JSON, Promise, Reflect, Uint8Array};
+use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Result};
 
 /// Returns a binding as the runtime's own object. Used if the type of the `worker` crate lacks a feature.
@@ -11,6 +13,17 @@ pub fn bound<T: JsCast>(env: &Env, name: &str) -> Result<T> {
         return Err(Error::BindingError(name.to_owned()));
     }
     Ok(binding.unchecked_into())
+}
+
+/// Converts a value to an object of the runtime, in one call.
+pub fn object<T: JsCast>(value: &impl Serialize) -> Result<T> {
+    Ok(JSON::parse(&serde_json::to_string(value)?)?.unchecked_into())
+}
+
+/// Waits for the bytes of a request or response.
+pub async fn bytes(buffer: std::result::Result<Promise, JsValue>) -> Result<Vec<u8>> {
+    let buffer: ArrayBuffer = JsFuture::from(buffer?).await?.unchecked_into();
+    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// Returns the message of an exception.

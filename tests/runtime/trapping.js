@@ -7,17 +7,19 @@ const { default: Worker, CampaignObject, ProfilesObject } = await import(BUILT);
 
 export { CampaignObject, ProfilesObject };
 
-export default class extends Worker {
-  /** @param {Request} request */
-  fetch(request) {
+/** @typedef {{ CAMPAIGNS: DurableObjectNamespace }} Env */
+
+export default {
+  /** @param {Request} request @param {Env} env @param {ExecutionContext} context */
+  fetch(request, env, context) {
     const { pathname } = new URL(request.url);
     const [, action, argument = ''] = pathname.split('/');
-    if (action === 'campaign') return this.env.CAMPAIGNS.getByName(`campaign:${argument}`).fetch(request);
-    if (action !== 'trap') return super.fetch(request);
+    if (action === 'campaign') return env.CAMPAIGNS.getByName(`campaign:${argument}`).fetch(request);
+    if (action !== 'trap') return Worker.fetch(request, env, context);
     const launch = new Request('https://worker.test/api/v1.1/campaigns/triggers/start_batch', request);
     const trap = () => {
       throw new WebAssembly.RuntimeError('unreachable');
     };
-    return super.fetch(Object.defineProperty(launch, argument, { get: trap }));
-  }
-}
+    return Worker.fetch(Object.defineProperty(launch, argument, { get: trap }), env, context);
+  },
+};

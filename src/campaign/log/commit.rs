@@ -29,7 +29,7 @@ impl<S: Sql> LaunchLog<S> {
     /// Returns the launch that an earlier request with this ID made. Without such a launch, a paused campaign refuses.
     pub fn preflight(&self, request: &RequestIdentity, now: u64) -> Result<Option<StoredLaunch>, LogError> {
         let RequestIdentity { token_name, request_id } = request;
-        let state = self.state()?;
+        let state = self.last_state()?;
         let key = RequestKey::new(token_name, request_id).to_i64();
         let known = self.known_launches(key, None, now.max(state.accepted_at))?;
         let earlier = known.into_iter().find(|launch| launch.head.has_request_id(token_name, request_id));
@@ -42,7 +42,7 @@ impl<S: Sql> LaunchLog<S> {
     /// Writes a launch in one transaction. `now` is the object's time; accepted times never decrease.
     pub fn commit(&self, message: &[u8], now: u64) -> Result<CommitOutcome, LogError> {
         let head = Commit::decode(message)?.head;
-        let state = self.state()?;
+        let state = self.last_state()?;
         if state.campaign.id != head.trigger_id {
             return Err(LogError::WrongCampaign { own: state.campaign.id, other: head.trigger_id });
         }
@@ -58,7 +58,7 @@ impl<S: Sql> LaunchLog<S> {
         if size.saturating_add(length) > limit {
             return Err(Refusal::LogFull { size, limit }.into());
         }
-        self.write(&state, &head, message, now).map(CommitOutcome::Committed)
+        self.write(state, &head, message, now).map(CommitOutcome::Committed)
     }
 
     /// Returns the outcome of this commit if it was made before, or of an earlier request with the same ID.
@@ -93,7 +93,7 @@ impl<S: Sql> LaunchLog<S> {
         self.sql.exec(statement, &parameters)?.into_iter().map(StoredLaunch::from_row).collect()
     }
 
-    fn write(&self, state: &LogState, head: &LaunchHead, message: &[u8], now: u64) -> Result<Committed, LogError> {
+    fn write(&self, mut state: LogState, head: &LaunchHead, message: &[u8], now: u64) -> Result<Committed, LogError> {
         let layout = MessageLayout::read(message).ok_or(MessageError::Layout)?;
         let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
         let (record, rest) =
@@ -130,6 +130,8 @@ impl<S: Sql> LaunchLog<S> {
                 if is_first { self.schedule_first_retention(now) } else { Ok(()) }
             })?;
         }
+        (state.campaign.launches, state.campaign.recipients, state.accepted_at) = (sequence, recipients, now);
+        self.remember(state);
         Ok(Committed { sequence, accepted_at: now })
     }
 

@@ -1,6 +1,6 @@
 //! [`LaunchLog`]: a campaign's log in a database, and the state that every operation needs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::{
     copy_writes::CopyWrites,
@@ -17,18 +17,20 @@ use crate::{
     problem::Cause,
     storage::{
         schema::Schema,
-        sql::{Sql, StorageError},
+        sql::{CountedSql, Sql, StorageError},
     },
     text::error_chain,
 };
 
 /// A campaign's log. The modules of [`super`] implement its operations.
 pub struct LaunchLog<S> {
-    pub(in crate::campaign) sql: S,
+    pub(in crate::campaign) sql: CountedSql<S>,
     pub(in crate::campaign) limits: LogLimits,
     schema: &'static Schema,
     /// Whether the tables exist and have the current version.
     is_open: Cell<bool>,
+    /// The state that was read or written last, with [`CountedSql::writes`] at that time.
+    last_state: RefCell<Option<(u64, LogState)>>,
     alarm: AlarmState,
     pub(super) copy_writes: CopyWrites,
 }
@@ -113,10 +115,11 @@ impl<S: Sql> LaunchLog<S> {
     /// A log with another schema, for tests of migrations.
     pub(in crate::campaign) fn with_schema(sql: S, limits: LogLimits, schema: &'static Schema) -> Self {
         Self {
-            sql,
+            sql: CountedSql::new(sql),
             limits,
             schema,
             is_open: Cell::default(),
+            last_state: RefCell::default(),
             alarm: AlarmState::default(),
             copy_writes: CopyWrites::default(),
         }
@@ -145,9 +148,23 @@ impl<S: Sql> LaunchLog<S> {
         Err(Refusal::NotFound(Resource::Campaign).into())
     }
 
+    /// Returns the state of the log from memory, unless a statement has written since it was read.
+    pub(in crate::campaign) fn last_state(&self) -> Result<LogState, LogError> {
+        match &*self.last_state.borrow() {
+            Some((writes, state)) if *writes == self.sql.writes() => return Ok(state.clone()),
+            _ => {}
+        }
+        self.state()
+    }
+
     /// Returns the state of the log. Refuses if the campaign was never defined.
     pub fn state(&self) -> Result<LogState, LogError> {
         self.find_state()?.ok_or_else(|| Refusal::NotFound(Resource::Campaign).into())
+    }
+
+    /// Remembers the current state, so that the next commit does not read it.
+    pub(super) fn remember(&self, state: LogState) {
+        self.last_state.replace(Some((self.sql.writes(), state)));
     }
 
     /// Returns the state of the log, or `None` if the campaign was never defined. The first call migrates the tables.
@@ -169,6 +186,8 @@ impl<S: Sql> LaunchLog<S> {
         let (removed, removed_at) = (row.number()?, row.number()?);
         let (launches, accepted_at, recipients) = (row.number()?, row.number()?, row.number()?);
         let campaign = Campaign { id, name, database, active, launches, recipients };
-        Ok(Some(LogState { campaign, accepted_at, removed, removed_at }))
+        let state = LogState { campaign, accepted_at, removed, removed_at };
+        self.remember(state.clone());
+        Ok(Some(state))
     }
 }

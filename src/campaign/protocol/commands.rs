@@ -107,13 +107,25 @@ pub struct RequestIdentity {
     pub request_id: String,
 }
 
-/// The reply to a commit that is in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The reply to a commit that is in the log. It is a header, so that the Worker does not wait for a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// Launches of a campaign are numbered from 1.
     pub sequence: u64,
     /// Milliseconds since 1970.
     pub accepted_at: u64,
+}
+
+impl Committed {
+    /// The value of [`COMMITTED_HEADER`](super::transport::COMMITTED_HEADER).
+    pub fn to_header(self) -> String {
+        format!("{} {}", self.sequence, self.accepted_at)
+    }
+
+    pub fn from_header(value: &str) -> Option<Self> {
+        let (sequence, accepted_at) = value.split_once(' ')?;
+        Some(Self { sequence: sequence.parse().ok()?, accepted_at: accepted_at.parse().ok()? })
+    }
 }
 
 /// Selects a page of launches or recipients.

@@ -5,7 +5,7 @@
 //!
 //! | status | body |
 //! |---|---|
-//! | 200 | JSON or NDJSON, as the caller receives it |
+//! | 200 | JSON or NDJSON, as the caller receives it; of a commit: empty, and [`COMMITTED_HEADER`] |
 //! | [`STATUS_REPEATED`] | the commit message of a stored launch, of [`LENGTH_HEADER`] bytes |
 //! | [`STATUS_REFUSED`] | a [`Refusal`](super::commands::Refusal) in JSON |
 //! | [`STATUS_FAILED`] | the cause of the failure, as text for the operator's log |
@@ -48,6 +48,8 @@ impl ReplyKind {
     }
 }
 
+/// Header with the result of a commit ([`Committed`](super::commands::Committed)).
+pub const COMMITTED_HEADER: &str = "committed";
 /// Header with the length of a commit message or a stored launch in bytes, so that memory is reserved before it is read.
 pub const LENGTH_HEADER: &str = "message-length";
 /// The media type of newline-delimited JSON.

@@ -206,7 +206,7 @@ fn an_object_that_ends_while_a_step_runs_runs_the_step_again() {
     fixture.take_runs();
     fixture.host.end();
     let AlarmFixture { log, host, steps, behaviours, runs, .. } = fixture;
-    let database = Rc::into_inner(log).unwrap().sql;
+    let database = Rc::into_inner(log).unwrap().sql.into_database();
     let log = Rc::new(LaunchLog::new(database, super::database::limits()));
     behaviours.borrow_mut().clear();
     let at = host.alarm.get().unwrap();

@@ -14,11 +14,12 @@ use crate::{
         object::{Object, ObjectRequest, ResponseBody},
         ports::Host as _,
         protocol::{
-            commands::{Command, Definition, PageRequest, Refusal, RequestIdentity, Resource},
+            commands::{Command, Committed, Definition, PageRequest, Refusal, RequestIdentity, Resource},
             layout::MESSAGE_LIMIT,
             message::RepeatedLaunch,
             transport::{
-                COMMAND_PATH, COMMIT_PATH, LENGTH_HEADER, NDJSON, STATUS_FAILED, STATUS_REFUSED, STATUS_REPEATED,
+                COMMAND_PATH, COMMIT_PATH, COMMITTED_HEADER, LENGTH_HEADER, NDJSON, STATUS_FAILED, STATUS_REFUSED,
+                STATUS_REPEATED,
             },
         },
     },
@@ -63,8 +64,9 @@ fn a_commit_is_answered_with_its_sequence_and_sets_the_alarm() {
     object.host.alarm.set(None);
     let response = object.commit(&Sample::new("a").message());
     assert_eq!(response.status, 200);
-    assert_eq!(response.headers, [("content-type", "application/json".to_owned())]);
-    assert_eq!(response.text(), format!(r#"{{"sequence":1,"accepted_at":{NOON}}}"#));
+    assert_eq!(response.headers, [(COMMITTED_HEADER, format!("1 {NOON}"))]);
+    assert_eq!(Committed::from_header(&response.headers[0].1), Some(Committed { sequence: 1, accepted_at: NOON }));
+    assert_eq!(response.text(), "");
     let again = object.commit(&Sample::new("a").message());
     assert_eq!(again, response, "the Worker may repeat a commit");
 }
