@@ -7,7 +7,12 @@ use std::{
 
 use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 
-use super::{kv::Namespace, unicode::RuntimeUnicode};
+use super::{
+    bucket::Attachments,
+    kv::Namespace,
+    objects::{CampaignObjects, DatabaseObjects},
+    unicode::RuntimeUnicode,
+};
 use crate::{
     api::settings::{Settings, SettingsError},
     launch::remembered::Remembered,
@@ -23,11 +28,6 @@ pub fn databases(env: &Env) -> Result<ObjectNamespace> {
     env.durable_object("DATABASES")
 }
 
-/// The KV namespace of profile indexes.
-pub fn profiles(env: &Env) -> Result<Namespace> {
-    Namespace::bound(env, crate::profiles::BINDING)
-}
-
 /// The KV namespace of tokens and copies of campaigns.
 pub fn access(env: &Env) -> Result<Namespace> {
     Namespace::bound(env, crate::access::BINDING)
@@ -36,19 +36,49 @@ pub fn access(env: &Env) -> Result<Namespace> {
 /// The binding of the R2 bucket for attachments.
 pub const ATTACHMENTS: &str = "ATTACHMENTS";
 
-/// Limits the requests of one token name.
-pub fn token_limit(env: &Env) -> Result<RateLimiter> {
-    env.rate_limiter("TOKEN_LIMIT")
-}
-
-/// Limits the requests of one address that get 401.
-pub fn address_limit(env: &Env) -> Result<RateLimiter> {
-    env.rate_limiter("ADDRESS_LIMIT")
-}
-
 /// The dataset of the Analytics Engine for metrics, if the operator has bound one.
 pub fn metrics(env: &Env) -> Option<AnalyticsEngineDataset> {
     env.analytics_engine("METRICS").ok()
+}
+
+/// The bindings of a request. The runtime's objects can be used by all requests of an isolate.
+#[derive(Debug)]
+pub struct Bindings {
+    pub profiles: Namespace,
+    pub access: Namespace,
+    pub objects: CampaignObjects,
+    pub databases: DatabaseObjects,
+    pub attachments: Attachments,
+    /// `None`: rate limiting is off.
+    pub rate_limiters: Option<RateLimiters>,
+}
+
+#[derive(Debug)]
+pub struct RateLimiters {
+    /// Limits the requests of one token name.
+    pub token: RateLimiter,
+    /// Limits the requests of one address that get 401.
+    pub address: RateLimiter,
+}
+
+impl Bindings {
+    /// Fails if a binding is missing.
+    fn new(env: &Env, settings: &Settings) -> Result<Self> {
+        let limiters = || {
+            Ok::<_, worker::Error>(RateLimiters {
+                token: env.rate_limiter("TOKEN_LIMIT")?,
+                address: env.rate_limiter("ADDRESS_LIMIT")?,
+            })
+        };
+        Ok(Self {
+            profiles: Namespace::bound(env, crate::profiles::BINDING)?,
+            access: access(env)?,
+            objects: CampaignObjects::new(env)?,
+            databases: DatabaseObjects::new(env)?,
+            attachments: Attachments::new(env)?,
+            rate_limiters: settings.rate_limiting.then(limiters).transpose()?,
+        })
+    }
 }
 
 /// The values that an isolate keeps between requests.
@@ -59,6 +89,17 @@ pub struct Isolate {
     /// Buckets of profile indexes that were read recently.
     pub buckets: RefCell<BucketCache>,
     pub remembered: RefCell<Remembered>,
+    bindings: OnceCell<Rc<Bindings>>,
+}
+
+impl Isolate {
+    pub fn bindings(&self, env: &Env) -> Result<Rc<Bindings>> {
+        if let Some(bindings) = self.bindings.get() {
+            return Ok(Rc::clone(bindings));
+        }
+        let bindings = Rc::new(Bindings::new(env, &self.settings)?);
+        Ok(Rc::clone(self.bindings.get_or_init(|| bindings)))
+    }
 }
 
 thread_local! {
@@ -77,7 +118,8 @@ pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
         let buckets = BucketCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
         let normaliser = Rc::new(Normaliser::new(Box::new(RuntimeUnicode)));
         let remembered = RefCell::new(Remembered::new(&settings.limits));
-        let isolate = Isolate { settings, normaliser, buckets: RefCell::new(buckets), remembered };
+        let (buckets, bindings) = (RefCell::new(buckets), OnceCell::new());
+        let isolate = Isolate { settings, normaliser, buckets, remembered, bindings };
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
 }

@@ -188,6 +188,7 @@ async fn send_to_object(
     #[derive(Serialize)]
     struct Init {
         method: &'static str,
+        #[serde(serialize_with = "runtime::serialize_headers")]
         headers: [(&'static str, String); 1],
     }
     let headers = [(LENGTH_HEADER, length.to_string())];

@@ -6,10 +6,9 @@ use web_sys::ReadableStream;
 use worker::{Delay, Env, RateLimiter};
 
 use super::{
-    bindings::{self, Isolate},
+    bindings::{Bindings, Isolate},
     bucket::Attachments,
-    kv::Namespace,
-    objects::{ALL_DATABASES, CampaignObjects, DatabaseObjects},
+    objects::ALL_DATABASES,
     telemetry,
 };
 use crate::{
@@ -33,15 +32,9 @@ use crate::{
     profiles::{lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
 };
 
-/// The bindings of one request.
+/// What one request uses.
 pub struct RequestPorts {
-    profiles: Namespace,
-    access: Namespace,
-    objects: CampaignObjects,
-    databases: DatabaseObjects,
-    attachments: Attachments,
-    /// `None`: rate limiting is off.
-    rate_limiters: Option<RateLimiters>,
+    bindings: Rc<Bindings>,
     /// The key of the caller's rate limit.
     client_network: String,
     request_id: String,
@@ -50,25 +43,11 @@ pub struct RequestPorts {
     stored: RefCell<Vec<Reservation>>,
 }
 
-struct RateLimiters {
-    token: RateLimiter,
-    address: RateLimiter,
-}
-
 impl RequestPorts {
     /// Opens the bindings. Fails if one is missing.
     pub fn new(env: &Env, isolate: Rc<Isolate>, head: &HttpHead<'_>) -> worker::Result<Self> {
-        let rate_limiters = match isolate.settings.rate_limiting {
-            true => Some(RateLimiters { token: bindings::token_limit(env)?, address: bindings::address_limit(env)? }),
-            false => None,
-        };
         Ok(Self {
-            profiles: bindings::profiles(env)?,
-            access: bindings::access(env)?,
-            objects: CampaignObjects::new(env)?,
-            databases: DatabaseObjects::new(env)?,
-            attachments: Attachments::new(env)?,
-            rate_limiters,
+            bindings: isolate.bindings(env)?,
             client_network: head.client_network(),
             request_id: head.request_id.clone(),
             isolate,
@@ -92,7 +71,7 @@ async fn count(limiter: &RateLimiter, key: &str) -> Result<bool, Cause> {
 
 impl BucketStore for RequestPorts {
     async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
-        self.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
+        self.bindings.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
     fn cache_limit(&self) -> usize {
@@ -112,7 +91,7 @@ impl Ports for RequestPorts {
     type Uploader = Attachments;
 
     fn uploader(&self) -> &Attachments {
-        &self.attachments
+        &self.bindings.attachments
     }
 
     fn normaliser(&self) -> Rc<Normaliser> {
@@ -124,34 +103,34 @@ impl Ports for RequestPorts {
     }
 
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
-        self.objects.command(trigger_id, Command::Completed(launch_id), ALL_DATABASES).await.map(drop)
+        self.bindings.objects.command(trigger_id, Command::Completed(launch_id), ALL_DATABASES).await.map(drop)
     }
 
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {
-        self.access.json(key, KV_CACHE_SECONDS).await
+        self.bindings.access.json(key, KV_CACHE_SECONDS).await
     }
 
     async fn allow_token(&self, name: &str) -> Result<bool, Cause> {
-        match &self.rate_limiters {
+        match &self.bindings.rate_limiters {
             Some(limiters) => count(&limiters.token, name).await,
             None => Ok(true),
         }
     }
 
     async fn allow_address(&self) -> Result<bool, Cause> {
-        match &self.rate_limiters {
+        match &self.bindings.rate_limiters {
             Some(limiters) => count(&limiters.address, &self.client_network).await,
             None => Ok(true),
         }
     }
 
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause> {
-        let campaign = self.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
+        let campaign = self.bindings.access.json::<CampaignRecord>(&campaign_key(trigger_id), KV_CACHE_SECONDS).await?;
         Ok(campaign.map(|campaign| campaign.database))
     }
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {
-        self.profiles.text(&manifest_key(database), KV_CACHE_SECONDS).await
+        self.bindings.profiles.text(&manifest_key(database), KV_CACHE_SECONDS).await
     }
 
     async fn ask_database(
@@ -160,11 +139,11 @@ impl Ports for RequestPorts {
         message: &[u8],
         memory: &mut Reservation,
     ) -> Result<Vec<u8>, ObjectError> {
-        self.databases.ask(database, message, memory).await
+        self.bindings.databases.ask(database, message, memory).await
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
-        let campaign = self.objects.command(trigger_id, Command::Read, ALL_DATABASES).await?;
+        let campaign = self.bindings.objects.command(trigger_id, Command::Read, ALL_DATABASES).await?;
         let campaign: Campaign =
             serde_json::from_slice(&campaign).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
         Ok(campaign.database)
@@ -176,14 +155,14 @@ impl Ports for RequestPorts {
         request: &RequestIdentity,
     ) -> Result<Option<RepeatedLaunch>, ObjectError> {
         let mut memory = self.reservation();
-        let repeated = self.objects.preflight(trigger_id, request.clone(), &mut memory).await;
+        let repeated = self.bindings.objects.preflight(trigger_id, request.clone(), &mut memory).await;
         self.keep_reservation(memory);
         repeated
     }
 
     async fn commit(&self, trigger_id: u64, message: &[u8]) -> Result<CommitAnswer, ObjectError> {
         let mut memory = self.reservation();
-        let answer = self.objects.commit(trigger_id, message, &mut memory).await;
+        let answer = self.bindings.objects.commit(trigger_id, message, &mut memory).await;
         self.keep_reservation(memory);
         answer
     }
@@ -201,7 +180,7 @@ impl ApiPorts for RequestPorts {
     type Stream = Option<ReadableStream>;
 
     async fn command(&self, trigger_id: u64, command: Command, databases: &[u64]) -> Result<Vec<u8>, ObjectError> {
-        self.objects.command(trigger_id, command, databases).await
+        self.bindings.objects.command(trigger_id, command, databases).await
     }
 
     async fn stream(
@@ -210,16 +189,16 @@ impl ApiPorts for RequestPorts {
         command: Command,
         databases: &[u64],
     ) -> Result<ObjectStream<Option<ReadableStream>>, ObjectError> {
-        self.objects.stream(trigger_id, command, databases).await
+        self.bindings.objects.stream(trigger_id, command, databases).await
     }
 
     async fn campaigns(&self, cursor: Option<String>) -> Result<CampaignPage, Cause> {
-        let page = self.access.list(CAMPAIGN_PREFIX, cursor).await?;
+        let page = self.bindings.access.list(CAMPAIGN_PREFIX, cursor).await?;
         Ok(CampaignPage { records: page.metadata, cursor: page.cursor })
     }
 
     async fn file(&self, key: &str, size: u64, range: Option<Range<u64>>) -> Result<Option<Self::Stream>, Cause> {
-        Ok(self.attachments.read(key, size, range).await?.map(Some))
+        Ok(self.bindings.attachments.read(key, size, range).await?.map(Some))
     }
 }
 

@@ -35,6 +35,7 @@ pub fn new(status: u16, headers: &[(&'static str, String)], body: Body) -> Resul
     #[derive(Serialize)]
     struct Init<'a> {
         status: u16,
+        #[serde(serialize_with = "runtime::serialize_headers")]
         headers: &'a [(&'static str, String)],
     }
     let init: ResponseInit = runtime::object(&Init { status, headers })?;

@@ -47,18 +47,26 @@ impl<S: Sql> LaunchLog<S> {
             return Err(LogError::WrongCampaign { own: state.campaign.id, other: head.trigger_id });
         }
         let now = now.max(state.accepted_at);
+        let length = u64::try_from(message.len()).unwrap_or(u64::MAX);
+        let (size, limit) = (self.sql.size(), self.limits.size);
+        let refusal = match (state.campaign.active, size.saturating_add(length) > limit) {
+            (false, _) => Some(Refusal::NotActive),
+            (true, true) => Some(Refusal::LogFull { size, limit }),
+            (true, false) => None,
+        };
+        let write = LaunchWrite::new(&state, &head, message, now)?;
+        // Almost every launch is new and small: one statement checks that and writes it.
+        if refusal.is_none() && write.is_one_row() && self.insert_if_new(&write)? {
+            return Ok(CommitOutcome::Committed(self.committed(state, &write)));
+        }
         if let Some(outcome) = self.find_earlier(&head, now)? {
             return Ok(outcome);
         }
-        if !state.campaign.active {
-            return Err(Refusal::NotActive.into());
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
         }
-        let length = u64::try_from(message.len()).unwrap_or(u64::MAX);
-        let (size, limit) = (self.sql.size(), self.limits.size);
-        if size.saturating_add(length) > limit {
-            return Err(Refusal::LogFull { size, limit }.into());
-        }
-        self.write(state, &head, message, now).map(CommitOutcome::Committed)
+        self.write(&write)?;
+        Ok(CommitOutcome::Committed(self.committed(state, &write)))
     }
 
     /// Returns the outcome of this commit if it was made before, or of an earlier request with the same ID.
@@ -83,56 +91,54 @@ impl<S: Sql> LaunchLog<S> {
     fn known_launches(&self, key: i64, launch_id: Option<&str>, now: u64) -> Result<Vec<StoredLaunch>, StorageError> {
         let statement = "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
                          WHERE key = ? AND accepted_at > ? AND (accepted_at > ? OR launch_id = ?) ORDER BY sequence";
-        let in_use_since = now.saturating_sub(self.limits.deduplication);
-        let parameters = [
-            SqlParameter::Integer(key),
-            in_use_since.min(now.saturating_sub(REPEAT_WINDOW_MS)).into(),
-            in_use_since.into(),
-            launch_id.map_or(SqlParameter::Null, SqlParameter::Text),
-        ];
+        let [repeatable_since, in_use_since] = self.known_since(now);
+        let launch_id = launch_id.map_or(SqlParameter::Null, SqlParameter::Text);
+        let parameters = [SqlParameter::Integer(key), repeatable_since, in_use_since, launch_id];
         self.sql.exec(statement, &parameters)?.into_iter().map(StoredLaunch::from_row).collect()
     }
 
-    fn write(&self, mut state: LogState, head: &LaunchHead, message: &[u8], now: u64) -> Result<Committed, LogError> {
-        let layout = MessageLayout::read(message).ok_or(MessageError::Layout)?;
-        let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-        let (record, rest) =
-            message.split_at_checked(position(PREFIX as u64 + layout.head())).ok_or(MessageError::Length)?;
-        let payload = rest.get(..position(layout.payload())).ok_or(MessageError::Length)?;
-        let is_inline = layout.payload() <= INLINE_LIMIT;
-        let is_first = state.first().is_none();
-        let sequence = state.last().saturating_add(1);
-        let recipients = state.campaign.recipients.saturating_add(head.counts.matched);
-        let launch_id = head.launch_id.to_string();
-        let parameters = [
-            sequence.into(),
-            SqlParameter::Integer(head.launch_id.key().to_i64()),
-            now.into(),
-            SqlParameter::Text(&launch_id),
-            recipients.into(),
-            SqlParameter::Blob(record),
-            if is_inline { SqlParameter::Blob(payload) } else { SqlParameter::Null },
-        ];
-        let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?)", &parameters).map(drop);
-        if is_inline && !is_first && head.attachments.is_empty() {
-            // A single statement is a transaction.
-            insert()?;
-        } else {
-            self.sql.transaction(&mut || {
-                insert()?;
-                if !is_inline {
-                    self.write_chunks(sequence, payload)?;
-                }
-                if !head.attachments.is_empty() {
-                    self.schedule_uploads(sequence, now)?;
-                }
-                // Later launches are found by the run of retention that removes the first one.
-                if is_first { self.schedule_first_retention(now) } else { Ok(()) }
-            })?;
-        }
-        (state.campaign.launches, state.campaign.recipients, state.accepted_at) = (sequence, recipients, now);
+    /// Launches before the first time cannot be repeated at all, and those before the second only by their launch IDs.
+    fn known_since(&self, now: u64) -> [SqlParameter<'static>; 2] {
+        let in_use_since = now.saturating_sub(self.limits.deduplication);
+        [in_use_since.min(now.saturating_sub(REPEAT_WINDOW_MS)).into(), in_use_since.into()]
+    }
+
+    /// Writes the launch, unless [`Self::known_launches`] has an earlier one. Returns whether it was written.
+    fn insert_if_new(&self, write: &LaunchWrite<'_>) -> Result<bool, StorageError> {
+        let statement = "INSERT INTO launches SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM launches \
+                         WHERE key = ?2 AND accepted_at > ?8 AND (accepted_at > ?9 OR launch_id = ?4)) RETURNING 1";
+        let [repeatable_since, in_use_since] = self.known_since(write.accepted_at);
+        let [sequence, key, accepted_at, launch_id, recipients, record, payload] = write.row();
+        let parameters =
+            [sequence, key, accepted_at, launch_id, recipients, record, payload, repeatable_since, in_use_since];
+        Ok(!self.sql.exec(statement, &parameters)?.is_empty())
+    }
+
+    /// Remembers the state after a commit.
+    fn committed(&self, mut state: LogState, write: &LaunchWrite<'_>) -> Committed {
+        let LaunchWrite { sequence, accepted_at, recipients, .. } = *write;
+        (state.campaign.launches, state.campaign.recipients, state.accepted_at) = (sequence, recipients, accepted_at);
         self.remember(state);
-        Ok(Committed { sequence, accepted_at: now })
+        Committed { sequence, accepted_at }
+    }
+
+    fn write(&self, write: &LaunchWrite<'_>) -> Result<(), StorageError> {
+        let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?)", &write.row()).map(drop);
+        if write.is_one_row() {
+            // A single statement is a transaction.
+            return insert();
+        }
+        self.sql.transaction(&mut || {
+            insert()?;
+            if !write.is_inline() {
+                self.write_chunks(write.sequence, write.payload)?;
+            }
+            if write.has_attachments {
+                self.schedule_uploads(write.sequence, write.accepted_at)?;
+            }
+            // Later launches are found by the run of retention that removes the first one.
+            if write.is_first { self.schedule_first_retention(write.accepted_at) } else { Ok(()) }
+        })
     }
 
     fn write_chunks(&self, sequence: u64, payload: &[u8]) -> Result<(), StorageError> {
@@ -143,5 +149,63 @@ impl<S: Sql> LaunchLog<S> {
             start = start.saturating_add(chunk.len() as u64);
         }
         Ok(())
+    }
+}
+
+/// What a commit writes.
+struct LaunchWrite<'a> {
+    sequence: u64,
+    key: i64,
+    accepted_at: u64,
+    launch_id: String,
+    /// Recipients of the campaign, this launch included.
+    recipients: u64,
+    record: &'a [u8],
+    payload: &'a [u8],
+    has_attachments: bool,
+    /// Whether the log is empty.
+    is_first: bool,
+}
+
+impl<'a> LaunchWrite<'a> {
+    fn new(state: &LogState, head: &LaunchHead, message: &'a [u8], now: u64) -> Result<Self, LogError> {
+        let layout = MessageLayout::read(message).ok_or(MessageError::Layout)?;
+        let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let (record, rest) =
+            message.split_at_checked(position(PREFIX as u64 + layout.head())).ok_or(MessageError::Length)?;
+        let payload = rest.get(..position(layout.payload())).ok_or(MessageError::Length)?;
+        Ok(Self {
+            sequence: state.last().saturating_add(1),
+            key: head.launch_id.key().to_i64(),
+            accepted_at: now,
+            launch_id: head.launch_id.to_string(),
+            recipients: state.campaign.recipients.saturating_add(head.counts.matched),
+            record,
+            payload,
+            has_attachments: !head.attachments.is_empty(),
+            is_first: state.first().is_none(),
+        })
+    }
+
+    /// Whether the payload is in the launch's row.
+    fn is_inline(&self) -> bool {
+        self.payload.len() as u64 <= INLINE_LIMIT
+    }
+
+    fn is_one_row(&self) -> bool {
+        self.is_inline() && !self.is_first && !self.has_attachments
+    }
+
+    /// The row of the table `launches`.
+    fn row(&self) -> [SqlParameter<'_>; 7] {
+        [
+            self.sequence.into(),
+            SqlParameter::Integer(self.key),
+            self.accepted_at.into(),
+            SqlParameter::Text(&self.launch_id),
+            self.recipients.into(),
+            SqlParameter::Blob(self.record),
+            if self.is_inline() { SqlParameter::Blob(self.payload) } else { SqlParameter::Null },
+        ]
     }
 }
