@@ -153,7 +153,7 @@ fn known(item: &Result<Item<'_>, InvalidItem>, matching: Matching, field_name: &
             Err(reason) => ItemState::Invalid(*reason),
         };
         let keys = keys.unwrap_or([None, None]);
-        hashes.extend(keys.into_iter().take(searches).map(|key| key.unwrap_or(KeyHash([0; 16]))));
+        hashes.extend(keys.into_iter().take(searches).map(|key| key.unwrap_or(KeyHash { first: 0, second: 0 })));
     }
     (known, hashes)
 }

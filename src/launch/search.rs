@@ -12,7 +12,7 @@ use crate::{
     profiles::{
         bucket::KeyMatch,
         key::{IndexKey, ProfileId},
-        lookup::{self, IndexSearch, LookupError, Statistics},
+        lookup::{self, IndexSearch, LookupError, SortedKeys, Statistics},
         manifest::{IndexError, Manifest, UsableGeneration},
     },
 };
@@ -116,7 +116,7 @@ async fn search_generation<P: Ports>(
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<FoundProfiles, SearchError> {
-    const EACH: usize = size_of::<Outcome>() + size_of::<ProfileId>() + size_of::<u32>();
+    const EACH: usize = size_of::<Outcome>() + size_of::<ProfileId>();
     memory.grow((items.len() * EACH) as u64)?;
     let invalid = |known| match known {
         ItemState::Invalid(reason) => reason,
@@ -125,12 +125,6 @@ async fn search_generation<P: Ports>(
     let mut found =
         FoundProfiles { outcomes: items.states().map(invalid).collect(), ids: vec![ProfileId([0; 12]); items.len()] };
     for (number, search) in keying.matching.searches().iter().enumerate() {
-        let wanted: Vec<u32> = (0..)
-            .zip(items.states())
-            .zip(&found.outcomes)
-            .filter(|((_, known), outcome)| has_key(*known, number) && **outcome == Outcome::NotFound)
-            .map(|((item, _), _)| item)
-            .collect();
         let search = IndexSearch {
             database,
             generation: usable.generation,
@@ -138,9 +132,16 @@ async fn search_generation<P: Ports>(
             field: &keying.field_name,
             sections: search.sections,
         };
-        let working = lookup::working_bytes(&search, wanted.len());
+        let wanted = || {
+            let is_wanted = |known, outcome| has_key(known, number) && outcome == Outcome::NotFound;
+            (0..)
+                .zip(items.states().zip(&found.outcomes))
+                .filter(move |(_, (known, outcome))| is_wanted(*known, **outcome))
+                .map(|(item, _)| (item, items.hash(item, usable.key_position, number)))
+        };
+        let working = lookup::working_bytes(&search, wanted().count());
         memory.grow(working)?;
-        let hash = |item| items.hash(item, usable.key_position, number);
+        let keys = SortedKeys::new(&search, wanted);
         let record = |item: u32, entry| {
             let (outcome, id) = match entry {
                 KeyMatch::Profile(id) => (Outcome::Matched, id),
@@ -152,7 +153,8 @@ async fn search_generation<P: Ports>(
                 (*slot, *place) = (outcome, id);
             }
         };
-        *statistics += lookup::find(ports, search, &wanted, hash, record).await.map_err(SearchError::Lookup)?;
+        *statistics += lookup::find(ports, search, &keys, record).await.map_err(SearchError::Lookup)?;
+        drop(keys);
         memory.shrink(working);
     }
     Ok(found)

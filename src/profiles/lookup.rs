@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::{
     BINDING,
     bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-    key::{Class, KeyHash},
+    key::{Class, HashPrefix, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
 use crate::{
@@ -78,47 +78,130 @@ impl AddAssign for Statistics {
     }
 }
 
-/// Searches the index for the keys of `items`. `hash` returns the hash of an item's key. `on_result` receives the result of each
-/// item once, in any order. A class that the generation does not have is not read.
+/// A key that is searched, and its item. Items and hashes are sorted together, so that the search reads memory in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct SearchedKey {
+    /// [`HashPrefix::first`].
+    first: u64,
+    /// [`HashPrefix::rest`].
+    rest: u32,
+    item: u32,
+}
+
+impl SearchedKey {
+    fn new((item, hash): (u32, KeyHash)) -> Self {
+        let HashPrefix { first, rest } = hash.prefix();
+        Self { first, rest, item }
+    }
+
+    fn prefix(&self) -> HashPrefix {
+        HashPrefix { first: self.first, rest: self.rest }
+    }
+}
+
+/// The keys of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BucketKeys {
+    bucket: u32,
+    /// The position after the last key of the bucket.
+    end: u32,
+}
+
+/// Keys that are sorted by bucket.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct SortedKeys {
+    keys: Vec<SearchedKey>,
+    /// The buckets with keys, in order.
+    buckets: Vec<BucketKeys>,
+}
+
+impl SortedKeys {
+    /// Sorts items and the hashes of their keys by bucket. `keys` returns the same items each time. A class that the generation
+    /// does not have needs no keys.
+    pub fn new<I: Iterator<Item = (u32, KeyHash)>>(search: &IndexSearch<'_>, keys: impl Fn() -> I) -> Self {
+        match search.generation.class(search.class, search.field) {
+            Some(index) => Self::by_counting(index.buckets, keys),
+            None => Self::default(),
+        }
+    }
+
+    fn by_counting<I: Iterator<Item = (u32, KeyHash)>>(buckets: u32, keys: impl Fn() -> I) -> Self {
+        let mut only = keys();
+        if let (Some((item, hash)), None) = (only.next(), only.next()) {
+            let buckets = vec![BucketKeys { bucket: hash.bucket_number(buckets), end: 1 }];
+            return Self { keys: vec![SearchedKey::new((item, hash))], buckets };
+        }
+        let position = |hash: KeyHash| hash.bucket_number(buckets) as usize;
+        let mut ends = vec![0_u32; buckets as usize];
+        for (_, hash) in keys() {
+            if let Some(count) = ends.get_mut(position(hash)) {
+                *count += 1;
+            }
+        }
+        // Each count becomes the start of its bucket, and while keys are added, the end.
+        let mut next = 0;
+        for start in &mut ends {
+            next += std::mem::replace(start, next);
+        }
+        let mut sorted = vec![SearchedKey::default(); next as usize];
+        for (item, hash) in keys() {
+            if let Some(end) = ends.get_mut(position(hash)) {
+                if let Some(slot) = sorted.get_mut(*end as usize) {
+                    *slot = SearchedKey::new((item, hash));
+                }
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        let has_keys = |(_, end): &(u32, u32)| std::mem::replace(&mut start, *end) != *end;
+        let with_keys = (0..).zip(ends).filter(has_keys);
+        Self { keys: sorted, buckets: with_keys.map(|(bucket, end)| BucketKeys { bucket, end }).collect() }
+    }
+
+    /// The number of each bucket and its keys.
+    fn buckets(&self) -> impl Iterator<Item = (u32, &[SearchedKey])> {
+        let mut start = 0;
+        self.buckets.iter().map(move |BucketKeys { bucket, end }| {
+            let range = std::mem::replace(&mut start, *end as usize)..*end as usize;
+            (*bucket, self.keys.get(range).unwrap_or_default())
+        })
+    }
+}
+
+/// Searches the index for keys. `on_match` receives each item whose key is in the index once, in any order.
 pub async fn find<S: BucketStore>(
     store: &S,
     search: IndexSearch<'_>,
-    items: &[u32],
-    hash: impl Fn(u32) -> KeyHash,
-    mut on_result: impl FnMut(u32, KeyMatch),
+    keys: &SortedKeys,
+    mut on_match: impl FnMut(u32, KeyMatch),
 ) -> Result<Statistics, LookupError> {
-    let Some(index) = search.generation.class(search.class, search.field) else {
-        for &item in items {
-            on_result(item, KeyMatch::None);
-        }
-        return Ok(Statistics::default());
-    };
-    let bucket_number = |item: u32| hash(item).bucket_number(index.buckets);
-    let order = sort_by_bucket(items, index.buckets, bucket_number);
-    let mut search_bucket = |group: &[BucketItem], text: &str| {
+    let Some(index) = search.generation.class(search.class, search.field) else { return Ok(Statistics::default()) };
+    let mut search_bucket = |keys: &[SearchedKey], text: &str| {
         let bucket = Bucket::parse(text)?;
-        for &BucketItem { item, .. } in group {
-            on_result(item, bucket.find_first(search.sections, &hash(item))?);
+        for key in keys {
+            match bucket.find_first(search.sections, key.prefix())? {
+                KeyMatch::None => {}
+                found => on_match(key.item, found),
+            }
         }
         Ok::<(), CorruptBucket>(())
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let key = |group: &[BucketItem]| group.first().map(|first| format!("{prefix}{}", first.bucket)).unwrap_or_default();
-    let mut buckets = 0_usize;
-    let mut uncached: Vec<&[BucketItem]> = Vec::new();
-    for group in order.chunk_by(|a, b| a.bucket == b.bucket) {
-        buckets += 1;
-        match store.cached(&key(group)) {
-            Some(text) => search_bucket(group, &text).map_err(|CorruptBucket| LookupError::Corrupt(key(group)))?,
-            None => uncached.push(group),
+    let bucket_key = |bucket: u32| format!("{prefix}{bucket}");
+    let mut uncached: Vec<(u32, &[SearchedKey])> = Vec::new();
+    for (bucket, keys) in keys.buckets() {
+        let key = bucket_key(bucket);
+        match store.cached(&key) {
+            Some(text) => search_bucket(keys, &text).map_err(|CorruptBucket| LookupError::Corrupt(key))?,
+            None => uncached.push((bucket, keys)),
         }
     }
     // A search that may read more than the cache can contain would evict the buckets of all other launches.
-    let fits_cache = buckets.saturating_mul(index.largest as usize) <= store.cache_limit();
-    let plan = plan_reads(index, items.len());
+    let fits_cache = keys.buckets.len().saturating_mul(index.largest as usize) <= store.cache_limit();
+    let plan = plan_reads(index, keys.keys.len());
     let reads = uncached.chunks(plan.keys).map(|groups| {
         // Built when the read begins: the keys of all buckets together would take megabytes.
-        let keys: Vec<String> = groups.iter().map(|group| key(group)).collect();
+        let keys: Vec<String> = groups.iter().map(|(bucket, _)| bucket_key(*bucket)).collect();
         async move {
             let texts = store.read(&keys).await;
             (keys, groups, texts)
@@ -131,9 +214,9 @@ pub async fn find<S: BucketStore>(
             let cause = format!("KV {BINDING}: {} values for {} keys", texts.len(), groups.len());
             return Err(LookupError::Store(Cause(cause)));
         }
-        for ((key, group), text) in keys.into_iter().zip(groups).zip(texts) {
+        for ((key, (_, searched)), text) in keys.into_iter().zip(groups).zip(texts) {
             let Some(text) = text else { return Err(LookupError::Missing(key)) };
-            if let Err(CorruptBucket) = search_bucket(group, &text) {
+            if let Err(CorruptBucket) = search_bucket(searched, &text) {
                 return Err(LookupError::Corrupt(key));
             }
             if fits_cache {
@@ -149,7 +232,8 @@ pub async fn find<S: BucketStore>(
 pub fn working_bytes(search: &IndexSearch<'_>, items: usize) -> u64 {
     let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
     let buckets = (index.buckets as u64).min(items as u64);
-    let lists = size_of::<BucketItem>() as u64 * items as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
+    let each_bucket = (size_of::<BucketKeys>() + size_of::<(u32, &[SearchedKey])>()) as u64;
+    let lists = size_of::<SearchedKey>() as u64 * items as u64 + 4 * u64::from(index.buckets) + each_bucket * buckets;
     let ReadPlan { keys, at_once } = plan_reads(index, items);
     let in_flight = (keys * at_once) as u64;
     lists + u64::from(index.largest) * buckets.min(in_flight)
@@ -173,44 +257,6 @@ fn plan_reads(index: &ClassIndex, items: usize) -> ReadPlan {
     let keys = small.max(buckets.div_ceil(BULK_READS_AIM)).clamp(1, BULK_KEYS);
     let at_once = (BYTES_IN_FLIGHT / largest.saturating_mul(keys)).clamp(1, BULK_READS_AT_ONCE);
     ReadPlan { keys, at_once }
-}
-
-/// An item and the number of its bucket. Stored together, because computing the number again would access hashes in random order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct BucketItem {
-    bucket: u32,
-    item: u32,
-}
-
-/// Sorts items by bucket. Many items are sorted by counting, which takes time and memory for each bucket; few items are sorted by
-/// comparing.
-fn sort_by_bucket(items: &[u32], buckets: u32, bucket_number: impl Fn(u32) -> u32) -> Vec<BucketItem> {
-    let with_bucket = |&item: &u32| BucketItem { bucket: bucket_number(item), item };
-    if items.len() < buckets as usize / 4 {
-        let mut order: Vec<BucketItem> = items.iter().map(with_bucket).collect();
-        order.sort_by_key(|item| item.bucket);
-        return order;
-    }
-    let mut starts = vec![0_u32; buckets as usize];
-    for item in items.iter().map(with_bucket) {
-        if let Some(count) = starts.get_mut(item.bucket as usize) {
-            *count += 1;
-        }
-    }
-    let mut next = 0;
-    for start in &mut starts {
-        next += std::mem::replace(start, next);
-    }
-    let mut order = vec![BucketItem::default(); items.len()];
-    for item in items.iter().map(with_bucket) {
-        if let Some(start) = starts.get_mut(item.bucket as usize) {
-            if let Some(slot) = order.get_mut(*start as usize) {
-                *slot = item;
-            }
-            *start += 1;
-        }
-    }
-    order
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub struct Items {
     data: Records,
 }
 
-const NO_HASH: KeyHash = KeyHash([0; 16]);
+const NO_HASH: KeyHash = KeyHash { first: 0, second: 0 };
 
 impl Items {
     pub fn len(&self) -> usize {
