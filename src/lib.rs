@@ -17,6 +17,7 @@
 //! | [`campaign`] | the campaign's object: its log, what it stores, its alarm |
 //! | [`profiles`] | keys, their hashes, the profile index and its import |
 //! | [`wire`] | framing and decoding JSON, XML and base64 |
+//! | [`storage`] | the database of an object: the port to SQLite, schemas and migrations |
 //! | [`access`] | tokens, scopes, copies of campaigns in KV |
 //! | [`fields`] | one table of the fields of a request |
 //! | [`problem`], [`memory`] | errors for callers and causes for the operator; accounting of memory |
@@ -62,6 +63,7 @@ pub mod memory;
 pub mod outcome;
 pub mod problem;
 pub mod profiles;
+pub mod storage;
 pub mod telemetry;
 pub mod text;
 pub mod wire;

@@ -15,7 +15,6 @@ use super::{
         commit::CommitOutcome,
         copy_writes::CopyWrite,
         listing, retention,
-        sql::Sql,
         state::{LaunchLog, LogError, LogLimits},
         uploads,
     },
@@ -37,6 +36,7 @@ use crate::{
     limits::{COPY_WAIT_MS, Limits, REPLY_WHOLE},
     memory::{Budget, Reservation},
     problem::Cause,
+    storage::sql::Sql,
 };
 
 const JSON: &str = "application/json";

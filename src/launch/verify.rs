@@ -29,11 +29,20 @@ pub enum TokenSource {
     Body,
 }
 
-/// Verifies the token of a request whose body has no field for one.
-pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Refused> {
+/// Verifies the token of a request whose body has no field for one. It needs `scope`, or the other one.
+pub async fn verify_head<P: Ports>(
+    ports: &P,
+    tokens: &[String],
+    scope: Scope,
+    other: Option<Scope>,
+) -> Result<TokenRecord, Refused> {
     match tokens {
         [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
-        [token] => verify(ports, token, scope, TokenSource::Head).await,
+        [token] => {
+            let record = find(ports, token, TokenSource::Head).await?;
+            let is_allowed = record.allows(scope) || other.is_some_and(|other| record.allows(other));
+            if is_allowed { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+        }
         _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
@@ -45,6 +54,12 @@ pub async fn verify<P: Ports>(
     scope: Scope,
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
+    let record = find(ports, token, source).await?;
+    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+}
+
+/// Returns the record of a token that is known, not revoked, and within its rate limit.
+async fn find<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
@@ -56,7 +71,7 @@ pub async fn verify<P: Ports>(
     if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());
     }
-    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+    Ok(record)
 }
 
 /// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.

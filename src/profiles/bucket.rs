@@ -32,7 +32,7 @@ const AMBIGUOUS: [u64; 2] = [u64::from_le_bytes(*b"********"); 2];
 const STRIDE: usize = 4;
 
 /// A part of a bucket, which is searched separately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BucketSection {
     /// Keys of profiles.
     Profiles,
@@ -81,7 +81,18 @@ impl<'a> Bucket<'a> {
         self.section(section).find(hash)
     }
 
+    /// Passes each profile that has a key in a section. `None`: more than [`KEY_PROFILES_LIMIT`] profiles have it.
+    pub fn each_holder(
+        &self,
+        section: BucketSection,
+        hash: HashPrefix,
+        on_holder: impl FnMut(Option<ProfileId>),
+    ) -> Result<(), CorruptBucket> {
+        self.section(section).each_holder(hash, on_holder)
+    }
+
     /// Searches sections in order, and returns the result of the first one that contains the key.
+    #[inline]
     pub fn find_first(&self, sections: &[BucketSection], hash: HashPrefix) -> Result<KeyMatch, CorruptBucket> {
         for section in sections {
             match self.section(*section).find(hash)? {
@@ -102,11 +113,7 @@ impl<'a> Bucket<'a> {
             let [second, id @ ..] = split_tail(tail);
             let hash = (word::decode(u64::from_le_bytes(*first)), word::decode(second));
             let (Some(first), Some(second)) = hash else { return Err(CorruptBucket) };
-            let profile = match decode_id(id)? {
-                KeyMatch::Profile(profile) => Some(profile),
-                KeyMatch::Ambiguous | KeyMatch::None => None,
-            };
-            Ok(BucketEntry { hash: HashPrefix::from_words([first, second]), profile })
+            Ok(BucketEntry { hash: HashPrefix::from_words([first, second]), profile: decode_id(id)? })
         })
     }
 
@@ -142,23 +149,52 @@ impl<'a> SectionEntries<'a> {
         self.firsts.get(at).map(|word| u64::from_le_bytes(*word))
     }
 
+    #[inline]
+    fn find(&self, hash: HashPrefix) -> Result<KeyMatch, CorruptBucket> {
+        let mut found = KeyMatch::None;
+        self.each_holder(hash, |profile| {
+            found = match (found, profile) {
+                (KeyMatch::None, Some(profile)) => KeyMatch::Profile(profile),
+                _ => KeyMatch::Ambiguous,
+            };
+        })?;
+        Ok(found)
+    }
+
     /// Searches for a key. Checks every entry on which the result depends: those of the key, or the two neighbours if the key has
     /// none.
-    fn find(&self, hash: HashPrefix) -> Result<KeyMatch, CorruptBucket> {
+    #[inline]
+    fn each_holder(&self, hash: HashPrefix, mut on_holder: impl FnMut(Option<ProfileId>)) -> Result<(), CorruptBucket> {
         let [first, second] = hash.to_words();
         let wanted = word::encode(first);
-        let at = self.lower_bound(hash.scale(self.firsts.len()), wanted);
-        if self.first(at) == Some(wanted) {
-            return self.find_second(at, wanted, second);
+        let start = self.lower_bound(hash.scale(self.firsts.len()), wanted);
+        let mut at = start;
+        let mut is_found = false;
+        let mut are_valid = true;
+        let mut next = self.first(at);
+        // Entries with the same first word are those of one key, with hardly an exception.
+        while next == Some(wanted) {
+            let [known, id @ ..] = self.tails.get(at).map_or([0; 3], split_tail);
+            if known == word::encode(second) {
+                on_holder(decode_id(id)?);
+                is_found = true;
+            } else {
+                are_valid &= word::is_valid(known);
+            }
+            at += 1;
+            next = self.first(at);
         }
-        // The search has compared both neighbours with the key.
-        let is_valid = |at: usize| self.first(at).is_none_or(word::is_valid);
-        let is_gap = is_valid(at) && at.checked_sub(1).is_none_or(is_valid);
-        if is_gap { Ok(KeyMatch::None) } else { Err(CorruptBucket) }
+        if is_found {
+            return Ok(());
+        }
+        let previous = start.checked_sub(1).and_then(|before| self.first(before));
+        are_valid &= word::are_valid([previous.unwrap_or(wanted), next.unwrap_or(wanted)]);
+        if are_valid { Ok(()) } else { Err(CorruptBucket) }
     }
 
     /// Returns the position of an entry with a first word of at least `wanted`, or the length, such that the word before is
     /// below `wanted`. Hashes are distributed evenly, so the search begins at an estimated position.
+    #[inline]
     fn lower_bound(&self, estimate: usize, wanted: u64) -> usize {
         let is_below = |at: usize| self.first(at).is_some_and(|word| word < wanted);
         let mut at = estimate;
@@ -179,32 +215,6 @@ impl<'a> SectionEntries<'a> {
             }
         }
         at
-    }
-
-    /// Searches the entries from `at` on whose first word is `first`. Hardly ever do two keys have the same first word.
-    fn find_second(&self, at: usize, first: u64, second: u64) -> Result<KeyMatch, CorruptBucket> {
-        let wanted = word::encode(second);
-        let mut found = KeyMatch::None;
-        let mut is_valid = true;
-        let mut next = at;
-        while self.first(next) == Some(first) {
-            let [second, id @ ..] = self.tails.get(next).map_or([0; 3], split_tail);
-            if second == wanted {
-                found = match found {
-                    KeyMatch::None => decode_id(id)?,
-                    KeyMatch::Profile(_) | KeyMatch::Ambiguous => KeyMatch::Ambiguous,
-                };
-            } else {
-                is_valid &= word::is_valid(second);
-            }
-            next += 1;
-        }
-        let is_neighbour_valid = |at: usize| self.first(at).is_none_or(word::is_valid);
-        if found == KeyMatch::None {
-            is_valid &= is_neighbour_valid(next) && at.checked_sub(1).is_none_or(is_neighbour_valid);
-            return if is_valid { Ok(found) } else { Err(CorruptBucket) };
-        }
-        Ok(found)
     }
 }
 
@@ -301,14 +311,16 @@ fn encode_id(ProfileId([a, b, c, d, e, f, g, h, i, j, k, l]): ProfileId) -> [u64
     [[a, b, c, d, e, f, 0, 0], [g, h, i, j, k, l, 0, 0]].map(|half| word::encode(u64::from_le_bytes(half)))
 }
 
-/// Returns the profile with this ID, or [`KeyMatch::Ambiguous`].
-fn decode_id(id: [u64; 2]) -> Result<KeyMatch, CorruptBucket> {
-    let [Some(high), Some(low)] = id.map(word::decode) else {
-        return if id == AMBIGUOUS { Ok(KeyMatch::Ambiguous) } else { Err(CorruptBucket) };
-    };
+/// Returns the profile with this ID, or `None` for [`AMBIGUOUS`].
+#[inline]
+fn decode_id(id: [u64; 2]) -> Result<Option<ProfileId>, CorruptBucket> {
+    if !word::are_valid(id) {
+        return if id == AMBIGUOUS { Ok(None) } else { Err(CorruptBucket) };
+    }
+    let [high, low] = id.map(word::decode_valid);
     let [a, b, c, d, e, f, ..] = high.to_le_bytes();
     let [g, h, i, j, k, l, ..] = low.to_le_bytes();
-    Ok(KeyMatch::Profile(ProfileId([a, b, c, d, e, f, g, h, i, j, k, l])))
+    Ok(Some(ProfileId([a, b, c, d, e, f, g, h, i, j, k, l])))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
 /// The version of the hashed text, and part of it. A change requires a new [`NORMALISATION_VERSION`].
 const HASH_VERSION: u8 = 2;
 /// The version of the normalisation ([`super::normal`]) and the hash of keys. An index of another version cannot be searched.
-pub const NORMALISATION_VERSION: u32 = 2;
+pub const NORMALISATION_VERSION: u32 = 3;
 
 /// A class of keys. Each class has buckets of its own, and so has each custom field and custom channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,8 +51,8 @@ impl Class {
         }
     }
 
-    /// The number in the hashed text. Pinned.
-    fn number(self) -> u8 {
+    /// The number in the hashed text, and in stored changes. Pinned.
+    pub fn number(self) -> u8 {
         match self {
             Self::Email => 1,
             Self::Phone => 2,
@@ -61,6 +61,11 @@ impl Class {
             Self::Custom => 5,
             Self::CustomSub => 6,
         }
+    }
+
+    /// Returns the class with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
     }
 }
 
@@ -97,28 +102,21 @@ impl fmt::Debug for ProfileId {
     }
 }
 
-/// The hash of a key: the two numbers of SipHash. The lower half of the second one completes the [`HashPrefix`], and its upper
-/// half selects the bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyHash {
-    pub first: u64,
-    pub second: u64,
-}
+/// The hash of a key. A bucket contains the first 96 bits, and the last 32 bits select the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHash(pub [u8; 16]);
 
 impl KeyHash {
-    /// Returns the 16 bytes of the hash.
-    pub fn to_bytes(self) -> [u8; 16] {
-        (u128::from(self.second) << 64 | u128::from(self.first)).to_le_bytes()
-    }
-
-    /// Returns the 96 bits that identify the key in a bucket.
+    /// Returns the first 96 bits, which identify the key in a bucket.
     pub fn prefix(&self) -> HashPrefix {
-        HashPrefix { first: self.first, rest: lower_half(self.second) }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
+        HashPrefix { first: u64::from_le_bytes([a, b, c, d, e, f, g, h]), rest: u32::from_le_bytes([i, j, k, l]) }
     }
 
-    /// Returns the 32 bits that select the bucket.
+    /// Returns the last 32 bits, which select the bucket.
     pub fn selector(&self) -> u32 {
-        lower_half(self.second >> 32)
+        let [.., a, b, c, d] = self.0;
+        u32::from_le_bytes([a, b, c, d])
     }
 
     /// Returns the number of the key's bucket in an index of `buckets` buckets.
@@ -226,7 +224,7 @@ impl IndexKey {
             Some(hasher) => hasher.hash(value),
             None => hash_prefix(self.hasher, class, field).hash(value),
         };
-        KeyHash { first: hash.h1, second: hash.h2 }
+        KeyHash(hash.as_bytes())
     }
 }
 
@@ -274,7 +272,7 @@ mod tests {
     #[test]
     fn hashes_and_check_values_are_pinned() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
-        let hash = |class, field, value| hex(&key.hash(class, field, value).to_bytes());
+        let hash = |class, field, value| hex(&key.hash(class, field, value).0);
         assert_eq!(key.check(), "0d744f01fa775433449522ff002da3b5");
         assert_eq!(hash(Class::Email, "", "example1@example.com"), "cbf8e8bf60f21c0241a0f2bbc06643ce");
         assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "4b4713a852362a97ebc9184baa33fd32");
@@ -294,7 +292,7 @@ mod tests {
                     text.resize(text.len().next_multiple_of(8), 0);
                     text.extend(value.as_bytes());
                     assert_eq!(
-                        key.hash(class, &field, value).to_bytes(),
+                        key.hash(class, &field, value).0,
                         key.hasher.hash(&text).as_bytes(),
                         "{class:?} {field}"
                     );
@@ -324,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_a_number_of_96_bits() {
-        let hash = KeyHash { first: 0x0123_4567_89AB_CDEF, second: 0xFEDC_BA98_7654_3210 };
+        let hash = KeyHash(0xFEDC_BA98_7654_3210_0123_4567_89AB_CDEF_u128.to_le_bytes());
         let prefix = hash.prefix();
         assert_eq!((prefix.to_number(), hash.selector()), (0x0123_4567_89AB_CDEF_7654_3210, 0xFEDC_BA98));
         assert_eq!(prefix.to_words(), [0x0123_4567_89AB, 0xCDEF_7654_3210]);

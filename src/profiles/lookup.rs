@@ -78,113 +78,56 @@ impl AddAssign for Statistics {
     }
 }
 
-/// A key that is searched, and its item. Items and hashes are sorted together, so that the search reads memory in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct SearchedKey {
-    /// [`HashPrefix::first`].
-    first: u64,
-    /// [`HashPrefix::rest`].
-    rest: u32,
-    item: u32,
-}
-
-impl SearchedKey {
-    fn new((item, hash): (u32, KeyHash)) -> Self {
-        let HashPrefix { first, rest } = hash.prefix();
-        Self { first, rest, item }
-    }
-
-    fn prefix(&self) -> HashPrefix {
-        HashPrefix { first: self.first, rest: self.rest }
-    }
-}
-
-/// The keys of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct BucketKeys {
-    bucket: u32,
-    /// The position after the last key of the bucket.
-    end: u32,
-}
-
-/// Keys that are sorted by bucket.
-#[derive(Debug, PartialEq, Eq, Default)]
-pub struct SortedKeys {
-    keys: Vec<SearchedKey>,
-    /// The buckets with keys, in order.
-    buckets: Vec<BucketKeys>,
-}
-
-impl SortedKeys {
-    /// Sorts items and the hashes of their keys by bucket. `keys` returns the same items each time. A class that the generation
-    /// does not have needs no keys.
-    pub fn new<I: Iterator<Item = (u32, KeyHash)>>(search: &IndexSearch<'_>, keys: impl Fn() -> I) -> Self {
-        match search.generation.class(search.class, search.field) {
-            Some(index) => Self::by_counting(index.buckets, keys),
-            None => Self::default(),
-        }
-    }
-
-    fn by_counting<I: Iterator<Item = (u32, KeyHash)>>(buckets: u32, keys: impl Fn() -> I) -> Self {
-        let mut only = keys();
-        if let (Some((item, hash)), None) = (only.next(), only.next()) {
-            let buckets = vec![BucketKeys { bucket: hash.bucket_number(buckets), end: 1 }];
-            return Self { keys: vec![SearchedKey::new((item, hash))], buckets };
-        }
-        let position = |hash: KeyHash| hash.bucket_number(buckets) as usize;
-        let mut ends = vec![0_u32; buckets as usize];
-        for (_, hash) in keys() {
-            if let Some(count) = ends.get_mut(position(hash)) {
-                *count += 1;
-            }
-        }
-        // Each count becomes the start of its bucket, and while keys are added, the end.
-        let mut next = 0;
-        for start in &mut ends {
-            next += std::mem::replace(start, next);
-        }
-        let mut sorted = vec![SearchedKey::default(); next as usize];
-        for (item, hash) in keys() {
-            if let Some(end) = ends.get_mut(position(hash)) {
-                if let Some(slot) = sorted.get_mut(*end as usize) {
-                    *slot = SearchedKey::new((item, hash));
-                }
-                *end += 1;
-            }
-        }
-        let mut start = 0;
-        let has_keys = |(_, end): &(u32, u32)| std::mem::replace(&mut start, *end) != *end;
-        let with_keys = (0..).zip(ends).filter(has_keys);
-        Self { keys: sorted, buckets: with_keys.map(|(bucket, end)| BucketKeys { bucket, end }).collect() }
-    }
-
-    /// The number of each bucket and its keys.
-    fn buckets(&self) -> impl Iterator<Item = (u32, &[SearchedKey])> {
-        let mut start = 0;
-        self.buckets.iter().map(move |BucketKeys { bucket, end }| {
-            let range = std::mem::replace(&mut start, *end as usize)..*end as usize;
-            (*bucket, self.keys.get(range).unwrap_or_default())
-        })
-    }
-}
-
-/// Searches the index for keys. `on_match` receives each item whose key is in the index once, in any order.
+/// Searches the index for the keys of `items`. `hash` returns the hash of an item's key. `on_result` receives the result of each
+/// item once, in any order. A class that the generation does not have is not read.
 pub async fn find<S: BucketStore>(
     store: &S,
     search: IndexSearch<'_>,
-    keys: &SortedKeys,
-    mut on_match: impl FnMut(u32, KeyMatch),
+    items: &[u32],
+    hash: impl Fn(u32) -> KeyHash,
+    mut on_result: impl FnMut(u32, KeyMatch),
 ) -> Result<Statistics, LookupError> {
-    let Some(index) = search.generation.class(search.class, search.field) else { return Ok(Statistics::default()) };
+    let Some(index) = search.generation.class(search.class, search.field) else {
+        items.iter().for_each(|item| on_result(*item, KeyMatch::None));
+        return Ok(Statistics::default());
+    };
+    let keys = SortedKeys::new(index.buckets, items, hash);
+    search_buckets(store, search, index, &keys, |key, bucket| {
+        on_result(key.item, bucket.find_first(search.sections, key.prefix())?);
+        Ok(())
+    })
+    .await
+}
+
+/// Reads the buckets for the keys of `items`. `on_item` receives each item once, in any order, with the bucket of its key; or
+/// without one, if the generation does not have the class.
+pub async fn visit<S: BucketStore>(
+    store: &S,
+    search: IndexSearch<'_>,
+    items: &[u32],
+    hash: impl Fn(u32) -> KeyHash,
+    mut on_item: impl FnMut(u32, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
+) -> Result<Statistics, LookupError> {
+    let Some(index) = search.generation.class(search.class, search.field) else {
+        // Without a bucket, nothing can be damaged.
+        let visited = items.iter().try_for_each(|item| on_item(*item, None));
+        return visited.map(|()| Statistics::default()).map_err(|CorruptBucket| LookupError::Corrupt(String::new()));
+    };
+    let keys = SortedKeys::new(index.buckets, items, hash);
+    search_buckets(store, search, index, &keys, |key, bucket| on_item(key.item, Some(bucket))).await
+}
+
+/// Passes each key with its bucket to `on_key`, bucket by bucket.
+async fn search_buckets<S: BucketStore>(
+    store: &S,
+    search: IndexSearch<'_>,
+    index: &ClassIndex,
+    keys: &SortedKeys,
+    mut on_key: impl FnMut(&SearchedKey, &Bucket<'_>) -> Result<(), CorruptBucket>,
+) -> Result<Statistics, LookupError> {
     let mut search_bucket = |keys: &[SearchedKey], text: &str| {
         let bucket = Bucket::parse(text)?;
-        for key in keys {
-            match bucket.find_first(search.sections, key.prefix())? {
-                KeyMatch::None => {}
-                found => on_match(key.item, found),
-            }
-        }
-        Ok::<(), CorruptBucket>(())
+        keys.iter().try_for_each(|key| on_key(key, &bucket))
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
     let bucket_key = |bucket: u32| format!("{prefix}{bucket}");
@@ -257,6 +200,90 @@ fn plan_reads(index: &ClassIndex, items: usize) -> ReadPlan {
     let keys = small.max(buckets.div_ceil(BULK_READS_AIM)).clamp(1, BULK_KEYS);
     let at_once = (BYTES_IN_FLIGHT / largest.saturating_mul(keys)).clamp(1, BULK_READS_AT_ONCE);
     ReadPlan { keys, at_once }
+}
+
+/// A key that is searched, and its item. Items and hashes are sorted together, so that the search reads memory in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct SearchedKey {
+    /// [`HashPrefix::first`].
+    first: u64,
+    /// [`HashPrefix::rest`].
+    rest: u32,
+    item: u32,
+}
+
+impl SearchedKey {
+    fn new(item: u32, hash: &KeyHash) -> Self {
+        let HashPrefix { first, rest } = hash.prefix();
+        Self { first, rest, item }
+    }
+
+    fn prefix(&self) -> HashPrefix {
+        HashPrefix { first: self.first, rest: self.rest }
+    }
+}
+
+/// The keys of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BucketKeys {
+    bucket: u32,
+    /// The position after the last key of the bucket.
+    end: u32,
+}
+
+/// Keys that are sorted by bucket.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct SortedKeys {
+    keys: Vec<SearchedKey>,
+    /// The buckets with keys, in order.
+    buckets: Vec<BucketKeys>,
+}
+
+impl SortedKeys {
+    /// Sorts items and the hashes of their keys by bucket.
+    fn new(buckets: u32, items: &[u32], hash: impl Fn(u32) -> KeyHash) -> Self {
+        // Counting takes time for each bucket, of which a launch of one recipient needs one.
+        if let [item] = items {
+            let hash = hash(*item);
+            let buckets = vec![BucketKeys { bucket: hash.bucket_number(buckets), end: 1 }];
+            return Self { keys: vec![SearchedKey::new(*item, &hash)], buckets };
+        }
+        let position = |hash: &KeyHash| hash.bucket_number(buckets) as usize;
+        let mut ends = vec![0_u32; buckets as usize];
+        for item in items {
+            if let Some(count) = ends.get_mut(position(&hash(*item))) {
+                *count += 1;
+            }
+        }
+        // Each count becomes the start of its bucket, and while keys are added, the end.
+        let mut next = 0;
+        for start in &mut ends {
+            next += std::mem::replace(start, next);
+        }
+        let mut sorted = vec![SearchedKey::default(); items.len()];
+        for item in items {
+            let hash = hash(*item);
+            if let Some(end) = ends.get_mut(position(&hash)) {
+                if let Some(slot) = sorted.get_mut(*end as usize) {
+                    *slot = SearchedKey::new(*item, &hash);
+                }
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        let has_keys = |(_, end): &(u32, u32)| std::mem::replace(&mut start, *end) != *end;
+        let with_keys = (0..).zip(ends).filter(has_keys);
+        Self { keys: sorted, buckets: with_keys.map(|(bucket, end)| BucketKeys { bucket, end }).collect() }
+    }
+
+    /// The number of each bucket and its keys.
+    fn buckets(&self) -> impl Iterator<Item = (u32, &[SearchedKey])> {
+        let mut start = 0;
+        self.buckets.iter().map(move |BucketKeys { bucket, end }| {
+            let range = std::mem::replace(&mut start, *end as usize)..*end as usize;
+            (*bucket, self.keys.get(range).unwrap_or_default())
+        })
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ mod kv;
 mod object;
 mod objects;
 mod ports;
+mod profiles;
 mod response;
 mod runtime;
 mod telemetry;
+mod unicode;
 
 use std::rc::Rc;
 

@@ -12,15 +12,13 @@ use worker::{
 use super::{bindings, bucket::Attachments, kv::Namespace, ports::now, telemetry};
 use crate::{
     campaign::{
-        log::{
-            sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
-            state::LogLimits,
-        },
+        log::state::LogLimits,
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ReplyStream, ResponseBody},
         ports::Host,
         protocol::transport::LENGTH_HEADER,
     },
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
 };
 
 #[durable_object(alarm)]
@@ -76,6 +74,20 @@ fn into_worker_error(cause: Cause) -> worker::Error {
     worker::Error::RustError(cause.0)
 }
 
+/// Sets the only alarm of an object, or deletes it.
+pub(super) async fn set_alarm(state: &State, at: Option<u64>) -> Result<(), Cause> {
+    let storage: Storage = state.storage();
+    let result = match at {
+        Some(at) => {
+            #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
+            let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+            storage.set_alarm(ScheduledTime::new(date)).await
+        }
+        None => storage.delete_alarm().await,
+    };
+    result.map_err(Cause::new)
+}
+
 /// The runtime of one object.
 struct ObjectHost {
     state: State,
@@ -103,16 +115,7 @@ impl Host for ObjectHost {
     }
 
     async fn set_alarm(&self, at: Option<u64>) -> Result<(), Cause> {
-        let storage: Storage = self.state.storage();
-        let result = match at {
-            Some(at) => {
-                #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
-                let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
-                storage.set_alarm(ScheduledTime::new(date)).await
-            }
-            None => storage.delete_alarm().await,
-        };
-        result.map_err(Cause::new)
+        set_alarm(&self.state, at).await
     }
 
     fn spawn(&self, future: LocalBoxFuture<'static, ()>) {
@@ -137,13 +140,13 @@ extern "C" {
 }
 
 /// The object's SQLite database.
-struct ObjectSql {
+pub(super) struct ObjectSql {
     sql: SqlStorage,
     storage: TransactionalStorage,
 }
 
 impl ObjectSql {
-    fn new(state: &State) -> Self {
+    pub(super) fn new(state: &State) -> Self {
         let storage = state.storage();
         let raw: &JsValue = storage.as_raw().as_ref();
         Self { sql: storage.sql(), storage: wasm_bindgen::JsCast::unchecked_into(raw.clone()) }

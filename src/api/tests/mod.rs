@@ -3,6 +3,7 @@
 mod access;
 mod campaigns;
 mod log;
+mod profiles;
 mod records;
 mod refusals;
 mod replies;
@@ -13,7 +14,7 @@ use std::{
     rc::Rc,
 };
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::{StreamExt as _, future::LocalBoxFuture};
 
 use super::{
     answer,
@@ -50,6 +51,9 @@ const START: &str = "/api/v1.1/campaigns/triggers/start";
 const LAUNCH: &str = r#"{"trigger_id":8,"data":[{"email":"example1@example.com"}]}"#;
 /// The body of the same launch at `start`.
 const SINGLE: &str = r#"{"id":8,"email":"example1@example.com"}"#;
+/// A generation that replaces another one, which does not exist.
+const PUBLICATION: &str = r#"{"replaces":"x","generation":{"name":"y","created":1,"normalisation":2,"key":"k","classes":[]},
+    "contents":{"changes_through":1}}"#;
 /// A well-formed ID of a launch that does not exist.
 const NO_LAUNCH: &str = "01a2b3c4-d5e6-7890-8abc-def012345678";
 const DAY: u64 = 86_400_000;
@@ -169,6 +173,9 @@ impl<'a> TestRequest<'a> {
             "start_batch" => LAUNCH,
             "start" => SINGLE,
             "define" => r#"{"name":"Welcome","database":1}"#,
+            "change_profiles" => r#"[{"profile_id":"6606e08f10bcdd88297057a7"}]"#,
+            "live" => r#"{"live":false}"#,
+            "publish" => PUBLICATION,
             _ => "",
         };
         Self { method, path, token, headers: &[], body }
@@ -177,7 +184,11 @@ impl<'a> TestRequest<'a> {
 
 /// The path of a row, for campaign 8 and a launch that does not exist.
 fn path_of(spec: &RouteSpec) -> String {
-    spec.path.replace("{trigger_id}", "8").replace("{launch_id}", NO_LAUNCH).replace("{n}", "0")
+    spec.path
+        .replace("{trigger_id}", "8")
+        .replace("{database}", "1")
+        .replace("{launch_id}", NO_LAUNCH)
+        .replace("{n}", "0")
 }
 
 /// A reply that was read to its end.
@@ -185,7 +196,7 @@ fn path_of(spec: &RouteSpec) -> String {
 struct TestReply {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    /// Kind of the body: `empty`, `bytes`, `pieces` or `stream`.
+    /// Kind of the body: `empty`, `bytes`, `lines`, `pieces` or `stream`.
     kind: &'static str,
     body: String,
 }
@@ -196,9 +207,13 @@ impl TestReply {
             ReplyBody::Empty => ("empty", Vec::new()),
             ReplyBody::Bytes(bytes) => ("bytes", bytes),
             ReplyBody::Stream(bytes) => ("stream", bytes),
+            ReplyBody::Lines(lines) => {
+                let pieces: Vec<_> = run(lines.collect());
+                ("lines", pieces.into_iter().flat_map(Result::unwrap).collect())
+            }
             ReplyBody::Pieces(pieces) => ("pieces", pieces.flatten().collect()),
         };
-        Self { status: reply.status, headers: reply.headers, kind, body: String::from_utf8(body).unwrap() }
+        Self { status: reply.status, headers: reply.headers, kind, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     fn header(&self, name: &str) -> Option<&str> {

@@ -29,13 +29,13 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     due::{AlarmChange, Task},
-    sql::{Sql, StorageError},
     state::LaunchLog,
 };
 use crate::{
     campaign::ports::Host,
     limits::{ALARM_GUARD_MS, UNKNOWN_TASK_PAUSE_MS},
     problem::Cause,
+    storage::sql::{Sql, StorageError},
 };
 
 /// The failures of a slice that are repeated later. Empty if everything succeeded.

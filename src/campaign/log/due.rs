@@ -4,12 +4,11 @@
 //! the work, so a restart does not lose work. The alarm is set to the earliest due time. Setting an alarm is billed as a row,
 //! so an alarm that comes early enough is not set again.
 
+use crate::storage::sql::{Sql, SqlParameter, StorageError};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
-
-use super::sql::{Sql, SqlParameter, StorageError};
 
 /// A kind of work, by the name that it has in the table. The name is stored, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

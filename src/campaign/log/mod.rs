@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`sql`], [`schema`] | the database port; tables and migrations |
+//! | [`schema`] | tables and migrations |
 //! | [`state`] | [`LaunchLog`](state::LaunchLog), its limits and errors |
 //! | [`define`], [`commit`] | defining the campaign; committing a launch |
 //! | [`stored`] | reading a stored launch |
@@ -22,7 +22,6 @@ pub mod due;
 pub mod listing;
 pub mod retention;
 pub mod schema;
-pub mod sql;
 pub mod state;
 pub mod stored;
 pub mod uploads;

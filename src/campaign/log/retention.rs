@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::{
     alarm::{AlarmStep, SliceResult},
     due::Task,
-    sql::{Sql, StorageError},
     state::{LaunchLog, LogState},
     stored::StoredLaunch,
     uploads,
@@ -19,6 +18,7 @@ use crate::{
         LAUNCHES_READ_AT_ONCE, R2_PAUSE_MS, RETENTION_PAUSE_MS, RETENTION_STEP_BYTES, RETENTION_STEP_FILES,
         RETENTION_STEP_LAUNCHES,
     },
+    storage::sql::{Sql, StorageError},
 };
 
 /// One row with the sequence 0, if the log contains a launch.

@@ -4,15 +4,13 @@
 //!
 //! 1. Export a database of the current version, with its replies, to `tests/stored/`. The tests migrate each stored database
 //!    and compare its replies.
-//! 2. Add a [`Migration`] to [`SCHEMA`], and change [`TABLES`] to the tables that it produces. The version is the number of
-//!    migrations plus one.
-//!
-//! An object migrates when it starts, in one transaction. Migrations are never removed, because an object may sleep for years.
+//! 2. Add a [`Migration`](crate::storage::schema::Migration) to [`SCHEMA`], and change [`TABLES`] to the tables that it
+//!    produces. The version is the number of migrations plus one.
 //!
 //! The platform bills by rows written, and entries of an index are rows. A small launch writes two: its row, and its entry in
 //! the only index.
 
-use super::sql::{Sql, StorageError};
+use crate::storage::schema::Schema;
 
 /// The statements that create the tables of the current version.
 pub const TABLES: [&str; 5] = [
@@ -36,68 +34,4 @@ pub const TABLES: [&str; 5] = [
 ];
 
 /// The current version and how to reach it.
-pub static SCHEMA: Schema = Schema::new(&TABLES, &[]);
-
-/// A change of the tables from version `from` to the next one.
-pub struct Migration {
-    pub from: u64,
-    pub run: fn(&dyn Sql) -> Result<(), StorageError>,
-}
-
-/// The tables of one version and the migrations that lead to it.
-pub struct Schema {
-    tables: &'static [&'static str],
-    migrations: &'static [Migration],
-}
-
-impl Schema {
-    /// `migrations` has to begin at version 1 and must not have a gap.
-    pub const fn new(tables: &'static [&'static str], migrations: &'static [Migration]) -> Self {
-        let mut rest = migrations;
-        let mut version = 1;
-        while let Some((migration, after)) = rest.split_first() {
-            assert!(migration.from == version, "migrations are in the order of their versions");
-            version += 1;
-            rest = after;
-        }
-        Self { tables, migrations }
-    }
-
-    /// The version that is stored in `campaign.version`.
-    pub fn version(&self) -> u64 {
-        self.migrations.last().map_or(1, |migration| migration.from.saturating_add(1))
-    }
-
-    /// Creates the tables. Has to be called in a transaction that also inserts the campaign's row.
-    pub fn create(&self, sql: &dyn Sql) -> Result<(), StorageError> {
-        self.tables.iter().try_for_each(|statement| sql.exec(statement, &[]).map(drop))
-    }
-
-    /// Returns whether the tables exist, after migrating them to the current version. Does not create them: an object whose
-    /// campaign was never defined occupies no storage.
-    pub fn open(&self, sql: &dyn Sql) -> Result<bool, StorageError> {
-        let found = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'campaign'", &[])?;
-        if found.is_empty() {
-            return Ok(false);
-        }
-        let row = sql.exec("SELECT version FROM campaign", &[])?.pop();
-        let stored = row.ok_or_else(|| StorageError::damaged("the campaign's row is missing"))?.number()?;
-        let current = self.version();
-        if stored > current {
-            return Err(StorageError::NewerSchema { found: stored, supported: current });
-        }
-        if stored < current {
-            self.migrate(sql, stored)?;
-        }
-        Ok(true)
-    }
-
-    fn migrate(&self, sql: &dyn Sql, stored: u64) -> Result<(), StorageError> {
-        sql.transaction(&mut || {
-            for migration in self.migrations.iter().filter(|migration| migration.from >= stored) {
-                (migration.run)(sql)?;
-            }
-            sql.exec("UPDATE campaign SET version = ?", &[self.version().into()]).map(drop)
-        })
-    }
-}
+pub static SCHEMA: Schema = Schema::new("campaign", &TABLES, &[]);

@@ -5,8 +5,7 @@ use std::cell::Cell;
 use super::{
     copy_writes::CopyWrites,
     due::{AlarmState, DueTimes},
-    schema::{SCHEMA, Schema},
-    sql::{Sql, StorageError},
+    schema::SCHEMA,
 };
 use crate::{
     access::allows_database,
@@ -16,6 +15,10 @@ use crate::{
     },
     limits::{DAY_MS, Limits, REPEAT_WINDOW_MS},
     problem::Cause,
+    storage::{
+        schema::Schema,
+        sql::{Sql, StorageError},
+    },
     text::error_chain,
 };
 

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use super::{
-    sql::{Sql, SqlParameter, SqlRow, StorageError},
-    state::{LaunchLog, LogError},
-};
-use crate::campaign::protocol::{
-    commands::{Refusal, Resource},
-    head::LaunchHead,
-    id::LaunchId,
-    layout::{MessageLayout, MessageSection, PREFIX},
+use super::state::{LaunchLog, LogError};
+use crate::{
+    campaign::protocol::{
+        commands::{Refusal, Resource},
+        head::LaunchHead,
+        id::LaunchId,
+        layout::{MessageLayout, MessageSection, PREFIX},
+    },
+    storage::sql::{Sql, SqlParameter, SqlRow, StorageError},
 };
 
 /// A launch without its sections. The sections are read in ranges.

@@ -8,7 +8,6 @@ use super::json::{ListProgress, number_or_null};
 use crate::{
     campaign::{
         log::{
-            sql::{Sql, StorageError},
             state::{LaunchLog, LogError},
             stored::StoredLaunch,
         },
@@ -19,6 +18,7 @@ use crate::{
         },
     },
     limits::{LAUNCHES_PAGE_BYTES, LAUNCHES_READ_AT_ONCE, REPLY_PIECE},
+    storage::sql::{Sql, StorageError},
     text::{hex, rfc3339},
 };
 

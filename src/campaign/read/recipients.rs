@@ -5,11 +5,7 @@ use std::fmt::Write;
 use super::json::{ListProgress, number_or_null};
 use crate::{
     campaign::{
-        log::{
-            sql::{Sql, StorageError},
-            state::LaunchLog,
-            stored::StoredLaunch,
-        },
+        log::{state::LaunchLog, stored::StoredLaunch},
         protocol::{
             commands::PageRequest,
             items,
@@ -17,6 +13,7 @@ use crate::{
         },
     },
     limits::{ITEM_DATA_PIECE, RECIPIENTS_PIECE},
+    storage::sql::{Sql, StorageError},
     text::push_hex,
 };
 

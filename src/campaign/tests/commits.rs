@@ -9,7 +9,6 @@ use crate::{
         log::{
             commit::CommitOutcome,
             schema::{SCHEMA, TABLES},
-            sql::Sql,
             state::{LaunchLog, LogError, LogLimits},
         },
         protocol::{
@@ -21,6 +20,7 @@ use crate::{
     },
     limits::{CAMPAIGN_NAME_LIMIT, Limits},
     outcome::Outcome,
+    storage::sql::Sql,
 };
 
 fn refused<T: std::fmt::Debug>(result: Result<T, LogError>) -> Refusal {

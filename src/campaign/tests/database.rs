@@ -15,7 +15,6 @@ use crate::{
         log::{
             commit::CommitOutcome,
             due::AlarmChange,
-            sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
             state::{LaunchLog, LogError, LogLimits},
         },
         object::answer,
@@ -24,6 +23,7 @@ use crate::{
     },
     limits::{COPY_INTERVAL_MS, Limits},
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
 };
 
 /// Every table, with its columns in the order of the rows.

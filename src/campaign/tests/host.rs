@@ -21,7 +21,6 @@ use crate::{
         log::{
             alarm::{self, AlarmStep},
             retention,
-            sql::Sql,
             state::LaunchLog,
             uploads,
         },
@@ -35,6 +34,7 @@ use crate::{
     },
     memory::Budget,
     problem::Cause,
+    storage::sql::Sql,
 };
 
 #[derive(Debug, Default)]

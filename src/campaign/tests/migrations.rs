@@ -11,15 +11,20 @@ use super::{
     hex,
     host::TestObject,
 };
-use crate::campaign::{
-    log::{
-        commit::CommitOutcome,
-        schema::{Migration, SCHEMA, Schema},
-        sql::{Sql, SqlRow, StorageError},
-        state::{LaunchLog, LogError},
+use crate::{
+    campaign::{
+        log::{
+            commit::CommitOutcome,
+            schema::SCHEMA,
+            state::{LaunchLog, LogError},
+        },
+        object::answer,
+        protocol::{commands::Command, message::MessageDigest, transport::STATUS_FAILED},
     },
-    object::answer,
-    protocol::{commands::Command, message::MessageDigest, transport::STATUS_FAILED},
+    storage::{
+        schema::{Migration, Schema},
+        sql::{Sql, SqlRow, StorageError},
+    },
 };
 
 const VERSION_1: &str = include_str!("stored/version-1.sql");
@@ -28,10 +33,10 @@ const VERSION_1_REPLIES: &str = include_str!("stored/version-1.replies");
 const RECORDED_AT: u64 = NOON + 3 * DAY + 7 * 60_000;
 
 /// A version 2 for these tests. It changes a table, adds one and fills it.
-static VERSION_2: Schema = Schema::new(&[], &[Migration { from: 1, run: add_notes }]);
+static VERSION_2: Schema = Schema::new("campaign", &[], &[Migration { from: 1, run: add_notes }]);
 /// A version 3, whose second migration needs the first.
 static VERSION_3: Schema =
-    Schema::new(&[], &[Migration { from: 1, run: add_notes }, Migration { from: 2, run: rename_notes }]);
+    Schema::new("campaign", &[], &[Migration { from: 1, run: add_notes }, Migration { from: 2, run: rename_notes }]);
 
 fn add_notes(sql: &dyn Sql) -> Result<(), StorageError> {
     for statement in [

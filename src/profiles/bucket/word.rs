@@ -23,6 +23,7 @@ const fn each(byte: u8) -> u64 {
 }
 
 /// Encodes the lowest 48 bits.
+#[inline]
 pub fn encode(bits: u64) -> u64 {
     let halves = bits & 0xFF_FFFF | (bits & 0xFFFF_FF00_0000) << 8;
     let pairs = halves & 0x0000_0FFF_0000_0FFF | (halves & 0x00FF_F000_00FF_F000) << 4;
@@ -33,23 +34,32 @@ pub fn encode(bits: u64) -> u64 {
 
 /// Decodes a word, or returns `None` if it is not valid.
 pub fn decode(word: u64) -> Option<u64> {
-    if !is_valid(word) {
-        return None;
-    }
-    let after_skipped = (word + each(0x80 - SKIPPED)) >> 7 & each(1);
-    let digits = word - each(FIRST) - after_skipped;
+    is_valid(word).then(|| decode_valid(word))
+}
+
+/// Decodes a valid word. The result for another number has no meaning.
+#[inline]
+pub fn decode_valid(word: u64) -> u64 {
+    let after_skipped = word.wrapping_add(each(0x80 - SKIPPED)) >> 7 & each(1);
+    let digits = word.wrapping_sub(each(FIRST)).wrapping_sub(after_skipped);
     let pairs = digits & 0x003F_003F_003F_003F | (digits & 0x3F00_3F00_3F00_3F00) >> 2;
     let halves = pairs & 0x0000_0FFF_0000_0FFF | (pairs & 0x0FFF_0000_0FFF_0000) >> 4;
-    Some(halves & 0xFF_FFFF | (halves & 0x00FF_FFFF_0000_0000) >> 8)
+    halves & 0xFF_FFFF | (halves & 0x00FF_FFFF_0000_0000) >> 8
 }
 
 /// Whether all characters are digits.
 pub fn is_valid(word: u64) -> bool {
-    // A byte of 128 or more would carry into the next one; `!word` excludes such words.
-    let from_first = word.wrapping_add(each(0x80 - FIRST));
-    let after_last = word.wrapping_add(each(0x7F - LAST));
-    let other_than_skipped = (word ^ each(SKIPPED)).wrapping_add(each(0x7F));
-    from_first & other_than_skipped & !after_last & !word & HIGH == HIGH
+    are_valid([word; 2])
+}
+
+/// Whether all characters of two words are digits.
+#[inline]
+pub fn are_valid([a, b]: [u64; 2]) -> bool {
+    // A byte of 128 or more would carry into the next one; `a | b` excludes such words.
+    let from_first = a.wrapping_add(each(0x80 - FIRST)) & b.wrapping_add(each(0x80 - FIRST));
+    let after_last = a.wrapping_add(each(0x7F - LAST)) | b.wrapping_add(each(0x7F - LAST));
+    let is_other = |word: u64| (word ^ each(SKIPPED)).wrapping_add(each(0x7F));
+    from_first & is_other(a) & is_other(b) & !(after_last | a | b) & HIGH == HIGH
 }
 
 #[cfg(test)]
