@@ -1,13 +1,13 @@
 //! Searching buckets where they lie, against a search of every entry.
 
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
 use trigger_launch::profiles::{
     bucket::{Bucket, BucketEntry, BucketSection, CorruptBucket, ENTRY_BYTES, KeyMatch, length, limit_profiles, write},
     key::{HashPrefix, ProfileId},
 };
 
 const SECTIONS: [BucketSection; 2] = [BucketSection::Profiles, BucketSection::Subscriptions];
-const ALPHABET: &[u8; 64] = b"0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnop";
+const ALPHABET: &[u8; 64] = b"0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopq";
 const AMBIGUOUS: [u8; 16] = [b'*'; 16];
 
 /// The target.
@@ -72,6 +72,16 @@ fn number(text: &[u8; 16]) -> Option<u128> {
     })
 }
 
+/// The position of a hash relative to a number. If the first word decides, the second one does not matter.
+fn side(text: &[u8; 16], wanted: u128) -> Option<Ordering> {
+    let mut first = *b"0000000000000000";
+    first[..8].copy_from_slice(&text[..8]);
+    match (number(&first)? >> 48).cmp(&(wanted >> 48)) {
+        Ordering::Equal => Some(number(text)?.cmp(&wanted)),
+        order => Some(order),
+    }
+}
+
 fn around(number: u128) -> [u128; 3] {
     [number.saturating_sub(1), number, (number + 1).min(MAX)]
 }
@@ -107,8 +117,9 @@ fn search(found: Result<KeyMatch, CorruptBucket>, entries: &[Raw], wanted: u128)
         found if sound => assert_eq!(found, expected),
         // A damaged bucket may be taken for one without the key where two neighbours leave no room for it.
         Ok(KeyMatch::None) => {
-            let below = |at: usize| at == 0 || numbers[at - 1].is_some_and(|number| number < wanted);
-            let above = |at: usize| numbers.get(at).is_none_or(|next| next.is_some_and(|number| number > wanted));
+            let sides: Vec<_> = entries.iter().map(|entry| side(&entry.hash, wanted)).collect();
+            let below = |at: usize| at == 0 || sides[at - 1] == Some(Ordering::Less);
+            let above = |at: usize| sides.get(at).is_none_or(|next| *next == Some(Ordering::Greater));
             assert!((0..=numbers.len()).any(|at| below(at) && above(at)), "not found, and there is no gap for it");
         }
         Err(CorruptBucket) => {}

@@ -9,10 +9,12 @@ pub const BITS: u64 = 0xFFFF_FFFF_FFFF;
 /// The characters of a word in a text.
 pub type WordText = [u8; 8];
 
-/// The digits 0 to 63 are the characters from `FIRST` to `LAST` without `SKIPPED`, which JSON escapes.
+/// The digits 0 to 63 are the characters from `FIRST` to `LAST` without `AT`, so that no bucket seems to contain an address, and
+/// without `ESCAPE`, which JSON escapes.
 const FIRST: u8 = b'0';
-const LAST: u8 = b'p';
-const SKIPPED: u8 = b'\\';
+const AT: u8 = b'@';
+const ESCAPE: u8 = b'\\';
+const LAST: u8 = b'q';
 
 /// The highest bit of each byte.
 const HIGH: u64 = each(0x80);
@@ -28,8 +30,9 @@ pub fn encode(bits: u64) -> u64 {
     let halves = bits & 0xFF_FFFF | (bits & 0xFFFF_FF00_0000) << 8;
     let pairs = halves & 0x0000_0FFF_0000_0FFF | (halves & 0x00FF_F000_00FF_F000) << 4;
     let digits = pairs & 0x003F_003F_003F_003F | (pairs & 0x0FC0_0FC0_0FC0_0FC0) << 2;
-    let after_skipped = (digits + each(0x80 - (SKIPPED - FIRST))) >> 7 & each(1);
-    digits + each(FIRST) + after_skipped
+    let after_at = (digits + each(0x80 - (AT - FIRST))) >> 7 & each(1);
+    let after_escape = (digits + each(0x80 - (ESCAPE - FIRST - 1))) >> 7 & each(1);
+    digits + each(FIRST) + after_at + after_escape
 }
 
 /// Decodes a word, or returns `None` if it is not valid.
@@ -40,8 +43,9 @@ pub fn decode(word: u64) -> Option<u64> {
 /// Decodes a valid word. The result for another number has no meaning.
 #[inline]
 pub fn decode_valid(word: u64) -> u64 {
-    let after_skipped = word.wrapping_add(each(0x80 - SKIPPED)) >> 7 & each(1);
-    let digits = word.wrapping_sub(each(FIRST)).wrapping_sub(after_skipped);
+    let after_at = word.wrapping_add(each(0x80 - AT)) >> 7 & each(1);
+    let after_escape = word.wrapping_add(each(0x80 - ESCAPE)) >> 7 & each(1);
+    let digits = word.wrapping_sub(each(FIRST)).wrapping_sub(after_at + after_escape);
     let pairs = digits & 0x003F_003F_003F_003F | (digits & 0x3F00_3F00_3F00_3F00) >> 2;
     let halves = pairs & 0x0000_0FFF_0000_0FFF | (pairs & 0x0FFF_0000_0FFF_0000) >> 4;
     halves & 0xFF_FFFF | (halves & 0x00FF_FFFF_0000_0000) >> 8
@@ -58,8 +62,9 @@ pub fn are_valid([a, b]: [u64; 2]) -> bool {
     // A byte of 128 or more would carry into the next one; `a | b` excludes such words.
     let from_first = a.wrapping_add(each(0x80 - FIRST)) & b.wrapping_add(each(0x80 - FIRST));
     let after_last = a.wrapping_add(each(0x7F - LAST)) | b.wrapping_add(each(0x7F - LAST));
-    let is_other = |word: u64| (word ^ each(SKIPPED)).wrapping_add(each(0x7F));
-    from_first & is_other(a) & is_other(b) & !(after_last | a | b) & HIGH == HIGH
+    let is_other = |word: u64, byte: u8| (word ^ each(byte)).wrapping_add(each(0x7F));
+    let are_digits = is_other(a, AT) & is_other(a, ESCAPE) & is_other(b, AT) & is_other(b, ESCAPE);
+    from_first & are_digits & !(after_last | a | b) & HIGH == HIGH
 }
 
 #[cfg(test)]
@@ -69,10 +74,10 @@ mod tests {
     use super::*;
 
     /// The characters in the order of their digits, written out.
-    const DIGITS: &[u8; 64] = b"0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnop";
+    const DIGITS: &[u8; 64] = b"0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopq";
 
     #[test]
-    fn digits_are_ascending_characters_without_a_backslash() {
+    fn digits_are_ascending_characters_without_at_and_backslash() {
         for (digit, character) in (0_u64..).zip(DIGITS) {
             assert_eq!(encode(digit), u64::from_le_bytes([*character, b'0', b'0', b'0', b'0', b'0', b'0', b'0']));
         }
