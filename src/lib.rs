@@ -15,6 +15,7 @@
 //! | [`telemetry`] | the lines of the operator's log, and metrics |
 //! | [`launch`] | a launch, from a body that arrives to a reply |
 //! | [`campaign`] | the campaign's object: its log, what it stores, its alarm |
+//! | [`delivery`] | pushes launches to a campaign's webhook |
 //! | [`profiles`] | keys, their hashes, the profile index and its import |
 //! | [`wire`] | framing and decoding JSON, XML and base64 |
 //! | [`storage`] | the database of an object: the port to SQLite, schemas and migrations |
@@ -54,6 +55,7 @@
 pub mod access;
 pub mod api;
 pub mod campaign;
+pub mod delivery;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod escape;
 pub mod fields;

@@ -155,6 +155,39 @@ pub const COPY_BACKOFF_MAX_MS: u64 = 300_000;
 pub const COPY_TIMEOUT_MS: u64 = 60_000;
 /// How long a `PUT` waits for KV before it is answered, in milliseconds.
 pub const COPY_WAIT_MS: u64 = 2_000;
+/// Pauses before a page is sent to a webhook again, in milliseconds. They vary by 10 %. Afterwards the delivery stops.
+pub const DELIVERY_RETRY_MS: [u64; 11] =
+    [5_000, 30_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000, 28_800_000];
+/// Longest pause that a receiver can ask for with `Retry-After`, in milliseconds.
+pub const DELIVERY_RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+/// Requests to a webhook at once (the platform allows six connections that wait for headers; uploads need two).
+pub const DELIVERY_REQUESTS_AT_ONCE: usize = 3;
+/// Successive launches that are delivered at once with the ordering `relaxed`.
+pub const DELIVERY_LAUNCHES_AT_ONCE: u64 = 4;
+/// Attempts of a delivery that are kept.
+pub const DELIVERY_ATTEMPTS_KEPT: usize = 100;
+/// How long the secret of a webhook signs after it was replaced, in milliseconds.
+pub const SECRET_OVERLAP_MS: u64 = DAY_MS;
+/// Longest address of a webhook, in bytes.
+pub const WEBHOOK_URL_LIMIT: usize = 2048;
+/// Most headers that are sent to a receiver for the receiver's own use.
+pub const WEBHOOK_HEADERS_LIMIT: usize = 10;
+/// Longest name of such a header, in bytes.
+pub const WEBHOOK_HEADER_NAME_LIMIT: usize = 128;
+/// Longest value of such a header, in bytes.
+pub const WEBHOOK_HEADER_VALUE_LIMIT: usize = 4096;
+/// Entries of the items' data that are read at once.
+pub const ITEM_ENTRIES_READ_AT_ONCE: u64 = 4096;
+/// How long a receiver may take until its status line, in milliseconds.
+pub const DELIVERY_TIMEOUT_MS: u64 = 15_000;
+/// How long a slice of a delivery begins requests, in milliseconds. With the last time-out it takes at most 20 s.
+pub const DELIVERY_SLICE_MS: u64 = 5_000;
+/// Pause of a delivery that found no memory for a message, in milliseconds.
+pub const DELIVERY_MEMORY_PAUSE_MS: u64 = 1_000;
+/// Most recipients in one message to a webhook.
+pub const DELIVERY_PAGE_RECIPIENTS: u64 = 1000;
+/// Largest list of recipients in one message to a webhook, in bytes of JSON, unless it has one recipient.
+pub const DELIVERY_PAGE_BYTES: u64 = MIB;
 /// Largest metadata of a key in KV, in bytes of JSON (the platform's limit).
 pub const METADATA_LIMIT: usize = 1024;
 /// Keys in one bulk read of KV (the platform's limit).

@@ -47,6 +47,8 @@ pub enum Problem {
         what: String,
         retry_after: Option<u32>,
     },
+    /// The state of the webhook does not allow the action. Says why.
+    WebhookConflict(String),
     /// With `strict`: items are unmatched or invalid. `first` is the index of the first such item, `reason` its reason.
     Strict {
         unmatched: u64,
@@ -177,7 +179,7 @@ impl Problem {
             Self::AccessDenied(_) => 403,
             Self::RequestIdReused => 422,
             Self::Expired { .. } => 410,
-            Self::DatabaseFixed | Self::NotActive | Self::LiveChanges { .. } => 409,
+            Self::DatabaseFixed | Self::NotActive | Self::LiveChanges { .. } | Self::WebhookConflict(_) => 409,
             Self::LogFull | Self::TooManyChanges => 507,
             Self::RangeNotSatisfiable(_) => 416,
             Self::Unavailable(_) | Self::OutcomeUnknown => 503,
@@ -204,6 +206,7 @@ impl Problem {
             408 => "Request timeout",
             409 if matches!(self, Self::DatabaseFixed) => "Database cannot be changed",
             409 if matches!(self, Self::LiveChanges { .. }) => "Live changes unavailable",
+            409 if matches!(self, Self::WebhookConflict(_)) => "Not possible now",
             409 => "Campaign is not active",
             410 => "Launches expired",
             415 => "Unsupported media type",
@@ -225,7 +228,10 @@ impl Problem {
             Self::LengthTooLarge | Self::BodyTooLarge => TOO_LARGE.into(),
             Self::TooManyRequests(_) => "rate limit reached: retry after the time in Retry-After".into(),
             Self::TokenRequired(what) => (*what).into(),
-            Self::UnsupportedMediaType(what) | Self::Malformed(what) | Self::BadField(what) => what.into(),
+            Self::UnsupportedMediaType(what)
+            | Self::Malformed(what)
+            | Self::BadField(what)
+            | Self::WebhookConflict(what) => what.into(),
             Self::AccessDenied(scope) => format!("the token lacks the scope {scope}").into(),
             Self::NotFound(what) => format!("no such {what}").into(),
             Self::RequestIdReused => "a request with this Request-ID had another body: use a new Request-ID".into(),
@@ -279,13 +285,14 @@ impl Problem {
             Self::DatabaseFixed => 15,
             Self::NotActive => 16,
             Self::LiveChanges { .. } => 17,
-            Self::Strict { .. } => 18,
-            Self::LogFull => 19,
-            Self::TooManyChanges => 20,
-            Self::RangeNotSatisfiable(_) => 21,
-            Self::Unavailable(_) => 22,
-            Self::OutcomeUnknown => 23,
-            Self::Internal => 24,
+            Self::WebhookConflict(_) => 18,
+            Self::Strict { .. } => 19,
+            Self::LogFull => 20,
+            Self::TooManyChanges => 21,
+            Self::RangeNotSatisfiable(_) => 22,
+            Self::Unavailable(_) => 23,
+            Self::OutcomeUnknown => 24,
+            Self::Internal => 25,
         }
     }
 
@@ -318,6 +325,7 @@ pub fn samples() -> Vec<Problem> {
         Problem::DatabaseFixed,
         Problem::NotActive,
         Problem::LiveChanges { what: "live changes are off".to_owned(), retry_after: None },
+        Problem::WebhookConflict("nothing is blocked".to_owned()),
         Problem::Strict { unmatched: 1, invalid: 0, first: 0, reason: "not_found" },
         Problem::LogFull,
         Problem::TooManyChanges,
@@ -355,6 +363,7 @@ mod tests {
             (Problem::DatabaseFixed, 409, 409, "Database cannot be changed"),
             (Problem::NotActive, 409, 409, "Campaign is not active"),
             (Problem::LiveChanges { what: "off".into(), retry_after: None }, 409, 409, "Live changes unavailable"),
+            (Problem::WebhookConflict("nothing is blocked".into()), 409, 409, "Not possible now"),
             (strict, 400, 400, "Invalid request"),
             (Problem::LogFull, 507, 507, "Launch log full"),
             (Problem::TooManyChanges, 507, 507, "Too many pending changes"),

@@ -6,7 +6,8 @@
 //! 2. Reserve the base cost of a request.
 //! 3. Check the path and the method, then the [configuration](settings).
 //! 4. Refuse what the [head](head) alone shows to be wrong.
-//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`profiles`]).
+//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`webhook`],
+//!    [`profiles`]).
 //! 6. If the request was refused, read and discard the rest of its body.
 //! 7. Write the log line and the data point, and build the [reply].
 
@@ -21,6 +22,7 @@ pub mod profiles;
 pub mod reply;
 pub mod routes;
 pub mod settings;
+pub mod webhook;
 
 use crate::{
     access::Scope,
@@ -182,6 +184,7 @@ async fn operate<R: Runtime, B: Body>(
 ) -> Result<Reply<Stream<R>>, Refused> {
     match operation {
         Operation::DefineCampaign(_) => head.check_definition()?,
+        Operation::Webhook(_, action) if webhook::has_body(action) => head.check_definition()?,
         Operation::Profiles(_, ProfilesOperation::Change) => head.check_changes()?,
         Operation::Profiles(_, ProfilesOperation::SetLive | ProfilesOperation::Publish) => head.check_json()?,
         _ => {}
@@ -198,6 +201,7 @@ async fn operate<R: Runtime, B: Body>(
         Operation::ListCampaigns => campaigns::list(ports, head, token).await,
         Operation::DefineCampaign(id) => campaigns::define(ports, head, id, token, body, &mut memory).await,
         Operation::ReadCampaign(id) => campaigns::read(ports, head, id, token).await,
+        Operation::Webhook(id, action) => webhook::act(ports, head, (id, action), token, body, &mut memory).await,
         Operation::ReadLog(id, resource) => log::read(ports, head, id, resource, token).await,
         Operation::Profiles(database, operation) => {
             let request = ProfilesRequest { ports: &owned_ports, head, database, token, settings };

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// All routes.
-pub static ROUTES: [RouteSpec; 18] = [
+pub static ROUTES: [RouteSpec; 27] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
@@ -151,6 +151,78 @@ pub static ROUTES: [RouteSpec; 18] = [
         name: "publish",
         route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Publish)),
     },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Read)),
+    },
+    RouteSpec {
+        method: Method::Put,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_define",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Define)),
+    },
+    RouteSpec {
+        method: Method::Delete,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_remove",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Remove)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/rotate",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_rotate",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Rotate)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/test",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_test",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Test)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/replay",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_replay",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Replay)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/resume",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_resume",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Resume)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/skip",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_skip",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Skip)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/attempts",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_attempts",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Attempts)),
+    },
 ];
 
 /// Path of the list of campaigns. The routes of launches and of logs are below it.
@@ -185,6 +257,7 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 impl Method {
@@ -194,6 +267,7 @@ impl Method {
             Self::Get => "GET, HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -231,6 +305,8 @@ pub enum Operation {
     ReadCampaign(u64),
     /// Reads a part of the campaign's launch log.
     ReadLog(u64, LogResource),
+    /// Does something with the campaign's webhook.
+    Webhook(u64, WebhookAction),
     /// Reads or changes the profiles of a database.
     Profiles(u64, ProfilesOperation),
 }
@@ -262,6 +338,20 @@ pub enum ProfilesOperation {
     SetLive,
     /// Makes a generation the current one.
     Publish,
+}
+
+/// What to do with a campaign's webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookAction {
+    Read,
+    Define,
+    Remove,
+    Rotate,
+    Test,
+    Replay,
+    Resume,
+    Skip,
+    Attempts,
 }
 
 /// The route of an operation.
@@ -409,6 +499,8 @@ mod tests {
         let log = |resource| Route::Operate(Operation::ReadLog(8, resource));
         let launch = format!("{CAMPAIGNS}/8/launches/{ID}");
         let profiles = |operation| Route::Operate(Operation::Profiles(1, operation));
+        let webhook = |suffix: &str| format!("{CAMPAIGNS}/8/webhook{suffix}");
+        let act = |action| Route::Operate(Operation::Webhook(8, action));
         vec![
             ("GET", "/healthz".to_owned(), Route::Health),
             ("POST", format!("{CAMPAIGNS}/start_batch"), Route::Launch(Endpoint::StartBatch)),
@@ -428,6 +520,15 @@ mod tests {
             ("GET", format!("{PROFILES}/1/manifest"), profiles(ProfilesOperation::ReadManifest)),
             ("PUT", format!("{PROFILES}/1/live"), profiles(ProfilesOperation::SetLive)),
             ("POST", format!("{PROFILES}/1/generations"), profiles(ProfilesOperation::Publish)),
+            ("GET", webhook(""), act(WebhookAction::Read)),
+            ("PUT", webhook(""), act(WebhookAction::Define)),
+            ("DELETE", webhook(""), act(WebhookAction::Remove)),
+            ("POST", webhook("/rotate"), act(WebhookAction::Rotate)),
+            ("POST", webhook("/test"), act(WebhookAction::Test)),
+            ("POST", webhook("/replay"), act(WebhookAction::Replay)),
+            ("POST", webhook("/resume"), act(WebhookAction::Resume)),
+            ("POST", webhook("/skip"), act(WebhookAction::Skip)),
+            ("GET", webhook("/attempts"), act(WebhookAction::Attempts)),
         ]
     }
 
@@ -472,6 +573,9 @@ mod tests {
                     let read = Route::Operate(Operation::Profiles(1, ProfilesOperation::ReadChanges));
                     assert_eq!(head, Ok(read), "{path}")
                 }
+                Route::Operate(Operation::Webhook(id, WebhookAction::Define | WebhookAction::Remove)) => {
+                    assert_eq!(head, Ok(Route::Operate(Operation::Webhook(id, WebhookAction::Read))), "{path}")
+                }
                 _ if method == "GET" => assert_eq!(head, Ok(route), "{path}"),
                 _ => assert_eq!(head, Err(Problem::MethodNotAllowed(method.into())), "{path}"),
             }
@@ -480,9 +584,14 @@ mod tests {
 
     #[test]
     fn names_the_allowed_methods_of_a_path() {
-        for (_, path, route) in rows() {
+        for (method, path, route) in rows() {
             let allow = match route {
                 Route::Launch(_) => "POST",
+                Route::Operate(Operation::Webhook(_, _)) if method == "POST" => "POST",
+                Route::Operate(Operation::Webhook(
+                    _,
+                    WebhookAction::Read | WebhookAction::Define | WebhookAction::Remove,
+                )) => "GET, HEAD, PUT, DELETE",
                 Route::Operate(Operation::ReadCampaign(_) | Operation::DefineCampaign(_)) => "GET, HEAD, PUT",
                 Route::Operate(Operation::Profiles(_, ProfilesOperation::Change | ProfilesOperation::ReadChanges)) => {
                     "POST, GET, HEAD"

@@ -14,6 +14,7 @@ use super::{
         alarm::{self, AlarmStep},
         commit::CommitOutcome,
         copy_writes::CopyWrite,
+        follower::LogFollower,
         listing, retention,
         state::{LaunchLog, LogError, LogLimits},
         uploads,
@@ -42,8 +43,8 @@ use crate::{
 const JSON: &str = "application/json";
 
 /// The steps of the alarm that belong to the campaign itself.
-pub fn steps<S: Sql + 'static, H: Host>(host: &Rc<H>) -> Vec<AlarmStep<S>> {
-    vec![uploads::step(host), retention::step(host), listing::step(host)]
+pub fn steps<S: Sql + 'static, H: Host>(host: &Rc<H>, follower: &Rc<dyn LogFollower<S>>) -> Vec<AlarmStep<S>> {
+    vec![uploads::step(host), retention::step(host, follower), listing::step(host)]
 }
 
 /// The configuration of an object.
@@ -103,6 +104,8 @@ impl<S: Sql> ReplyStream<S> {
 pub struct Object<S, H> {
     pub(super) log: Rc<LaunchLog<S>>,
     host: Rc<H>,
+    /// Delivers launches.
+    follower: Rc<dyn LogFollower<S>>,
     steps: Rc<[AlarmStep<S>]>,
     /// The memory of the isolate, or why the configuration is invalid. An invalid configuration fails every request.
     budget: Result<Rc<Budget>, Cause>,
@@ -110,18 +113,13 @@ pub struct Object<S, H> {
 }
 
 impl<S: Sql + 'static, H: Host> Object<S, H> {
-    /// `more_steps` are steps of the alarm besides [`steps`].
-    pub fn new(
-        sql: S,
-        host: Rc<H>,
-        config: Result<ObjectConfig, Cause>,
-        more_steps: impl IntoIterator<Item = AlarmStep<S>>,
-    ) -> Self {
+    pub fn new(sql: S, host: Rc<H>, config: Result<ObjectConfig, Cause>, follower: Rc<dyn LogFollower<S>>) -> Self {
         let limits = config.as_ref().map_or_else(|_| LogLimits::from(&Limits::default()), |config| config.limits);
         Self {
             log: Rc::new(LaunchLog::new(sql, limits)),
-            steps: steps(&host).into_iter().chain(more_steps).collect(),
+            steps: steps(&host, &follower).into_iter().chain(follower.steps()).collect(),
             host,
+            follower,
             budget: config.map(|config| config.budget),
             has_started: Cell::new(false),
         }
@@ -146,6 +144,7 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
     /// The alarm has come. After an error the platform repeats it.
     pub async fn alarm(&self) -> Result<(), Cause> {
         self.budget()?;
+        self.start()?;
         alarm::ring(&self.log, &self.host, &self.steps).await
     }
 
@@ -168,6 +167,11 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
                 let store = self.host.attachments()?;
                 uploads::complete_requested(&self.log, &store, &envelope, self.host.now()).await?;
             }
+            Command::Webhook(command) => {
+                self.log.authorize(&envelope.databases)?;
+                let reply = self.follower.command(&self.log, command.clone()).await?;
+                return self.respond(ObjectReply::Whole(Some(reply)));
+            }
             _ => {}
         }
         self.respond(answer(&self.log, &envelope, self.host.now())?)
@@ -181,6 +185,7 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
     fn start(&self) -> Result<(), LogError> {
         if !self.has_started.get() {
             self.log.start(self.host.now())?;
+            self.follower.started(&self.log)?;
             self.has_started.set(true);
         }
         Ok(())
@@ -188,7 +193,10 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
 
     fn commit(&self, message: &[u8]) -> Result<ObjectResponse<S>, LogError> {
         match self.log.commit(message, self.host.now())? {
-            CommitOutcome::Committed(committed) => Ok(json_response(200, &committed)?),
+            CommitOutcome::Committed(committed) => {
+                self.follower.committed(&self.log);
+                Ok(json_response(200, &committed)?)
+            }
             CommitOutcome::Repeated(launch) => self.respond(ObjectReply::Repeat(Box::new(RepeatReply::new(*launch)))),
         }
     }
@@ -260,6 +268,8 @@ pub fn answer<S: Sql>(log: &LaunchLog<S>, envelope: &Envelope, now: u64) -> Resu
             log.uploads_completed(*id)?;
             empty_object()
         }
+        // Carried out before by the module that delivers launches.
+        Command::Webhook(_) => return Err(Cause::new("a command about the webhook").into()),
         Command::Report(id) => ObjectReply::Report(Box::new(ReportReply::open(log, &log.find(*id)?)?)),
     })
 }

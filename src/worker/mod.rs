@@ -9,6 +9,7 @@ mod object;
 mod objects;
 mod ports;
 mod profiles;
+mod receiver;
 mod response;
 mod runtime;
 mod telemetry;

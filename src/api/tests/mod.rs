@@ -7,6 +7,7 @@ mod profiles;
 mod records;
 mod refusals;
 mod replies;
+mod webhook;
 
 use std::{
     cell::{Cell, RefCell},
@@ -39,7 +40,7 @@ use crate::{
         ports::{Body, Clock, ObjectError},
         tests::{call::Call, world::World},
     },
-    problem::Cause,
+    problem::{Cause, Problem},
     telemetry::DataPoint,
 };
 
@@ -168,6 +169,7 @@ impl<'a> TestRequest<'a> {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
         };
         let body = match spec.name {
             "start_batch" => LAUNCH,
@@ -176,6 +178,8 @@ impl<'a> TestRequest<'a> {
             "change_profiles" => r#"[{"profile_id":"6606e08f10bcdd88297057a7"}]"#,
             "live" => r#"{"live":false}"#,
             "publish" => PUBLICATION,
+            "webhook_define" => r#"{"url":"https://receiver.example"}"#,
+            "webhook_replay" => r#"{"after":7}"#,
             _ => "",
         };
         Self { method, path, token, headers: &[], body }
@@ -285,6 +289,11 @@ impl ApiPorts for World {
         let lost = ObjectError::Lost(Cause::new("the connection is gone"));
         self.faults.run("command", lost, || {
             let log = self.object(trigger_id);
+            if let Command::Webhook(command) = &command {
+                // The tests of `delivery` cover what happens next.
+                let reply = log.authorize(databases).map(|()| serde_json::to_vec(command).unwrap());
+                return reply.map_err(|_| ObjectError::Refused(Problem::NotFound("trigger campaign").into()));
+            }
             let envelope = Envelope { databases: databases.to_vec(), command };
             let reply = answer_command(&log, &envelope, self.now()).and_then(|reply| bytes(&log, reply));
             reply.map_err(|error| match error {

@@ -19,8 +19,7 @@
 //!    time. It runs again after the object has ended in the middle, so every effect has to be repeatable.
 //! 2. Record the work in the transaction that creates it: `log.due().set(TASK, sequence, at)`.
 //! 3. Add the step to the table. Steps of this module are in [`crate::campaign::object::steps`]. Steps of other modules are
-//!    the argument `more_steps` of [`Object::new`](crate::campaign::object::Object::new), so that this module does not import
-//!    them.
+//!    those of a [`LogFollower`](super::follower::LogFollower), so that this module does not import them.
 //! 4. Test the step with [`ring`], and describe [`AlarmStep::failure`] in `docs/reference/log.md`.
 
 use std::rc::Rc;

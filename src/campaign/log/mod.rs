@@ -9,6 +9,8 @@
 //! | [`due`], [`alarm`] | the table of due times; running the steps of the alarm, and how to add one |
 //! | [`uploads`] | a step: completing the uploads of a launch |
 //! | [`retention`] | a step: removing expired launches |
+//! | [`follower`] | the port of the module that delivers launches |
+//! | [`webhook`] | the row of the webhook |
 //! | [`listing`], [`copy_writes`] | a step: writing KV's copy of the campaign |
 //!
 //! The methods of [`LaunchLog`](state::LaunchLog) are synchronous: what they check stays true until they have written. Time is
@@ -19,9 +21,11 @@ pub mod commit;
 pub mod copy_writes;
 pub mod define;
 pub mod due;
+pub mod follower;
 pub mod listing;
 pub mod retention;
 pub mod schema;
 pub mod state;
 pub mod stored;
 pub mod uploads;
+pub mod webhook;

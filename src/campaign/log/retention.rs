@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{
     alarm::{AlarmStep, SliceResult},
     due::Task,
+    follower::LogFollower,
     state::{LaunchLog, LogState},
     stored::StoredLaunch,
     uploads,
@@ -25,20 +26,22 @@ use crate::{
 pub const TASK: Task = Task::new("retention");
 
 /// The step of the alarm.
-pub fn step<S: Sql + 'static, H: Host>(host: &Rc<H>) -> AlarmStep<S> {
-    let host = Rc::clone(host);
+pub fn step<S: Sql + 'static, H: Host>(host: &Rc<H>, follower: &Rc<dyn LogFollower<S>>) -> AlarmStep<S> {
+    let (host, follower) = (Rc::clone(host), Rc::clone(follower));
     AlarmStep {
         task: TASK,
         service: uploads::R2,
         pause_after_failure: R2_PAUSE_MS,
         failure: uploads::FAILURE,
         run: Box::new(move |log, now| {
-            let host = Rc::clone(&host);
+            let (host, follower) = (Rc::clone(&host), Rc::clone(&follower));
             Box::pin(async move {
-                match host.attachments() {
-                    Ok(store) => remove_expired(&log, &store, now).await,
-                    Err(cause) => Ok(vec![cause]),
-                }
+                let failures = match host.attachments() {
+                    Ok(store) => remove_expired(&log, &store, now).await?,
+                    Err(cause) => vec![cause],
+                };
+                follower.removed(&log)?;
+                Ok(failures)
             })
         }),
     }

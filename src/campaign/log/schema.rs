@@ -4,16 +4,16 @@
 //!
 //! 1. Export a database of the current version, with its replies, to `tests/stored/`. The tests migrate each stored database
 //!    and compare its replies.
-//! 2. Add a [`Migration`](crate::storage::schema::Migration) to [`SCHEMA`], and change [`TABLES`] to the tables that it
+//! 2. Add a [`Migration`] to [`SCHEMA`], and change [`TABLES`] to the tables that it
 //!    produces. The version is the number of migrations plus one.
 //!
 //! The platform bills by rows written, and entries of an index are rows. A small launch writes two: its row, and its entry in
 //! the only index.
 
-use crate::storage::schema::Schema;
+use crate::storage::schema::{Migration, Schema};
 
 /// The statements that create the tables of the current version.
-pub const TABLES: [&str; 5] = [
+pub const TABLES: [&str; 6] = [
     // One row. The columns `removed…` describe the last launch that retention removed, so that sequences are never reused and
     // totals stay correct: its sequence, its accepted_at, and the number of recipients up to and including it.
     "CREATE TABLE campaign (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL, \
@@ -31,7 +31,13 @@ pub const TABLES: [&str; 5] = [
     // The due times of the alarm's steps. `sequence` is 0 if the work does not belong to one launch.
     "CREATE TABLE due (task TEXT NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, \
      PRIMARY KEY (task, sequence)) WITHOUT ROWID",
+    WEBHOOK,
 ];
 
+/// The campaign's webhook: one row with the ID 1, or none. `config` and `state` are JSON.
+const WEBHOOK: &str = "CREATE TABLE webhook (id INTEGER PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL)";
+
 /// The current version and how to reach it.
-pub static SCHEMA: Schema = Schema::new("campaign", &TABLES, &[]);
+pub static SCHEMA: Schema = Schema::new("campaign", &TABLES, &MIGRATIONS);
+
+static MIGRATIONS: [Migration; 1] = [Migration { from: 1, run: |sql| sql.exec(WEBHOOK, &[]).map(drop) }];

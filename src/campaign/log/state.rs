@@ -146,12 +146,12 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns the state of the log. Refuses if the campaign was never defined.
-    pub(in crate::campaign) fn state(&self) -> Result<LogState, LogError> {
+    pub fn state(&self) -> Result<LogState, LogError> {
         self.find_state()?.ok_or_else(|| Refusal::NotFound(Resource::Campaign).into())
     }
 
     /// Returns the state of the log, or `None` if the campaign was never defined. The first call migrates the tables.
-    pub(in crate::campaign) fn find_state(&self) -> Result<Option<LogState>, StorageError> {
+    pub fn find_state(&self) -> Result<Option<LogState>, StorageError> {
         if !self.is_open.get() {
             if !self.schema.open(&self.sql)? {
                 return Ok(None);

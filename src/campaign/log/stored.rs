@@ -55,11 +55,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns at most `limit` launches from `sequence` on, without gaps.
-    pub(in crate::campaign) fn launches_from(
-        &self,
-        sequence: u64,
-        limit: u64,
-    ) -> Result<Vec<StoredLaunch>, StorageError> {
+    pub fn launches_from(&self, sequence: u64, limit: u64) -> Result<Vec<StoredLaunch>, StorageError> {
         let statement = "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
                          WHERE sequence >= ? ORDER BY sequence LIMIT ?";
         let rows = self.sql.exec(statement, &[sequence.into(), limit.into()])?;
@@ -71,7 +67,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns a range of a section. The range is cut at the section's end.
-    pub(in crate::campaign) fn section(
+    pub fn section(
         &self,
         launch: &StoredLaunch,
         section: MessageSection,
@@ -91,11 +87,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns a whole section that is text.
-    pub(in crate::campaign) fn text(
-        &self,
-        launch: &StoredLaunch,
-        section: MessageSection,
-    ) -> Result<String, StorageError> {
+    pub fn text(&self, launch: &StoredLaunch, section: MessageSection) -> Result<String, StorageError> {
         let bytes = self.section(launch, section, 0..launch.layout.section(section))?;
         String::from_utf8(bytes).map_err(StorageError::damaged)
     }

@@ -202,7 +202,7 @@ fn an_object_of_a_newer_version_is_refused_with_both_versions() {
     object.database.import("UPDATE campaign SET version = 7");
     object.host.set_now(RECORDED_AT);
     let before = object.database.dump();
-    let text = "the database has schema version 7, but this release supports versions up to 1";
+    let text = "the database has schema version 7, but this release supports versions up to 2";
     for response in [object.send(&unlimited(&Command::Read)), object.commit(&Sample::new("a").message())] {
         assert_eq!((response.status, response.text()), (STATUS_FAILED, text));
     }
