@@ -13,6 +13,8 @@ import { escaped, Failure, run } from './run.mjs';
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const CAMPAIGNS = [1, 8, 85, 96];
 const DATABASE = 1;
+/** The versions of the profile index: its format and its normalisation. A test compares them with the code. */
+export const INDEX_VERSION = '2.3';
 
 /** The folders of this Worker's data, relative to the state folder. */
 const DATA_FOLDERS = [
@@ -31,25 +33,30 @@ export class Demo {
   constructor(state) {
     this.state = state;
     this.marker = path.join(state, 'demo-data');
+    const marked = existsSync(this.marker) ? readFileSync(this.marker, 'utf8') : undefined;
+    this.isCurrent = marked === `loaded ${INDEX_VERSION}`;
+    /** Whether an earlier version has loaded the data. Then only the profiles are loaded again. */
+    this.isOutdated = !this.isCurrent && !!marked?.startsWith('loaded');
+    this.isInterrupted = marked === 'loading';
   }
 
-  /** Whether the data must be loaded: the state is empty, or an earlier load was interrupted. */
+  /** Whether the data must be loaded: the state is empty, an earlier load was interrupted, or the data is outdated. */
   isWanted() {
-    if (existsSync(this.marker)) return readFileSync(this.marker, 'utf8') === 'loading';
+    if (this.isCurrent || this.isOutdated || this.isInterrupted) return !this.isCurrent;
     return !DATA_FOLDERS.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
   /** Loads the token and the profiles, before the Worker runs. @param {string} admin the command line */
   async load(admin) {
-    writeFileSync(this.marker, 'loading');
+    if (!this.isOutdated) writeFileSync(this.marker, 'loading');
     const options = ['demo', '--persist-to', this.state];
     await runPart('demo', () => run(admin, options, { env: adminEnv(), quiet: true }));
   }
 
-  /** Defines the campaigns through the running Worker. @param {URL} worker */
+  /** Defines the campaigns through the running Worker, unless they have been defined. @param {URL} worker */
   async defineCampaigns(worker) {
-    for (const id of CAMPAIGNS) await defineCampaign(worker, id);
-    writeFileSync(this.marker, 'loaded');
+    if (!this.isOutdated) for (const id of CAMPAIGNS) await defineCampaign(worker, id);
+    writeFileSync(this.marker, `loaded ${INDEX_VERSION}`);
   }
 }
 

@@ -206,6 +206,8 @@ pub const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
 pub const BUCKET_TARGET: usize = 32 * 1024;
 /// Largest bucket, in bytes. An import that needs a larger one is refused.
 pub const BUCKET_LIMIT: usize = 80 * 1024;
+/// Most profiles of one key that a bucket contains. A key with more profiles is ambiguous until the next import.
+pub const KEY_PROFILES_LIMIT: usize = 8;
 /// Longest row of a file that is imported, in bytes.
 pub const ROW_LIMIT: usize = 1024 * 1024;
 /// Most custom fields (and custom channels) of one database's index.

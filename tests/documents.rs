@@ -120,6 +120,7 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("row of an import file", size(limits::ROW_LIMIT)),
         ("value in an import file", size(limits::KEY_LIMIT)),
         ("indexes of a database", size(limits::FIELDS_LIMIT)),
+        ("profiles of a key that an index lists", size(limits::KEY_PROFILES_LIMIT)),
         ("rows in a request with changes", size(limits::CHANGES_ROWS_LIMIT)),
         ("body of a request with changes", size(limits::CHANGES_BODY_LIMIT)),
         ("keys of a profile in a change", size(limits::CHANGED_KEYS_LIMIT)),

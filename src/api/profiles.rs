@@ -32,6 +32,7 @@ use crate::{
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
 /// A request for the profiles of one database.
@@ -217,7 +218,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
         let request = self.head.has_request_id.then(|| ChangeRequest {
             token_name: self.token.name.clone(),
             request_id: self.head.request_id.clone(),
-            digest: hex(blake3::hash(&body).as_bytes()),
+            digest: hex(&Sha256::digest(&body)),
         });
         let key_checks = keys.iter().map(|key| key.check().to_owned()).collect();
         let parsed = parse_changes(

@@ -218,7 +218,7 @@ async fn find_candidates<P: Ports>(
             };
             search.sections.iter().try_for_each(|section| {
                 let add = |profile| own.push(Candidate { section: *section, profile });
-                bucket.each_holder(*section, hash, add)
+                bucket.each_holder(*section, hash.prefix(), add)
             })
         };
         *statistics += visit_step(ports, live, generation, step, &wanted, memory, on_item).await?;
@@ -314,7 +314,9 @@ async fn search_with_changes<P: Ports>(
         let wanted = wanted_items(items, step, |item| found.is_missing(item));
         let on_item: OnItem<'_> = &mut |item, hash, bucket| {
             let result = first_match(search.sections, changes, hash, |section, holders| match bucket {
-                Some(bucket) => bucket.each_holder(section, hash, |profile| add_holder(profile, changes, holders)),
+                Some(bucket) => {
+                    bucket.each_holder(section, hash.prefix(), |profile| add_holder(profile, changes, holders))
+                }
                 None => Ok(()),
             })?;
             found.record(item, result);

@@ -5,6 +5,7 @@
 use std::{fmt, hash::Hasher as _};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use siphasher::sip128::SipHasher24;
 
 use crate::{
@@ -107,21 +108,63 @@ pub struct KeyHash(pub [u8; 16]);
 
 impl KeyHash {
     /// Returns the first 96 bits, which identify the key in a bucket.
-    pub fn prefix(&self) -> [u8; 12] {
+    pub fn prefix(&self) -> HashPrefix {
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
-        [a, b, c, d, e, f, g, h, i, j, k, l]
+        HashPrefix { first: u64::from_le_bytes([a, b, c, d, e, f, g, h]), rest: u32::from_le_bytes([i, j, k, l]) }
     }
 
     /// Returns the last 32 bits, which select the bucket.
     pub fn selector(&self) -> u32 {
         let [.., a, b, c, d] = self.0;
-        u32::from_be_bytes([a, b, c, d])
+        u32::from_le_bytes([a, b, c, d])
     }
 
     /// Returns the number of the key's bucket in an index of `buckets` buckets.
     pub fn bucket_number(&self, buckets: u32) -> u32 {
         bucket_number(self.selector(), buckets)
     }
+}
+
+/// The part of a hash that identifies the key in a bucket: a number of 96 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HashPrefix {
+    /// The upper 64 bits.
+    pub first: u64,
+    /// The lower 32 bits.
+    pub rest: u32,
+}
+
+impl HashPrefix {
+    /// Returns the upper and the lower 48 bits.
+    pub fn to_words(self) -> [u64; 2] {
+        [self.first >> 16, (self.first & 0xFFFF) << 32 | u64::from(self.rest)]
+    }
+
+    /// The prefix with these upper and lower 48 bits.
+    pub fn from_words([upper, lower]: [u64; 2]) -> Self {
+        Self { first: upper << 16 | lower >> 32 & 0xFFFF, rest: lower_half(lower) }
+    }
+
+    /// Returns the number of 96 bits.
+    pub fn to_number(self) -> u128 {
+        u128::from(self.first) << 32 | u128::from(self.rest)
+    }
+
+    /// The prefix with the lowest 96 bits of a number.
+    pub fn from_number(number: u128) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = number.to_le_bytes();
+        Self { first: u64::from_le_bytes([e, f, g, h, i, j, k, l]), rest: u32::from_le_bytes([a, b, c, d]) }
+    }
+
+    /// Returns the position that the prefix is expected to have among `length` sorted prefixes, less than `length` unless it is 0.
+    pub fn scale(self, length: usize) -> usize {
+        usize::try_from(((self.first >> 32) * length as u64) >> 32).unwrap_or(0)
+    }
+}
+
+fn lower_half(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Returns the number of the bucket for a selector. Buckets are ranges of selectors, in ascending order.
@@ -157,9 +200,8 @@ impl IndexKey {
             return Err(SecretTooShort);
         }
         let secret = secret.as_bytes();
-        let hash_key =
-            first_half(blake3::derive_key("trigger-launch 2026 profile index SipHash-2-4-128 key v1", secret));
-        let check = first_half(blake3::derive_key("trigger-launch 2026 profile index key check v1", secret));
+        let hash_key = derive_key("trigger-launch profile index SipHash-2-4-128 key v2", secret);
+        let check = derive_key("trigger-launch profile index key check v2", secret);
         let hasher = SipHasher24::new_with_key(&hash_key);
         Ok(Self { hasher, class_hashers: Class::ALL.map(|class| hash_prefix(hasher, class, "")), check: hex(&check) })
     }
@@ -200,8 +242,18 @@ fn hash_prefix(mut hasher: SipHasher24, class: Class, field: &str) -> SipHasher2
     hasher
 }
 
-fn first_half(bytes: [u8; 32]) -> [u8; 16] {
-    let (halves, _) = bytes.as_chunks::<16>();
+/// Derives 128 bits from a secret: the first half of the SHA-256 of the purpose, a zero and the secret.
+fn derive_key(purpose: &str, secret: &[u8]) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(purpose.as_bytes());
+    digest.update([0]);
+    digest.update(secret);
+    first_half(digest.finalize().into())
+}
+
+/// Returns the first 128 bits of a SHA-256.
+pub fn first_half(digest: [u8; 32]) -> [u8; 16] {
+    let (halves, _) = digest.as_chunks::<16>();
     halves.first().copied().unwrap_or_default()
 }
 
@@ -221,10 +273,10 @@ mod tests {
     fn hashes_and_check_values_are_pinned() {
         let key = IndexKey::new("0123456789abcdef0123456789abcdef").unwrap();
         let hash = |class, field, value| hex(&key.hash(class, field, value).0);
-        assert_eq!(key.check(), "868c11b1f25bc0c0a55e2c20093557be");
-        assert_eq!(hash(Class::Email, "", "example1@example.com"), "65e4fbcf56bc6f49e9e115d671422ac8");
-        assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "5889fb8afced51148f7d720582479ca2");
-        assert_eq!(hash(Class::Push, "android-firebase", "abc"), "ee60e63999d59e66f50e18043ee66d38");
+        assert_eq!(key.check(), "0d744f01fa775433449522ff002da3b5");
+        assert_eq!(hash(Class::Email, "", "example1@example.com"), "cbf8e8bf60f21c0241a0f2bbc06643ce");
+        assert_eq!(hash(Class::Custom, "Custom_ID", "003"), "4b4713a852362a97ebc9184baa33fd32");
+        assert_eq!(hash(Class::Push, "android-firebase", "abc"), "69c259d2f1f1095afe4e4f068918e08d");
     }
 
     /// Builds the documented text in one piece and hashes it at once.
@@ -266,6 +318,18 @@ mod tests {
         assert_ne!(key.check(), other.check());
         assert_eq!(format!("{key:?}"), "IndexKey(..)");
         assert_eq!(IndexKey::new("0123456789abcdef0123456789abcde").err(), Some(SecretTooShort));
+    }
+
+    #[test]
+    fn a_prefix_is_a_number_of_96_bits() {
+        let hash = KeyHash(0xFEDC_BA98_7654_3210_0123_4567_89AB_CDEF_u128.to_le_bytes());
+        let prefix = hash.prefix();
+        assert_eq!((prefix.to_number(), hash.selector()), (0x0123_4567_89AB_CDEF_7654_3210, 0xFEDC_BA98));
+        assert_eq!(prefix.to_words(), [0x0123_4567_89AB, 0xCDEF_7654_3210]);
+        assert_eq!(HashPrefix::from_words(prefix.to_words()), prefix);
+        assert_eq!(HashPrefix::from_number(prefix.to_number() | 1 << 96), prefix);
+        assert_eq!([0, 1, 1000].map(|length| prefix.scale(length)), [0, 0, 4]);
+        assert_eq!(HashPrefix::from_number(u128::MAX).scale(1000), 999);
     }
 
     #[test]

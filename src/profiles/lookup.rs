@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::{
     BINDING,
     bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-    key::{Class, KeyHash},
+    key::{Class, HashPrefix, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
 use crate::{
@@ -87,9 +87,13 @@ pub async fn find<S: BucketStore>(
     hash: impl Fn(u32) -> KeyHash,
     mut on_result: impl FnMut(u32, KeyMatch),
 ) -> Result<Statistics, LookupError> {
-    visit(store, search, items, &hash, |item, bucket| {
-        let found = bucket.map(|bucket| bucket.find_first(search.sections, &hash(item))).transpose()?;
-        on_result(item, found.unwrap_or(KeyMatch::None));
+    let Some(index) = search.generation.class(search.class, search.field) else {
+        items.iter().for_each(|item| on_result(*item, KeyMatch::None));
+        return Ok(Statistics::default());
+    };
+    let keys = SortedKeys::new(index.buckets, items, hash);
+    search_buckets(store, search, index, &keys, |key, bucket| {
+        on_result(key.item, bucket.find_first(search.sections, key.prefix())?);
         Ok(())
     })
     .await
@@ -109,32 +113,38 @@ pub async fn visit<S: BucketStore>(
         let visited = items.iter().try_for_each(|item| on_item(*item, None));
         return visited.map(|()| Statistics::default()).map_err(|CorruptBucket| LookupError::Corrupt(String::new()));
     };
-    let bucket_number = |item: u32| hash(item).bucket_number(index.buckets);
-    let order = sort_by_bucket(items, index.buckets, bucket_number);
-    let mut search_bucket = |group: &[BucketItem], text: &str| {
+    let keys = SortedKeys::new(index.buckets, items, hash);
+    search_buckets(store, search, index, &keys, |key, bucket| on_item(key.item, Some(bucket))).await
+}
+
+/// Passes each key with its bucket to `on_key`, bucket by bucket.
+async fn search_buckets<S: BucketStore>(
+    store: &S,
+    search: IndexSearch<'_>,
+    index: &ClassIndex,
+    keys: &SortedKeys,
+    mut on_key: impl FnMut(&SearchedKey, &Bucket<'_>) -> Result<(), CorruptBucket>,
+) -> Result<Statistics, LookupError> {
+    let mut search_bucket = |keys: &[SearchedKey], text: &str| {
         let bucket = Bucket::parse(text)?;
-        for &BucketItem { item, .. } in group {
-            on_item(item, Some(&bucket))?;
-        }
-        Ok::<(), CorruptBucket>(())
+        keys.iter().try_for_each(|key| on_key(key, &bucket))
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
-    let key = |group: &[BucketItem]| group.first().map(|first| format!("{prefix}{}", first.bucket)).unwrap_or_default();
-    let mut buckets = 0_usize;
-    let mut uncached: Vec<&[BucketItem]> = Vec::new();
-    for group in order.chunk_by(|a, b| a.bucket == b.bucket) {
-        buckets += 1;
-        match store.cached(&key(group)) {
-            Some(text) => search_bucket(group, &text).map_err(|CorruptBucket| LookupError::Corrupt(key(group)))?,
-            None => uncached.push(group),
+    let bucket_key = |bucket: u32| format!("{prefix}{bucket}");
+    let mut uncached: Vec<(u32, &[SearchedKey])> = Vec::new();
+    for (bucket, keys) in keys.buckets() {
+        let key = bucket_key(bucket);
+        match store.cached(&key) {
+            Some(text) => search_bucket(keys, &text).map_err(|CorruptBucket| LookupError::Corrupt(key))?,
+            None => uncached.push((bucket, keys)),
         }
     }
     // A search that may read more than the cache can contain would evict the buckets of all other launches.
-    let fits_cache = buckets.saturating_mul(index.largest as usize) <= store.cache_limit();
-    let plan = plan_reads(index, items.len());
+    let fits_cache = keys.buckets.len().saturating_mul(index.largest as usize) <= store.cache_limit();
+    let plan = plan_reads(index, keys.keys.len());
     let reads = uncached.chunks(plan.keys).map(|groups| {
         // Built when the read begins: the keys of all buckets together would take megabytes.
-        let keys: Vec<String> = groups.iter().map(|group| key(group)).collect();
+        let keys: Vec<String> = groups.iter().map(|(bucket, _)| bucket_key(*bucket)).collect();
         async move {
             let texts = store.read(&keys).await;
             (keys, groups, texts)
@@ -147,9 +157,9 @@ pub async fn visit<S: BucketStore>(
             let cause = format!("KV {BINDING}: {} values for {} keys", texts.len(), groups.len());
             return Err(LookupError::Store(Cause(cause)));
         }
-        for ((key, group), text) in keys.into_iter().zip(groups).zip(texts) {
+        for ((key, (_, searched)), text) in keys.into_iter().zip(groups).zip(texts) {
             let Some(text) = text else { return Err(LookupError::Missing(key)) };
-            if let Err(CorruptBucket) = search_bucket(group, &text) {
+            if let Err(CorruptBucket) = search_bucket(searched, &text) {
                 return Err(LookupError::Corrupt(key));
             }
             if fits_cache {
@@ -165,7 +175,8 @@ pub async fn visit<S: BucketStore>(
 pub fn working_bytes(search: &IndexSearch<'_>, items: usize) -> u64 {
     let Some(index) = search.generation.class(search.class, search.field) else { return 0 };
     let buckets = (index.buckets as u64).min(items as u64);
-    let lists = size_of::<BucketItem>() as u64 * items as u64 + 4 * u64::from(index.buckets) + 16 * buckets;
+    let each_bucket = (size_of::<BucketKeys>() + size_of::<(u32, &[SearchedKey])>()) as u64;
+    let lists = size_of::<SearchedKey>() as u64 * items as u64 + 4 * u64::from(index.buckets) + each_bucket * buckets;
     let ReadPlan { keys, at_once } = plan_reads(index, items);
     let in_flight = (keys * at_once) as u64;
     lists + u64::from(index.largest) * buckets.min(in_flight)
@@ -191,42 +202,88 @@ fn plan_reads(index: &ClassIndex, items: usize) -> ReadPlan {
     ReadPlan { keys, at_once }
 }
 
-/// An item and the number of its bucket. Stored together, because computing the number again would access hashes in random order.
+/// A key that is searched, and its item. Items and hashes are sorted together, so that the search reads memory in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct BucketItem {
-    bucket: u32,
+struct SearchedKey {
+    /// [`HashPrefix::first`].
+    first: u64,
+    /// [`HashPrefix::rest`].
+    rest: u32,
     item: u32,
 }
 
-/// Sorts items by bucket. Many items are sorted by counting, which takes time and memory for each bucket; few items are sorted by
-/// comparing.
-fn sort_by_bucket(items: &[u32], buckets: u32, bucket_number: impl Fn(u32) -> u32) -> Vec<BucketItem> {
-    let with_bucket = |&item: &u32| BucketItem { bucket: bucket_number(item), item };
-    if items.len() < buckets as usize / 4 {
-        let mut order: Vec<BucketItem> = items.iter().map(with_bucket).collect();
-        order.sort_by_key(|item| item.bucket);
-        return order;
+impl SearchedKey {
+    fn new(item: u32, hash: &KeyHash) -> Self {
+        let HashPrefix { first, rest } = hash.prefix();
+        Self { first, rest, item }
     }
-    let mut starts = vec![0_u32; buckets as usize];
-    for item in items.iter().map(with_bucket) {
-        if let Some(count) = starts.get_mut(item.bucket as usize) {
-            *count += 1;
+
+    fn prefix(&self) -> HashPrefix {
+        HashPrefix { first: self.first, rest: self.rest }
+    }
+}
+
+/// The keys of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BucketKeys {
+    bucket: u32,
+    /// The position after the last key of the bucket.
+    end: u32,
+}
+
+/// Keys that are sorted by bucket.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct SortedKeys {
+    keys: Vec<SearchedKey>,
+    /// The buckets with keys, in order.
+    buckets: Vec<BucketKeys>,
+}
+
+impl SortedKeys {
+    /// Sorts items and the hashes of their keys by bucket.
+    fn new(buckets: u32, items: &[u32], hash: impl Fn(u32) -> KeyHash) -> Self {
+        // Counting takes time for each bucket, of which a launch of one recipient needs one.
+        if let [item] = items {
+            let hash = hash(*item);
+            let buckets = vec![BucketKeys { bucket: hash.bucket_number(buckets), end: 1 }];
+            return Self { keys: vec![SearchedKey::new(*item, &hash)], buckets };
         }
-    }
-    let mut next = 0;
-    for start in &mut starts {
-        next += std::mem::replace(start, next);
-    }
-    let mut order = vec![BucketItem::default(); items.len()];
-    for item in items.iter().map(with_bucket) {
-        if let Some(start) = starts.get_mut(item.bucket as usize) {
-            if let Some(slot) = order.get_mut(*start as usize) {
-                *slot = item;
+        let position = |hash: &KeyHash| hash.bucket_number(buckets) as usize;
+        let mut ends = vec![0_u32; buckets as usize];
+        for item in items {
+            if let Some(count) = ends.get_mut(position(&hash(*item))) {
+                *count += 1;
             }
-            *start += 1;
         }
+        // Each count becomes the start of its bucket, and while keys are added, the end.
+        let mut next = 0;
+        for start in &mut ends {
+            next += std::mem::replace(start, next);
+        }
+        let mut sorted = vec![SearchedKey::default(); items.len()];
+        for item in items {
+            let hash = hash(*item);
+            if let Some(end) = ends.get_mut(position(&hash)) {
+                if let Some(slot) = sorted.get_mut(*end as usize) {
+                    *slot = SearchedKey::new(*item, &hash);
+                }
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        let has_keys = |(_, end): &(u32, u32)| std::mem::replace(&mut start, *end) != *end;
+        let with_keys = (0..).zip(ends).filter(has_keys);
+        Self { keys: sorted, buckets: with_keys.map(|(bucket, end)| BucketKeys { bucket, end }).collect() }
     }
-    order
+
+    /// The number of each bucket and its keys.
+    fn buckets(&self) -> impl Iterator<Item = (u32, &[SearchedKey])> {
+        let mut start = 0;
+        self.buckets.iter().map(move |BucketKeys { bucket, end }| {
+            let range = std::mem::replace(&mut start, *end as usize)..*end as usize;
+            (*bucket, self.keys.get(range).unwrap_or_default())
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! one. A launch therefore searches either the old import or the new one, never a mixture.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     BINDING,
-    key::{Class, IndexKey, NORMALISATION_VERSION},
+    key::{Class, IndexKey, NORMALISATION_VERSION, first_half},
 };
 use crate::{
     problem::Cause,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// The version of the manifest and the buckets.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The manifest of a database: the value of [`manifest_key`], as JSON. Pinned: a change is a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +153,19 @@ impl Manifest {
         if has_buckets { Ok(manifest) } else { Err(IndexError::NoBuckets) }
     }
 
+    /// Returns the name of the current generation in a value of [`manifest_key`], which any version may have written.
+    pub fn current_name(text: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct AnyManifest {
+            current: NamedGeneration,
+        }
+        #[derive(Deserialize)]
+        struct NamedGeneration {
+            name: String,
+        }
+        serde_json::from_str::<AnyManifest>(text).ok().map(|manifest| manifest.current.name)
+    }
+
     /// Returns the value of [`manifest_key`].
     pub fn to_json(&self) -> String {
         // Serialisation cannot fail: the manifest contains no maps.
@@ -254,9 +268,7 @@ pub fn bucket_prefix(database: u64, generation: &str, class: Class, field: &str)
     if field.is_empty() {
         return format!("{generation}{class}:");
     }
-    let digest = blake3::hash(field.as_bytes());
-    let (halves, _) = digest.as_bytes().as_chunks::<16>();
-    let field = halves.first().map(|half| hex(half)).unwrap_or_default();
+    let field = hex(&first_half(Sha256::digest(field.as_bytes()).into()));
     format!("{generation}{class}:{field}:")
 }
 
@@ -303,9 +315,9 @@ mod tests {
             )
         };
         let expected = format!(
-            r#"{{"format":1,"current":{},"previous":{},"retired":[{{"name":"zz","since":5}}]}}"#,
-            generation("bb", "873b8da9ed8e89981561f3c1c0ba3796"),
-            generation("aa", "778f7fdcc80d3dffda680e0d40fb67e9"),
+            r#"{{"format":2,"current":{},"previous":{},"retired":[{{"name":"zz","since":5}}]}}"#,
+            generation("bb", "ac8f6edec1a666cbfa343069895ad9fd"),
+            generation("aa", "2493bea75c34bb1852fe6a450cfd08d4"),
         );
         assert_eq!(manifest.to_json(), expected);
         assert_eq!(Manifest::parse(Some(&expected)).unwrap(), manifest);
@@ -316,7 +328,7 @@ mod tests {
         assert_eq!(manifest_key(1), "manifest:1");
         assert_eq!(pending_key(1, "aa"), "pending:1:aa");
         let keys: Vec<String> = generation("aa", &key("a")).bucket_keys(7).collect();
-        let custom = "bucket:7:aa:custom:35eb82af6de25fec84dc8b818587a416:0";
+        let custom = "bucket:7:aa:custom:87b7fa78b67efdec1b2bf787e87d7c42:0";
         assert_eq!(keys, ["bucket:7:aa:email:0", "bucket:7:aa:email:1", custom]);
         let longest = bucket_prefix(u64::MAX, &"f".repeat(32), Class::CustomSub, &"ü".repeat(600));
         assert!(longest.len() + 5 <= 512 && longest.is_ascii());
@@ -360,7 +372,7 @@ mod tests {
         for (text, message, cause) in [
             (None, "database 3 has no profile index: import profiles first", "not found"),
             (
-                Some(r#"{"format":2,"x":1}"#),
+                Some(r#"{"format":1,"x":1}"#),
                 "profile index of database 3 was built by another version: import profiles again",
                 "built by another version",
             ),
@@ -370,7 +382,7 @@ mod tests {
                 "damaged: missing field `format` at line 1 column 2",
             ),
             (
-                Some(r#"{"format":1}"#),
+                Some(r#"{"format":2}"#),
                 "profile index of database 3 is damaged: import profiles again",
                 "damaged: missing field `current` at line 1 column 12",
             ),

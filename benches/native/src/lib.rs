@@ -2,7 +2,13 @@
 //! `benches/speed.rs` measures times. `instructions.rs` runs under valgrind, which counts instructions.
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, collections::HashMap, hint::black_box};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hint::black_box,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
 use trigger_launch::{
     campaign::protocol::{
         head::LaunchHead,
@@ -13,9 +19,12 @@ use trigger_launch::{
     },
     fields::{Endpoint, RootField},
     outcome::{Counts, Outcome},
+    problem::Cause,
     profiles::{
-        bucket::{self, Bucket, BucketEntry, BucketSection},
+        bucket::{self, Bucket, BucketEntry, BucketSection, KeyMatch},
         key::{Class, IndexKey, KeyHash, ProfileId},
+        lookup::{self, BucketStore, IndexSearch},
+        manifest::{ClassIndex, Generation, bucket_prefix},
     },
     wire::{Piece, Sink, json, xml},
 };
@@ -179,6 +188,7 @@ pub fn cases() -> Vec<Case> {
     add("hash keys", "blake3", bytes, Box::new(keyed));
 
     search(&mut add, &secret, &addresses[..256]);
+    search_index(&mut add, &secret);
     commit(&mut add);
     cases
 }
@@ -196,8 +206,8 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     let wanted: &'static [KeyHash] = hashes.leak();
     let ours = || {
         let bucket = Bucket::parse(text).expect("a bucket");
-        let found = wanted.iter().map(|hash| bucket.find(BucketSection::Profiles, hash));
-        found.filter(|found| matches!(found, Ok(bucket::KeyMatch::Profile(_)))).count()
+        let found = wanted.iter().map(|hash| bucket.find(BucketSection::Profiles, hash.prefix()));
+        found.filter(|found| matches!(found, Ok(KeyMatch::Profile(_)))).count()
     };
     add("search a bucket", "ours", text.len(), Box::new(ours));
     let json: &'static str = serde_json::to_string(
@@ -211,6 +221,84 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
         keys.iter().filter(|key| map.contains_key(key.as_str())).count()
     };
     add("search a bucket", "serde_json map", json.len(), Box::new(map));
+}
+
+/// The number of profiles of an index, and of items of a launch that searches the index. Every second item has no profile.
+const PROFILES: u32 = 100_000;
+const SEARCHED: u32 = 300_000;
+
+/// An index whose buckets are all cached.
+struct CachedIndex {
+    generation: Generation,
+    buckets: HashMap<String, Rc<String>>,
+}
+
+impl BucketStore for CachedIndex {
+    async fn read(&self, _: &[String]) -> Result<Vec<Option<String>>, Cause> {
+        Err(Cause("a bucket is not cached".to_owned()))
+    }
+    fn cached(&self, key: &str) -> Option<Rc<String>> {
+        self.buckets.get(key).cloned()
+    }
+}
+
+impl CachedIndex {
+    fn new(hashes: &[KeyHash]) -> Self {
+        let buckets = PROFILES.div_ceil(1024);
+        let mut generation = Generation::new("g", "", 0);
+        generation.classes.push(ClassIndex { class: Class::Email, field: String::new(), buckets, largest: 65_536 });
+        let mut entries = vec![Vec::new(); buckets as usize];
+        for (number, hash) in (0_u32..).zip(hashes) {
+            let mut id = [0; 12];
+            id[..4].copy_from_slice(&number.to_le_bytes());
+            let entry = BucketEntry { hash: hash.prefix(), profile: Some(ProfileId(id)) };
+            entries[hash.bucket_number(buckets) as usize].push(entry);
+        }
+        let prefix = bucket_prefix(1, "g", Class::Email, "");
+        let texts = (0..).zip(entries).map(|(number, mut entries): (u32, Vec<BucketEntry>)| {
+            entries.sort_by_key(|entry| entry.hash);
+            (format!("{prefix}{number}"), Rc::new(bucket::write(&entries, &[]).unwrap_or_default()))
+        });
+        Self { generation, buckets: texts.collect() }
+    }
+}
+
+/// Runs a future that does not wait.
+fn run<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("all buckets are cached"),
+    }
+}
+
+/// Searches an index for the keys of all items of a large launch. Every second item has a profile.
+fn search_index(add: &mut Add<'_>, index: &IndexKey) {
+    let profiles: Vec<KeyHash> =
+        (0..PROFILES).map(|number| index.hash(Class::Email, "", &format!("p{number}@ex.io"))).collect();
+    let nobody = |number: u32| index.hash(Class::Email, "", &format!("q{number}@ex.io"));
+    let hashes: &'static [KeyHash] = (0..SEARCHED / 2)
+        .flat_map(|number| [profiles[number as usize % profiles.len()], nobody(number)])
+        .collect::<Vec<_>>()
+        .leak();
+    let store: &'static CachedIndex = Box::leak(Box::new(CachedIndex::new(&profiles)));
+    let ours = || {
+        let generation = &store.generation;
+        let sections = &[BucketSection::Profiles];
+        let search = IndexSearch { database: 1, generation, class: Class::Email, field: "", sections };
+        let wanted: Vec<u32> = (0..SEARCHED).collect();
+        let mut ids = vec![ProfileId([0; 12]); hashes.len()];
+        let mut found = 0;
+        let on_result = |item: u32, result| {
+            if let KeyMatch::Profile(id) = result {
+                ids[item as usize] = id;
+                found += 1;
+            }
+        };
+        run(lookup::find(store, search, &wanted, |item| hashes[item as usize], on_result)).expect("found");
+        assert_eq!(found, SEARCHED / 2);
+        black_box(ids).len()
+    };
+    add("search 300,000 keys", "ours", 16 * hashes.len(), Box::new(ours));
 }
 
 fn commit(add: &mut Add<'_>) {

@@ -9,7 +9,7 @@ use trigger_launch::{
     profiles::{
         import::{ImportError, Importer, ReadOptions, Reason},
         key::IndexKey,
-        manifest::{Manifest, manifest_key},
+        manifest::{IndexError, Manifest, manifest_key},
     },
 };
 
@@ -48,8 +48,8 @@ pub enum DemoError {
     Encode(#[from] serde_json::Error),
 }
 
-/// Loads the demo data if the state is empty, and returns a message. The token is written last: if it is missing, the data is
-/// incomplete and is loaded again.
+/// Loads the demo data if the state is empty, or loads the profiles again if another version loaded them. Returns a message. The
+/// token is written last: if it is missing, the data is incomplete and is loaded again.
 pub fn load_demo(
     kv: &mut dyn KvStore,
     key: IndexKey,
@@ -58,13 +58,14 @@ pub fn load_demo(
     warn: Warn<'_>,
 ) -> Result<&'static str, DemoError> {
     let manifest = kv.get_one(KvBinding::Profiles, manifest_key(DATABASE))?;
-    let has_demo_profiles =
-        Manifest::parse(manifest.as_deref()).is_ok_and(|manifest| manifest.current.name.starts_with(GENERATION_PREFIX));
+    let current = manifest.as_deref().and_then(Manifest::current_name);
+    let has_demo_profiles = current.is_some_and(|name| name.starts_with(GENERATION_PREFIX));
+    let is_outdated = has_demo_profiles && is_of_other_version(manifest.as_deref(), &key);
     let has_tokens = !kv.list(KvBinding::Access, TOKEN_PREFIX)?.is_empty();
-    if has_tokens || (manifest.is_some() && !has_demo_profiles) {
+    if (has_tokens && !is_outdated) || (manifest.is_some() && !has_demo_profiles) {
         return Ok("the state is not empty: no demo data loaded");
     }
-    if !has_demo_profiles {
+    if !has_demo_profiles || is_outdated {
         let generation = NewGeneration::new(DATABASE, &key, GENERATION_PREFIX, lock, now)?;
         let mut importer = Importer::new(key, SORT_RUN_KEYS);
         let report = importer.read(demo_profiles().as_bytes(), &ReadOptions::default())?;
@@ -74,10 +75,20 @@ pub fn load_demo(
         let checks = WriteChecks { rows: report.rows.accepted, allow_shrink: true, dry_run: false };
         generation.write(kv, importer, checks, &ProgressBar::hidden(), warn)?;
     }
+    if has_tokens {
+        return Ok("demo profiles loaded again: another version had loaded them");
+    }
     let scopes = Scope::ALL.to_vec();
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
     kv.put(KvBinding::Access, &[(token_key(DEMO_TOKEN), serde_json::to_string(&record)?)])?;
     Ok("demo data loaded")
+}
+
+/// Whether another version of this software wrote a manifest or its current generation.
+fn is_of_other_version(manifest: Option<&str>, key: &IndexKey) -> bool {
+    let usable = Manifest::parse(manifest)
+        .and_then(|manifest| manifest.generations(std::slice::from_ref(key)).map(|usable| usable.len()));
+    matches!(usable, Err(IndexError::OtherVersion))
 }
 
 /// Returns the demo profiles as NDJSON. They are always the same.
@@ -129,9 +140,13 @@ impl SplitMix64 {
 
 #[cfg(test)]
 mod tests {
-    use trigger_launch::profiles::{
-        bucket::{Bucket, BucketSection, KeyMatch},
-        key::{Class, ProfileId},
+    use sha2::{Digest as _, Sha256};
+    use trigger_launch::{
+        profiles::{
+            bucket::{Bucket, BucketSection, KeyMatch},
+            key::{Class, ProfileId},
+        },
+        text::hex,
     };
 
     use super::*;
@@ -152,7 +167,7 @@ mod tests {
         let hash = key().hash(class, field, value);
         let index = manifest.current.class(class, field).unwrap();
         let text = &kv.profiles[&manifest.current.bucket_key(1, index, hash.bucket_number(index.buckets))];
-        Bucket::parse(text).unwrap().find(BucketSection::Profiles, &hash).unwrap()
+        Bucket::parse(text).unwrap().find(BucketSection::Profiles, hash.prefix()).unwrap()
     }
 
     #[test]
@@ -187,10 +202,32 @@ mod tests {
     }
 
     #[test]
+    fn replaces_demo_profiles_of_another_version_and_keeps_the_token() {
+        let mut kv = FakeKv::default();
+        load(&mut kv, 5).unwrap();
+        let access = kv.access.clone();
+        let manifest = kv.profiles["manifest:1"].clone();
+        for earlier in [
+            manifest.replace("\"format\":2", "\"format\":1"),
+            manifest.replace("\"normalisation\":", "\"normalisation\":1"),
+        ] {
+            kv.profiles.insert("manifest:1".into(), earlier.clone());
+            let state = tempfile::tempdir().unwrap();
+            let loaded = load_demo(&mut kv, key(), &LockFile::silent(state.path()), 6, &mut |_| {}).unwrap();
+            assert_eq!(loaded, "demo profiles loaded again: another version had loaded them");
+            assert_eq!(kv.access, access);
+            let found = look_up(&kv, Class::Email, "", "example1@example.com");
+            assert_eq!(found, KeyMatch::Profile(ProfileId::parse("6606e08f10bcdd88297057a7").unwrap()));
+            kv.profiles.insert("manifest:1".into(), earlier.replace("\"name\":\"demo", "\"name\":\"abcd"));
+            assert_eq!(load(&mut kv, 7).unwrap(), "the state is not empty: no demo data loaded");
+        }
+    }
+
+    #[test]
     fn the_demo_profiles_are_always_the_same() {
         assert_eq!(
-            blake3::hash(demo_profiles().as_bytes()).to_hex().as_str(),
-            "8c998e4b0d01a7f6878e6989e1d8c499f8aaa7107256bcaf6125f5a8646aaa5c"
+            hex(&Sha256::digest(demo_profiles().as_bytes())),
+            "d00bd337d06f3028d7b78a33b1df123ab55d6943fcf175184f275c11bf0e6d51"
         );
     }
 }

@@ -110,6 +110,16 @@ fn a_launch_sees_every_change_that_was_answered_before_it_began() {
 }
 
 #[test]
+fn a_key_of_two_imported_profiles_is_found_once_one_of_them_is_deleted() {
+    let world = World::new();
+    world.import(1, &format!("profile_id,email\n{A},shared@example.com\n{B},shared@example.com\n"));
+    world.go_live();
+    check(&world, "email", "shared@example.com", 0);
+    world.change(&format!(r#"[{{"profile_id":"{B}","deleted":true}}]"#));
+    check(&world, "email", "shared@example.com", 1);
+}
+
+#[test]
 fn a_second_search_sees_the_changes_too() {
     let world = World::new();
     world.go_live();

@@ -8,7 +8,7 @@ use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
     profiles::{
         bucket::{self, BucketEntry, BucketSection, ENTRY_BYTES},
-        key::{Class, ProfileId, bucket_number},
+        key::{Class, HashPrefix, ProfileId, bucket_number},
         manifest::ClassIndex,
     },
 };
@@ -35,7 +35,7 @@ pub struct IndexPlan {
 }
 
 /// A key in a bucket: its section, the prefix of its hash, and the profile.
-type SectionKey = (BucketSection, [u8; 12], ProfileId);
+type SectionKey = (BucketSection, HashPrefix, ProfileId);
 
 impl IndexPlan {
     pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
@@ -93,13 +93,14 @@ impl BuiltIndex {
         let is_subscription = |section| section == BucketSection::Subscriptions;
         keys.sort_unstable_by_key(|(section, hash, profile)| (is_subscription(*section), *hash, *profile));
         let (profiles, subscriptions) = keys.split_at(keys.partition_point(|(section, ..)| !is_subscription(*section)));
-        let (profiles, subscriptions) = (merge_entries(profiles), merge_entries(subscriptions));
-        for entry in profiles.iter().chain(&subscriptions) {
+        let (profiles, subscriptions) = (entries_of(profiles), entries_of(subscriptions));
+        for key in [&profiles, &subscriptions].into_iter().flat_map(|entries| entries.chunk_by(|a, b| a.hash == b.hash))
+        {
             if class == Class::ProfileId {
                 self.profiles += 1;
             } else {
                 self.keys += 1;
-                self.ambiguous += u64::from(entry.profile.is_none());
+                self.ambiguous += u64::from(!matches!(key, [BucketEntry { profile: Some(_), .. }]));
             }
         }
         let text = bucket::write(&profiles, &subscriptions).ok().filter(|text| text.len() <= BUCKET_LIMIT);
@@ -123,13 +124,10 @@ pub fn count_buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
     buckets.ok_or(ImportError::TooManyKeys { class, keys })
 }
 
-/// Merges sorted keys of one section into entries, one for each hash. A hash with several profiles is ambiguous.
-fn merge_entries(keys: &[SectionKey]) -> Vec<BucketEntry> {
-    let same_hash = keys.chunk_by(|(_, a, _), (_, b, _)| a == b);
-    let entry = |keys: &[SectionKey]| {
-        let ((_, hash, profile), others) = keys.split_first()?;
-        let is_unique = others.iter().all(|(_, _, other)| other == profile);
-        Some(BucketEntry { hash: *hash, profile: is_unique.then_some(*profile) })
-    };
-    same_hash.filter_map(entry).collect()
+/// Returns the entries of sorted keys of one section.
+fn entries_of(keys: &[SectionKey]) -> Vec<BucketEntry> {
+    let mut entries: Vec<BucketEntry> =
+        keys.iter().map(|(_, hash, profile)| BucketEntry { hash: *hash, profile: Some(*profile) }).collect();
+    bucket::limit_profiles(&mut entries);
+    entries
 }

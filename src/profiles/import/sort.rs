@@ -13,7 +13,7 @@ use crate::{
     limits::SORT_READ,
     profiles::{
         bucket::BucketSection,
-        key::{KeyHash, ProfileId},
+        key::{HashPrefix, KeyHash, ProfileId},
     },
 };
 
@@ -36,7 +36,7 @@ impl KeyRecord {
             BucketSection::Profiles => 0,
             BucketSection::Subscriptions => 1,
         };
-        let prefix = to_number(hash.prefix());
+        let prefix = hash.prefix().to_number();
         let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | prefix >> 24;
         let low = (prefix & 0xFF_FFFF) << 104 | to_number(profile.0) << 8;
         Self { high, low }
@@ -55,11 +55,11 @@ impl KeyRecord {
     }
 
     /// The section, [`KeyHash::prefix`], and the profile.
-    pub fn section_key(&self) -> (BucketSection, [u8; 12], ProfileId) {
-        let [_, _, _, _, _, _, section, a, b, c, d, e, f, g, h, i] = self.high.to_be_bytes();
-        let [j, k, l, p @ .., _] = self.low.to_be_bytes();
+    pub fn section_key(&self) -> (BucketSection, HashPrefix, ProfileId) {
+        let [_, _, _, _, _, _, section, ..] = self.high.to_be_bytes();
+        let [_, _, _, profile @ .., _] = self.low.to_be_bytes();
         let section = if section == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions };
-        (section, [a, b, c, d, e, f, g, h, i, j, k, l], ProfileId(p))
+        (section, HashPrefix::from_number(self.high << 24 | self.low >> 104), ProfileId(profile))
     }
 }
 

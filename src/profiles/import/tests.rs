@@ -71,7 +71,7 @@ fn look_up(
     };
     let hash = key().hash(class, field, value);
     let text = &buckets[&(class, index_field.to_owned(), hash.bucket_number(index.buckets))];
-    Bucket::parse(text).unwrap().find(section, &hash).unwrap()
+    Bucket::parse(text).unwrap().find(section, hash.prefix()).unwrap()
 }
 
 fn id(number: u8) -> String {

@@ -29,6 +29,7 @@ use crate::{
     text::{error_chain, rfc3339},
 };
 use hashbrown::HashMap;
+use sha2::{Digest as _, Sha256};
 
 /// Why an operation failed. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -595,8 +596,8 @@ fn write_rows<S: Sql>(sql: &S, shared: [u64; 3], rows: &[(ProfileId, &[u8])]) ->
 
 /// Identifies a request by its token and its ID.
 fn request_key(request: &ChangeRequest) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(request.token_name.len() as u64).to_le_bytes());
+    let mut hasher = Sha256::new();
+    hasher.update((request.token_name.len() as u64).to_le_bytes());
     hasher.update(request.token_name.as_bytes());
     hasher.update(request.request_id.as_bytes());
     hasher.finalize().into()

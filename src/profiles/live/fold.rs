@@ -3,7 +3,7 @@
 //! The number of buckets of a class stays the same, because a bucket contains only the first 96 bits of a hash, and the others
 //! select the bucket.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::message::{DamagedMessage, PendingList};
 use crate::{
@@ -90,24 +90,17 @@ impl Folding {
         let mut sections = [Vec::new(), Vec::new()];
         for (section, entries) in [BucketSection::Profiles, BucketSection::Subscriptions].into_iter().zip(&mut sections)
         {
-            // The profiles of each key. `None`: several profiles have it, and the bucket does not name them.
-            let mut holders: BTreeMap<[u8; 12], BTreeSet<Option<ProfileId>>> = BTreeMap::new();
             for entry in old.iter().flat_map(|bucket| bucket.entries(section)) {
-                let BucketEntry { hash, profile } = entry?;
-                if profile.is_none_or(|profile| !self.changed.contains(&profile)) {
-                    holders.entry(hash).or_default().insert(profile);
+                let entry = entry?;
+                if entry.profile.is_none_or(|profile| !self.changed.contains(&profile)) {
+                    entries.push(entry);
                 }
             }
-            for (_, hash, profile) in added.iter().filter(|(of, ..)| *of == section) {
-                holders.entry(hash.prefix()).or_default().insert(Some(*profile));
-            }
-            entries.extend(holders.into_iter().map(|(hash, profiles)| {
-                let mut profiles = profiles.into_iter();
-                match (profiles.next(), profiles.next()) {
-                    (Some(only), None) => BucketEntry { hash, profile: only },
-                    _ => BucketEntry { hash, profile: None },
-                }
-            }));
+            let added = added.iter().filter(|(of, ..)| *of == section);
+            entries
+                .extend(added.map(|(_, hash, profile)| BucketEntry { hash: hash.prefix(), profile: Some(*profile) }));
+            entries.sort_unstable();
+            bucket::limit_profiles(entries);
         }
         let [profiles, subscriptions] = &sections;
         let text = bucket::write(profiles, subscriptions)?;

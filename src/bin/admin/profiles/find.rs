@@ -1,11 +1,14 @@
 //! The command `profiles find`: prints the profiles that have a key.
 
-use trigger_launch::profiles::{
-    bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-    column::{InvalidKey, KeyColumn},
-    key::{Class, IndexKey},
-    manifest::{IndexError, Manifest, manifest_key},
-    normal::Normaliser,
+use trigger_launch::{
+    limits::KEY_PROFILES_LIMIT,
+    profiles::{
+        bucket::{Bucket, BucketSection, CorruptBucket},
+        column::{InvalidKey, KeyColumn},
+        key::{Class, IndexKey},
+        manifest::{IndexError, Manifest, manifest_key},
+        normal::Normaliser,
+    },
 };
 
 use crate::{
@@ -61,10 +64,13 @@ pub fn find_profiles(
     let bucket = Bucket::parse(&text).map_err(damaged)?;
     let mut lines = Vec::new();
     for (section, of) in [(BucketSection::Profiles, "profile"), (BucketSection::Subscriptions, "subscription")] {
-        match bucket.find(section, &hash).map_err(damaged)? {
-            KeyMatch::None => {}
-            KeyMatch::Profile(id) => lines.push(format!("{id} ({of})")),
-            KeyMatch::Ambiguous => lines.push(format!("ambiguous: several profiles have this key ({of})")),
+        let mut holders = Vec::new();
+        bucket.each_holder(section, hash.prefix(), |holder| holders.push(holder)).map_err(damaged)?;
+        lines.extend(holders.iter().flatten().map(|id| format!("{id} ({of})")));
+        match holders.as_slice() {
+            [] | [Some(_)] => {}
+            [None] => lines.push(format!("ambiguous: more than {KEY_PROFILES_LIMIT} profiles have this key ({of})")),
+            _ => lines.push(format!("ambiguous: several profiles have this key ({of})")),
         }
     }
     if lines.is_empty() { Err(FindError::NotFound) } else { Ok(lines) }

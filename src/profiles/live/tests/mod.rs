@@ -13,10 +13,11 @@ use crate::{
     memory::{Budget, Reservation},
     profiles::{
         bucket::BucketSection,
-        key::{Class, ProfileId},
+        key::{Class, ProfileId, first_half},
         manifest::{FORMAT_VERSION, Generation, Manifest},
     },
 };
+use sha2::{Digest as _, Sha256};
 
 pub const NOON: u64 = 1_790_000_000_000;
 
@@ -29,8 +30,7 @@ pub fn profile(number: u8) -> ProfileId {
 
 /// The hash of a key under an index key.
 pub fn hash(index_key: &str, key: u8) -> [u8; 16] {
-    let digest = blake3::hash(format!("{index_key} {key}").as_bytes());
-    digest.as_bytes()[..16].try_into().unwrap()
+    first_half(Sha256::digest(format!("{index_key} {key}").as_bytes()).into())
 }
 
 pub fn generation(name: &str, key: &str) -> Generation {
