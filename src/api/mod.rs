@@ -6,7 +6,7 @@
 //! 2. Reserve the base cost of a request.
 //! 3. Check the path and the method, then the [configuration](settings).
 //! 4. Refuse what the [head](head) alone shows to be wrong.
-//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`]).
+//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`tokens`]).
 //! 6. If the request was refused, read and discard the rest of its body.
 //! 7. Write the log line and the data point, and build the [reply].
 
@@ -20,6 +20,8 @@ pub mod ports;
 pub mod reply;
 pub mod routes;
 pub mod settings;
+pub mod stats;
+pub mod tokens;
 
 use crate::{
     access::Scope,
@@ -181,13 +183,13 @@ async fn operate<R: Runtime, B: Body>(
         head.check_definition()?;
     }
     let ports = &*runtime.ports(head).map_err(Refused::internal)?;
-    let scope = scope.ok_or_else(|| Refused::internal("the route has no scope"))?;
     let token = &verify_head(ports, &head.tokens, scope).await?;
     memory.verify();
     if let Some(fault) = &head.request_id_fault {
         return Err(fault.clone().into());
     }
     match operation {
+        Operation::ReadToken => tokens::read(head, token),
         Operation::ListCampaigns => campaigns::list(ports, head, token).await,
         Operation::DefineCampaign(id) => campaigns::define(ports, head, id, token, body, &mut memory).await,
         Operation::ReadCampaign(id) => campaigns::read(ports, head, id, token).await,

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// All routes.
-pub static ROUTES: [RouteSpec; 11] = [
+pub static ROUTES: [RouteSpec; 13] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
@@ -33,6 +33,14 @@ pub static ROUTES: [RouteSpec; 11] = [
     },
     RouteSpec {
         method: Method::Get,
+        path: "/api/v1.1/token",
+        scope: None,
+        formats: ReplyFormats::Json,
+        name: "token",
+        route: |_| operate(Operation::ReadToken),
+    },
+    RouteSpec {
+        method: Method::Get,
         path: CAMPAIGNS,
         scope: Some(Scope::Admin),
         formats: ReplyFormats::Json,
@@ -54,6 +62,14 @@ pub static ROUTES: [RouteSpec; 11] = [
         formats: ReplyFormats::Json,
         name: "define",
         route: |path| operate(Operation::DefineCampaign(path.trigger_id?)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/stats",
+        scope: Some(Scope::Read),
+        formats: ReplyFormats::Json,
+        name: "stats",
+        route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Stats)),
     },
     RouteSpec {
         method: Method::Get,
@@ -97,7 +113,7 @@ pub static ROUTES: [RouteSpec; 11] = [
     },
 ];
 
-/// Path of the list of campaigns. All routes except `/healthz` are below it.
+/// Path of the list of campaigns.
 const CAMPAIGNS: &str = "/api/v1.1/campaigns/triggers";
 
 /// Name in metrics of a request whose path and method match no route.
@@ -112,7 +128,7 @@ pub struct RouteSpec {
     pub method: Method,
     /// Parameters are in braces.
     pub path: &'static str,
-    /// Scope that the token needs. `None`: no token is needed.
+    /// Scope that the token needs. `None`: an operation needs any token, `/healthz` needs none.
     pub scope: Option<Scope>,
     pub formats: ReplyFormats,
     /// Name in metrics. It contains nothing that the caller chose.
@@ -167,6 +183,8 @@ pub enum Route {
 /// A request that needs a token in its head: an operator's, or one that reads the launch log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// Describes the token.
+    ReadToken,
     ListCampaigns,
     /// Defines, pauses or resumes the campaign.
     DefineCampaign(u64),
@@ -183,6 +201,7 @@ fn operate(operation: Operation) -> Option<Route> {
 /// A part of a campaign's launch log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogResource {
+    Stats,
     Launches,
     Launch(LaunchId),
     Recipients(LaunchId),
@@ -318,9 +337,11 @@ mod tests {
             ("GET", "/healthz".to_owned(), Route::Health),
             ("POST", format!("{CAMPAIGNS}/start_batch"), Route::Launch(Endpoint::StartBatch)),
             ("POST", format!("{CAMPAIGNS}/start"), Route::Launch(Endpoint::Start)),
+            ("GET", "/api/v1.1/token".to_owned(), Route::Operate(Operation::ReadToken)),
             ("GET", CAMPAIGNS.to_owned(), Route::Operate(Operation::ListCampaigns)),
             ("GET", format!("{CAMPAIGNS}/8"), Route::Operate(Operation::ReadCampaign(8))),
             ("PUT", format!("{CAMPAIGNS}/8"), Route::Operate(Operation::DefineCampaign(8))),
+            ("GET", format!("{CAMPAIGNS}/8/stats"), log(LogResource::Stats)),
             ("GET", format!("{CAMPAIGNS}/8/launches"), log(LogResource::Launches)),
             ("GET", launch.clone(), log(LogResource::Launch(launch_id))),
             ("GET", format!("{launch}/recipients"), log(LogResource::Recipients(launch_id))),

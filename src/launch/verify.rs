@@ -30,11 +30,14 @@ pub enum TokenSource {
 }
 
 /// Verifies the token of a request whose body has no field for one.
-pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Scope) -> Result<TokenRecord, Refused> {
-    match tokens {
-        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
-        [token] => verify(ports, token, scope, TokenSource::Head).await,
-        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
+///
+/// `scope` is `None` if any token may send the request.
+pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Option<Scope>) -> Result<TokenRecord, Refused> {
+    match (tokens, scope) {
+        ([], _) => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
+        ([token], Some(scope)) => verify(ports, token, scope, TokenSource::Head).await,
+        ([token], None) => identify(ports, token, TokenSource::Head).await,
+        ([_, _, ..], _) => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
 
@@ -45,6 +48,12 @@ pub async fn verify<P: Ports>(
     scope: Scope,
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
+    let record = identify(ports, token, source).await?;
+    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+}
+
+/// Returns the record of a token that is known, not revoked and within its rate limit.
+async fn identify<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
@@ -56,7 +65,7 @@ pub async fn verify<P: Ports>(
     if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());
     }
-    if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+    Ok(record)
 }
 
 /// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.

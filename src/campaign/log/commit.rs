@@ -112,8 +112,10 @@ impl<S: Sql> LaunchLog<S> {
             recipients.into(),
             SqlParameter::Blob(record),
             if is_inline { SqlParameter::Blob(payload) } else { SqlParameter::Null },
+            state.items.unmatched.saturating_add(head.counts.unmatched).into(),
+            state.items.invalid.saturating_add(head.counts.invalid).into(),
         ];
-        let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?)", &parameters).map(drop);
+        let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", &parameters).map(drop);
         if is_inline && !is_first && head.attachments.is_empty() {
             // A single statement is a transaction.
             insert()?;

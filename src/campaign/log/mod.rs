@@ -10,6 +10,7 @@
 //! | [`uploads`] | a step: completing the uploads of a launch |
 //! | [`retention`] | a step: removing expired launches |
 //! | [`listing`], [`copy_writes`] | a step: writing KV's copy of the campaign |
+//! | [`totals`] | totals of any period; a step: counting the items of launches of version 1 |
 //!
 //! The methods of [`LaunchLog`](state::LaunchLog) are synchronous: what they check stays true until they have written. Time is
 //! an argument. The asynchronous functions only connect them to R2 and KV.
@@ -25,4 +26,5 @@ pub mod schema;
 pub mod sql;
 pub mod state;
 pub mod stored;
+pub mod totals;
 pub mod uploads;

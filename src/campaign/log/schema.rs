@@ -17,14 +17,16 @@ use super::sql::{Sql, StorageError};
 /// The statements that create the tables of the current version.
 pub const TABLES: [&str; 5] = [
     // One row. The columns `removed…` describe the last launch that retention removed, so that sequences are never reused and
-    // totals stay correct: its sequence, its accepted_at, and the number of recipients up to and including it.
+    // totals stay correct: its sequence, its accepted_at, and the totals up to and including it.
     "CREATE TABLE campaign (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL, \
      database INTEGER NOT NULL, active INTEGER NOT NULL, removed INTEGER NOT NULL, removed_at INTEGER NOT NULL, \
-     removed_recipients INTEGER NOT NULL)",
+     removed_recipients INTEGER NOT NULL, removed_unmatched INTEGER, removed_invalid INTEGER)",
     // `recipients` counts the recipients up to and including this launch, so that totals need no row. `head` is the first part
-    // of the commit message (lengths and head). `payload` contains the sections, or null if they are in `chunks`.
+    // of the commit message (lengths and head). `payload` contains the sections, or null if they are in `chunks`. `unmatched`
+    // and `invalid` are totals like `recipients`, but in an object of version 1 they do not begin at 0 (see `totals`).
     "CREATE TABLE launches (sequence INTEGER PRIMARY KEY, key INTEGER NOT NULL, accepted_at INTEGER NOT NULL, \
-     launch_id TEXT NOT NULL, recipients INTEGER NOT NULL, head BLOB NOT NULL, payload BLOB)",
+     launch_id TEXT NOT NULL, recipients INTEGER NOT NULL, head BLOB NOT NULL, payload BLOB, \
+     unmatched INTEGER, invalid INTEGER)",
     // `key` is part of the launch ID and a hash of the request ID, so this index finds a launch by either.
     "CREATE INDEX launches_by_key ON launches (key, accepted_at)",
     // The sections of a large launch. `start` is the offset of the chunk in all sections together.
@@ -36,9 +38,27 @@ pub const TABLES: [&str; 5] = [
 ];
 
 /// The current version and how to reach it.
-pub static SCHEMA: Schema = Schema::new(&TABLES, &[]);
+pub static SCHEMA: Schema = Schema::new(&TABLES, &[Migration { from: 1, run: add_totals }]);
+
+/// Adds totals of items, which [`totals`](super::totals) counts for launches of version 1. A launch has at most 1,000,000 items,
+/// so no total before the newest launch is negative.
+fn add_totals(sql: &dyn Sql) -> Result<(), StorageError> {
+    for statement in [
+        "ALTER TABLE launches ADD COLUMN unmatched INTEGER",
+        "ALTER TABLE launches ADD COLUMN invalid INTEGER",
+        "ALTER TABLE campaign ADD COLUMN removed_unmatched INTEGER",
+        "ALTER TABLE campaign ADD COLUMN removed_invalid INTEGER",
+        "UPDATE launches SET unmatched = sequence * 1000000, invalid = sequence * 1000000 \
+         WHERE sequence = (SELECT max(sequence) FROM launches)",
+        "INSERT INTO due VALUES ('totals', 0, 0)",
+    ] {
+        sql.exec(statement, &[])?;
+    }
+    Ok(())
+}
 
 /// A change of the tables from version `from` to the next one.
+#[derive(Clone, Copy)]
 pub struct Migration {
     pub from: u64,
     pub run: fn(&dyn Sql) -> Result<(), StorageError>,
@@ -66,6 +86,12 @@ impl Schema {
     /// The version that is stored in `campaign.version`.
     pub fn version(&self) -> u64 {
         self.migrations.last().map_or(1, |migration| migration.from.saturating_add(1))
+    }
+
+    /// The migrations, for tests that add later ones.
+    #[cfg(test)]
+    pub fn migrations(&self) -> &'static [Migration] {
+        self.migrations
     }
 
     /// Creates the tables. Has to be called in a transaction that also inserts the campaign's row.
