@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import prettier from 'prettier';
 import { inRoot, say } from '../scripts/run.mjs';
 import { ratios, scaling } from './plots.mjs';
+import { earlierFigures } from './results.mjs';
+import { DRIFT_LIMIT, P99_RUNS, SPREAD_LIMIT } from './statistics.mjs';
 
 const FOLDER = ['docs', 'explanation'];
 const PAGE = inRoot(...FOLDER, 'performance.md');
@@ -13,7 +15,8 @@ export async function report(results) {
   const { launches, index, rate, attachments, vectors } = results.sections;
   await fill(PAGE, {
     run: run(results),
-    metrics: metrics(results.metrics),
+    floor: floorLine(results.floor),
+    metrics: metrics(results.metrics, earlierFigures()),
     launches: launchTable(launches.cases),
     index: indexTable(index),
     rate: rateTable(rate),
@@ -59,26 +62,42 @@ export function run({ date, commit, changed, machine, quick }) {
   return `${kind} on ${date}, ${source}: ${cores} cores (${cpu}), ${memory}, Node.js ${node}, ${versions.join(', ')}.`;
 }
 
-/** @param {Record<string, import('./figures.mjs').Metric>} all */
-function metrics(all) {
-  const rows = Object.entries(all).map(([name, { value, unit, expected, holds }]) => {
-    const shown = `${number.format(value)}${unit === 'ratio' ? '' : ` ${unit}`}`;
-    return [`\`${name}\``, shown, expected, holds ? 'yes' : '**no**'];
+/** @param {number} share */
+const percent = (share) => `${number.format(share * 100)} %`;
+
+/** Describes how much the floor varied during a run. Runs before this criterion have no record of it. @param {ReturnType<typeof import('./statistics.mjs').floorVariation> | undefined} floor */
+function floorLine(floor) {
+  const limits = `${percent(SPREAD_LIMIT)} and ${percent(DRIFT_LIMIT)}`;
+  if (!floor) return `The limits are ${limits}. This run did not measure them.`;
+  const { median, lowest, highest, blocks, spread, drift } = floor;
+  return (
+    `In this run the floor had ${blocks} blocks of ${duration(lowest)} to ${duration(highest)}, with a median of ${duration(median)}. ` +
+    `The interquartile range was ${percent(spread)}, the drift ${percent(drift)}; the limits are ${limits}.`
+  );
+}
+
+/** @param {Record<string, import('./figures.mjs').Metric>} all @param {Record<string, import('./figures.mjs').Metric> | undefined} before the figures of the run before */
+function metrics(all, before) {
+  const shown = (/** @type {import('./figures.mjs').Metric | undefined} */ metric) =>
+    metric ? `${number.format(metric.value)}${metric.unit === 'ratio' ? '' : ` ${metric.unit}`}` : '';
+  const rows = Object.entries(all).map(([name, metric]) => {
+    const { expected, holds } = metric;
+    return [`\`${name}\``, shown(before?.[name]), shown(metric), expected, holds ? 'yes' : '**no**'];
   });
-  return table(['figure', 'value', 'expected', 'holds'], rows);
+  return table(['figure', 'run before', 'value', 'expected', 'holds'], rows);
 }
 
 /** @param {any[]} cases */
 function launchTable(cases) {
   const rows = cases.map(({ format, kind, items, runs, median, p99 }) => {
-    const tail = items <= 10 ? `${number.format(p99.peer / p99.ours)}` : '';
+    const tail = runs >= P99_RUNS ? number.format(p99.peer / p99.ours) : '';
     const phases = `${median.parse} / ${median.match} / ${median.commit}`;
-    const times = [median.floor, median.peer, median.ours].map(duration);
+    const times = [median.floor, median.bare, median.peer, median.remembering, median.ours];
     return [
       whole.format(items),
       format.toUpperCase(),
       kind,
-      ...times,
+      ...times.map((ms) => (ms ? duration(ms) : '')),
       `**${number.format(median.peer / median.ours)}**`,
       tail,
       duration(median.cold),
@@ -91,7 +110,9 @@ function launchTable(cases) {
     'format',
     'profiles',
     'floor',
+    'bare insert',
     'peer',
+    'remembering peer',
     'ours',
     'peer / ours',
     'at p99',
@@ -128,7 +149,7 @@ function rateTable({ connections, seconds, cases }) {
       whole.format(Math.round(perSecond)),
       share,
       duration(p50),
-      duration(p99),
+      p99 ? duration(p99) : '',
       runs,
     ];
   });

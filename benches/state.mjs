@@ -40,7 +40,9 @@ export const CAMPAIGNS = [
   ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
 ];
 
-/** Returns the state folder of a Worker. @param {'ours' | 'peer' | 'reference' | 'vectors'} name */
+/** The Workers with a state of their own. @typedef {'ours' | 'peer' | 'reference' | 'floor' | 'vectors'} StateName */
+
+/** Returns the state folder of a Worker. @param {StateName} name */
 export const stateOf = (name) => path.join(FOLDER, name);
 
 /** Removes the logs and the bucket of a state, and keeps its KV. @param {string} state */

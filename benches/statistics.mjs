@@ -15,6 +15,61 @@ export function median(values) {
   return sorted.length % 2 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
+/** The number of runs that a published 99th percentile needs: then 20 of them are slower. */
+export const P99_RUNS = 2_000;
+
+/** The 99th percentile, or `null` if there are too few values. @param {number[]} values @returns {number | null} */
+export const p99 = (values) => (values.length < P99_RUNS ? null : significant(quantile(values, 0.99)));
+
+/** A block of runs of the floor during a section. `ms` is the median. @typedef {{ section: string, ms: number }} Block */
+
+/** The limits of the floor's variation, in proportion to its median. */
+export const SPREAD_LIMIT = 0.15;
+export const DRIFT_LIMIT = 0.2;
+
+/**
+ * How much the floor varied during a run. `spread` is the interquartile range of the blocks; `drift` is the distance between the
+ * medians of the first and the last quarter of the blocks. Both are in proportion to the median of all blocks. `sections` are those
+ * with half of their blocks further than `DRIFT_LIMIT` from it. `steady` is whether the run can be published.
+ * @param {Block[]} blocks in the order of time
+ */
+export function floorVariation(blocks) {
+  const all = blocks.map(({ ms }) => ms);
+  const middle = median(all);
+  const quarter = Math.max(1, Math.floor(all.length / 4));
+  const spread = (quantile(all, 0.75) - quantile(all, 0.25)) / middle;
+  const drift = Math.abs(median(all.slice(-quarter)) - median(all.slice(0, quarter))) / middle;
+  const sections = [...new Set(blocks.map(({ section }) => section))].filter((name) => {
+    const own = blocks.filter(({ section }) => section === name);
+    const far = own.filter(({ ms }) => Math.abs(ms - middle) > DRIFT_LIMIT * middle);
+    return far.length * 2 >= own.length;
+  });
+  return {
+    median: significant(middle),
+    lowest: significant(Math.min(...all)),
+    highest: significant(Math.max(...all)),
+    blocks: all.length,
+    spread: significant(spread, 3),
+    drift: significant(drift, 3),
+    sections,
+    steady: spread <= SPREAD_LIMIT && drift <= DRIFT_LIMIT && sections.length === 0,
+  };
+}
+
+/** Describes a floor that varied too much. @param {ReturnType<typeof floorVariation>} floor */
+export function describeVariation({ median, lowest, highest, blocks, spread, drift, sections }) {
+  const percent = (/** @type {number} */ share) => `${Math.round(share * 100)} %`;
+  const where =
+    sections.length > 0
+      ? `; the section${sections.length > 1 ? 's' : ''} ${sections.join(', ')} differed by more than ${percent(DRIFT_LIMIT)}`
+      : '';
+  return (
+    `the floor varied too much: its median was ${median} ms, from ${lowest} to ${highest} ms in ${blocks} blocks. ` +
+    `The interquartile range was ${percent(spread)} of the median (at most ${percent(SPREAD_LIMIT)}), ` +
+    `the drift from the beginning to the end ${percent(drift)} (at most ${percent(DRIFT_LIMIT)})${where}`
+  );
+}
+
 /** Rounds to a number of significant digits. @param {number} value @param {number} [digits] */
 export const significant = (value, digits = 4) => Number(value.toPrecision(digits));
 

@@ -23,7 +23,7 @@ export const BEARER = { Authorization: `Bearer ${TOKEN}` };
 /** A running Worker, and a client that has one connection to it. */
 export class Worker {
   /**
-   * @param {'ours' | 'peer' | 'reference' | 'vectors'} name
+   * @param {import('./state.mjs').StateName} name
    * @param {string} config
    * @param {Record<string, string>} [variables]
    * @param {string} [entrypoint] replaces that of the configuration
@@ -95,8 +95,8 @@ export async function startOurs(more = {}, entrypoint) {
 /** The peer. @param {string} [entrypoint] */
 export const startPeer = (entrypoint) => Worker.start('peer', 'benches/peer/wrangler.toml', {}, entrypoint);
 
-/** Starts the reference Worker, which measures the platform only. */
-export function startReference() {
-  rmSync(stateOf('reference'), { recursive: true, force: true });
-  return Worker.start('reference', 'benches/reference/wrangler.toml');
+/** Starts the reference Worker, which measures the platform only. @param {'reference' | 'floor'} [name] that of its state */
+export function startReference(name = 'reference') {
+  rmSync(stateOf(name), { recursive: true, force: true });
+  return Worker.start(name, 'benches/reference/wrangler.toml');
 }

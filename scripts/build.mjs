@@ -15,8 +15,9 @@ import {
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { childEnv, command, inRoot, run, say, timed } from './run.mjs';
-import { installPackages, installToolchain, installWasmBindgen, WASM_BINDGEN, WASM_TARGET } from './tools.mjs';
+import { expectParts, runCargo, runPart } from './progress.mjs';
+import { command, inRoot, run, say } from './run.mjs';
+import { BINDGEN, buildBindgen, installPackages, installToolchain, WASM_TARGET } from './tools.mjs';
 
 /** Every file and folder that the output depends on. */
 const INPUTS = [
@@ -27,7 +28,7 @@ const INPUTS = [
   'rust-toolchain.toml',
   'package-lock.json',
   'scripts/build.mjs',
-  'scripts/tools.mjs',
+  'scripts/bindgen',
   'scripts/worker',
 ];
 const TESTS = /(^|\/)tests(\.rs)?$/;
@@ -79,12 +80,13 @@ function isBuilt(digest) {
  * because cargo does not optimise across crates for a library that is both, which makes the Worker a tenth larger.
  * @param {string} manifest
  * @param {string} targetFolder
+ * @param {(output: string) => void} [report]
  */
-export function compileToWasm(manifest, targetFolder) {
+export function compileToWasm(manifest, targetFolder, report = () => {}) {
   const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked'];
   const options = ['rustc', ...crate, '--release', '--target', WASM_TARGET, '--target-dir', targetFolder];
   // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
-  return run('cargo', options, { env: { ...childEnv(), WASM_BINDGEN_USE_JS_SYS: '1' }, quiet: true });
+  return runCargo(options, report, { env: { WASM_BINDGEN_USE_JS_SYS: '1' } });
 }
 
 /**
@@ -98,10 +100,7 @@ export async function bundle({ wasm, entry, out }) {
   const stage = mkdtempSync(path.join(out, '.stage-'));
   const staged = (/** @type {string} */ name) => path.join(stage, name);
   try {
-    // These options generate the functions with which scripts/worker/instance.js replaces the instance after a trap.
-    const recovery = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
-    const names = ['--out-dir', stage, '--out-name', 'index', '--no-typescript'];
-    await run(WASM_BINDGEN, [wasm, ...names, '--target', 'module', ...recovery], { quiet: true });
+    await run(BINDGEN, [wasm, stage], { quiet: true });
 
     // wrangler does not support the keyword `source`, and imports every wasm file as a module.
     const bindings = readFileSync(staged('index.js'), 'utf8').replace(/^import source /m, 'import ');
@@ -117,15 +116,8 @@ export async function bundle({ wasm, entry, out }) {
     });
 
     const optimised = staged('optimised.wasm');
-    await run('wasm-opt', [
-      staged('index_bg.wasm'),
-      '-O',
-      '--strip-debug',
-      '--strip-producers',
-      ...FEATURES,
-      '-o',
-      optimised,
-    ]);
+    const options = ['-O', '--strip-debug', '--strip-producers', ...FEATURES, '-o', optimised];
+    await run('wasm-opt', [staged('index_bg.wasm'), ...options], { quiet: true });
     renameSync(optimised, path.join(out, 'index_bg.wasm'));
     renameSync(staged('index.js'), path.join(out, 'index.js'));
   } finally {
@@ -140,12 +132,12 @@ export async function buildWorker() {
   if (isBuilt(digest)) return installPackages();
 
   rmSync(STAMP, { force: true });
-  const compile = () => compileToWasm(inRoot('Cargo.toml'), inRoot('target'));
-  await Promise.all([installPackages(), installWasmBindgen(), timed('compiling the Worker', compile)]);
+  expectParts('bindgen', 'worker', 'bundle');
+  const compile = () => runPart('worker', (report) => compileToWasm(inRoot('Cargo.toml'), inRoot('target'), report));
+  await Promise.all([installPackages(), buildBindgen(), compile()]);
   const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
-  await timed('bundling the Worker', () =>
-    bundle({ wasm, entry: inRoot('scripts', 'worker', 'entry.js'), out: BUILD }),
-  );
+  const entry = inRoot('scripts', 'worker', 'entry.js');
+  await runPart('bundle', () => bundle({ wasm, entry, out: BUILD }));
   writeFileSync(STAMP, digest);
 
   const built = readFileSync(path.join(BUILD, 'index_bg.wasm'));

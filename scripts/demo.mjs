@@ -5,8 +5,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
-import { escaped, Failure, timed } from './run.mjs';
-import { runAdmin } from './admin.mjs';
+import { adminEnv } from './admin.mjs';
+import { runPart } from './progress.mjs';
+import { escaped, Failure, run } from './run.mjs';
 
 /** The token of the specification's examples, and the campaigns that they launch. */
 const TOKEN = 'abcdefghijklmnqrstuvwxyz';
@@ -14,7 +15,12 @@ const CAMPAIGNS = [1, 8, 85, 96];
 const DATABASE = 1;
 
 /** The folders of this Worker's data, relative to the state folder. */
-const DATA_FOLDERS = ['v3/kv/PROFILES', 'v3/kv/ACCESS', 'v3/do/trigger-launch-CampaignObject'];
+const DATA_FOLDERS = [
+  'v3/kv/PROFILES',
+  'v3/kv/ACCESS',
+  'v3/do/trigger-launch-CampaignObject',
+  'v3/do/trigger-launch-ProfilesObject',
+];
 
 /** @param {string} folder */
 const hasFiles = (folder) => existsSync(folder) && readdirSync(folder).length > 0;
@@ -33,13 +39,11 @@ export class Demo {
     return !DATA_FOLDERS.some((folder) => hasFiles(path.join(this.state, folder)));
   }
 
-  /** Loads the token and the profiles, before the Worker runs. */
-  async load() {
+  /** Loads the token and the profiles, before the Worker runs. @param {string} admin the command line */
+  async load(admin) {
     writeFileSync(this.marker, 'loading');
-    await timed('loading the demo data', async () => {
-      const code = await runAdmin(['demo', '--persist-to', this.state]);
-      if (code !== 0) throw new Failure('the demo data could not be loaded; see the error above', code);
-    });
+    const options = ['demo', '--persist-to', this.state];
+    await runPart('demo', () => run(admin, options, { env: adminEnv(), quiet: true }));
   }
 
   /** Defines the campaigns through the running Worker. @param {URL} worker */

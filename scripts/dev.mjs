@@ -3,11 +3,13 @@
 
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { command, ended, Failure, inRoot, PROJECT_NODE, start } from './run.mjs';
-import { buildAdmin, runAdmin } from './admin.mjs';
+import { adminEnv, buildDemoAdmin } from './admin.mjs';
 import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
+import { duration, expectParts } from './progress.mjs';
+import { command, ended, inRoot, PROJECT_NODE, run, say, start } from './run.mjs';
 import { createState, STATE_OPTION, takeState } from './state.mjs';
+import { installPackages } from './tools.mjs';
 
 /** The file from which wrangler reads local secrets. */
 const SECRETS = inRoot('.dev.vars');
@@ -43,18 +45,24 @@ async function passOn(stream, onReady) {
   await ready;
 }
 
+/** Loads the demo data, or creates the index key of a state with other data. @param {string} state @param {Demo | undefined} demo */
+async function prepareState(state, demo) {
+  if (!demo && existsSync(SECRETS)) return;
+  expectParts('admin');
+  if (demo) expectParts('demo');
+  const [admin] = await Promise.all([buildDemoAdmin(), installPackages()]);
+  if (demo) return demo.load(admin);
+  await run(admin, ['key', STATE_OPTION, state], { env: adminEnv(), quiet: true });
+}
+
 async function main() {
   const { state, rest } = takeState(process.argv.slice(2));
   createState(state);
-  await Promise.all([buildWorker(), buildAdmin()]);
-
   const demo = new Demo(state);
   const wanted = demo.isWanted();
-  if (wanted) await demo.load();
-  else if (!existsSync(SECRETS)) {
-    const code = await runAdmin(['key', STATE_OPTION, state]);
-    if (code !== 0) throw new Failure('the index key could not be created', code);
-  }
+  await Promise.all([buildWorker(), prepareState(state, wanted ? demo : undefined)]);
+  const seconds = performance.now() / 1000;
+  if (seconds > 10) say(`everything is built after ${duration(seconds)}`);
 
   const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', STATE_OPTION, state, ...rest];
   if (!wanted) return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));

@@ -36,8 +36,28 @@ export function escaped(text) {
   return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}…` : line;
 }
 
+/** The last line of the terminal, which is rewritten, or an empty string. */
+let status = '';
+
+/** Removes the line that `showStatus` wrote. */
+const ERASE = '\r\x1b[2K';
+
+/** Shows a line of progress on the terminal, in place of the one before. An empty string removes it. @param {string} text */
+export function showStatus(text) {
+  const line = text && `[trigger-launch] ${text}`.slice(0, Math.max(1, (process.stderr.columns ?? 80) - 1));
+  if (line || status) process.stderr.write(`${ERASE}${line}`);
+  status = line;
+}
+
+/** Prints text on stderr, above the line of `showStatus`. It ends with a line break. @param {string} text */
+function print(text) {
+  if (status) process.stderr.write(ERASE);
+  process.stderr.write(text);
+  if (status) process.stderr.write(status);
+}
+
 /** Prints a line of progress on stderr. @param {string} line */
-export const say = (line) => void process.stderr.write(`[trigger-launch] ${line}\n`);
+export const say = (line) => print(`[trigger-launch] ${line}\n`);
 
 /** Runs `work`, and prints its beginning and its duration. @template T @param {string} what @param {() => Promise<T>} work */
 export async function timed(what, work) {
@@ -86,22 +106,32 @@ export function ended(child) {
   });
 }
 
+/** @param {string} output */
+const same = (output) => output;
+
 /**
  * Runs a program, and fails if its exit code is not 0.
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean }} [options] `quiet` prints the program's output only if it fails
+ * @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean, nice?: number, report?: (output: string) => void, clean?: (output: string) => string }} [options]
+ *   `quiet` prints the program's output, changed by `clean`, only if the program fails. `report` gets the output of a quiet program
+ *   while it runs. `nice` is its priority, where 0 is the highest.
  */
-export async function run(program, args, { env = childEnv(), quiet = false } = {}) {
+export async function run(program, args, { env = childEnv(), quiet = false, nice = 0, report, clean = same } = {}) {
   const output = quiet ? 'pipe' : 'inherit';
   const child = start(program, args, { env, stdio: ['ignore', output, output] });
-  /** @type {Buffer[]} */
-  const printed = [];
-  child.stdout?.on('data', (chunk) => printed.push(chunk));
-  child.stderr?.on('data', (chunk) => printed.push(chunk));
+  // Without a process ID, starting it has failed, which `ended` reports.
+  if (nice > 0 && child.pid !== undefined) os.setPriority(child.pid, nice);
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text) => {
+      printed += text;
+      report?.(text);
+    });
+  }
   const code = await ended(child);
   if (code === 0) return;
-  process.stderr.write(Buffer.concat(printed));
+  print(clean(printed));
   throw new Failure(`${path.basename(program)} ${args[0] ?? ''} failed with exit code ${code}`, code);
 }
 

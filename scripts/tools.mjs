@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { runCargo, runPart } from './progress.mjs';
 import { childEnv, Failure, inRoot, PROJECT_NODE, ROOT, run, timed } from './run.mjs';
 
 export const WASM_TARGET = 'wasm32-unknown-unknown';
@@ -36,19 +37,28 @@ function sysroot() {
   }
 }
 
+/** Runs `work` once in this process, however often it is requested. @template T @param {() => Promise<T>} work */
+function once(work) {
+  /** @type {Promise<T> | undefined} */
+  let result;
+  return () => (result ??= work());
+}
+
 /** Installs the toolchain and its target, in case the automatic installation of rustup is off. */
-export async function installToolchain() {
+export const installToolchain = once(async () => {
   if (!sysroot()) {
     // Without a name rustup installs the toolchain that rust-toolchain.toml selects.
     const install = ['toolchain', 'install', '--profile', 'minimal', '--no-self-update'];
-    await timed('installing the Rust toolchain', () => run('rustup', install, { quiet: true }));
+    await runPart('toolchain', () => run('rustup', install, { quiet: true }));
   }
   if (!existsSync(path.join(sysroot() ?? '', 'lib', 'rustlib', WASM_TARGET))) {
-    await timed(`adding the Rust target ${WASM_TARGET}`, () =>
-      run('rustup', ['target', 'add', WASM_TARGET], { quiet: true }),
-    );
+    const add = ['target', 'add', WASM_TARGET];
+    await runPart('toolchain', () => run('rustup', add, { quiet: true }));
   }
-}
+});
+
+/** The priorities of programs that are compiled beside the Worker, which takes longest, in the order in which they are needed. */
+export const NICE = { bindgen: 5, admin: 10 };
 
 /** Returns the text of a file, or an empty string if the file does not exist. @param {string} file @returns {string} */
 const textOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
@@ -66,23 +76,26 @@ function packagesAreCurrent() {
 }
 
 /** Runs `npm ci` if necessary. Warnings are hidden, because they are about the Node.js version that `npm ci` installs. */
-export async function installPackages() {
+export const installPackages = once(async () => {
   if (packagesAreCurrent()) return;
   const options = ['ci', '--loglevel=error', '--no-audit', '--no-fund'];
-  await timed('installing the npm packages (half a minute, once)', () => run('npm', options, { quiet: true }));
-}
+  await runPart('packages', () => run('npm', options, { quiet: true }));
+});
+
+/** The program that generates the JavaScript of a compiled Worker. */
+export const BINDGEN = inRoot('target', 'bindgen', 'bindgen');
+
+/** Compiles scripts/bindgen. */
+export const buildBindgen = once(() => {
+  const manifest = ['--manifest-path', inRoot('scripts', 'bindgen', 'Cargo.toml')];
+  const options = ['build', '--profile', 'bindgen', '--locked', ...manifest, '--target-dir', inRoot('target')];
+  return runPart('bindgen', (report) => runCargo(options, report, { nice: NICE.bindgen }));
+});
 
 /** Returns the path of an installed program. @param {string} binary */
 const programPath = (binary) => path.join(TOOLS, 'bin', binary);
 
-export const WASM_BINDGEN = programPath('wasm-bindgen');
 const CARGO_FUZZ = programPath('cargo-fuzz');
-
-/** Compiles wasm-bindgen if necessary. The program must have the version of the library. */
-export async function installWasmBindgen() {
-  // Its default features are TLS libraries for a test runner that this project does not use.
-  await installProgram('wasm-bindgen-cli', WASM_BINDGEN, lockedVersion('wasm-bindgen'), ['--no-default-features']);
-}
 
 /** Installs the nightly toolchain and cargo-fuzz, which only fuzzing needs. @returns {Promise<string>} the program */
 export async function installFuzzer() {
@@ -101,13 +114,12 @@ export async function installFuzzer() {
  * @param {string} crate
  * @param {string} program the path of its binary
  * @param {string} version
- * @param {string[]} features
  */
-async function installProgram(crate, program, version, features = []) {
+async function installProgram(crate, program, version) {
   const stamp = path.join(TOOLS, `${crate}-${version}`);
   if (existsSync(stamp) && existsSync(program)) return;
   mkdirSync(TOOLS, { recursive: true });
-  const binary = ['--bin', path.basename(program), ...features];
+  const binary = ['--bin', path.basename(program)];
   const options = ['--locked', '--force', '--debug', '--version', version, ...binary, '--root', TOOLS];
   const install = () => run('cargo', ['install', crate, ...options], { env: installEnv(), quiet: true });
   await timed(`compiling ${crate} ${version} (one or two minutes, once)`, install);

@@ -15,8 +15,10 @@
 //! | [`telemetry`] | the lines of the operator's log, and metrics |
 //! | [`launch`] | a launch, from a body that arrives to a reply |
 //! | [`campaign`] | the campaign's object: its log, what it stores, its alarm |
+//! | [`delivery`] | pushes launches to a campaign's webhook |
 //! | [`profiles`] | keys, their hashes, the profile index and its import |
 //! | [`wire`] | framing and decoding JSON, XML and base64 |
+//! | [`storage`] | the database of an object: the port to SQLite, schemas and migrations |
 //! | [`access`] | tokens, scopes, copies of campaigns in KV |
 //! | [`fields`] | one table of the fields of a request |
 //! | [`problem`], [`memory`] | errors for callers and causes for the operator; accounting of memory |
@@ -53,6 +55,7 @@
 pub mod access;
 pub mod api;
 pub mod campaign;
+pub mod delivery;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod escape;
 pub mod fields;
@@ -62,6 +65,7 @@ pub mod memory;
 pub mod outcome;
 pub mod problem;
 pub mod profiles;
+pub mod storage;
 pub mod telemetry;
 pub mod text;
 pub mod wire;

@@ -10,6 +10,14 @@ pub const MIB: u64 = 1024 * KIB;
 pub const DEPTH_LIMIT: usize = 64;
 /// Longest profile key as the caller wrote it (decoded, before normalisation), in bytes.
 pub const KEY_LIMIT: usize = 1024;
+/// Fewest digits of a phone number, after normalisation.
+pub const PHONE_DIGITS_MIN: usize = 3;
+/// Most digits of a phone number, after normalisation.
+pub const PHONE_DIGITS: usize = 20;
+/// E-mail domains that are not ASCII whose A-labels are remembered. When there are more, all of them are forgotten.
+pub const DOMAINS_REMEMBERED: usize = 256;
+/// Longest domain whose A-labels are remembered, in bytes.
+pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
@@ -159,6 +167,39 @@ pub const COPY_BACKOFF_MAX_MS: u64 = 300_000;
 pub const COPY_TIMEOUT_MS: u64 = 60_000;
 /// How long a `PUT` waits for KV before it is answered, in milliseconds.
 pub const COPY_WAIT_MS: u64 = 2_000;
+/// Pauses before a page is sent to a webhook again, in milliseconds. They vary by 10 %. Afterwards the delivery stops.
+pub const DELIVERY_RETRY_MS: [u64; 11] =
+    [5_000, 30_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000, 28_800_000];
+/// Longest pause that a receiver can ask for with `Retry-After`, in milliseconds.
+pub const DELIVERY_RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+/// Requests to a webhook at once (the platform allows six connections that wait for headers; uploads need two).
+pub const DELIVERY_REQUESTS_AT_ONCE: usize = 3;
+/// Successive launches that are delivered at once with the ordering `relaxed`.
+pub const DELIVERY_LAUNCHES_AT_ONCE: u64 = 4;
+/// Attempts of a delivery that are kept.
+pub const DELIVERY_ATTEMPTS_KEPT: usize = 100;
+/// How long the secret of a webhook signs after it was replaced, in milliseconds.
+pub const SECRET_OVERLAP_MS: u64 = DAY_MS;
+/// Longest address of a webhook, in bytes.
+pub const WEBHOOK_URL_LIMIT: usize = 2048;
+/// Most headers that are sent to a receiver for the receiver's own use.
+pub const WEBHOOK_HEADERS_LIMIT: usize = 10;
+/// Longest name of such a header, in bytes.
+pub const WEBHOOK_HEADER_NAME_LIMIT: usize = 128;
+/// Longest value of such a header, in bytes.
+pub const WEBHOOK_HEADER_VALUE_LIMIT: usize = 4096;
+/// Entries of the items' data that are read at once.
+pub const ITEM_ENTRIES_READ_AT_ONCE: u64 = 4096;
+/// How long a receiver may take until its status line, in milliseconds.
+pub const DELIVERY_TIMEOUT_MS: u64 = 15_000;
+/// How long a slice of a delivery begins requests, in milliseconds. With the last time-out it takes at most 20 s.
+pub const DELIVERY_SLICE_MS: u64 = 5_000;
+/// Pause of a delivery that found no memory for a message, in milliseconds.
+pub const DELIVERY_MEMORY_PAUSE_MS: u64 = 1_000;
+/// Most recipients in one message to a webhook.
+pub const DELIVERY_PAGE_RECIPIENTS: u64 = 1000;
+/// Largest list of recipients in one message to a webhook, in bytes of JSON, unless it has one recipient.
+pub const DELIVERY_PAGE_BYTES: u64 = MIB;
 /// Largest metadata of a key in KV, in bytes of JSON (the platform's limit).
 pub const METADATA_LIMIT: usize = 1024;
 /// Keys in one bulk read of KV (the platform's limit).
@@ -186,6 +227,33 @@ pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may cache a bucket. A bucket never changes.
 pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
 
+/// Pending changes of one database, counted in profiles and keys, at which further ones are refused.
+pub const CHANGES_LIMIT: u64 = 100_000;
+/// Rows in one request with changes.
+pub const CHANGES_ROWS_LIMIT: usize = 10_000;
+/// Largest body of a request with changes, in bytes.
+pub const CHANGES_BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Keys of one profile in a request with changes.
+pub const CHANGED_KEYS_LIMIT: usize = 1000;
+/// How long the ID of a request with changes is known, in milliseconds.
+pub const CHANGES_REQUEST_MS: u64 = 86_400_000;
+/// How long after live changes are turned on the first one is accepted, in milliseconds: by then every location of KV knows that
+/// launches have to ask the database's object.
+pub const LIVE_DELAY_MS: u64 = 300_000;
+/// How long launches may search a generation that a compaction has replaced, in milliseconds.
+pub const GENERATION_KEPT_MS: u64 = 300_000;
+/// Most items of a launch that asks the database's object about its own keys. A larger launch reads all pending changes.
+pub const QUESTION_ITEMS: usize = 1000;
+/// Pending changes that an object reads from its database at once.
+pub const PENDING_READ_AT_ONCE: u32 = 1000;
+/// Pending changes that an object writes with one statement, of at most 100 parameters.
+pub const PENDING_ROWS_WRITTEN_AT_ONCE: usize = 48;
+/// Request IDs that an alarm removes at most.
+pub const REQUESTS_REMOVED_AT_ONCE: u32 = 10_000;
+/// Bulk reads of KV in one reply with the entries of a generation. The reply says where the next one begins.
+pub const ENTRIES_READS: u64 = 400;
+/// Shares of [`CHANGES_LIMIT`] in percent. The operator's log reports when pending changes reach one of them.
+pub const CHANGES_REPORTED_PERCENT: [u64; 3] = [80, 90, 95];
 /// Fewest characters of the secret from which an index key is derived.
 pub const INDEX_SECRET_MIN: usize = 32;
 /// How long the buckets of an index generation stay in KV after the last launch could begin to use them, in milliseconds.
@@ -198,7 +266,15 @@ pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
 pub const SORT_READ: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
-/// Refused rows that an import prints. The summary counts all of them.
+/// First bytes of a file from which its type and encoding are detected.
+pub const IMPORT_SNIFF: usize = 512;
+/// First bytes of the text of a file from which the delimiter is detected.
+pub const HEADER_SNIFF: usize = 64 * 1024;
+/// Lines that an import reports for each reason why it leaves out rows or values.
+pub const REASON_LINES: usize = 5;
+/// Different reasons that an import counts. It counts further reasons together.
+pub const REASONS_KEPT: usize = 200;
+/// Refused rows that `profiles apply` prints.
 pub const REFUSED_ROWS_SHOWN: usize = 20;
 /// Characters of a header value that a message shows.
 pub const HEADER_VALUE_SHOWN: usize = 80;
@@ -300,5 +376,7 @@ const _: () = {
     assert!(BUCKET_TARGET < BUCKET_LIMIT);
     assert!(ATTACHMENTS_LIMIT <= RETENTION_STEP_FILES, "an alarm can remove any launch");
     assert!(LAUNCH_HEAD_LIMIT as u64 + INLINE_LIMIT < 2_000_000, "a row of an object has at most 2 MB");
+    assert!(3 + 2 * PENDING_ROWS_WRITTEN_AT_ONCE <= 100, "the platform's limit of parameters");
+    assert!(CHANGED_KEYS_LIMIT * (KEY_LIMIT + 64) < 2_000_000, "a row of an object has at most 2 MB");
     assert!(KEY_LIMIT * 6 <= SCALAR_LIMIT, "a key written in \\u escapes only fits into a root field");
 };

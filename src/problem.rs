@@ -42,6 +42,13 @@ pub enum Problem {
     DatabaseFixed,
     /// The campaign is paused.
     NotActive,
+    /// The state of a database's live changes does not allow the request. Says why. `retry_after` is in seconds.
+    LiveChanges {
+        what: String,
+        retry_after: Option<u32>,
+    },
+    /// The state of the webhook does not allow the action. Says why.
+    WebhookConflict(String),
     /// With `strict`: items are unmatched or invalid. `first` is the index of the first such item, `reason` its reason.
     Strict {
         unmatched: u64,
@@ -51,6 +58,8 @@ pub enum Problem {
     },
     /// The campaign's log has reached its limit.
     LogFull,
+    /// The pending changes of a database have reached their limit.
+    TooManyChanges,
     /// `Range` selects no byte of the file. Contains the size of the file.
     RangeNotSatisfiable(u64),
     /// A service failed; nothing was launched. Says what to do.
@@ -170,8 +179,8 @@ impl Problem {
             Self::AccessDenied(_) => 403,
             Self::RequestIdReused => 422,
             Self::Expired { .. } => 410,
-            Self::DatabaseFixed | Self::NotActive => 409,
-            Self::LogFull => 507,
+            Self::DatabaseFixed | Self::NotActive | Self::LiveChanges { .. } | Self::WebhookConflict(_) => 409,
+            Self::LogFull | Self::TooManyChanges => 507,
             Self::RangeNotSatisfiable(_) => 416,
             Self::Unavailable(_) | Self::OutcomeUnknown => 503,
             Self::Internal => 500,
@@ -196,6 +205,8 @@ impl Problem {
             405 => "Method not allowed",
             408 => "Request timeout",
             409 if matches!(self, Self::DatabaseFixed) => "Database cannot be changed",
+            409 if matches!(self, Self::LiveChanges { .. }) => "Live changes unavailable",
+            409 if matches!(self, Self::WebhookConflict(_)) => "Not possible now",
             409 => "Campaign is not active",
             410 => "Launches expired",
             415 => "Unsupported media type",
@@ -203,6 +214,7 @@ impl Problem {
             422 => "Request-ID reused",
             429 => "Too many requests",
             503 => "Service unavailable",
+            507 if matches!(self, Self::TooManyChanges) => "Too many pending changes",
             507 => "Launch log full",
             _ => "Internal error",
         }
@@ -216,18 +228,21 @@ impl Problem {
             Self::LengthTooLarge | Self::BodyTooLarge => TOO_LARGE.into(),
             Self::TooManyRequests(_) => "rate limit reached: retry after the time in Retry-After".into(),
             Self::TokenRequired(what) => (*what).into(),
-            Self::UnsupportedMediaType(what) | Self::Malformed(what) | Self::BadField(what) => what.into(),
+            Self::UnsupportedMediaType(what)
+            | Self::Malformed(what)
+            | Self::BadField(what)
+            | Self::WebhookConflict(what) => what.into(),
             Self::AccessDenied(scope) => format!("the token lacks the scope {scope}").into(),
             Self::NotFound(what) => format!("no such {what}").into(),
-            Self::RequestIdReused => {
-                "a launch with this Request-ID was made from another body: use a new Request-ID".into()
-            }
+            Self::RequestIdReused => "a request with this Request-ID had another body: use a new Request-ID".into(),
             Self::Expired { first: Some(first) } => {
                 format!("removed by retention: the log begins at sequence {first}").into()
             }
             Self::Expired { first: None } => "removed by retention: the log contains no launch".into(),
             Self::DatabaseFixed => "database: a campaign keeps the database it was defined with".into(),
             Self::NotActive => "the trigger campaign is paused".into(),
+            Self::LiveChanges { what, .. } => what.into(),
+            Self::TooManyChanges => "compact first".into(),
             Self::Strict { unmatched, invalid, first, reason } => {
                 format!("strict: {unmatched} unmatched, {invalid} invalid; the first is data[{first}]: {reason}").into()
             }
@@ -244,6 +259,7 @@ impl Problem {
         match self {
             Self::TooManyRequests(_) => Some(10),
             Self::Unavailable(_) | Self::OutcomeUnknown => Some(5),
+            Self::LiveChanges { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -268,12 +284,15 @@ impl Problem {
             Self::Expired { .. } => 14,
             Self::DatabaseFixed => 15,
             Self::NotActive => 16,
-            Self::Strict { .. } => 17,
-            Self::LogFull => 18,
-            Self::RangeNotSatisfiable(_) => 19,
-            Self::Unavailable(_) => 20,
-            Self::OutcomeUnknown => 21,
-            Self::Internal => 22,
+            Self::LiveChanges { .. } => 17,
+            Self::WebhookConflict(_) => 18,
+            Self::Strict { .. } => 19,
+            Self::LogFull => 20,
+            Self::TooManyChanges => 21,
+            Self::RangeNotSatisfiable(_) => 22,
+            Self::Unavailable(_) => 23,
+            Self::OutcomeUnknown => 24,
+            Self::Internal => 25,
         }
     }
 
@@ -305,8 +324,11 @@ pub fn samples() -> Vec<Problem> {
         Problem::Expired { first: None },
         Problem::DatabaseFixed,
         Problem::NotActive,
+        Problem::LiveChanges { what: "live changes are off".to_owned(), retry_after: None },
+        Problem::WebhookConflict("nothing is blocked".to_owned()),
         Problem::Strict { unmatched: 1, invalid: 0, first: 0, reason: "not_found" },
         Problem::LogFull,
+        Problem::TooManyChanges,
         Problem::RangeNotSatisfiable(7),
         Problem::no_memory(),
         Problem::OutcomeUnknown,
@@ -340,8 +362,11 @@ mod tests {
             (Problem::Expired { first: Some(7) }, 410, 410, "Launches expired"),
             (Problem::DatabaseFixed, 409, 409, "Database cannot be changed"),
             (Problem::NotActive, 409, 409, "Campaign is not active"),
+            (Problem::LiveChanges { what: "off".into(), retry_after: None }, 409, 409, "Live changes unavailable"),
+            (Problem::WebhookConflict("nothing is blocked".into()), 409, 409, "Not possible now"),
             (strict, 400, 400, "Invalid request"),
             (Problem::LogFull, 507, 507, "Launch log full"),
+            (Problem::TooManyChanges, 507, 507, "Too many pending changes"),
             (Problem::RangeNotSatisfiable(7), 416, 416, "Range not satisfiable"),
             (Problem::no_memory(), 503, 503, "Service unavailable"),
             (Problem::OutcomeUnknown, 503, 503, "Service unavailable"),

@@ -195,6 +195,12 @@ impl DataPoint {
         Self { route, status: status.to_string(), format: launch.format.name(), outcome, doubles }
     }
 
+    /// The data point of a delivery that begins to fail, stops, or loses launches to retention. `launches` is the number of
+    /// launches that are lost.
+    pub fn of_delivery(outcome: &'static str, launches: u64) -> Self {
+        Self { route: "delivery", status: String::new(), format: "", outcome, doubles: vec![launches] }
+    }
+
     /// The sampling key. With the route as the key, sampling keeps data points of rare routes.
     pub fn index(&self) -> &str {
         self.route

@@ -18,7 +18,7 @@ use trigger_launch::{
     limits,
     outcome::Outcome,
     problem,
-    profiles::import::KNOWN_NAMES,
+    profiles::column::KNOWN_NAMES,
     telemetry::{FAILURE_FIELDS, REQUEST_FIELDS},
 };
 
@@ -116,10 +116,15 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("request ID", size(limits::REQUEST_ID_LIMIT)),
         ("body of PUT", size(limits::DEFINITION_LIMIT)),
         ("name of a campaign", size(limits::CAMPAIGN_NAME_LIMIT)),
+        ("buckets of stats", Some(limits::STATS_BUCKETS_MAX)),
         ("time without a byte of the body", Some(limits::BODY_TIMEOUT_MS / 1000)),
         ("row of an import file", size(limits::ROW_LIMIT)),
         ("value in an import file", size(limits::KEY_LIMIT)),
         ("indexes of a database", size(limits::FIELDS_LIMIT)),
+        ("rows in a request with changes", size(limits::CHANGES_ROWS_LIMIT)),
+        ("body of a request with changes", size(limits::CHANGES_BODY_LIMIT)),
+        ("keys of a profile in a change", size(limits::CHANGED_KEYS_LIMIT)),
+        ("pending changes (CHANGES_LIMIT)", Some(limits::CHANGES_LIMIT)),
     ]);
     assert_eq!(quantities(LIMITS, "## Fixed limits"), fixed);
 
@@ -173,6 +178,7 @@ fn the_table_of_endpoints_has_every_route() {
                 Method::Get => "GET",
                 Method::Post => "POST",
                 Method::Put => "PUT",
+                Method::Delete => "DELETE",
             };
             let formats = match route.formats {
                 ReplyFormats::JsonOrXml => "JSON, XML",
@@ -291,7 +297,7 @@ fn the_table_of_metrics_has_the_names_of_requests_without_an_endpoint() {
 fn the_table_of_columns_has_every_column_of_an_import_file() {
     let without_name = |column: &str| column.split_once(':').map_or(column.to_owned(), |(kind, _)| format!("{kind}:"));
     let documented: Vec<_> = table(IMPORT_FILE, "## Columns").iter().map(|row| without_name(&row[0])).collect();
-    assert_eq!(documented, KNOWN_NAMES.split(", ").map(without_name).collect::<Vec<_>>());
+    assert_eq!(documented, KNOWN_NAMES.map(without_name));
 }
 
 /// Returns the long options that the help of a command lists.

@@ -3,7 +3,7 @@
 import Worker from '../../build/index.js';
 import { bucketless } from './bucket.js';
 
-export { CampaignObject } from '../../build/index.js';
+export { CampaignObject, ProfilesObject } from '../../build/index.js';
 
 export default class extends Worker {
   /** @param {ExecutionContext} context @param {object} env */

@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { createTestHarness } from 'wrangler';
 import { bundle, compileToWasm } from '../../scripts/build.mjs';
 import { childEnv, command, inRoot, timed } from '../../scripts/run.mjs';
-import { installPackages, installToolchain, installWasmBindgen, WASM_TARGET } from '../../scripts/tools.mjs';
+import { buildBindgen, installPackages, installToolchain, WASM_TARGET } from '../../scripts/tools.mjs';
 
 const HERE = inRoot('benches', 'panic');
 const TARGET = inRoot('target', 'panic');
@@ -83,7 +83,7 @@ async function measure() {
 
 await command(async () => {
   await installToolchain();
-  await Promise.all([installPackages(), installWasmBindgen()]);
+  await Promise.all([installPackages(), buildBindgen()]);
   await timed('building the Worker that panics', async () => {
     await compileToWasm(path.join(HERE, 'Cargo.toml'), TARGET);
     const wasm = path.join(TARGET, WASM_TARGET, 'release', 'panics.wasm');

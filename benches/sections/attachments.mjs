@@ -51,9 +51,10 @@ function request({ files, format }) {
  * frees memory while the next one is measured. Some Workers do not get every request.
  * @template {string} Name
  * @param {Request[]} requests @param {Record<Name, (request: Request) => Promise<number | undefined>>} workers @param {number} cycles
+ * @param {() => Promise<void>} watch
  * @returns {Promise<{ medians: Record<Name, number>[], runs: number }>}
  */
-async function inTurns(requests, workers, cycles) {
+async function inTurns(requests, workers, cycles, watch) {
   const names = /** @type {Name[]} */ (Object.keys(workers));
   const rounds = Array.from({ length: cycles }, () => orders(names)).flat();
   const empty = () =>
@@ -63,6 +64,7 @@ async function inTurns(requests, workers, cycles) {
   const all = requests.map((request) => ({ request, samples: empty() }));
   for (const { request } of all) for (const name of names) await workers[name](request);
   for (const [round, order] of rounds.entries()) {
+    if (round % names.length === 0) await watch();
     for (const { request, samples } of rotated(all, round)) {
       for (const name of order) {
         const ms = await workers[name](request);
@@ -77,15 +79,16 @@ async function inTurns(requests, workers, cycles) {
   return { medians, runs: rounds.length };
 }
 
-/** @param {{ quick: boolean, say: (line: string) => void }} options */
-export async function attachments({ quick, say }) {
+/** @param {import('../main.mjs').Options} options */
+export async function attachments({ quick, say, watch }) {
   await preparePeer();
   await prepareOurs({ many: false });
   const requests = CASES.map(request);
-  const alone = await withoutABucket(requests, quick ? 1 : 4);
+  const alone = await withoutABucket(requests, quick ? 1 : 4, watch);
   const stored = await withTheBucket(
     requests.filter(({ format }) => format === 'json'),
     quick ? 1 : 5,
+    watch,
   );
   const { one, several } = stored.memory;
   say(`linear memory: ${one / 2 ** 20} MiB, ${several / 2 ** 20} MiB with ${AT_ONCE} at once`);
@@ -105,8 +108,8 @@ export async function attachments({ quick, say }) {
 /** @param {Request | undefined} request */
 const caseOf = (request) => ({ files: request?.files ?? 0, format: request?.format ?? '' });
 
-/** Compares with the peer, with the local runtime's bucket. @param {Request[]} requests @param {number} cycles */
-async function withTheBucket(requests, cycles) {
+/** Compares with the peer, with the local runtime's bucket. @param {Request[]} requests @param {number} cycles @param {() => Promise<void>} watch */
+async function withTheBucket(requests, cycles, watch) {
   const [ours, peer] = [await startOurs(), await startPeer()];
   let memory = 0;
   const launch = async (/** @type {Pick<Request, 'body' | 'headers'>} */ { body, headers }) => {
@@ -119,7 +122,7 @@ async function withTheBucket(requests, cycles) {
     peer: async (/** @type {Request} */ { body, headers }) => (await peer.client.must(BATCH, body, headers)).ms,
     ours: launch,
   };
-  const { medians, runs } = await inTurns(requests, workers, cycles);
+  const { medians, runs } = await inTurns(requests, workers, cycles, watch);
   const one = memory;
   const large = /** @type {Request} */ (requests[0]);
   const client = new Client(ours.origin, AT_ONCE);
@@ -131,8 +134,8 @@ async function withTheBucket(requests, cycles) {
   return { medians, runs, memory: { one, several: memory } };
 }
 
-/** Compares with the floor and the peer, with a bucket that takes no time, so that only the Workers' own time is measured. @param {Request[]} requests @param {number} cycles */
-async function withoutABucket(requests, cycles) {
+/** Compares with the floor and the peer, with a bucket that takes no time, so that only the Workers' own time is measured. @param {Request[]} requests @param {number} cycles @param {() => Promise<void>} watch */
+async function withoutABucket(requests, cycles, watch) {
   const [ours, peer] = [
     await startOurs({}, 'benches/bucketless/ours.js'),
     await startPeer('benches/bucketless/peer.js'),
@@ -145,7 +148,7 @@ async function withoutABucket(requests, cycles) {
       format === 'json' ? (await peer.client.must(BATCH, body, headers)).ms : undefined,
     ours: async (/** @type {Request} */ { body, headers }) => (await ours.client.must(BATCH, body, headers)).ms,
   };
-  const measured = await inTurns(requests, workers, cycles);
+  const measured = await inTurns(requests, workers, cycles, watch);
   await Promise.all([ours.stop(), peer.stop(), floor.stop()]);
   return measured;
 }

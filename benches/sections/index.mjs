@@ -8,8 +8,8 @@ import { CAMPAIGN, prepareOurs, stateOf } from '../state.mjs';
 import { median, rotated, significant } from '../statistics.mjs';
 import { BATCH, startOurs } from '../workers.mjs';
 
-/** @param {{ quick: boolean, say: (line: string) => void }} options */
-export async function index({ quick, say }) {
+/** @param {import('../main.mjs').Options} options */
+export async function index({ quick, say, watch }) {
   await prepareOurs({ many: true });
   const worker = await startOurs();
   const cases = [];
@@ -25,6 +25,7 @@ export async function index({ quick, say }) {
   let memory = 0;
   const rounds = quick ? 2 : 5;
   for (let round = -1; round < rounds; round++) {
+    await watch();
     for (const one of rotated(cases, round + 1)) {
       const { headers, line } = worker.watched();
       const answer = await worker.client.must(BATCH, one.body, { ...headers, 'Content-Type': mediaType(one.format) });

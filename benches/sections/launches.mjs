@@ -5,25 +5,29 @@ import { createHash } from 'node:crypto';
 import { serverTiming } from '../client.mjs';
 import { launchBody, mediaType } from '../data.mjs';
 import { CAMPAIGN, preparePeer, prepareOurs } from '../state.mjs';
-import { median, quantile, rotated, significant } from '../statistics.mjs';
+import { median, P99_RUNS, p99, rotated, significant } from '../statistics.mjs';
 import { BATCH, BEARER, startOurs, startPeer, startReference } from '../workers.mjs';
 
-/** The numbers of items, with the numbers of measured rounds and of discarded rounds before them. The largest size needs no
- * discarded round. It has more rounds for the phases, without the peer, which takes half a minute for each launch. */
+/** The numbers of items, with the numbers of measured rounds and of discarded rounds before them. The two largest sizes need no
+ * discarded round. The largest has more rounds for the phases, without the peer, which takes half a minute for each launch. `kept`
+ * is the number of rounds of our Worker with nothing kept. */
 const SIZES = [
-  { items: 1, rounds: 400, quick: 60, warm: 20 },
+  { items: 1, rounds: P99_RUNS, quick: 60, warm: 20, kept: 200 },
   { items: 10, rounds: 100, quick: 20, warm: 5 },
   { items: 1_000, rounds: 25, quick: 5, warm: 2 },
-  { items: 30_000, rounds: 5, quick: 2, warm: 1 },
+  { items: 30_000, rounds: 4, quick: 2, warm: 0 },
   { items: 300_000, rounds: 3, quick: 1, warm: 0, phases: 20 },
 ];
+/** The number of launches between two blocks of the floor: one for small launches takes as long as a block. */
+const WATCH_EVERY = 200;
 const FORMATS = /** @type {const} */ (['json', 'xml']);
 const KINDS = /** @type {const} */ (['matched', 'unmatched']);
 
-/** @typedef {{ floor: number[], peer: number[], ours: number[], cold: number[], drain: number[], parse: number[], match: number[], commit: number[] }} Samples */
+/** The measurements of one case, in milliseconds. @typedef {'floor' | 'bare' | 'peer' | 'remembering' | 'ours' | 'cold' | 'drain' | 'parse' | 'match' | 'commit'} Measured */
+/** @typedef {Partial<Record<Measured, number[]>>} Samples */
 
-/** @param {{ quick: boolean, say: (line: string) => void }} options */
-export async function launches({ quick, say }) {
+/** @param {import('../main.mjs').Options} options */
+export async function launches({ quick, say, watch }) {
   await preparePeer();
   await prepareOurs({ many: false });
   const workers = { ours: await startOurs(), peer: await startPeer(), reference: await startReference() };
@@ -36,6 +40,7 @@ export async function launches({ quick, say }) {
     const rounds = roundsOf(size);
     for (const one of block) await one.agree();
     for (let round = -warm; round < rounds; round++) {
+      if (items >= 1_000 || round % WATCH_EVERY === 0) await watch();
       for (const one of rotated(block, round + warm)) await one.round(round + warm, round >= 0);
     }
     for (let round = 0; round < (quick ? 0 : (size.phases ?? 0)); round++) {
@@ -49,7 +54,8 @@ export async function launches({ quick, say }) {
   const cold = await startOurs({ BUCKETS_KEPT: '0' });
   for (const size of SIZES) {
     const block = cases.filter(({ items }) => items === size.items);
-    for (let round = -size.warm; round < roundsOf(size); round++) {
+    const rounds = Math.min(roundsOf(size), size.kept ?? Infinity);
+    for (let round = -size.warm; round < rounds; round++) {
       for (const one of rotated(block, round + size.warm)) await one.coldRound(cold, round >= 0);
     }
   }
@@ -57,9 +63,12 @@ export async function launches({ quick, say }) {
   return { cases: cases.map((one) => one.summary()) };
 }
 
+const TURNS = /** @type {const} */ (['floor', 'bare', 'peer', 'ours']);
+/** @typedef {typeof TURNS[number]} Turn */
+
 class Case {
   /** @type {Samples} */
-  samples = { floor: [], peer: [], ours: [], cold: [], drain: [], parse: [], match: [], commit: [] };
+  samples = {};
   answer = 0;
 
   /** @param {Record<'ours' | 'peer' | 'reference', import('../workers.mjs').Worker>} workers @param {import('../data.mjs').Format} format @param {import('../data.mjs').Kind} kind @param {number} items */
@@ -87,10 +96,20 @@ class Case {
     await reference.client.must(`/drain?answer=${this.answer}`, this.body, headers);
   }
 
-  /** @param {number} round @param {boolean} counts whether it is measured @param {('floor' | 'peer' | 'ours')[]} names whose turn it is */
-  async round(round, counts, names = ['floor', 'peer', 'ours']) {
-    const note = (/** @type {keyof Samples} */ name, /** @type {number} */ ms) =>
-      void (counts && this.samples[name].push(ms));
+  /** @param {Measured} name @param {number} ms */
+  add(name, ms) {
+    (this.samples[name] ??= []).push(ms);
+  }
+
+  /** The Workers that take turns. A bare insert is compared only with a launch of one item, which is one row. */
+  get workersInTurn() {
+    return this.items === 1 ? TURNS : TURNS.filter((name) => name !== 'bare');
+  }
+
+  /** @param {number} round @param {boolean} counts whether it is measured @param {readonly Turn[]} names whose turn it is */
+  async round(round, counts, names = this.workersInTurn) {
+    const note = (/** @type {Measured} */ name, /** @type {number} */ ms) => void (counts && this.add(name, ms));
+    /** @type {Record<Turn, () => Promise<void>>} */
     const turns = {
       floor: async () => {
         const answer = await this.workers.reference.client.must(`/drain?answer=${this.answer}`, this.body, {
@@ -99,6 +118,10 @@ class Case {
         });
         note('floor', answer.ms);
         note('drain', serverTiming(answer, 'parse'));
+      },
+      bare: async () => {
+        const path = `/rows/${CAMPAIGN.small}`;
+        note('bare', (await this.workers.reference.client.must(path, this.body, { ...BEARER, ...this.type })).ms);
       },
       peer: async () =>
         note('peer', (await this.workers.peer.client.must(BATCH, this.body, { ...BEARER, ...this.type })).ms),
@@ -111,37 +134,38 @@ class Case {
         note('commit', commit_ms);
       },
     };
-    for (const name of rotated(names, round)) await turns[name]();
+    for (const name of rotated([...names], round)) await turns[name]();
   }
 
   /** Runs the floor and our Worker once more, and records only the phases. @param {number} round */
   async phases(round) {
     const { floor, ours } = this.samples;
     await this.round(round, true, ['floor', 'ours']);
-    floor.pop();
-    ours.pop();
+    floor?.pop();
+    ours?.pop();
   }
 
   /** @param {import('../workers.mjs').Worker} worker a Worker without a cache of buckets @param {boolean} counts */
   async coldRound(worker, counts) {
     const { ms } = await worker.client.must(BATCH, this.body, { ...BEARER, ...this.type });
-    if (counts) this.samples.cold.push(ms);
+    if (counts) this.add('cold', ms);
   }
 
   get name() {
     return `${this.items} items, ${this.format}, ${this.kind}`;
   }
 
-  /** The results: medians and the 99th percentile of all samples, in milliseconds. */
+  /** The results in milliseconds: medians, and 99th percentiles of those with enough runs. */
   summary() {
-    const entries = Object.entries(this.samples);
-    const all = (/** @type {(values: number[]) => number} */ of) =>
-      /** @type {Record<keyof Samples, number>} */ (
-        Object.fromEntries(entries.map(([name, values]) => [name, significant(of(values))]))
+    const { format, kind, items, samples } = this;
+    /** @template T @param {(values: number[]) => T} of @returns {Record<Measured, T>} */
+    const each = (of) =>
+      /** @type {Record<Measured, T>} */ (
+        Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, of(values)]))
       );
-    const { format, kind, items } = this;
-    const p99 = all((values) => quantile(values, 0.99));
-    return { format, kind, items, bytes: this.body.length, runs: this.samples.ours.length, median: all(median), p99 };
+    const runs = samples.ours?.length ?? 0;
+    const medians = each((values) => significant(median(values)));
+    return { format, kind, items, bytes: this.body.length, runs, median: medians, p99: each(p99) };
   }
 
   line() {

@@ -4,13 +4,13 @@
 import { Client } from '../client.mjs';
 import { singleBody } from '../data.mjs';
 import { CAMPAIGN, MANY, preparePeer, prepareOurs } from '../state.mjs';
-import { median, quantile, rotated, significant } from '../statistics.mjs';
+import { median, p99, rotated, significant } from '../statistics.mjs';
 import { BEARER, SINGLE, startOurs, startPeer, startReference } from '../workers.mjs';
 
 const CONNECTIONS = 64;
 
-/** @param {{ quick: boolean, say: (line: string) => void }} options */
-export async function rate({ quick, say }) {
+/** @param {import('../main.mjs').Options} options */
+export async function rate({ quick, say, watch }) {
   await preparePeer();
   await prepareOurs({ many: false });
   const [ours, peer, reference] = [await startOurs(), await startPeer(), await startReference()];
@@ -32,6 +32,7 @@ export async function rate({ quick, say }) {
   }));
   const [rounds, seconds] = quick ? [3, 1] : [7, 2];
   for (let round = -1; round < rounds; round++) {
+    await watch();
     for (const variant of rotated(variants, round + 1)) {
       const { perSecond, ms } = await load(variant, seconds * 1000);
       if (round < 0) continue;
@@ -46,7 +47,7 @@ export async function rate({ quick, say }) {
     runs: rates.length,
     perSecond: significant(median(rates)),
     p50: significant(median(ms)),
-    p99: significant(quantile(ms, 0.99)),
+    p99: p99(ms),
   }));
   for (const { who, to, perSecond, p99, runs } of summary) {
     say(`${who} to ${to}: ${perSecond} a second, p99 ${p99} ms; ${runs} runs of ${seconds} s`);

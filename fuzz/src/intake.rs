@@ -20,7 +20,10 @@ use trigger_launch::{
     limits::{Limits, MIB},
     memory::{Budget, Reservation},
     problem::Problem,
-    profiles::key::{IndexKey, KeyHash},
+    profiles::{
+        key::{IndexKey, KeyHash},
+        normal::Normaliser,
+    },
     wire::Format,
 };
 
@@ -116,7 +119,7 @@ pub fn take_in(endpoint: Endpoint, body: Option<Format>, limits: Limits, chunks:
 }
 
 fn take_in_with(budget: &Rc<Budget>, settings: BodySettings, chunks: &[&[u8]]) -> Result<Taken, Problem> {
-    let mut intake = BodyParser::new(settings, Reservation::new(budget, 0));
+    let mut intake = BodyParser::new(settings, Rc::new(Normaliser::native()), Reservation::new(budget, 0));
     let (mut files, mut file, mut arrived) = (Vec::new(), File::default(), DecodedAttachments::default());
     let mut fed = 0;
     for chunk in chunks {

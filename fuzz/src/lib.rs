@@ -9,7 +9,6 @@ mod chunks;
 mod framing;
 pub mod head;
 pub mod import;
-mod import_model;
 pub mod intake;
 pub mod json;
 mod meaning;

@@ -12,7 +12,7 @@ use trigger_launch::{
     limits::{ATTACHMENT_NAME_LIMIT, SCALAR_LIMIT},
     outcome::Outcome,
     problem::Problem,
-    profiles::key::KeyHash,
+    profiles::{key::KeyHash, normal::Normaliser},
     text::SAFE_INTEGER_MAX,
     wire::{Format, InvalidItem, Item, ObjectText, Scalar},
 };
@@ -142,7 +142,7 @@ fn known(item: &Result<Item<'_>, InvalidItem>, matching: Matching, field_name: &
     let keys = |secret| match item {
         Err(InvalidItem) => Err(Outcome::Malformed),
         Ok(item) if matches!(item.custom_data, ObjectText::WrongType(_)) => Err(Outcome::WrongType),
-        Ok(item) => matching.hash_keys(item, field_name, secret),
+        Ok(item) => matching.hash_keys(item, field_name, secret, &Normaliser::native()),
     };
     let searches = matching.searches().len();
     let (mut known, mut hashes) = (ItemState::Invalid(Outcome::Malformed), Vec::new());

@@ -8,4 +8,5 @@ declare module 'worker-bindings' {
     fetch(request: Request): Promise<Response>;
     alarm(): Promise<Response>;
   }
+  export class ProfilesObject extends CampaignObject {}
 }

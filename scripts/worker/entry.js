@@ -14,12 +14,13 @@ export default class extends WorkerEntrypoint {
   }
 }
 
-export class CampaignObject {
+/** A Durable Object whose class the Rust code exports. */
+class RustObject {
   #object;
 
-  /** @param {DurableObjectState} state @param {unknown} env */
-  constructor(state, env) {
-    this.#object = new InstanceObject(instance, () => new bindings.CampaignObject(state, env));
+  /** @param {() => bindings.CampaignObject | bindings.ProfilesObject} create */
+  constructor(create) {
+    this.#object = new InstanceObject(instance, create);
   }
 
   /** @param {Request} request */
@@ -29,5 +30,19 @@ export class CampaignObject {
 
   alarm() {
     return this.#object.call((object) => object.alarm());
+  }
+}
+
+export class CampaignObject extends RustObject {
+  /** @param {DurableObjectState} state @param {unknown} env */
+  constructor(state, env) {
+    super(() => new bindings.CampaignObject(state, env));
+  }
+}
+
+export class ProfilesObject extends RustObject {
+  /** @param {DurableObjectState} state @param {unknown} env */
+  constructor(state, env) {
+    super(() => new bindings.ProfilesObject(state, env));
   }
 }

@@ -20,16 +20,19 @@ pub enum Scope {
     Read,
     /// Define, pause, resume and list campaigns.
     Admin,
+    /// Change profiles between imports.
+    Profiles,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Launch, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Launch, Self::Read, Self::Admin, Self::Profiles];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Launch => "launch",
             Self::Read => "read",
             Self::Admin => "admin",
+            Self::Profiles => "profiles",
         }
     }
 }

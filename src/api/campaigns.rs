@@ -32,7 +32,8 @@ pub async fn define<P: ApiPorts, C: Clock, B: Body>(
     Ok(Reply::json(campaign, &head.request_id))
 }
 
-async fn read_definition<C: Clock, B: Body>(
+/// Reads a body of at most [`DEFINITION_LIMIT`] bytes.
+pub(super) async fn read_definition<C: Clock, B: Body>(
     body: &mut PacedBody<'_, C, B>,
     memory: &mut Reservation,
 ) -> Result<Vec<u8>, Refused> {

@@ -4,8 +4,9 @@ use super::{headers, settings::Settings};
 use crate::{
     fields::Endpoint,
     launch::{BodySettings, RequestHead},
-    limits::DEFINITION_LIMIT,
+    limits::{CHANGES_BODY_LIMIT, DEFINITION_LIMIT},
     problem::{Cause, Problem, Refused},
+    profiles::live::rows::RowFormat,
     text::push_hex,
     wire::Format,
 };
@@ -131,6 +132,22 @@ impl<'a> HttpHead<'a> {
         let content_type = self.header("Content-Type");
         headers::json_body(content_type.as_deref(), self.header("Content-Encoding").as_deref())?;
         self.check_length(DEFINITION_LIMIT as u64)
+    }
+
+    /// Refuses a body that is not JSON before it is read and the token is verified.
+    pub fn check_json(&self) -> Result<(), Problem> {
+        headers::json_body(self.header("Content-Type").as_deref(), self.header("Content-Encoding").as_deref())
+    }
+
+    /// Refuses a request with changes before its body is read and its token is verified.
+    pub fn check_changes(&self) -> Result<(), Problem> {
+        self.row_format()?;
+        self.check_length(CHANGES_BODY_LIMIT as u64)
+    }
+
+    /// Returns the format of the rows of a request with changes. `None`: the first byte decides.
+    pub fn row_format(&self) -> Result<Option<RowFormat>, Problem> {
+        headers::row_format(self.header("Content-Type").as_deref(), self.header("Content-Encoding").as_deref())
     }
 
     fn check_length(&self, limit: u64) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ use std::{borrow::Cow, net::Ipv6Addr};
 use crate::{
     limits::{HEADER_VALUE_SHOWN, REQUEST_ID_LIMIT},
     problem::Problem,
+    profiles::live::rows::RowFormat,
     wire::{Format, is_utf8},
 };
 
@@ -23,6 +24,16 @@ pub fn body_format(content_type: Option<&str>, content_encoding: Option<&str>) -
         "application/json" => Ok(Some(Format::Json)),
         "application/xml" | "text/xml" => Ok(Some(Format::Xml)),
         other => Err(unsupported_type(other, "application/json or application/xml")),
+    }
+}
+
+/// Returns the format of rows that `Content-Type` names. `None`: the body's first byte decides.
+pub fn row_format(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Option<RowFormat>, Problem> {
+    match media_type(content_type, content_encoding)?.as_str() {
+        "" | CURL_DEFAULT | FETCH_DEFAULT => Ok(None),
+        "application/json" => Ok(Some(RowFormat::Array)),
+        "application/x-ndjson" => Ok(Some(RowFormat::Lines)),
+        other => Err(unsupported_type(other, "application/json or application/x-ndjson")),
     }
 }
 

@@ -6,7 +6,8 @@
 //! 2. Reserve the base cost of a request.
 //! 3. Check the path and the method, then the [configuration](settings).
 //! 4. Refuse what the [head](head) alone shows to be wrong.
-//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`tokens`]).
+//! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`webhook`],
+//!    [`profiles`], [`tokens`]).
 //! 6. If the request was refused, read and discard the rest of its body.
 //! 7. Write the log line and the data point, and build the [reply].
 
@@ -17,11 +18,13 @@ pub mod headers;
 pub mod log;
 pub mod page;
 pub mod ports;
+pub mod profiles;
 pub mod reply;
 pub mod routes;
 pub mod settings;
 pub mod stats;
 pub mod tokens;
+pub mod webhook;
 
 use crate::{
     access::Scope,
@@ -39,8 +42,9 @@ use crate::{
 };
 use head::{HttpHead, HttpRequest, split_url};
 use ports::{ApiPorts, Runtime};
+use profiles::ProfilesRequest;
 use reply::Reply;
-use routes::{FoundRoute, Operation, Route, UNKNOWN_ROUTE};
+use routes::{FoundRoute, Operation, ProfilesOperation, Route, UNKNOWN_ROUTE};
 use settings::Settings;
 
 /// The runtime's type of a streamed body.
@@ -143,7 +147,7 @@ async fn serve<R: Runtime, B: Body>(
         Route::Health => ServedRequest::Other(Ok(Reply::health(&head.request_id))),
         Route::Launch(endpoint) => launch(runtime, head, endpoint, &settings, body, memory).await,
         Route::Operate(operation) => {
-            ServedRequest::Other(Box::pin(operate(runtime, head, operation, spec.scope, body, memory)).await)
+            ServedRequest::Other(Box::pin(operate(runtime, head, operation, spec.scope, &settings, body, memory)).await)
         }
     }
 }
@@ -176,14 +180,20 @@ async fn operate<R: Runtime, B: Body>(
     head: &HttpHead<'_>,
     operation: Operation,
     scope: Option<Scope>,
+    settings: &Settings,
     body: &mut PacedBody<'_, R, B>,
     mut memory: Reservation,
 ) -> Result<Reply<Stream<R>>, Refused> {
-    if let Operation::DefineCampaign(_) = operation {
-        head.check_definition()?;
+    match operation {
+        Operation::DefineCampaign(_) => head.check_definition()?,
+        Operation::Webhook(_, action) if webhook::has_body(action) => head.check_definition()?,
+        Operation::Profiles(_, ProfilesOperation::Change) => head.check_changes()?,
+        Operation::Profiles(_, ProfilesOperation::SetLive | ProfilesOperation::Publish) => head.check_json()?,
+        _ => {}
     }
-    let ports = &*runtime.ports(head).map_err(Refused::internal)?;
-    let token = &verify_head(ports, &head.tokens, scope).await?;
+    let owned_ports = runtime.ports(head).map_err(Refused::internal)?;
+    let ports = &*owned_ports;
+    let token = &verify_head(ports, &head.tokens, scope, operation.other_scope()).await?;
     memory.verify();
     if let Some(fault) = &head.request_id_fault {
         return Err(fault.clone().into());
@@ -193,7 +203,12 @@ async fn operate<R: Runtime, B: Body>(
         Operation::ListCampaigns => campaigns::list(ports, head, token).await,
         Operation::DefineCampaign(id) => campaigns::define(ports, head, id, token, body, &mut memory).await,
         Operation::ReadCampaign(id) => campaigns::read(ports, head, id, token).await,
+        Operation::Webhook(id, action) => webhook::act(ports, head, (id, action), token, body, &mut memory).await,
         Operation::ReadLog(id, resource) => log::read(ports, head, id, resource, token).await,
+        Operation::Profiles(database, operation) => {
+            let request = ProfilesRequest { ports: &owned_ports, head, database, token, settings };
+            profiles::serve(request, operation, body, &mut memory).await
+        }
     }
 }
 

@@ -38,6 +38,12 @@ pub fn of_recipients(head: &HttpHead<'_>) -> Result<PageRequest, Problem> {
     parse(after, limit, limits::RECIPIENTS_PAGE_MAX, limits::RECIPIENTS_PAGE_DEFAULT)
 }
 
+/// Parses the number of attempts of a delivery.
+pub fn of_attempts(head: &HttpHead<'_>) -> Result<u64, Problem> {
+    let max = limits::DELIVERY_ATTEMPTS_KEPT as u64;
+    head.parameter("limit").map_or(Ok(max), |text| integer("limit", text, 1..=max))
+}
+
 fn parse(after: Option<&str>, limit: Option<&str>, max: u64, default: u64) -> Result<PageRequest, Problem> {
     let after = after.map(|text| integer("after", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
     let limit = limit.map(|text| integer("limit", text, 1..=max)).transpose()?;

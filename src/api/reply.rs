@@ -3,15 +3,15 @@
 use super::ports::ObjectStream;
 use crate::{
     launch::reply::{self, LaunchResult, ReplyWriter, Timings},
-    problem::Problem,
+    problem::{Cause, Problem},
     wire::Format,
 };
+use futures_util::stream::LocalBoxStream;
 
 /// The rate limits (draft-ietf-httpapi-ratelimit-headers).
 const RATE_LIMIT_POLICY: &str = "\"token\";q=1000;w=10, \"address\";q=100;w=10";
 
 /// A reply. `S` is the runtime's type of a streamed body.
-#[derive(Debug)]
 pub struct Reply<S> {
     pub status: u16,
     /// Each name at most once.
@@ -19,12 +19,13 @@ pub struct Reply<S> {
     pub body: ReplyBody<S>,
 }
 
-#[derive(Debug)]
 pub enum ReplyBody<S> {
     Empty,
     Bytes(Vec<u8>),
     /// A reply to a launch that has more than one piece.
     Pieces(Box<Pieces>),
+    /// Pieces that are read from KV while they are sent. After an error the reply is cut off.
+    Lines(LocalBoxStream<'static, Result<Vec<u8>, Cause>>),
     /// A stream from a campaign's object or from the bucket of attachments.
     Stream(S),
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// All routes.
-pub static ROUTES: [RouteSpec; 13] = [
+pub static ROUTES: [RouteSpec; 29] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
@@ -111,10 +111,140 @@ pub static ROUTES: [RouteSpec; 13] = [
         name: "attachment",
         route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Attachment(path.launch_id?, path.n?))),
     },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/profiles/{database}",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "profiles",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Read)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/profiles/{database}/changes",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "change_profiles",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Change)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/profiles/{database}/changes",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::File,
+        name: "pending_changes",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadChanges)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/profiles/{database}/entries",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "entries",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadEntries)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/profiles/{database}/manifest",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "manifest",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::ReadManifest)),
+    },
+    RouteSpec {
+        method: Method::Put,
+        path: "/api/v1.1/profiles/{database}/live",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "live",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::SetLive)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/profiles/{database}/generations",
+        scope: Some(Scope::Profiles),
+        formats: ReplyFormats::Json,
+        name: "publish",
+        route: |path| operate(Operation::Profiles(path.database?, ProfilesOperation::Publish)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Read)),
+    },
+    RouteSpec {
+        method: Method::Put,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_define",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Define)),
+    },
+    RouteSpec {
+        method: Method::Delete,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_remove",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Remove)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/rotate",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_rotate",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Rotate)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/test",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_test",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Test)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/replay",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_replay",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Replay)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/resume",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_resume",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Resume)),
+    },
+    RouteSpec {
+        method: Method::Post,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/skip",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_skip",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Skip)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/webhook/attempts",
+        scope: Some(Scope::Admin),
+        formats: ReplyFormats::Json,
+        name: "webhook_attempts",
+        route: |path| operate(Operation::Webhook(path.trigger_id?, WebhookAction::Attempts)),
+    },
 ];
 
-/// Path of the list of campaigns.
+/// Path of the list of campaigns. The routes of launches and of logs are below it.
 const CAMPAIGNS: &str = "/api/v1.1/campaigns/triggers";
+/// The beginning of the paths of databases.
+const PROFILES: &str = "/api/v1.1/profiles";
 
 /// Name in metrics of a request whose path and method match no route.
 pub const UNKNOWN_ROUTE: &str = "nowhere";
@@ -143,6 +273,7 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 impl Method {
@@ -152,6 +283,7 @@ impl Method {
             Self::Get => "GET, HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -191,6 +323,53 @@ pub enum Operation {
     ReadCampaign(u64),
     /// Reads a part of the campaign's launch log.
     ReadLog(u64, LogResource),
+    /// Does something with the campaign's webhook.
+    Webhook(u64, WebhookAction),
+    /// Reads or changes the profiles of a database.
+    Profiles(u64, ProfilesOperation),
+}
+
+impl Operation {
+    /// A scope that allows the operation besides that of its route.
+    pub fn other_scope(self) -> Option<Scope> {
+        match self {
+            Self::Profiles(_, ProfilesOperation::Read) => Some(Scope::Admin),
+            _ => None,
+        }
+    }
+}
+
+/// What a request does with the profiles of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfilesOperation {
+    /// Returns the generation and the state of live changes.
+    Read,
+    /// Changes profiles.
+    Change,
+    /// Returns the pending changes, for the command line.
+    ReadChanges,
+    /// Returns the entries of a generation, for the command line.
+    ReadEntries,
+    /// Returns the manifest and the state of live changes, for the command line.
+    ReadManifest,
+    /// Turns live changes on or off.
+    SetLive,
+    /// Makes a generation the current one.
+    Publish,
+}
+
+/// What to do with a campaign's webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookAction {
+    Read,
+    Define,
+    Remove,
+    Rotate,
+    Test,
+    Replay,
+    Resume,
+    Skip,
+    Attempts,
 }
 
 /// The route of an operation.
@@ -252,8 +431,11 @@ pub fn is_json_only(path: &str) -> bool {
     match ROUTES.iter().find(|spec| spec.parameters(path).is_some()) {
         Some(spec) => spec.formats != ReplyFormats::JsonOrXml,
         None => {
-            let mut segments = segments(path);
-            self::segments(CAMPAIGNS).all(|expected| segments.next() == Some(expected))
+            let is_below = |parent: &str| {
+                let mut segments = segments(path);
+                self::segments(parent).all(|expected| segments.next() == Some(expected))
+            };
+            is_below(CAMPAIGNS) || is_below(PROFILES)
         }
     }
 }
@@ -262,6 +444,7 @@ pub fn is_json_only(path: &str) -> bool {
 #[derive(Debug, Default)]
 struct PathParameters {
     trigger_id: Option<u64>,
+    database: Option<u64>,
     launch_id: Option<LaunchId>,
     n: Option<usize>,
     /// The kind of the first resource whose parameter is malformed.
@@ -283,7 +466,8 @@ impl RouteSpec {
         for expected in segments(self.path) {
             let segment = given.next()?;
             match expected {
-                "{trigger_id}" => parameters.trigger_id = Some(parse_trigger_id(segment)?),
+                "{trigger_id}" => parameters.trigger_id = Some(parse_id(segment)?),
+                "{database}" => parameters.database = Some(parse_id(segment)?),
                 "{launch_id}" => {
                     parameters.launch_id = LaunchId::parse(&segment.to_ascii_lowercase());
                     parameters.note_malformed(parameters.launch_id.is_none(), "launch");
@@ -312,7 +496,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 
-fn parse_trigger_id(segment: &str) -> Option<u64> {
+fn parse_id(segment: &str) -> Option<u64> {
     let id = parse_decimal(segment).filter(|id| (1..=SAFE_INTEGER_MAX).contains(id))?;
     (!segment.starts_with('0')).then_some(id)
 }
@@ -333,6 +517,9 @@ mod tests {
         let launch_id = LaunchId::parse(ID).unwrap();
         let log = |resource| Route::Operate(Operation::ReadLog(8, resource));
         let launch = format!("{CAMPAIGNS}/8/launches/{ID}");
+        let profiles = |operation| Route::Operate(Operation::Profiles(1, operation));
+        let webhook = |suffix: &str| format!("{CAMPAIGNS}/8/webhook{suffix}");
+        let act = |action| Route::Operate(Operation::Webhook(8, action));
         vec![
             ("GET", "/healthz".to_owned(), Route::Health),
             ("POST", format!("{CAMPAIGNS}/start_batch"), Route::Launch(Endpoint::StartBatch)),
@@ -347,6 +534,22 @@ mod tests {
             ("GET", format!("{launch}/recipients"), log(LogResource::Recipients(launch_id))),
             ("GET", format!("{launch}/report"), log(LogResource::Report(launch_id))),
             ("GET", format!("{launch}/attachments/3"), log(LogResource::Attachment(launch_id, 3))),
+            ("GET", format!("{PROFILES}/1"), profiles(ProfilesOperation::Read)),
+            ("POST", format!("{PROFILES}/1/changes"), profiles(ProfilesOperation::Change)),
+            ("GET", format!("{PROFILES}/1/changes"), profiles(ProfilesOperation::ReadChanges)),
+            ("GET", format!("{PROFILES}/1/entries"), profiles(ProfilesOperation::ReadEntries)),
+            ("GET", format!("{PROFILES}/1/manifest"), profiles(ProfilesOperation::ReadManifest)),
+            ("PUT", format!("{PROFILES}/1/live"), profiles(ProfilesOperation::SetLive)),
+            ("POST", format!("{PROFILES}/1/generations"), profiles(ProfilesOperation::Publish)),
+            ("GET", webhook(""), act(WebhookAction::Read)),
+            ("PUT", webhook(""), act(WebhookAction::Define)),
+            ("DELETE", webhook(""), act(WebhookAction::Remove)),
+            ("POST", webhook("/rotate"), act(WebhookAction::Rotate)),
+            ("POST", webhook("/test"), act(WebhookAction::Test)),
+            ("POST", webhook("/replay"), act(WebhookAction::Replay)),
+            ("POST", webhook("/resume"), act(WebhookAction::Resume)),
+            ("POST", webhook("/skip"), act(WebhookAction::Skip)),
+            ("GET", webhook("/attempts"), act(WebhookAction::Attempts)),
         ]
     }
 
@@ -387,17 +590,35 @@ mod tests {
                 Route::Operate(Operation::DefineCampaign(id)) => {
                     assert_eq!(head, Ok(Route::Operate(Operation::ReadCampaign(id))), "{path}")
                 }
-                _ => assert_eq!((method, head), ("GET", Ok(route)), "{path}"),
+                Route::Operate(Operation::Profiles(_, ProfilesOperation::Change)) => {
+                    let read = Route::Operate(Operation::Profiles(1, ProfilesOperation::ReadChanges));
+                    assert_eq!(head, Ok(read), "{path}")
+                }
+                Route::Operate(Operation::Webhook(id, WebhookAction::Define | WebhookAction::Remove)) => {
+                    assert_eq!(head, Ok(Route::Operate(Operation::Webhook(id, WebhookAction::Read))), "{path}")
+                }
+                _ if method == "GET" => assert_eq!(head, Ok(route), "{path}"),
+                _ => assert_eq!(head, Err(Problem::MethodNotAllowed(method.into())), "{path}"),
             }
         }
     }
 
     #[test]
     fn names_the_allowed_methods_of_a_path() {
-        for (_, path, route) in rows() {
+        for (method, path, route) in rows() {
             let allow = match route {
                 Route::Launch(_) => "POST",
+                Route::Operate(Operation::Webhook(_, _)) if method == "POST" => "POST",
+                Route::Operate(Operation::Webhook(
+                    _,
+                    WebhookAction::Read | WebhookAction::Define | WebhookAction::Remove,
+                )) => "GET, HEAD, PUT, DELETE",
                 Route::Operate(Operation::ReadCampaign(_) | Operation::DefineCampaign(_)) => "GET, HEAD, PUT",
+                Route::Operate(Operation::Profiles(_, ProfilesOperation::Change | ProfilesOperation::ReadChanges)) => {
+                    "POST, GET, HEAD"
+                }
+                Route::Operate(Operation::Profiles(_, ProfilesOperation::SetLive)) => "PUT",
+                Route::Operate(Operation::Profiles(_, ProfilesOperation::Publish)) => "POST",
                 _ => "GET, HEAD",
             };
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", ""] {
@@ -489,11 +710,12 @@ mod tests {
     }
 
     #[test]
-    fn refuses_in_json_only_below_the_campaigns_and_in_either_format_elsewhere() {
+    fn refuses_in_json_only_below_the_campaigns_and_the_profiles() {
         for path in ["/abc", "/8/launch", "/start/x", "/8/launches/x/y/z"] {
             let path = format!("{CAMPAIGNS}{path}");
             assert!(is_json_only(&path), "{path}");
         }
+        assert!(is_json_only("/api/v1.1/profiles/0") && is_json_only("/api/v1.1/profiles/1/x"));
         for path in ["/", "/x", "/api", "/healthz/x"] {
             assert!(!is_json_only(path), "{path}");
         }

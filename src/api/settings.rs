@@ -1,6 +1,7 @@
 //! The configuration of a deployment: the variables and secrets that the Worker reads.
 
 use crate::{
+    delivery::address::AllowedHosts,
     limits::{self, Limits},
     memory::Budget,
     profiles::key::{IndexKey, SecretTooShort},
@@ -11,6 +12,8 @@ use std::rc::Rc;
 pub const INDEX_KEYS: [&str; 2] = ["PROFILE_INDEX_KEY", "PROFILE_INDEX_KEY_PREVIOUS"];
 /// `off` turns rate limiting off.
 pub const RATE_LIMITING: &str = "RATE_LIMITING";
+/// `any` allows webhooks with `http` and local receivers, for development.
+pub const WEBHOOK_HOSTS: &str = "WEBHOOK_HOSTS";
 /// `checksum` makes a digest of the body the ID of a request that has none.
 pub const DEDUPLICATION: &str = "DEDUPLICATION";
 
@@ -51,6 +54,7 @@ pub struct Settings {
     /// Keys of the profile index: the current one first.
     pub secrets: Rc<[IndexKey]>,
     pub rate_limiting: bool,
+    pub webhook_hosts: AllowedHosts,
     /// Whether a digest of the body is the ID of a request that has none.
     pub checksum: bool,
     pub budget: Rc<Budget>,
@@ -61,6 +65,8 @@ pub struct Settings {
 pub enum SettingsError {
     #[error("{name} is not a decimal integer")]
     NotAnInteger { name: &'static str },
+    #[error("{name} is neither of {values}")]
+    NotOneOf { name: &'static str, values: &'static str },
     #[error("{name} is above {max}")]
     TooLarge { name: &'static str, max: u64 },
     #[error("{name}: {reason}")]
@@ -94,6 +100,11 @@ impl Settings {
         }
         settings.secrets = keys.into();
         settings.rate_limiting = variable(RATE_LIMITING).as_deref() != Some("off");
+        settings.webhook_hosts = match variable(WEBHOOK_HOSTS).as_deref() {
+            None | Some("public") => AllowedHosts::Public,
+            Some("any") => AllowedHosts::Any,
+            Some(_) => return Err(SettingsError::NotOneOf { name: WEBHOOK_HOSTS, values: "public and any" }),
+        };
         settings.checksum = variable(DEDUPLICATION).as_deref() == Some("checksum");
         settings.budget = Budget::new(settings.limits.memory, settings.limits.unverified);
         Ok(settings)
@@ -105,7 +116,14 @@ impl Default for Settings {
     fn default() -> Self {
         let limits = Limits::default();
         let budget = Budget::new(limits.memory, limits.unverified);
-        Self { limits, secrets: Rc::default(), rate_limiting: true, checksum: false, budget }
+        Self {
+            limits,
+            secrets: Rc::default(),
+            rate_limiting: true,
+            webhook_hosts: AllowedHosts::Public,
+            checksum: false,
+            budget,
+        }
     }
 }
 
@@ -169,6 +187,9 @@ mod tests {
         assert!(read(&[(RATE_LIMITING, "on")], &[]).unwrap().rate_limiting);
         assert!(read(&[(DEDUPLICATION, "checksum")], &[]).unwrap().checksum);
         assert!(!read(&[(DEDUPLICATION, "")], &[]).unwrap().checksum);
+        assert_eq!(read(&[(WEBHOOK_HOSTS, "public")], &[]).unwrap().webhook_hosts, AllowedHosts::Public);
+        assert_eq!(read(&[(WEBHOOK_HOSTS, "any")], &[]).unwrap().webhook_hosts, AllowedHosts::Any);
+        assert_eq!(read(&[(WEBHOOK_HOSTS, "all")], &[]).unwrap_err(), "WEBHOOK_HOSTS is neither of public and any");
     }
 
     #[test]

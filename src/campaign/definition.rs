@@ -1,29 +1,17 @@
 //! Parses the body of `PUT`, the definition of a campaign.
 
-use std::{borrow::Cow, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
-
 use super::protocol::commands::Definition;
 use crate::{
-    limits::FIELD_NAME_SHOWN,
     problem::Problem,
-    text::{self, SAFE_INTEGER_MAX},
-    wire::{ValueType, foreign::Foreign, json, scalar},
+    text::SAFE_INTEGER_MAX,
+    wire::{json, members::Members, scalar},
 };
 
-/// Parses the definition of campaign `id`. Unlike in a launch, unknown fields are rejected: otherwise a `PUT` with a misspelt
-/// `active` would get 200 and not pause the campaign.
+/// Parses the definition of campaign `id`.
 pub fn parse(id: u64, body: &[u8]) -> Result<Definition, Problem> {
-    let members = members(body)?;
     let mut definition = Definition { id, ..Definition::default() };
-    let mut seen: Vec<Cow<'_, str>> = Vec::new();
-    for (name, value) in members {
-        let wrong = |what: &str| Problem::BadField(format!("{name:.FIELD_NAME_SHOWN$}: {what}"));
+    for (name, value) in Members::parse(body)? {
+        let wrong = |what: &str| Members::wrong(&name, what);
         let value = json::scalar(value.get().as_bytes());
         match name.as_ref() {
             "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),
@@ -39,72 +27,9 @@ pub fn parse(id: u64, body: &[u8]) -> Result<Definition, Problem> {
             "launches" | "recipients" => {}
             _ => return Err(wrong("unknown field; a definition has name, database and active")),
         }
-        if seen.contains(&name) {
-            return Err(wrong("is given twice"));
-        }
-        seen.push(name);
     }
     definition.check()?;
     Ok(definition)
-}
-
-/// Parses the body as a JSON object.
-fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Problem> {
-    let body = text::without_byte_order_mark(body);
-    let malformed = |what: String| Problem::Malformed(not_json(body).unwrap_or(what));
-    let text = str::from_utf8(body)
-        .map_err(|error| malformed(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
-    let DefinitionMembers(members) = serde_json::from_str(text).map_err(|error| match body.trim_ascii_start() {
-        [first, ..] if error.is_data() => {
-            Problem::BadField(format!("the body must be a JSON object, not {}", ValueType::of_json(*first)))
-        }
-        _ => malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column())),
-    })?;
-    Ok(members)
-}
-
-/// Returns an error text if the body seems to be in another format.
-fn not_json(body: &[u8]) -> Option<String> {
-    let foreign = match body.trim_ascii_start() {
-        // An ASCII character in UTF-16, little-endian.
-        [_, 0, ..] => Foreign::Utf16,
-        [b'{' | b'[', ..] | [] => return None,
-        [first, ..] => Foreign::from_first(*first)?,
-    };
-    let remedy = match foreign {
-        Foreign::Gzip | Foreign::Utf16 => format!("; {}", foreign.remedy()),
-        _ => String::new(),
-    };
-    Some(format!("the body must be a JSON object, not {foreign}{remedy}"))
-}
-
-/// The members of a JSON object in their order. A map would hide repeated names.
-struct DefinitionMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for DefinitionMembers<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DefinitionVisitor)
-    }
-}
-
-struct DefinitionVisitor;
-
-impl<'de> Visitor<'de> for DefinitionVisitor {
-    type Value = DefinitionMembers<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        #[derive(Deserialize)]
-        struct BorrowedName<'a>(#[serde(borrow)] Cow<'a, str>);
-        let mut members = Vec::new();
-        while let Some((BorrowedName(name), value)) = map.next_entry::<BorrowedName<'de>, &'de RawValue>()? {
-            members.push((name, value));
-        }
-        Ok(DefinitionMembers(members))
-    }
 }
 
 #[cfg(test)]

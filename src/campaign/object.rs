@@ -14,8 +14,8 @@ use super::{
         alarm::{self, AlarmStep},
         commit::CommitOutcome,
         copy_writes::CopyWrite,
+        follower::LogFollower,
         listing, retention,
-        sql::Sql,
         state::{LaunchLog, LogError, LogLimits},
         totals, uploads,
     },
@@ -38,13 +38,14 @@ use crate::{
     limits::{COPY_WAIT_MS, Limits, REPLY_WHOLE},
     memory::{Budget, Reservation},
     problem::Cause,
+    storage::sql::Sql,
 };
 
 const JSON: &str = "application/json";
 
 /// The steps of the alarm that belong to the campaign itself.
-pub fn steps<S: Sql + 'static, H: Host>(host: &Rc<H>) -> Vec<AlarmStep<S>> {
-    vec![uploads::step(host), retention::step(host), listing::step(host), totals::step()]
+pub fn steps<S: Sql + 'static, H: Host>(host: &Rc<H>, follower: &Rc<dyn LogFollower<S>>) -> Vec<AlarmStep<S>> {
+    vec![uploads::step(host), retention::step(host, follower), listing::step(host), totals::step()]
 }
 
 /// The configuration of an object.
@@ -104,6 +105,8 @@ impl<S: Sql> ReplyStream<S> {
 pub struct Object<S, H> {
     pub(super) log: Rc<LaunchLog<S>>,
     host: Rc<H>,
+    /// Delivers launches.
+    follower: Rc<dyn LogFollower<S>>,
     steps: Rc<[AlarmStep<S>]>,
     /// The memory of the isolate, or why the configuration is invalid. An invalid configuration fails every request.
     budget: Result<Rc<Budget>, Cause>,
@@ -111,18 +114,13 @@ pub struct Object<S, H> {
 }
 
 impl<S: Sql + 'static, H: Host> Object<S, H> {
-    /// `more_steps` are steps of the alarm besides [`steps`].
-    pub fn new(
-        sql: S,
-        host: Rc<H>,
-        config: Result<ObjectConfig, Cause>,
-        more_steps: impl IntoIterator<Item = AlarmStep<S>>,
-    ) -> Self {
+    pub fn new(sql: S, host: Rc<H>, config: Result<ObjectConfig, Cause>, follower: Rc<dyn LogFollower<S>>) -> Self {
         let limits = config.as_ref().map_or_else(|_| LogLimits::from(&Limits::default()), |config| config.limits);
         Self {
             log: Rc::new(LaunchLog::new(sql, limits)),
-            steps: steps(&host).into_iter().chain(more_steps).collect(),
+            steps: steps(&host, &follower).into_iter().chain(follower.steps()).collect(),
             host,
+            follower,
             budget: config.map(|config| config.budget),
             has_started: Cell::new(false),
         }
@@ -147,6 +145,7 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
     /// The alarm has come. After an error the platform repeats it.
     pub async fn alarm(&self) -> Result<(), Cause> {
         self.budget()?;
+        self.start()?;
         alarm::ring(&self.log, &self.host, &self.steps).await
     }
 
@@ -173,6 +172,11 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
                 self.log.authorize(&envelope.databases)?;
                 totals::count_period(&self.log, &*self.host, request).await?;
             }
+            Command::Webhook(command) => {
+                self.log.authorize(&envelope.databases)?;
+                let reply = self.follower.command(&self.log, command.clone()).await?;
+                return self.respond(ObjectReply::Whole(Some(reply)));
+            }
             _ => {}
         }
         self.respond(answer(&self.log, &envelope, self.host.now())?)
@@ -186,6 +190,7 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
     fn start(&self) -> Result<(), LogError> {
         if !self.has_started.get() {
             self.log.start(self.host.now())?;
+            self.follower.started(&self.log)?;
             self.has_started.set(true);
         }
         Ok(())
@@ -193,7 +198,10 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
 
     fn commit(&self, message: &[u8]) -> Result<ObjectResponse<S>, LogError> {
         match self.log.commit(message, self.host.now())? {
-            CommitOutcome::Committed(committed) => Ok(json_response(200, &committed)?),
+            CommitOutcome::Committed(committed) => {
+                self.follower.committed(&self.log);
+                Ok(json_response(200, &committed)?)
+            }
             CommitOutcome::Repeated(launch) => self.respond(ObjectReply::Repeat(Box::new(RepeatReply::new(*launch)))),
         }
     }
@@ -267,6 +275,8 @@ pub fn answer<S: Sql>(log: &LaunchLog<S>, envelope: &Envelope, now: u64) -> Resu
             log.uploads_completed(*id)?;
             empty_object()
         }
+        // Carried out before by the module that delivers launches.
+        Command::Webhook(_) => return Err(Cause::new("a command about the webhook").into()),
         Command::Report(id) => ObjectReply::Report(Box::new(ReportReply::open(log, &log.find(*id)?)?)),
     })
 }

@@ -1,4 +1,4 @@
-//! What a campaign's object needs from its surroundings, besides its database ([`Sql`](super::log::sql::Sql)).
+//! What a campaign's object needs from its surroundings, besides its database ([`Sql`](crate::storage::sql::Sql)).
 
 use futures_util::future::LocalBoxFuture;
 

@@ -7,7 +7,7 @@ use crate::{
     profiles::{
         bucket::BucketSection,
         key::{Class, IndexKey, KeyHash},
-        normal::normalise,
+        normal::Normaliser,
     },
     wire::{Item, Scalar},
 };
@@ -113,22 +113,35 @@ impl Matching {
     }
 
     /// Hashes the keys of an item. Returns the reason if the item is invalid.
-    pub fn hash_keys(self, item: &Item<'_>, field_name: &str, index: &IndexKey) -> Result<ItemKeys, Outcome> {
+    pub fn hash_keys(
+        self,
+        item: &Item<'_>,
+        field_name: &str,
+        index: &IndexKey,
+        normaliser: &Normaliser,
+    ) -> Result<ItemKeys, Outcome> {
         let only = |key: Result<KeyHash, Outcome>| Ok([Some(key?), None]);
+        let hash_key = |class, field: &str, value: &str| {
+            let value = normaliser.normalise(class, within_limit(value)?).ok_or(Outcome::Malformed)?;
+            Ok(index.hash(class, field, &value))
+        };
         match self {
-            Self::Email | Self::EmailProfile | Self::EmailSub => {
-                only(hash_key(Class::Email, "", text(&item.email)?, index))
+            Self::Email | Self::EmailProfile | Self::EmailSub => only(hash_key(Class::Email, "", text(&item.email)?)),
+            Self::Phone | Self::PhoneSub => only(hash_key(Class::Phone, "", text(&item.phone)?)),
+            Self::ProfileId => only(hash_key(Class::ProfileId, "", text(&item.profile_id)?)),
+            Self::Custom => only(hash_key(Class::Custom, field_name, &text_or_integer(&item.field_value)?)),
+            Self::CustomSub => only(hash_key(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?)),
+            Self::PushSub => {
+                let (provider, subscription) = (text(&item.provider)?, text(&item.subscription_id)?);
+                let (provider, subscription) = (within_limit(provider)?, within_limit(subscription)?);
+                if provider.is_empty() {
+                    return Err(Outcome::Malformed);
+                }
+                only(hash_key(Class::Push, provider, subscription))
             }
-            Self::Phone | Self::PhoneSub => only(hash_key(Class::Phone, "", text(&item.phone)?, index)),
-            Self::ProfileId => only(hash_key(Class::ProfileId, "", text(&item.profile_id)?, index)),
-            Self::Custom => only(hash_key(Class::Custom, field_name, &text_or_integer(&item.field_value)?, index)),
-            Self::CustomSub => {
-                only(hash_key(Class::CustomSub, field_name, &text_or_integer(&item.field_value)?, index))
-            }
-            Self::PushSub => only(hash_push_key(text(&item.provider)?, text(&item.subscription_id)?, index)),
             Self::EmailPhone | Self::EmailPhoneSub => {
-                let first = text(&item.email).and_then(|value| hash_key(Class::Email, "", value, index));
-                let second = text(&item.phone).and_then(|value| hash_key(Class::Phone, "", value, index));
+                let first = text(&item.email).and_then(|value| hash_key(Class::Email, "", value));
+                let second = text(&item.phone).and_then(|value| hash_key(Class::Phone, "", value));
                 match (first, second) {
                     // Without a valid key, the reason is that of the field that is present, the e-mail first.
                     (Err(Outcome::MissingField), Err(reason)) | (Err(reason), Err(_)) => Err(reason),
@@ -158,14 +171,4 @@ fn text_or_integer<'a>(value: &'a Scalar<'_>) -> Result<Cow<'a, str>, Outcome> {
 
 fn within_limit(value: &str) -> Result<&str, Outcome> {
     if value.len() > KEY_LIMIT { Err(Outcome::TooLong) } else { Ok(value) }
-}
-
-fn hash_key(class: Class, field: &str, value: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let value = normalise(class, within_limit(value)?).ok_or(Outcome::Malformed)?;
-    Ok(index.hash(class, field, &value))
-}
-
-fn hash_push_key(provider: &str, subscription: &str, index: &IndexKey) -> Result<KeyHash, Outcome> {
-    let (provider, subscription) = (within_limit(provider)?, within_limit(subscription)?);
-    if provider.is_empty() { Err(Outcome::Malformed) } else { hash_key(Class::Push, provider, subscription, index) }
 }

@@ -23,6 +23,8 @@ pub mod admit;
 pub mod commit;
 pub mod completion;
 mod earlier;
+mod found;
+mod live_search;
 pub mod matching;
 pub mod ports;
 pub mod receive;

@@ -1,6 +1,8 @@
 //! Everything outside of the core that a launch needs. The Worker implements these traits with its bindings; tests implement
 //! them with fakes that fail in every way that the platform can.
 
+use std::rc::Rc;
+
 use crate::{
     access::TokenRecord,
     campaign::{
@@ -11,8 +13,9 @@ use crate::{
             message::RepeatedLaunch,
         },
     },
+    memory::Reservation,
     problem::{Cause, Refused},
-    profiles::lookup::BucketStore,
+    profiles::{lookup::BucketStore, normal::Normaliser},
 };
 
 /// The time of one request. A timer wakes only the request that started it.
@@ -29,6 +32,7 @@ pub trait Clock {
 pub trait Ports: BucketStore + Clock {
     type Uploader: AttachmentUploader;
     fn uploader(&self) -> &Self::Uploader;
+    fn normaliser(&self) -> Rc<Normaliser>;
 
     /// Reads the record under a token's key ([`crate::access::token_key`]).
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause>;
@@ -40,6 +44,14 @@ pub trait Ports: BucketStore + Clock {
     async fn campaign_database(&self, trigger_id: u64) -> Result<Option<u64>, Cause>;
     /// Reads the manifest of a database's profile index.
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause>;
+    /// Sends a message ([`crate::profiles::live::message`]) to the object of a database and reads the reply, whose memory is
+    /// reserved first.
+    async fn ask_database(
+        &self,
+        database: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Vec<u8>, ObjectError>;
     /// Asks the campaign's object for its database, if KV does not know the campaign yet.
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError>;
     /// Asks the campaign's object for the launch of an earlier request with this ID. Refused if the campaign cannot be

@@ -29,15 +29,23 @@ pub enum TokenSource {
     Body,
 }
 
-/// Verifies the token of a request whose body has no field for one.
-///
-/// `scope` is `None` if any token may send the request.
-pub async fn verify_head<P: Ports>(ports: &P, tokens: &[String], scope: Option<Scope>) -> Result<TokenRecord, Refused> {
-    match (tokens, scope) {
-        ([], _) => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
-        ([token], Some(scope)) => verify(ports, token, scope, TokenSource::Head).await,
-        ([token], None) => identify(ports, token, TokenSource::Head).await,
-        ([_, _, ..], _) => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
+/// Verifies the token of a request whose body has no field for one. It needs `scope`, or the other one. If `scope` is `None`, any
+/// token may send the request.
+pub async fn verify_head<P: Ports>(
+    ports: &P,
+    tokens: &[String],
+    scope: Option<Scope>,
+    other: Option<Scope>,
+) -> Result<TokenRecord, Refused> {
+    match tokens {
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
+        [token] => {
+            let record = find(ports, token, TokenSource::Head).await?;
+            let Some(scope) = scope else { return Ok(record) };
+            let is_allowed = record.allows(scope) || other.is_some_and(|other| record.allows(other));
+            if is_allowed { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
+        }
+        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
 
@@ -48,12 +56,12 @@ pub async fn verify<P: Ports>(
     scope: Scope,
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
-    let record = identify(ports, token, source).await?;
+    let record = find(ports, token, source).await?;
     if record.allows(scope) { Ok(record) } else { Err(Problem::AccessDenied(scope.as_str()).into()) }
 }
 
-/// Returns the record of a token that is known, not revoked and within its rate limit.
-async fn identify<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<TokenRecord, Refused> {
+/// Returns the record of a token that is known, not revoked, and within its rate limit.
+async fn find<P: Ports>(ports: &P, token: &str, source: TokenSource) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
         return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }

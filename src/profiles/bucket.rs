@@ -24,7 +24,7 @@ pub const ENTRY_BYTES: usize = 32;
 const AMBIGUOUS: &[u8; 16] = b"****************";
 
 /// A part of a bucket, which is searched separately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BucketSection {
     /// Keys of profiles.
     Profiles,
@@ -72,6 +72,38 @@ impl<'a> Bucket<'a> {
     /// Searches one section.
     pub fn find(&self, section: BucketSection, hash: &KeyHash) -> Result<KeyMatch, CorruptBucket> {
         self.find_first(&[section], hash)
+    }
+
+    /// Passes each profile that has a key in a section. `None` stands for profiles that the bucket does not name.
+    pub fn each_holder(
+        &self,
+        section: BucketSection,
+        hash: &KeyHash,
+        mut on_holder: impl FnMut(Option<ProfileId>),
+    ) -> Result<(), CorruptBucket> {
+        match self.find(section, hash)? {
+            KeyMatch::Profile(profile) => on_holder(Some(profile)),
+            KeyMatch::Ambiguous => on_holder(None),
+            KeyMatch::None => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the entries of a section.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn entries(
+        &self,
+        section: BucketSection,
+    ) -> impl Iterator<Item = Result<BucketEntry, CorruptBucket>> + use<'a> {
+        let entries = match section {
+            BucketSection::Profiles => self.profiles,
+            BucketSection::Subscriptions => self.subscriptions,
+        };
+        entries.iter().map(|entry| {
+            let (hash, id) = split_entry(entry);
+            let profile = if id == *AMBIGUOUS { None } else { Some(ProfileId(decode(&id).ok_or(CorruptBucket)?)) };
+            Ok(BucketEntry { hash: decode(&hash).ok_or(CorruptBucket)?, profile })
+        })
     }
 
     /// Searches sections in order, and returns the result of the first one that contains the key.

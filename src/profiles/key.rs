@@ -15,7 +15,7 @@ use crate::{
 /// The version of the hashed text, and part of it. A change requires a new [`NORMALISATION_VERSION`].
 const HASH_VERSION: u8 = 2;
 /// The version of the normalisation ([`super::normal`]) and the hash of keys. An index of another version cannot be searched.
-pub const NORMALISATION_VERSION: u32 = 2;
+pub const NORMALISATION_VERSION: u32 = 3;
 
 /// A class of keys. Each class has buckets of its own, and so has each custom field and custom channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ impl Class {
         }
     }
 
-    /// The number in the hashed text. Pinned.
-    fn number(self) -> u8 {
+    /// The number in the hashed text, and in stored changes. Pinned.
+    pub fn number(self) -> u8 {
         match self {
             Self::Email => 1,
             Self::Phone => 2,
@@ -60,6 +60,11 @@ impl Class {
             Self::Custom => 5,
             Self::CustomSub => 6,
         }
+    }
+
+    /// Returns the class with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
     }
 }
 

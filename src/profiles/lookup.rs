@@ -87,18 +87,34 @@ pub async fn find<S: BucketStore>(
     hash: impl Fn(u32) -> KeyHash,
     mut on_result: impl FnMut(u32, KeyMatch),
 ) -> Result<Statistics, LookupError> {
+    visit(store, search, items, &hash, |item, bucket| {
+        let found = bucket.map(|bucket| bucket.find_first(search.sections, &hash(item))).transpose()?;
+        on_result(item, found.unwrap_or(KeyMatch::None));
+        Ok(())
+    })
+    .await
+}
+
+/// Reads the buckets for the keys of `items`. `on_item` receives each item once, in any order, with the bucket of its key; or
+/// without one, if the generation does not have the class.
+pub async fn visit<S: BucketStore>(
+    store: &S,
+    search: IndexSearch<'_>,
+    items: &[u32],
+    hash: impl Fn(u32) -> KeyHash,
+    mut on_item: impl FnMut(u32, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
+) -> Result<Statistics, LookupError> {
     let Some(index) = search.generation.class(search.class, search.field) else {
-        for &item in items {
-            on_result(item, KeyMatch::None);
-        }
-        return Ok(Statistics::default());
+        // Without a bucket, nothing can be damaged.
+        let visited = items.iter().try_for_each(|item| on_item(*item, None));
+        return visited.map(|()| Statistics::default()).map_err(|CorruptBucket| LookupError::Corrupt(String::new()));
     };
     let bucket_number = |item: u32| hash(item).bucket_number(index.buckets);
     let order = sort_by_bucket(items, index.buckets, bucket_number);
     let mut search_bucket = |group: &[BucketItem], text: &str| {
         let bucket = Bucket::parse(text)?;
         for &BucketItem { item, .. } in group {
-            on_result(item, bucket.find_first(search.sections, &hash(item))?);
+            on_item(item, Some(&bucket))?;
         }
         Ok::<(), CorruptBucket>(())
     };

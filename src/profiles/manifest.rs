@@ -30,6 +30,10 @@ pub struct Manifest {
     /// Generations that no launch searches any more. An import deletes their buckets later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RetiredGeneration>,
+    /// Whether profiles change between imports. A launch then asks the object of the database ([`super::live`]), which names the
+    /// current generation: the one in this manifest may be out of date.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// The result of one import.
@@ -43,8 +47,15 @@ pub struct Generation {
     pub normalisation: u32,
     /// [`IndexKey::check`] of the key that hashed its keys.
     pub key: String,
+    /// The number of profiles; 0 if the import did not record it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub profiles: u64,
     /// The indexes of all classes that have keys.
     pub classes: Vec<ClassIndex>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The buckets of one class of keys.
@@ -150,13 +161,13 @@ impl Manifest {
     /// Makes a new generation the current one. The current generation of `before` becomes the previous one, and the previous
     /// one is retired. `deleted` contains the names of retired generations whose buckets have been deleted.
     pub fn publish(before: Option<Self>, generation: Generation, deleted: &[String], now: u64) -> Self {
-        let (previous, mut retired, replaced) = match before {
-            Some(Self { current, previous, retired, .. }) => (Some(current), retired, previous),
-            None => (None, Vec::new(), None),
+        let (previous, mut retired, replaced, live) = match before {
+            Some(Self { current, previous, retired, live, .. }) => (Some(current), retired, previous, live),
+            None => (None, Vec::new(), None, false),
         };
         retired.retain(|retired| !deleted.contains(&retired.name));
         retired.extend(replaced.map(|generation| RetiredGeneration { name: generation.name, since: now }));
-        Self { format: FORMAT_VERSION, current: generation, previous, retired }
+        Self { format: FORMAT_VERSION, current: generation, previous, retired, live }
     }
 
     /// Returns the generations to search, the current one first. The current generation must be usable; the previous one is
@@ -178,10 +189,11 @@ impl Generation {
     /// A generation without buckets. `check` is [`IndexKey::check`] of the key that hashes its keys.
     pub fn new(name: &str, check: &str, created: u64) -> Self {
         let (name, key) = (name.to_owned(), check.to_owned());
-        Self { name, created, normalisation: NORMALISATION_VERSION, key, classes: Vec::new() }
+        Self { name, created, normalisation: NORMALISATION_VERSION, key, profiles: 0, classes: Vec::new() }
     }
 
-    fn usable(&self, keys: &[IndexKey]) -> Result<UsableGeneration<'_>, IndexError> {
+    /// Returns the generation with the position of its key, if it can be searched.
+    pub fn usable(&self, keys: &[IndexKey]) -> Result<UsableGeneration<'_>, IndexError> {
         if self.normalisation != NORMALISATION_VERSION {
             return Err(IndexError::OtherVersion);
         }
@@ -264,6 +276,7 @@ mod tests {
             created: 1_700_000_000_000,
             normalisation: NORMALISATION_VERSION,
             key: key.check().into(),
+            profiles: 9,
             classes: vec![email, custom],
         }
     }
@@ -274,6 +287,7 @@ mod tests {
             current: generation("bb", &key("b")),
             previous: Some(generation("aa", &key("a"))),
             retired: Vec::new(),
+            live: false,
         }
     }
 
@@ -285,7 +299,7 @@ mod tests {
         let classes = r#"[{"class":"email","buckets":2,"largest":4112},{"class":"custom","field":"Custom_ID","buckets":1,"largest":80}]"#;
         let generation = |name: &str, check: &str| {
             format!(
-                r#"{{"name":"{name}","created":1700000000000,"normalisation":2,"key":"{check}","classes":{classes}}}"#
+                r#"{{"name":"{name}","created":1700000000000,"normalisation":3,"key":"{check}","profiles":9,"classes":{classes}}}"#
             )
         };
         let expected = format!(

@@ -8,22 +8,29 @@
 //! |---|---|
 //! | [`key`] | classes of keys, the keyed hash, profile IDs |
 //! | [`normal`] | the normalisation of keys |
+//! | `unicode` | the Unicode operations of normalisation (native only) |
 //! | [`bucket`] | the format of a bucket: writing and searching it |
 //! | [`manifest`] | the format of a manifest, and the names of all keys in KV |
 //! | [`cache`] | the buckets that an isolate keeps in memory |
 //! | [`lookup`] | finds the profiles of all items of a launch |
+//! | [`column`] | the columns of files and the members of changes, and the keys in their values |
+//! | [`live`] | profiles that change between imports |
 //! | [`import`] | builds buckets from a file (native only) |
 //!
 //! *Invariant*: a bucket that is missing or damaged is an error. It never means that a key has no profile.
 
 pub mod bucket;
 pub mod cache;
+pub mod column;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
 pub mod key;
+pub mod live;
 pub mod lookup;
 pub mod manifest;
 pub mod normal;
+#[cfg(not(target_arch = "wasm32"))]
+mod unicode;
 
 /// The binding of the KV namespace that contains manifests and buckets.
 pub const BINDING: &str = "PROFILES";

@@ -11,6 +11,7 @@
 //! | `piece`, `value`, `format` | the types that both formats share |
 //! | `buffer`, `capture`, `attachment_name`, `flat_item` | parts of both framers |
 //! | [`scalar`] | reads a decoded value as an integer, a boolean or text |
+//! | [`members`] | reads the members of a small JSON object, such as a definition |
 //! | [`attachment_data`], [`base64`] | decode the `data` of attachments, in chunks |
 //! | [`foreign`] | recognises bodies in other formats, for error messages |
 //! | `testing` | a recording sink for tests and fuzz targets; not part of the Worker |
@@ -24,6 +25,7 @@ mod flat_item;
 pub mod foreign;
 mod format;
 pub mod json;
+pub mod members;
 mod piece;
 pub mod scalar;
 #[cfg(not(target_arch = "wasm32"))]

@@ -8,15 +8,19 @@ use std::{
 
 use worker::{AnalyticsEngineDataset, Env, ObjectNamespace, RateLimiter, Result};
 
-use super::kv::Namespace;
+use super::{kv::Namespace, unicode::RuntimeUnicode};
 use crate::{
     api::settings::{Settings, SettingsError},
     limits::DATABASES_REMEMBERED,
-    profiles::cache::BucketCache,
+    profiles::{cache::BucketCache, normal::Normaliser},
 };
 
 pub fn campaigns(env: &Env) -> Result<ObjectNamespace> {
     env.durable_object("CAMPAIGNS")
+}
+
+pub fn databases(env: &Env) -> Result<ObjectNamespace> {
+    env.durable_object("DATABASES")
 }
 
 /// The KV namespace of profile indexes.
@@ -53,6 +57,7 @@ pub struct Isolate {
     pub settings: Settings,
     /// Databases of campaigns. The database of a campaign never changes.
     databases: RefCell<HashMap<u64, u64>>,
+    pub normaliser: Rc<Normaliser>,
     /// Buckets of profile indexes that were read recently.
     pub buckets: RefCell<BucketCache>,
 }
@@ -85,7 +90,8 @@ pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
         let secret = |name: &str| env.secret(name).ok().map(|value| value.to_string());
         let settings = Settings::read(variable, secret)?;
         let buckets = BucketCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
-        let isolate = Isolate { settings, databases: RefCell::default(), buckets: RefCell::new(buckets) };
+        let normaliser = Rc::new(Normaliser::new(Box::new(RuntimeUnicode)));
+        let isolate = Isolate { settings, normaliser, databases: RefCell::default(), buckets: RefCell::new(buckets) };
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
 }

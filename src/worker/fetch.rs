@@ -75,7 +75,7 @@ impl Runtime for RequestRuntime<'_> {
     }
 
     fn measure(&self, request_id: &str, point: &DataPoint) {
-        telemetry::measure(self.env, request_id, point);
+        telemetry::measure(self.env, Some(request_id), point);
     }
 
     fn linear_memory(&self) -> u64 {

@@ -8,9 +8,12 @@ mod kv;
 mod object;
 mod objects;
 mod ports;
+mod profiles;
+mod receiver;
 mod response;
 mod runtime;
 mod telemetry;
+mod unicode;
 
 use std::rc::Rc;
 

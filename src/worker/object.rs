@@ -9,18 +9,29 @@ use worker::{
     durable_object, js_sys,
 };
 
-use super::{bindings, bucket::Attachments, kv::Namespace, ports::now, telemetry};
+use super::{
+    bindings,
+    bucket::Attachments,
+    kv::Namespace,
+    ports::{self, now},
+    receiver, telemetry,
+};
 use crate::{
+    api::settings::Settings,
     campaign::{
-        log::{
-            sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
-            state::LogLimits,
-        },
+        log::state::LogLimits,
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ReplyStream, ResponseBody},
         ports::Host,
         protocol::transport::LENGTH_HEADER,
     },
+    delivery::{
+        address::{AllowedHosts, UrlParts},
+        ports::{DeliveryHost, Message, ReceiverAnswer},
+        sender::Delivery,
+    },
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
+    telemetry::DataPoint,
 };
 
 #[durable_object(alarm)]
@@ -31,12 +42,15 @@ pub struct CampaignObject {
 impl DurableObject for CampaignObject {
     fn new(state: State, env: Env) -> Self {
         let isolate = bindings::isolate(&env).map_err(|error| Cause(format!("configuration: {error}")));
-        let config = isolate.map(|isolate| ObjectConfig {
-            limits: LogLimits::from(&isolate.settings.limits),
-            budget: Rc::clone(&isolate.settings.budget),
-        });
+        let settings = isolate.map(|isolate| isolate.settings.clone());
+        // An object whose configuration is invalid fails every request and alarm.
+        let Settings { webhook_hosts, budget, .. } = settings.as_ref().cloned().unwrap_or_default();
+        let config = settings
+            .map(|settings| ObjectConfig { limits: LogLimits::from(&settings.limits), budget: settings.budget });
         let sql = ObjectSql::new(&state);
-        Self { object: Object::new(sql, Rc::new(ObjectHost { state, env }), config, []) }
+        let host = Rc::new(ObjectHost { state, env, webhook_hosts });
+        let delivery = Rc::new(Delivery::new(Rc::clone(&host), budget));
+        Self { object: Object::new(sql, host, config, delivery) }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -76,10 +90,47 @@ fn into_worker_error(cause: Cause) -> worker::Error {
     worker::Error::RustError(cause.0)
 }
 
+/// Sets the only alarm of an object, or deletes it.
+pub(super) async fn set_alarm(state: &State, at: Option<u64>) -> Result<(), Cause> {
+    let storage: Storage = state.storage();
+    let result = match at {
+        Some(at) => {
+            #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
+            let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+            storage.set_alarm(ScheduledTime::new(date)).await
+        }
+        None => storage.delete_alarm().await,
+    };
+    result.map_err(Cause::new)
+}
+
 /// The runtime of one object.
 struct ObjectHost {
     state: State,
     env: Env,
+    webhook_hosts: AllowedHosts,
+}
+
+impl DeliveryHost for ObjectHost {
+    fn random(&self, bytes: &mut [u8]) {
+        ports::random(bytes);
+    }
+
+    fn url_parts(&self, url: &str) -> Option<UrlParts> {
+        receiver::url_parts(url)
+    }
+
+    fn allowed_hosts(&self) -> AllowedHosts {
+        self.webhook_hosts
+    }
+
+    fn post(&self, message: Message) -> LocalBoxFuture<'static, Result<ReceiverAnswer, String>> {
+        receiver::post(message)
+    }
+
+    fn measure(&self, point: &DataPoint) {
+        telemetry::measure(&self.env, None, point);
+    }
 }
 
 impl Host for ObjectHost {
@@ -103,16 +154,7 @@ impl Host for ObjectHost {
     }
 
     async fn set_alarm(&self, at: Option<u64>) -> Result<(), Cause> {
-        let storage: Storage = self.state.storage();
-        let result = match at {
-            Some(at) => {
-                #[allow(clippy::cast_precision_loss, reason = "times are below 2^53")]
-                let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
-                storage.set_alarm(ScheduledTime::new(date)).await
-            }
-            None => storage.delete_alarm().await,
-        };
-        result.map_err(Cause::new)
+        set_alarm(&self.state, at).await
     }
 
     fn spawn(&self, future: LocalBoxFuture<'static, ()>) {
@@ -137,13 +179,13 @@ extern "C" {
 }
 
 /// The object's SQLite database.
-struct ObjectSql {
+pub(super) struct ObjectSql {
     sql: SqlStorage,
     storage: TransactionalStorage,
 }
 
 impl ObjectSql {
-    fn new(state: &State) -> Self {
+    pub(super) fn new(state: &State) -> Self {
         let storage = state.storage();
         let raw: &JsValue = storage.as_raw().as_ref();
         Self { sql: storage.sql(), storage: wasm_bindgen::JsCast::unchecked_into(raw.clone()) }

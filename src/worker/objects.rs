@@ -1,4 +1,4 @@
-//! Sends commands and commits to campaigns' objects.
+//! Sends commands and commits to campaigns' objects, and messages to databases' objects.
 
 use js_sys::Uint8Array;
 use worker::{Env, Headers, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBody};
@@ -14,6 +14,10 @@ use crate::{
     launch::ports::{CommitAnswer, ObjectError},
     memory::Reservation,
     problem::Cause,
+    profiles::live::{
+        message::{STATUS_FAILED, STATUS_REFUSED},
+        object::parse_refusal,
+    },
 };
 
 /// The databases of a command for which the object checks no access: a launch checks the database itself.
@@ -117,14 +121,8 @@ impl CampaignObjects {
         length: usize,
         body: wasm_bindgen::JsValue,
     ) -> Result<Response, ObjectError> {
-        let headers = Headers::new();
-        headers.set(LENGTH_HEADER, &length.to_string())?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
-        let request = Request::new_with_init(&format!("https://campaign{path}"), &init)?;
-        // Each call uses a new stub: a stub that has failed stays broken.
-        let stub = self.objects.id_from_name(&object_name(trigger_id))?.get_stub()?;
-        let mut response = stub.fetch_with_request(request).await?;
+        let url = format!("https://campaign{path}");
+        let mut response = send_to_object(&self.objects, &object_name(trigger_id), &url, length, body).await?;
         match ReplyKind::of(response.status_code()) {
             ReplyKind::Result | ReplyKind::Repeated => Ok(response),
             ReplyKind::Refused => Err(ObjectError::Refused(response.json::<Refusal>().await?.into())),
@@ -132,6 +130,68 @@ impl CampaignObjects {
             ReplyKind::Unreachable => Err(ObjectError::Lost(Cause(format!("status {}", response.status_code())))),
         }
     }
+}
+
+/// Sends messages to databases' objects.
+#[derive(Debug, Clone)]
+pub struct DatabaseObjects {
+    objects: ObjectNamespace,
+}
+
+impl DatabaseObjects {
+    pub fn new(env: &Env) -> worker::Result<Self> {
+        Ok(Self { objects: bindings::databases(env)? })
+    }
+
+    /// Sends a message and reads the reply, whose memory is reserved first.
+    pub async fn ask(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
+        self.send(database, message, memory).await.map_err(|error| match error {
+            ObjectError::Lost(cause) => ObjectError::Lost(cause.during(format_args!("object of database {database}"))),
+            refused => refused,
+        })
+    }
+
+    async fn send(&self, database: u64, message: &[u8], memory: &mut Reservation) -> Result<Vec<u8>, ObjectError> {
+        let body = Uint8Array::from(message).into();
+        let name = database_object_name(database);
+        let mut response = send_to_object(&self.objects, &name, "https://database/", message.len(), body).await?;
+        match response.status_code() {
+            200 => {
+                let length = response.headers().get(LENGTH_HEADER)?.and_then(|length| length.parse().ok());
+                let length = length.ok_or_else(|| ObjectError::Lost(Cause::new("no length")))?;
+                memory.grow(length).map_err(|error| ObjectError::Refused(error.into()))?;
+                Ok(response.bytes().await?)
+            }
+            STATUS_REFUSED => {
+                let refusal = parse_refusal(&response.bytes().await?).map_err(ObjectError::Lost)?;
+                Err(ObjectError::Refused(refusal.into()))
+            }
+            STATUS_FAILED => Err(ObjectError::Lost(Cause(response.text().await?))),
+            status => Err(ObjectError::Lost(Cause(format!("status {status}")))),
+        }
+    }
+}
+
+/// The name of a database's object. Pinned: an object with another name has other changes.
+fn database_object_name(database: u64) -> String {
+    format!("database:{database}")
+}
+
+/// Sends a message to an object.
+async fn send_to_object(
+    objects: &ObjectNamespace,
+    name: &str,
+    url: &str,
+    length: usize,
+    body: wasm_bindgen::JsValue,
+) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set(LENGTH_HEADER, &length.to_string())?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_headers(headers).with_body(Some(body));
+    let request = Request::new_with_init(url, &init)?;
+    // Each call uses a new stub: a stub that has failed stays broken.
+    objects.id_from_name(name)?.get_stub()?.fetch_with_request(request).await
 }
 
 /// The name of a campaign's object. Pinned: an object with another name has another log.

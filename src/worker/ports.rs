@@ -8,7 +8,7 @@ use super::{
     bindings::{self, Isolate},
     bucket::Attachments,
     kv::Namespace,
-    objects::{ALL_DATABASES, CampaignObjects},
+    objects::{ALL_DATABASES, CampaignObjects, DatabaseObjects},
     telemetry,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
     problem::Cause,
-    profiles::{lookup::BucketStore, manifest::manifest_key},
+    profiles::{lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
 };
 
 /// The bindings of one request.
@@ -34,6 +34,7 @@ pub struct RequestPorts {
     profiles: Namespace,
     access: Namespace,
     objects: CampaignObjects,
+    databases: DatabaseObjects,
     attachments: Attachments,
     /// `None`: rate limiting is off.
     rate_limiters: Option<RateLimiters>,
@@ -61,6 +62,7 @@ impl RequestPorts {
             profiles: bindings::profiles(env)?,
             access: bindings::access(env)?,
             objects: CampaignObjects::new(env)?,
+            databases: DatabaseObjects::new(env)?,
             attachments: Attachments::new(env)?,
             rate_limiters,
             client_network: head.client_network(),
@@ -109,6 +111,10 @@ impl Ports for RequestPorts {
         &self.attachments
     }
 
+    fn normaliser(&self) -> Rc<Normaliser> {
+        Rc::clone(&self.isolate.normaliser)
+    }
+
     async fn completed(&self, trigger_id: u64, launch_id: LaunchId) -> Result<(), ObjectError> {
         self.objects.command(trigger_id, Command::Completed(launch_id), ALL_DATABASES).await.map(drop)
     }
@@ -146,6 +152,15 @@ impl Ports for RequestPorts {
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {
         self.profiles.text(&manifest_key(database), KV_CACHE_SECONDS).await
+    }
+
+    async fn ask_database(
+        &self,
+        database: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Vec<u8>, ObjectError> {
+        self.databases.ask(database, message, memory).await
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {

@@ -19,13 +19,13 @@ pub fn failure(request_id: Option<&str>, failure: &str, cause: &Cause) {
 }
 
 /// Writes a data point, if a dataset is bound.
-pub fn measure(env: &Env, request_id: &str, point: &DataPoint) {
+pub fn measure(env: &Env, request_id: Option<&str>, point: &DataPoint) {
     let Some(dataset) = bindings::metrics(env) else { return };
     let built = AnalyticsEngineDataPointBuilder::new()
         .indexes([point.index()])
         .blobs(point.blobs())
         .doubles(point.doubles().iter().map(|value| *value as f64));
     if let Err(error) = built.write_to(&dataset) {
-        failure(Some(request_id), "a data point was not written", &Cause::new(error));
+        failure(request_id, "a data point was not written", &Cause::new(error));
     }
 }

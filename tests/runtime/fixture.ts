@@ -78,7 +78,7 @@ export async function define(worker: Served, id: number, definition: object): Pr
 }
 
 async function grant(worker: Served): Promise<void> {
-  const everything = ['launch', 'read', 'admin'];
+  const everything = ['launch', 'read', 'admin', 'profiles'];
   const records: Record<keyof typeof TOKEN, object | null> = {
     all: { scopes: everything },
     launch: { scopes: ['launch'] },

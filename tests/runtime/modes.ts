@@ -59,8 +59,9 @@ export const MODES: [matching: string, fieldName: string | undefined, items: Cas
     undefined,
     [
       [{ phone: '79000000001' }, ID.one],
-      [{ phone: '+7 900 000 00 02' }, ID.two],
-      [{ phone: '7(900)000-00.03' }, ID.three],
+      [{ phone: '+7 (0) 900 000 00 02' }, ID.two],
+      [{ phone: '7(900)000.00.03' }, ID.three],
+      [{ phone: '7(900)000-00.03' }, 'malformed'],
       [{ phone: phone(4) }, ID.four],
       [{ phone: phone(9) }, 'ambiguous'],
       [{ phone: phone(7) }, 'not_found'],

@@ -41,7 +41,12 @@ export interface Setup {
   log?: (message: string) => void;
   /** Connects callers to the Worker itself, without Miniflare's entry Worker in between. */
   direct?: boolean;
+  /** Starts the Worker twice, in two isolates that share the storage. */
+  twice?: boolean;
 }
+
+/** The name of the second Worker. */
+const SECOND = 'second';
 
 /** A Worker that logs data points. The local runtime discards those of a dataset. */
 const METRICS = {
@@ -67,6 +72,8 @@ export class PersistedWorker implements Served {
     private readonly process: number,
     readonly url: URL,
     readonly env: Env,
+    /** The address of the second isolate, if there is one. */
+    readonly second?: URL,
   ) {}
 
   /**
@@ -76,7 +83,7 @@ export class PersistedWorker implements Served {
   static async start(
     folder: string,
     points?: (point: Point) => void,
-    { root = ROOT, modules = MODULES, vars = {}, log, direct = false }: Setup = {},
+    { root = ROOT, modules = MODULES, vars = {}, log, direct = false, twice = false }: Setup = {},
   ): Promise<PersistedWorker> {
     // Module rules are not needed, because each module is named.
     const { modulesRules: _, ...options } = workerOptions(path.join(root, 'wrangler.toml')).workerOptions;
@@ -89,9 +96,15 @@ export class PersistedWorker implements Served {
       serviceBindings: points ? { METRICS: METRICS.name } : {},
       unsafeDirectSockets: direct ? [{}] : [],
     };
+    const objects = options.durableObjects as Record<string, { className: string }>;
+    const shared = Object.entries(objects).map(([binding, { className }]) => [
+      binding,
+      { className, scriptName: NAME },
+    ]);
+    const second = { ...main, name: SECOND, durableObjects: Object.fromEntries(shared), unsafeDirectSockets: [{}] };
     const runtime = new Miniflare(
       convertV4MiniflareOptions({
-        workers: points ? [main, METRICS] : [main],
+        workers: [main, ...(twice ? [second] : []), ...(points ? [METRICS] : [])],
         resourcePersistencePath: folder,
         handleStructuredLogs: ({ message }) => {
           log?.(message);
@@ -103,7 +116,8 @@ export class PersistedWorker implements Served {
     const url = direct ? await runtime.unsafeGetDirectURL(NAME) : entry;
     const [process, ...others] = children().filter((child) => !before.has(child));
     if (process === undefined || others.length > 0) throw new Error('the process of the runtime cannot be identified');
-    return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>());
+    const other = twice ? await runtime.unsafeGetDirectURL(SECOND) : undefined;
+    return new PersistedWorker(runtime, process, url, await runtime.getBindings<Env>(), other);
   }
 
   /** Starts the Worker with a new storage folder, which is removed when the Worker stops. */

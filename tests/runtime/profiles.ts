@@ -27,7 +27,7 @@ const NAMED: object[] = [
   {
     profile_id: ID.one,
     email: ['example1@example.com', 'Twice@Example.com', 'twice@example.com'],
-    phone: '+7 (900) 000-00.01',
+    phone: '+7 (900) 000.00.01',
     'custom:Custom_ID': ['003', 'AA'],
   },
   {

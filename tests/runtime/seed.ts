@@ -80,7 +80,7 @@ export class Operator {
   async importProfiles(database: number, content: string, kind: 'csv' | 'ndjson' = 'csv'): Promise<string> {
     const file = path.join(this.folder, `profiles.${kind}`);
     await writeFile(file, content);
-    return this.admin('profiles', 'import', file, '--database', String(database));
+    return this.admin('profiles', 'import', file, '--database', String(database), '--allow-shrink');
   }
 
   /** Returns the keys and values of a namespace. */

@@ -3,9 +3,9 @@
 
 // Not a static import: the type checker would read the minified module.
 const BUILT = '../../build/index.js';
-const { default: Worker, CampaignObject } = await import(BUILT);
+const { default: Worker, CampaignObject, ProfilesObject } = await import(BUILT);
 
-export { CampaignObject };
+export { CampaignObject, ProfilesObject };
 
 export default class extends Worker {
   /** @param {Request} request */

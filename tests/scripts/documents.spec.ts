@@ -25,6 +25,8 @@ const DEMO_TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const ACCOUNT = 'needs a Cloudflare account';
 const INSTALLS = 'installs or builds what this suite has installed and built';
 const DEPLOYED = 'needs a deployed Worker';
+/** The address of a deployment in the guides. */
+const HOST = 'https://trigger-launch.example.workers.dev';
 
 /** Blocks that do not run here, by their first line, with the reason. */
 const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
@@ -38,6 +40,15 @@ const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
     ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
     ['npm run admin -- --remote token list', ACCOUNT],
     ['npx wrangler deploy', ACCOUNT],
+  ],
+  'docs/guides/keep-profiles-current.md': [
+    ['npm run admin -- token create --name profiles --scope profiles --remote', ACCOUNT],
+    [`npm run admin -- profiles live on --database 1 --url ${HOST} --remote`, ACCOUNT],
+    [`curl "${HOST}/api/v1.1/profiles/1/changes" \\`, DEPLOYED],
+    [`npm run admin -- profiles apply changes.ndjson --database 1 --url ${HOST}`, DEPLOYED],
+    [`npm run admin -- profiles compact --database 1 --url ${HOST} --remote`, ACCOUNT],
+    [`npm run admin -- profiles import export.csv --database 1 --url ${HOST} \\`, ACCOUNT],
+    [`npm run admin -- profiles live off --database 1 --url ${HOST} --remote`, ACCOUNT],
   ],
   'docs/guides/monitor.md': [
     ['npx wrangler tail --format json', DEPLOYED],

@@ -9,7 +9,7 @@ import { FOLDER } from '../../benches/state.mjs';
 /** Folders that the build of a checkout needs and that git does not track. */
 const LINKED = ['node_modules', '.tools'];
 /** Compiled dependencies, which are copied to shorten the other build. */
-const COMPILED = ['release', 'wasm32-unknown-unknown'];
+const COMPILED = ['release', 'bindgen', 'wasm32-unknown-unknown'];
 
 /** @param {string} commit @returns {Promise<{ folder: string, commit: string }>} the checkout, built */
 export async function buildAgainst(commit) {
@@ -26,7 +26,11 @@ export async function buildAgainst(commit) {
     mkdirSync(folder, { recursive: true });
     const archive = execFileSync('git', ['archive', '--format=tar', hash], { cwd: ROOT, maxBuffer: 2 ** 30 });
     execFileSync('tar', ['-x'], { cwd: folder, input: archive });
-    for (const name of LINKED) symlinkSync(inRoot(name), path.join(folder, name));
+    for (const name of LINKED) {
+      // Only cargo-fuzz, and commits with another build, create `.tools`.
+      mkdirSync(inRoot(name), { recursive: true });
+      symlinkSync(inRoot(name), path.join(folder, name));
+    }
     for (const name of COMPILED) {
       const from = inRoot('target', name);
       if (existsSync(from))

@@ -36,6 +36,7 @@ const SECTIONS = {
   retries: { counts: 'rounds of each kind', full: 100, quick: 6, run: ({ rounds }) => runInVitest('retries', rounds) },
   drain: { counts: 'runs', full: 20, quick: 3, run: ({ rounds }) => runInVitest('drain', rounds) },
   cost: { counts: 'pairs', full: 2000, quick: 100, run: cost },
+  live: { counts: 'kills, in hundreds of changes and of histories', full: 100, quick: 4, run: live },
   suite: { counts: 'runs', full: 10, quick: 1, run: suite },
 };
 
@@ -52,6 +53,26 @@ ${Object.entries(SECTIONS)
 async function cost({ rounds, against }) {
   const { folder, commit } = await buildAgainst(against);
   return runInVitest('cost', rounds, { SOAK_AGAINST: folder, SOAK_AGAINST_COMMIT: commit });
+}
+
+/** Changes profiles between imports: the property test, and the suite that kills the runtime. @param {Options} options @returns {Promise<Result>} */
+async function live({ rounds }) {
+  const many = String(rounds * 100);
+  const env = { ...childEnv(), PROPERTY_HISTORIES: many, LIVE_CHANGES: many, LIVE_KILLS: String(rounds) };
+  const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', 'tests/runtime/live.spec.ts'];
+  /** @type {[string, string[]][]} */
+  const programs = [
+    ['cargo', ['test', '--lib', 'profiles::live::tests::histories']],
+    [PROJECT_NODE, vitest],
+  ];
+  /** @type {string[]} */
+  const failures = [];
+  for (const [program, args] of programs) {
+    const child = start(program, args, { cwd: inRoot(), env, stdio: ['ignore', 2, 2] });
+    if ((await endedWithin(child, LONGEST_MS)) !== 0) failures.push(`${program} ${args.join(' ')} failed: see above`);
+  }
+  const tables = [`| histories | changes | kills |\n| --- | --- | --- |\n| ${many} | ${many} | ${rounds} |`];
+  return { tables, failures };
 }
 
 /** Runs a section that needs a Worker with the suite's data. @param {string} name @param {number} rounds @param {Record<string, string>} [more] @returns {Promise<Result>} */

@@ -3,9 +3,11 @@
 mod access;
 mod campaigns;
 mod log;
+mod profiles;
 mod records;
 mod refusals;
 mod replies;
+mod webhook;
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +15,7 @@ use std::{
     rc::Rc,
 };
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::{StreamExt as _, future::LocalBoxFuture};
 
 use super::{
     answer,
@@ -38,7 +40,7 @@ use crate::{
         ports::{Body, Clock, ObjectError},
         tests::{call::Call, world::World},
     },
-    problem::Cause,
+    problem::{Cause, Problem},
     telemetry::DataPoint,
 };
 
@@ -50,6 +52,9 @@ const START: &str = "/api/v1.1/campaigns/triggers/start";
 const LAUNCH: &str = r#"{"trigger_id":8,"data":[{"email":"example1@example.com"}]}"#;
 /// The body of the same launch at `start`.
 const SINGLE: &str = r#"{"id":8,"email":"example1@example.com"}"#;
+/// A generation that replaces another one, which does not exist.
+const PUBLICATION: &str = r#"{"replaces":"x","generation":{"name":"y","created":1,"normalisation":2,"key":"k","classes":[]},
+    "contents":{"changes_through":1}}"#;
 /// A well-formed ID of a launch that does not exist.
 const NO_LAUNCH: &str = "01a2b3c4-d5e6-7890-8abc-def012345678";
 const DAY: u64 = 86_400_000;
@@ -164,11 +169,17 @@ impl<'a> TestRequest<'a> {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
         };
         let body = match spec.name {
             "start_batch" => LAUNCH,
             "start" => SINGLE,
             "define" => r#"{"name":"Welcome","database":1}"#,
+            "change_profiles" => r#"[{"profile_id":"6606e08f10bcdd88297057a7"}]"#,
+            "live" => r#"{"live":false}"#,
+            "publish" => PUBLICATION,
+            "webhook_define" => r#"{"url":"https://receiver.example"}"#,
+            "webhook_replay" => r#"{"after":7}"#,
             _ => "",
         };
         Self { method, path, token, headers: &[], body }
@@ -177,7 +188,11 @@ impl<'a> TestRequest<'a> {
 
 /// The path of a row, for campaign 8 and a launch that does not exist.
 fn path_of(spec: &RouteSpec) -> String {
-    spec.path.replace("{trigger_id}", "8").replace("{launch_id}", NO_LAUNCH).replace("{n}", "0")
+    spec.path
+        .replace("{trigger_id}", "8")
+        .replace("{database}", "1")
+        .replace("{launch_id}", NO_LAUNCH)
+        .replace("{n}", "0")
 }
 
 /// A reply that was read to its end.
@@ -185,7 +200,7 @@ fn path_of(spec: &RouteSpec) -> String {
 struct TestReply {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    /// Kind of the body: `empty`, `bytes`, `pieces` or `stream`.
+    /// Kind of the body: `empty`, `bytes`, `lines`, `pieces` or `stream`.
     kind: &'static str,
     body: String,
 }
@@ -196,9 +211,13 @@ impl TestReply {
             ReplyBody::Empty => ("empty", Vec::new()),
             ReplyBody::Bytes(bytes) => ("bytes", bytes),
             ReplyBody::Stream(bytes) => ("stream", bytes),
+            ReplyBody::Lines(lines) => {
+                let pieces: Vec<_> = run(lines.collect());
+                ("lines", pieces.into_iter().flat_map(Result::unwrap).collect())
+            }
             ReplyBody::Pieces(pieces) => ("pieces", pieces.flatten().collect()),
         };
-        Self { status: reply.status, headers: reply.headers, kind, body: String::from_utf8(body).unwrap() }
+        Self { status: reply.status, headers: reply.headers, kind, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -270,6 +289,11 @@ impl ApiPorts for World {
         let lost = ObjectError::Lost(Cause::new("the connection is gone"));
         self.faults.run("command", lost, || {
             let log = self.object(trigger_id);
+            if let Command::Webhook(command) = &command {
+                // The tests of `delivery` cover what happens next.
+                let reply = log.authorize(databases).map(|()| serde_json::to_vec(command).unwrap());
+                return reply.map_err(|_| ObjectError::Refused(Problem::NotFound("trigger campaign").into()));
+            }
             let envelope = Envelope { databases: databases.to_vec(), command };
             let reply = answer_command(&log, &envelope, self.now()).and_then(|reply| bytes(&log, reply));
             reply.map_err(|error| match error {

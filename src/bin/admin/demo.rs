@@ -7,7 +7,7 @@ use trigger_launch::{
     access::{DEMO_TOKEN, Scope, TOKEN_PREFIX, TokenRecord, token_key},
     limits::SORT_RUN_KEYS,
     profiles::{
-        import::{ImportError, Importer, RefusedRow},
+        import::{ImportError, Importer, ReadOptions, Reason},
         key::IndexKey,
         manifest::{Manifest, manifest_key},
     },
@@ -16,7 +16,7 @@ use trigger_launch::{
 use crate::{
     kv::{KvBinding, KvError, KvStore},
     lock::LockFile,
-    profiles::{GenerationError, NewGeneration},
+    profiles::{GenerationError, NewGeneration, WriteChecks},
     system::SystemError,
     terminal::Warn,
 };
@@ -34,8 +34,8 @@ const EXAMPLES: &str = r#"{"profile_id":"6606e08f10bcdd88297057a7","email":"exam
 /// Why the demo data was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error("demo data, line {}: {}", .0.line, .0.reason)]
-    Refused(RefusedRow),
+    #[error("demo data: {}", .0.reason)]
+    Refused(Reason),
     #[error("demo data")]
     Import(#[from] ImportError),
     #[error(transparent)]
@@ -67,14 +67,14 @@ pub fn load_demo(
     if !has_demo_profiles {
         let generation = NewGeneration::new(DATABASE, &key, GENERATION_PREFIX, lock, now)?;
         let mut importer = Importer::new(key, SORT_RUN_KEYS);
-        let mut refused = None;
-        importer.read(demo_profiles().as_bytes(), |row| refused = Some(row))?;
-        if let Some(row) = refused {
-            return Err(DemoError::Refused(row));
+        let report = importer.read(demo_profiles().as_bytes(), &ReadOptions::default())?;
+        if let Some(reason) = report.reasons.into_iter().next() {
+            return Err(DemoError::Refused(reason));
         }
-        generation.write(kv, importer, &ProgressBar::hidden(), warn)?;
+        let checks = WriteChecks { rows: report.rows.accepted, allow_shrink: true, dry_run: false };
+        generation.write(kv, importer, checks, &ProgressBar::hidden(), warn)?;
     }
-    let scopes = vec![Scope::Launch, Scope::Read, Scope::Admin];
+    let scopes = Scope::ALL.to_vec();
     let record = TokenRecord { name: "demo".into(), scopes, databases: Vec::new(), created: now, revoked: None };
     kv.put(KvBinding::Access, &[(token_key(DEMO_TOKEN), serde_json::to_string(&record)?)])?;
     Ok("demo data loaded")
@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(values.map(|value| look_up(&kv, Class::Custom, "Custom_ID", value)), [id, id]);
         }
         let token: TokenRecord = serde_json::from_str(&kv.access[&token_key(DEMO_TOKEN)]).unwrap();
-        assert_eq!(token.scopes, [Scope::Launch, Scope::Read, Scope::Admin]);
+        assert_eq!(token.scopes, Scope::ALL);
         assert_eq!(load(&mut kv, 6).unwrap(), "the state is not empty: no demo data loaded");
     }
 

@@ -32,13 +32,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::{
-    arguments::{AdminCommand, Arguments, ProfilesCommand, TokenCommand},
+    arguments::{AdminCommand, Arguments, LiveState, ProfilesCommand, TokenCommand},
     constants::constants,
     demo::load_demo,
     error::{CommandError, INVALID_ARGUMENTS},
     index_key::{SECRETS_FILE, load_index_key},
     location::Location,
-    profiles::import_file,
+    profiles::{ProfilesError, apply, compact, find_profiles, import_file, set_live},
     system::{checkout, now},
     terminal::{count, print_error, print_note, print_result, print_warning},
     tokens::{create_token, list_tokens, not_printed, revoke_token},
@@ -80,9 +80,24 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let now = now()?;
     match &arguments.command {
         AdminCommand::Token(command) => run_token_command(&location, command, now)?,
-        AdminCommand::Profiles(ProfilesCommand::Import { file, database }) => {
+        AdminCommand::Profiles(ProfilesCommand::Import(arguments)) => {
             let key = load_index_key(&location, &secrets)?;
-            import_file(&location, file, key, *database, now)?;
+            import_file(&location, arguments, key, now)?;
+        }
+        AdminCommand::Profiles(ProfilesCommand::Find { database, key: wanted }) => {
+            let key = load_index_key(&location, &secrets)?;
+            let lines = find_profiles(location.open_kv()?.as_mut(), &key, *database, wanted);
+            lines.map_err(ProfilesError::from)?.iter().try_for_each(|line| print_result(line))?;
+        }
+        AdminCommand::Profiles(ProfilesCommand::Live { state, database, url }) => {
+            let is_on = matches!(state, LiveState::On);
+            print_result(&set_live(&location, *database, is_on, url).map_err(ProfilesError::from)?)?;
+        }
+        AdminCommand::Profiles(ProfilesCommand::Compact { database, url }) => {
+            print_result(&compact(&location, *database, url, now).map_err(ProfilesError::from)?)?;
+        }
+        AdminCommand::Profiles(ProfilesCommand::Apply { file, database, url }) => {
+            print_result(&apply(file, *database, url).map_err(ProfilesError::from)?)?;
         }
         AdminCommand::Demo => {
             let key = load_index_key(&location, &secrets)?;

@@ -19,8 +19,7 @@
 //!    time. It runs again after the object has ended in the middle, so every effect has to be repeatable.
 //! 2. Record the work in the transaction that creates it: `log.due().set(TASK, sequence, at)`.
 //! 3. Add the step to the table. Steps of this module are in [`crate::campaign::object::steps`]. Steps of other modules are
-//!    the argument `more_steps` of [`Object::new`](crate::campaign::object::Object::new), so that this module does not import
-//!    them.
+//!    those of a [`LogFollower`](super::follower::LogFollower), so that this module does not import them.
 //! 4. Test the step with [`ring`], and describe [`AlarmStep::failure`] in `docs/reference/log.md`.
 
 use std::rc::Rc;
@@ -29,13 +28,13 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     due::{AlarmChange, Task},
-    sql::{Sql, StorageError},
     state::LaunchLog,
 };
 use crate::{
     campaign::ports::Host,
     limits::{ALARM_GUARD_MS, UNKNOWN_TASK_PAUSE_MS},
     problem::Cause,
+    storage::sql::{Sql, StorageError},
 };
 
 /// The failures of a slice that are repeated later. Empty if everything succeeded.

@@ -1,7 +1,6 @@
 //! Committing a launch, once for each request ID.
 
 use super::{
-    sql::{Sql, SqlParameter, StorageError},
     state::{LaunchLog, LogError, LogState},
     stored::StoredLaunch,
 };
@@ -14,6 +13,7 @@ use crate::{
         message::{Commit, MessageError},
     },
     limits::{CHUNK, INLINE_LIMIT, REPEAT_WINDOW_MS},
+    storage::sql::{Sql, SqlParameter, StorageError},
 };
 
 /// The result of a commit.

@@ -2,12 +2,12 @@
 
 use super::{
     listing::record,
-    sql::{Sql, SqlParameter},
     state::{LaunchLog, LogError},
 };
 use crate::{
     access::allows_database,
     campaign::protocol::commands::{Campaign, Definition, Refusal, Resource},
+    storage::sql::{Sql, SqlParameter},
 };
 
 impl<S: Sql> LaunchLog<S> {

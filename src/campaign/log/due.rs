@@ -2,14 +2,13 @@
 //!
 //! A row of `due` records that a task has work, and when the work is due. Rows are written in the transaction that creates
 //! the work, so a restart does not lose work. The alarm is set to the earliest due time. Setting an alarm is billed as a row,
-//! so an alarm that comes early enough is not set again.
+//! so an alarm that comes early enough is not set again. A task whose due time follows from other rows keeps it in memory only.
 
+use crate::storage::sql::{Sql, SqlParameter, StorageError};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
-
-use super::sql::{Sql, SqlParameter, StorageError};
 
 /// A kind of work, by the name that it has in the table. The name is stored, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +47,8 @@ pub struct AlarmState {
     set_to: Cell<Option<u64>>,
     /// The earliest times at which paused tasks run, regardless of their due times.
     pauses: RefCell<BTreeMap<String, u64>>,
+    /// Due times of tasks without rows.
+    in_memory: RefCell<BTreeMap<&'static str, u64>>,
     /// Services whose steps are running.
     running: RefCell<BTreeSet<&'static str>>,
 }
@@ -81,6 +82,23 @@ impl<'a, S: Sql> DueTimes<'a, S> {
             self.state.is_changed.set(true);
         }
         Ok(())
+    }
+
+    /// Records when a task without rows is due, or that it has no work. Only this instance of the object remembers it: the
+    /// module that has the task finds the time again when the object starts. An alarm that comes too early is not moved.
+    pub fn set_in_memory(&self, task: Task, at: Option<u64>) {
+        let mut due = self.state.in_memory.borrow_mut();
+        match at {
+            Some(at) => {
+                due.insert(task.0, at);
+                if self.state.set_to.get().is_none_or(|set_to| at < set_to) {
+                    self.state.is_changed.set(true);
+                }
+            }
+            None => {
+                due.remove(task.0);
+            }
+        }
     }
 
     /// Moves a due time if the row still exists.
@@ -139,7 +157,9 @@ impl<'a, S: Sql> DueTimes<'a, S> {
 
     fn earliest_by_task(&self) -> Result<Vec<(String, u64)>, StorageError> {
         let rows = self.sql.exec("SELECT task, min(at) FROM due GROUP BY task", &[])?;
-        rows.into_iter().map(|mut row| Ok((row.text()?, row.number()?))).collect()
+        let in_memory = self.state.in_memory.borrow();
+        let in_memory = in_memory.iter().map(|(task, at)| Ok(((*task).to_owned(), *at)));
+        rows.into_iter().map(|mut row| Ok((row.text()?, row.number()?))).chain(in_memory).collect()
     }
 
     /// Lets a task run no earlier than `until`. Only this instance of the object remembers the pause.

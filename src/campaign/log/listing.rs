@@ -20,7 +20,6 @@ use super::{
     alarm::{AlarmStep, set_alarm},
     copy_writes::CopyWrite,
     due::Task,
-    sql::{Sql, StorageError},
     state::{LaunchLog, LogError},
 };
 use crate::{
@@ -31,6 +30,7 @@ use crate::{
     },
     limits::{COPY_INTERVAL_MS, COPY_TIMEOUT_MS},
     problem::Cause,
+    storage::sql::{Sql, StorageError},
 };
 
 /// One row with the sequence 0.

@@ -2,13 +2,15 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`sql`], [`schema`] | the database port; tables and migrations |
+//! | [`schema`] | tables and migrations |
 //! | [`state`] | [`LaunchLog`](state::LaunchLog), its limits and errors |
 //! | [`define`], [`commit`] | defining the campaign; committing a launch |
 //! | [`stored`] | reading a stored launch |
 //! | [`due`], [`alarm`] | the table of due times; running the steps of the alarm, and how to add one |
 //! | [`uploads`] | a step: completing the uploads of a launch |
 //! | [`retention`] | a step: removing expired launches |
+//! | [`follower`] | what the module that delivers launches is told |
+//! | [`webhook`] | the row of the webhook |
 //! | [`listing`], [`copy_writes`] | a step: writing KV's copy of the campaign |
 //! | [`totals`] | totals of any period; a step: counting the items of launches of version 1 |
 //!
@@ -20,11 +22,12 @@ pub mod commit;
 pub mod copy_writes;
 pub mod define;
 pub mod due;
+pub mod follower;
 pub mod listing;
 pub mod retention;
 pub mod schema;
-pub mod sql;
 pub mod state;
 pub mod stored;
 pub mod totals;
 pub mod uploads;
+pub mod webhook;

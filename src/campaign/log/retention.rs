@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{
     alarm::{AlarmStep, SliceResult},
     due::Task,
-    sql::{Sql, StorageError},
+    follower::LogFollower,
     state::{LaunchLog, LogState},
     stored::StoredLaunch,
     uploads,
@@ -19,26 +19,29 @@ use crate::{
         LAUNCHES_READ_AT_ONCE, R2_PAUSE_MS, RETENTION_PAUSE_MS, RETENTION_STEP_BYTES, RETENTION_STEP_FILES,
         RETENTION_STEP_LAUNCHES,
     },
+    storage::sql::{Sql, StorageError},
 };
 
 /// One row with the sequence 0, if the log contains a launch.
 pub const TASK: Task = Task::new("retention");
 
 /// The step of the alarm.
-pub fn step<S: Sql + 'static, H: Host>(host: &Rc<H>) -> AlarmStep<S> {
-    let host = Rc::clone(host);
+pub fn step<S: Sql + 'static, H: Host>(host: &Rc<H>, follower: &Rc<dyn LogFollower<S>>) -> AlarmStep<S> {
+    let (host, follower) = (Rc::clone(host), Rc::clone(follower));
     AlarmStep {
         task: TASK,
         service: uploads::R2,
         pause_after_failure: R2_PAUSE_MS,
         failure: uploads::FAILURE,
         run: Box::new(move |log, now| {
-            let host = Rc::clone(&host);
+            let (host, follower) = (Rc::clone(&host), Rc::clone(&follower));
             Box::pin(async move {
-                match host.attachments() {
-                    Ok(store) => remove_expired(&log, &store, now).await,
-                    Err(cause) => Ok(vec![cause]),
-                }
+                let failures = match host.attachments() {
+                    Ok(store) => remove_expired(&log, &store, now).await?,
+                    Err(cause) => vec![cause],
+                };
+                follower.removed(&log)?;
+                Ok(failures)
             })
         }),
     }

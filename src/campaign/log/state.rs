@@ -5,8 +5,7 @@ use std::cell::Cell;
 use super::{
     copy_writes::CopyWrites,
     due::{AlarmState, DueTimes},
-    schema::{SCHEMA, Schema},
-    sql::{Sql, StorageError},
+    schema::SCHEMA,
 };
 use crate::{
     access::allows_database,
@@ -16,6 +15,10 @@ use crate::{
     },
     limits::{DAY_MS, Limits, REPEAT_WINDOW_MS},
     problem::Cause,
+    storage::{
+        schema::Schema,
+        sql::{Sql, StorageError},
+    },
     text::error_chain,
 };
 
@@ -153,12 +156,12 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns the state of the log. Refuses if the campaign was never defined.
-    pub(in crate::campaign) fn state(&self) -> Result<LogState, LogError> {
+    pub fn state(&self) -> Result<LogState, LogError> {
         self.find_state()?.ok_or_else(|| Refusal::NotFound(Resource::Campaign).into())
     }
 
     /// Returns the state of the log, or `None` if the campaign was never defined. The first call migrates the tables.
-    pub(in crate::campaign) fn find_state(&self) -> Result<Option<LogState>, StorageError> {
+    pub fn find_state(&self) -> Result<Option<LogState>, StorageError> {
         if !self.is_open.get() {
             if !self.schema.open(&self.sql)? {
                 return Ok(None);

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use super::{
-    sql::{Sql, SqlParameter, SqlRow, StorageError},
-    state::{LaunchLog, LogError},
-};
-use crate::campaign::protocol::{
-    commands::{Refusal, Resource},
-    head::LaunchHead,
-    id::LaunchId,
-    layout::{MessageLayout, MessageSection, PREFIX},
+use super::state::{LaunchLog, LogError};
+use crate::{
+    campaign::protocol::{
+        commands::{Refusal, Resource},
+        head::LaunchHead,
+        id::LaunchId,
+        layout::{MessageLayout, MessageSection, PREFIX},
+    },
+    storage::sql::{Sql, SqlParameter, SqlRow, StorageError},
 };
 
 /// A launch without its sections. The sections are read in ranges.
@@ -72,7 +72,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns at most `limit` launches from `sequence` on, in this order and without gaps.
-    pub(in crate::campaign) fn launches_from(
+    pub fn launches_from(
         &self,
         sequence: u64,
         order: LaunchOrder,
@@ -102,7 +102,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns a range of a section. The range is cut at the section's end.
-    pub(in crate::campaign) fn section(
+    pub fn section(
         &self,
         launch: &StoredLaunch,
         section: MessageSection,
@@ -122,11 +122,7 @@ impl<S: Sql> LaunchLog<S> {
     }
 
     /// Returns a whole section that is text.
-    pub(in crate::campaign) fn text(
-        &self,
-        launch: &StoredLaunch,
-        section: MessageSection,
-    ) -> Result<String, StorageError> {
+    pub fn text(&self, launch: &StoredLaunch, section: MessageSection) -> Result<String, StorageError> {
         let bytes = self.section(launch, section, 0..launch.layout.section(section))?;
         String::from_utf8(bytes).map_err(StorageError::damaged)
     }

@@ -4,7 +4,7 @@
 //! including it. The totals of a period are the difference between two rows. Accepted times never decrease, so a row is found
 //! by a binary search of sequences.
 //!
-//! Schema version 1 had no totals of unmatched and invalid items. An object of that version counts them again, from the newest
+//! Schema versions 1 and 2 had no totals of unmatched and invalid items. An object of such a version counts them again, from the newest
 //! launch to the oldest and in slices, while new launches continue the totals. For that the migration gives the newest launch
 //! totals that are large enough for all launches before it, so totals of such an object do not begin at 0. Only differences of
 //! totals are used. A launch that has not been counted has null in both columns, and so has `campaign` until all are counted.
@@ -12,13 +12,13 @@
 use super::{
     alarm::{AlarmStep, SliceResult},
     due::Task,
-    sql::{Sql, SqlParameter, StorageError},
     state::{ItemTotals, LaunchLog, LogError, LogState},
     uploads::FAILURE,
 };
 use crate::{
     campaign::{ports::Host, protocol::commands::StatsRequest},
     limits::{COUNT_PAUSE_MS, COUNT_STEP_LAUNCHES},
+    storage::sql::{Sql, SqlParameter, StorageError},
 };
 
 /// One row with the sequence 0 until all launches have been counted. The migration writes the row, so the name is stored there.
@@ -54,6 +54,8 @@ pub async fn count_period<S: Sql>(
     host: &impl Host,
     request: &StatsRequest,
 ) -> Result<(), LogError> {
+    // Refuses if the campaign was never defined.
+    log.state()?;
     while !log.is_counted()? && log.totals(request)?.is_none() {
         log.count_slice()?;
         host.sleep(0).await;

@@ -12,7 +12,6 @@ use futures_util::stream::{self, StreamExt as _};
 use super::{
     alarm::{AlarmStep, SliceResult},
     due::Task,
-    sql::{Sql, SqlParameter, StorageError},
     state::{LaunchLog, LogError},
     stored::StoredLaunch,
 };
@@ -27,6 +26,7 @@ use crate::{
     },
     limits::{R2_PAUSE_MS, UPLOAD_BACKOFF_MAX_MS, UPLOAD_GRACE_MS, UPLOADS_AT_ONCE, UPLOADS_STEP_LAUNCHES},
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, StorageError},
     text::hex,
 };
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::LaunchId;
+use super::{id::LaunchId, webhook::WebhookCommand};
 use crate::{
     fields::Endpoint,
     limits,
@@ -47,6 +47,8 @@ pub enum Command {
     Attachment(LaunchId, usize),
     /// Reports that the Worker has completed all uploads of a launch. Returns `{}`.
     Completed(LaunchId),
+    /// A command about the webhook. Returns JSON that the caller receives.
+    Webhook(WebhookCommand),
 }
 
 /// The fields of a `PUT`. Absent fields keep their values.
@@ -187,6 +189,8 @@ pub enum Refusal {
     DatabaseFixed,
     /// [`Problem::NotActive`].
     NotActive,
+    /// [`Problem::WebhookConflict`].
+    WebhookConflict(String),
     /// [`Problem::LogFull`].
     LogFull {
         /// The size of the log in bytes.
@@ -208,6 +212,7 @@ pub enum Resource {
     Campaign,
     Launch,
     Attachment,
+    Webhook,
 }
 
 impl From<Refusal> for Refused {
@@ -228,11 +233,13 @@ impl From<Refusal> for Problem {
             Refusal::NotFound(Resource::Campaign) => Self::NotFound("trigger campaign"),
             Refusal::NotFound(Resource::Launch) => Self::NotFound("launch"),
             Refusal::NotFound(Resource::Attachment) => Self::NotFound("attachment"),
+            Refusal::NotFound(Resource::Webhook) => Self::NotFound("webhook"),
             Refusal::BadField(what) => Self::BadField(what),
             Refusal::RequestIdReused => Self::RequestIdReused,
             Refusal::Expired { first } => Self::Expired { first },
             Refusal::DatabaseFixed => Self::DatabaseFixed,
             Refusal::NotActive => Self::NotActive,
+            Refusal::WebhookConflict(what) => Self::WebhookConflict(what),
             Refusal::LogFull { .. } => Self::LogFull,
             Refusal::Busy(_) => Self::no_memory(),
             Refusal::BucketDown(_) => Self::Unavailable("attachments cannot be read now: retry later".into()),

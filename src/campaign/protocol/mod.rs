@@ -20,3 +20,4 @@ pub mod layout;
 pub mod message;
 pub mod packed;
 pub mod transport;
+pub mod webhook;

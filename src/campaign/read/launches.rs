@@ -8,7 +8,6 @@ use super::json::{ListProgress, number_or_null};
 use crate::{
     campaign::{
         log::{
-            sql::{Sql, StorageError},
             state::{LaunchLog, LogError},
             stored::{LaunchOrder, StoredLaunch},
         },
@@ -19,11 +18,31 @@ use crate::{
         },
     },
     limits::{LAUNCHES_PAGE_BYTES, LAUNCHES_READ_AT_ONCE, REPLY_PIECE},
+    storage::sql::{Sql, StorageError},
     text::{hex, rfc3339},
 };
 
 /// Returns a launch as JSON. `content` and `custom_data` are the texts that were stored, byte for byte.
 pub fn launch_json<S: Sql>(log: &LaunchLog<S>, launch: &StoredLaunch) -> Result<String, StorageError> {
+    let mut json = launch_summary(launch)?;
+    // The closing brace.
+    json.pop();
+    for (name, section) in [("content", MessageSection::Content), ("custom_data", MessageSection::CustomData)] {
+        let stored = match launch.layout.section(section) {
+            0 => None,
+            _ => Some(log.text(launch, section)?),
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(json, ",\"{name}\":{}", stored.as_deref().unwrap_or("null"));
+    }
+    let attachments: Vec<_> = launch.head.attachments.iter().map(AttachmentJson::from).collect();
+    let attachments = serde_json::to_string(&attachments).map_err(StorageError::damaged)?;
+    let _ = write!(json, ",\"attachments\":{attachments}}}");
+    Ok(json)
+}
+
+/// Returns a launch as JSON, without `content`, `custom_data` and `attachments`.
+pub fn launch_summary(launch: &StoredLaunch) -> Result<String, StorageError> {
     let head = &launch.head;
     let mut json = String::with_capacity(512);
     let mut member = |name: &str, value: &str| {
@@ -44,15 +63,6 @@ pub fn launch_json<S: Sql>(log: &LaunchLog<S>, launch: &StoredLaunch) -> Result<
     member("invalid", &head.counts.invalid.to_string());
     member("duplicates", &head.counts.duplicates.to_string());
     member("skip_triggers", &head.skip_triggers.to_string());
-    for (name, section) in [("content", MessageSection::Content), ("custom_data", MessageSection::CustomData)] {
-        let stored = match launch.layout.section(section) {
-            0 => None,
-            _ => Some(log.text(launch, section)?),
-        };
-        member(name, stored.as_deref().unwrap_or("null"));
-    }
-    let attachments: Vec<_> = head.attachments.iter().map(AttachmentJson::from).collect();
-    member("attachments", &serde_json::to_string(&attachments).map_err(StorageError::damaged)?);
     json.push('}');
     Ok(json)
 }

@@ -2,17 +2,14 @@
 
 use crate::{
     campaign::{
-        log::{
-            sql::{Sql, StorageError},
-            state::LaunchLog,
-            stored::StoredLaunch,
-        },
+        log::{state::LaunchLog, stored::StoredLaunch},
         protocol::{
             layout::{MessageLayout, MessageSection, PREFIX},
             message::MessageDigest,
         },
     },
     limits::CHUNK,
+    storage::sql::{Sql, StorageError},
 };
 
 /// The message of a stored launch: head, recipients and outcomes.

@@ -4,14 +4,9 @@ use serde::Serialize;
 
 use super::{launches::LaunchesReply, recipients::RecipientsReply, repeat::RepeatReply, report::ReportReply};
 use crate::{
-    campaign::{
-        log::{
-            sql::{Sql, StorageError},
-            state::LaunchLog,
-        },
-        protocol::transport::NDJSON,
-    },
+    campaign::{log::state::LaunchLog, protocol::transport::NDJSON},
     problem::Cause,
+    storage::sql::{Sql, StorageError},
 };
 
 /// A reply that is read with [`ObjectReply::next_piece`].

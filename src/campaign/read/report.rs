@@ -4,15 +4,12 @@ use std::fmt::Write;
 
 use crate::{
     campaign::{
-        log::{
-            sql::{Sql, StorageError},
-            state::LaunchLog,
-            stored::StoredLaunch,
-        },
+        log::{state::LaunchLog, stored::StoredLaunch},
         protocol::{layout::MessageSection, packed::OutcomeRuns},
     },
     limits::REPLY_PIECE,
     outcome::{Outcome, ReportList},
+    storage::sql::{Sql, StorageError},
 };
 
 /// A report. It keeps the packed outcomes in memory: at most one byte an item, and a few bytes for most launches. It decodes

@@ -5,12 +5,12 @@ use serde::Serialize;
 use crate::{
     campaign::{
         log::{
-            sql::{Sql, StorageError},
             state::{LaunchLog, LogError},
             totals::LaunchTotals,
         },
         protocol::commands::StatsRequest,
     },
+    storage::sql::{Sql, StorageError},
     text::rfc3339_in,
 };
 
@@ -33,6 +33,8 @@ struct StatsBucket {
 impl StatsReply {
     /// Reads the totals. All launches of the period have to be counted.
     pub fn read<S: Sql>(log: &LaunchLog<S>, request: &StatsRequest) -> Result<Self, LogError> {
+        // Refuses if the campaign was never defined.
+        log.state()?;
         let totals = log.totals(request)?.ok_or_else(|| StorageError::damaged("launches have not been counted"))?;
         let pairs = totals.iter().zip(totals.iter().skip(1));
         let starts = (0_i64..).map(|number| {

@@ -15,11 +15,11 @@ use crate::{
     campaign::log::{
         alarm::{self, AlarmStep},
         due::Task,
-        sql::StorageError,
         state::LaunchLog,
     },
     limits::{ALARM_GUARD_MS, UNKNOWN_TASK_PAUSE_MS},
     problem::Cause,
+    storage::sql::StorageError,
 };
 
 const PAUSE: u64 = 7_000;

@@ -15,7 +15,6 @@ use crate::{
         log::{
             commit::CommitOutcome,
             due::AlarmChange,
-            sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
             state::{LaunchLog, LogError, LogLimits},
         },
         object::answer,
@@ -24,11 +23,17 @@ use crate::{
     },
     limits::{COPY_INTERVAL_MS, Limits},
     problem::Cause,
+    storage::sql::{Sql, SqlParameter, SqlRow, SqlValue, StorageError},
 };
 
 /// Every table, with its columns in the order of the rows.
-const TABLES: [(&str, &str); 4] =
-    [("campaign", "id"), ("launches", "sequence"), ("chunks", "sequence, start"), ("due", "task, sequence")];
+const TABLES: [(&str, &str); 5] = [
+    ("campaign", "id"),
+    ("launches", "sequence"),
+    ("chunks", "sequence, start"),
+    ("due", "task, sequence"),
+    ("webhook", "id"),
+];
 
 #[derive(Debug)]
 pub struct Database {
@@ -39,6 +44,8 @@ pub struct Database {
     pub ballast: Cell<u64>,
     /// The number of `INSERT` statements.
     pub inserts: Cell<u64>,
+    /// The number of statements that write.
+    pub writes: Cell<u64>,
     /// Every statement that was run.
     pub seen: RefCell<BTreeSet<String>>,
 }
@@ -50,6 +57,7 @@ impl Database {
             statements: Cell::new(u64::MAX),
             ballast: Cell::new(0),
             inserts: Cell::new(0),
+            writes: Cell::new(0),
             seen: RefCell::default(),
         }
     }
@@ -192,6 +200,9 @@ impl Sql for Database {
             all.push(values.collect());
         }
         drop(rows);
+        if !statement.starts_with("SELECT") {
+            self.writes.set(self.writes.get() + 1);
+        }
         if statement.starts_with("INSERT") {
             self.inserts.set(self.inserts.get() + 1);
         }

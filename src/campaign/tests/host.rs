@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     mem,
     rc::Rc,
     task::{Context, Waker},
@@ -20,9 +21,9 @@ use crate::{
     campaign::{
         log::{
             alarm::{self, AlarmStep},
+            follower::LogFollower,
             retention,
-            sql::Sql,
-            state::LaunchLog,
+            state::{LaunchLog, LogError},
             uploads,
         },
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ResponseBody},
@@ -31,10 +32,13 @@ use crate::{
             commands::{Command, Envelope},
             head::Upload,
             transport::{COMMAND_PATH, COMMIT_PATH},
+            webhook::WebhookCommand,
         },
     },
     memory::Budget,
     problem::Cause,
+    storage::sql::{Sql, StorageError},
+    telemetry::DataPoint,
 };
 
 #[derive(Debug, Default)]
@@ -115,8 +119,77 @@ impl<T: AttachmentStore> AttachmentStore for Rc<T> {
     }
 }
 
+/// Deliveries are off.
+pub struct NoDelivery;
+
+impl<S> LogFollower<S> for NoDelivery {
+    fn steps(&self) -> Vec<AlarmStep<S>> {
+        Vec::new()
+    }
+
+    fn started(&self, _: &Rc<LaunchLog<S>>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn committed(&self, _: &Rc<LaunchLog<S>>) {}
+
+    fn removed(&self, _: &Rc<LaunchLog<S>>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn command<'a>(
+        &'a self,
+        _: &'a Rc<LaunchLog<S>>,
+        _: WebhookCommand,
+    ) -> LocalBoxFuture<'a, Result<Vec<u8>, LogError>> {
+        Box::pin(async { Ok(b"{}".to_vec()) })
+    }
+}
+
+/// Makes what delivers the launches of an object.
+pub type MakeFollower = fn(&Rc<FakeHost>, &Rc<Budget>) -> Rc<dyn LogFollower<Rc<Database>>>;
+
+/// A request that the receiver of a webhook has received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    pub at: u64,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+/// How the receiver of a webhook answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behavior {
+    /// This status, with `Retry-After`, after some milliseconds.
+    Status(u16, Option<&'static str>, u64),
+    /// The connection fails.
+    Fail,
+    /// There is no answer.
+    Hang,
+}
+
+/// The receiver of a webhook.
+#[derive(Debug, Default)]
+pub struct FakeReceiver {
+    pub received: RefCell<Vec<Received>>,
+    /// How the next requests are answered; later ones with 204.
+    pub plan: RefCell<VecDeque<Behavior>>,
+}
+
 #[derive(Default)]
 pub struct FakeHost {
+    /// The receiver of the webhook.
+    pub receiver: FakeReceiver,
+    /// The data points that were written.
+    pub points: RefCell<Vec<DataPoint>>,
     now: Rc<Cell<u64>>,
     /// When the alarm comes.
     pub alarm: Cell<Option<u64>>,
@@ -135,6 +208,11 @@ impl FakeHost {
         let now = Rc::new(Cell::new(NOON));
         let kv = Rc::new(FakeCopies { now: Rc::clone(&now), ..FakeCopies::default() });
         Rc::new(Self { now, kv, ..Self::default() })
+    }
+
+    /// The clock, for futures that outlive a borrow of the host.
+    pub fn clock(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.now)
     }
 
     pub fn set_now(&self, now: u64) {
@@ -254,6 +332,7 @@ pub struct TestObject {
     pub host: Rc<FakeHost>,
     pub database: Rc<Database>,
     pub object: Rc<Object<Rc<Database>, FakeHost>>,
+    follower: MakeFollower,
 }
 
 /// A response that was read to its end.
@@ -285,20 +364,29 @@ impl Response {
 
 impl TestObject {
     pub fn new() -> Self {
-        let (host, database) = (FakeHost::new(), Rc::new(Database::new()));
-        let object = Self::instance(&host, &database);
-        Self { host, database, object }
+        Self::with_follower(|_, _| Rc::new(NoDelivery))
     }
 
-    fn instance(host: &Rc<FakeHost>, database: &Rc<Database>) -> Rc<Object<Rc<Database>, FakeHost>> {
+    pub fn with_follower(follower: MakeFollower) -> Self {
+        let (host, database) = (FakeHost::new(), Rc::new(Database::new()));
+        let object = Self::instance(&host, &database, follower);
+        Self { host, database, object, follower }
+    }
+
+    fn instance(
+        host: &Rc<FakeHost>,
+        database: &Rc<Database>,
+        follower: MakeFollower,
+    ) -> Rc<Object<Rc<Database>, FakeHost>> {
         let config = ObjectConfig { limits: limits(), budget: Budget::new(64 << 20, 16 << 20) };
-        Rc::new(Object::new(Rc::clone(database), Rc::clone(host), Ok(config), []))
+        let follower = follower(host, &config.budget);
+        Rc::new(Object::new(Rc::clone(database), Rc::clone(host), Ok(config), follower))
     }
 
     /// Ends the instance of the object, with everything that it had in memory, and starts another.
     pub fn restart(&mut self) {
         self.host.end();
-        self.object = Self::instance(&self.host, &self.database);
+        self.object = Self::instance(&self.host, &self.database, self.follower);
         self.send(&unlimited(&Command::Read));
     }
 

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     access::CampaignRecord,
     campaign::{
-        log::sql::{Sql, SqlParameter},
         ports::Host as _,
         protocol::{
             commands::{Campaign, Command, Definition},
@@ -26,6 +25,7 @@ use crate::{
         },
     },
     limits::{COPY_BACKOFF_MAX_MS, COPY_INTERVAL_MS, COPY_TIMEOUT_MS, COPY_WAIT_MS, R2_PAUSE_MS, UPLOAD_GRACE_MS},
+    storage::sql::{Sql, SqlParameter},
 };
 
 impl TestObject {

@@ -11,15 +11,20 @@ use super::{
     hex,
     host::TestObject,
 };
-use crate::campaign::{
-    log::{
-        commit::CommitOutcome,
-        schema::{Migration, SCHEMA, Schema},
-        sql::{Sql, SqlRow, StorageError},
-        state::{LaunchLog, LogError},
+use crate::{
+    campaign::{
+        log::{
+            commit::CommitOutcome,
+            schema::SCHEMA,
+            state::{LaunchLog, LogError},
+        },
+        object::answer,
+        protocol::{commands::Command, message::MessageDigest, transport::STATUS_FAILED},
     },
-    object::answer,
-    protocol::{commands::Command, message::MessageDigest, transport::STATUS_FAILED},
+    storage::{
+        schema::{Migration, Schema},
+        sql::{Sql, SqlRow, StorageError},
+    },
 };
 
 const VERSION_1: &str = include_str!("stored/version-1.sql");
@@ -33,7 +38,7 @@ fn later(steps: &[fn(&dyn Sql) -> Result<(), StorageError>]) -> &'static Schema 
     for (from, run) in (SCHEMA.version()..).zip(steps) {
         migrations.push(Migration { from, run: *run });
     }
-    Box::leak(Box::new(Schema::new(&[], migrations.leak())))
+    Box::leak(Box::new(Schema::new("campaign", &[], migrations.leak())))
 }
 
 fn with_notes() -> &'static Schema {

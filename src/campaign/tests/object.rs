@@ -1,11 +1,13 @@
 //! Requests to the object and its responses.
 
+use std::rc::Rc;
+
 use super::{
     NOON, Sample,
     bucket::MemoryBucket,
     database::{DAY, Database, definition, limits, unlimited},
     faults::{When, run},
-    host::{FakeHost, Response, TestObject},
+    host::{FakeHost, NoDelivery, Response, TestObject},
 };
 use crate::{
     campaign::{
@@ -160,7 +162,8 @@ fn an_invalid_request_fails_with_its_cause() {
 #[test]
 fn an_invalid_configuration_fails_every_request_and_the_alarm() {
     let (host, database) = (FakeHost::new(), Database::new());
-    let object: Object<_, FakeHost> = Object::new(database, host, Err(Cause::new("BODY_LIMIT is no number")), []);
+    let object: Object<_, FakeHost> =
+        Object::new(database, host, Err(Cause::new("BODY_LIMIT is no number")), Rc::new(NoDelivery));
     for path in [COMMIT_PATH, COMMAND_PATH] {
         let request = ObjectRequest { path, length: Some("1"), body: async { Ok(Vec::new()) } };
         let response = run(object.fetch(request));

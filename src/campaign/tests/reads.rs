@@ -6,10 +6,7 @@ use super::{
 };
 use crate::{
     campaign::{
-        log::{
-            sql::StorageError,
-            state::{LaunchLog, LogError},
-        },
+        log::state::{LaunchLog, LogError},
         object::answer,
         protocol::{
             commands::{Command, NewestRequest, PageRequest, Refusal, Resource},
@@ -20,6 +17,7 @@ use crate::{
     },
     limits::LAUNCHES_PAGE_BYTES,
     outcome::Outcome,
+    storage::sql::StorageError,
 };
 
 fn launches(after: Option<u64>, limit: u64) -> Command {

@@ -11,14 +11,17 @@ use super::{
 use crate::{
     campaign::{
         log::{
-            sql::Sql,
             state::LaunchLog,
             totals::{self, count_period},
         },
-        protocol::commands::{Command, StatsRequest},
+        protocol::{
+            commands::{Command, StatsRequest},
+            transport::STATUS_REFUSED,
+        },
     },
     limits::{COUNT_STEP_LAUNCHES, HOUR_MS},
     outcome::Outcome,
+    storage::sql::Sql,
 };
 
 /// A launch of the test: when it was accepted, and its numbers of recipients, unmatched and invalid items.
@@ -27,7 +30,7 @@ type Counted = (u64, [u64; 3]);
 /// Turns the tables back into those of version 1.
 const DOWNGRADE: &str = "ALTER TABLE launches DROP COLUMN unmatched; ALTER TABLE launches DROP COLUMN invalid; \
      ALTER TABLE campaign DROP COLUMN removed_unmatched; ALTER TABLE campaign DROP COLUMN removed_invalid; \
-     DELETE FROM due WHERE task = 'totals'; UPDATE campaign SET version = 1";
+     DROP TABLE webhook; DELETE FROM due WHERE task = 'totals'; UPDATE campaign SET version = 1";
 
 fn commit(log: &LaunchLog<impl Sql>, number: u64, at: u64, dice: &Dice) -> Counted {
     let mut sample = Sample { now: at, ..Sample::new(&format!("request-{number}")) };
@@ -37,7 +40,9 @@ fn commit(log: &LaunchLog<impl Sql>, number: u64, at: u64, dice: &Dice) -> Count
     sample.outcomes.push(Outcome::Duplicate);
     sample.recipients = vec![7; matched as usize * 12];
     committed(log.commit(&sample.message(), at));
-    (at, [matched, unmatched, invalid])
+    // Accepted times never decrease.
+    let accepted_at = log.find(sample.launch_id()).unwrap().accepted_at;
+    (accepted_at, [matched, unmatched, invalid])
 }
 
 /// Commits launches at random times, many of them at the same time.
@@ -161,6 +166,12 @@ fn an_object_of_version_1_returns_the_same_totals_before_during_and_after_the_co
             assert_eq!(stats(&object, request), expected(&launches, &request), "{count} launches: {request:?}");
         }
     }
+}
+
+#[test]
+fn totals_of_an_undefined_campaign_are_not_found() {
+    let response = TestObject::new().send(&unlimited(&Command::Stats(hours(NOON, 1))));
+    assert_eq!((response.status, response.text()), (STATUS_REFUSED, r#"{"not_found":"campaign"}"#));
 }
 
 #[test]

@@ -9,12 +9,13 @@ use super::{
     bucket::MemoryBucket,
     database::{DAY, Database, committed, defined, read, unlimited},
     faults::{When, run},
-    host::FakeHost,
+    host::{FakeHost, NoDelivery},
 };
 use crate::{
     campaign::{
         log::{
             alarm::{self, AlarmStep},
+            follower::LogFollower,
             state::{LaunchLog, LogError},
             uploads,
         },
@@ -38,7 +39,7 @@ struct UploadFixture {
 impl UploadFixture {
     fn new() -> Self {
         let host = FakeHost::new();
-        let steps = steps(&host).into();
+        let steps = steps(&host, &(Rc::new(NoDelivery) as Rc<dyn LogFollower<_>>)).into();
         Self { log: Rc::new(defined()), host, steps }
     }
 

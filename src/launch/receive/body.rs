@@ -2,6 +2,8 @@
 //!
 //! A fault does not end the parsing, because a later fault may rank before it. The rest of the body is checked, but not kept.
 
+use std::rc::Rc;
+
 use super::{
     attachments::DecodedAttachments,
     blocks::{BLOCK_BYTES, FIRST_BYTES},
@@ -13,6 +15,7 @@ use crate::{
     launch::request::{BodySettings, LaunchRequest},
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
+    profiles::normal::Normaliser,
     wire::{Format, FrameError, json::JsonFramer, xml::XmlFramer},
 };
 
@@ -78,7 +81,7 @@ enum BodyFramer {
 }
 
 impl BodyParser {
-    pub fn new(settings: BodySettings, memory: Reservation) -> Self {
+    pub fn new(settings: BodySettings, normaliser: Rc<Normaliser>, memory: Reservation) -> Self {
         let (json, xml) = (JsonFramer::new(settings.endpoint), XmlFramer::new(settings.endpoint));
         let framer = match settings.format {
             None => BodyFramer::Undecided(Box::new((json, xml))),
@@ -86,7 +89,7 @@ impl BodyParser {
             Some(Format::Xml) => BodyFramer::Xml(xml),
         };
         let digest = BodyDigest::new(settings.digest_is_id);
-        let collector = Collector::new(settings, memory);
+        let collector = Collector::new(settings, normaliser, memory);
         Self { framer, collector, received: 0, digest, is_malformed: false, is_finished: false, after_fault: 0 }
     }
 

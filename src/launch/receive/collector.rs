@@ -1,5 +1,7 @@
 //! Collects what a framer finds in a body: root fields, items and attachments, decoded, and the fault to answer.
 
+use std::rc::Rc;
+
 use super::{
     attachments::{AttachmentEntry, DecodedAttachments, EntryFault},
     blocks::Records,
@@ -12,6 +14,7 @@ use crate::{
     limits::ATTACHMENTS_LIMIT,
     memory::{OutOfMemory, Reservation},
     problem::{Problem, Refused},
+    profiles::normal::Normaliser,
     wire::{Format, InvalidItem, Item, Piece, Sink, json, scalar::must_be, xml},
 };
 
@@ -33,6 +36,7 @@ pub struct Collector {
     /// Set once the request can no longer succeed; only validation continues.
     pub(super) is_closed: bool,
     pub(super) items: Items,
+    normaliser: Rc<Normaliser>,
     item_count: u64,
     /// Entries of `attach` that have begun.
     pub(super) attachments: usize,
@@ -47,7 +51,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    pub fn new(settings: BodySettings, memory: Reservation) -> Self {
+    pub fn new(settings: BodySettings, normaliser: Rc<Normaliser>, memory: Reservation) -> Self {
         Self {
             format: settings.format.unwrap_or_default(),
             settings,
@@ -60,6 +64,7 @@ impl Collector {
             keying: None,
             is_closed: false,
             items: Items::default(),
+            normaliser,
             item_count: 0,
             attachments: 0,
             entry: AttachmentEntry::default(),
@@ -188,7 +193,7 @@ impl Collector {
             },
         };
         let converted = item.as_ref().map_or(0, |item| item.custom_data.allocated());
-        let pushed = self.items.push(item, keying, secrets, &mut self.memory);
+        let pushed = self.items.push(item, keying, secrets, &self.normaliser, &mut self.memory);
         self.memory.shrink(converted);
         if let Err(fault) = pushed {
             self.record_fault(fault);
@@ -240,7 +245,7 @@ impl Collector {
         }
         let item: Result<Item<'_>, InvalidItem> = Ok(item);
         let Some(keying) = &self.keying else { return };
-        if let Err(fault) = self.items.push(item, keying, &self.settings.secrets, &mut self.memory) {
+        if let Err(fault) = self.items.push(item, keying, &self.settings.secrets, &self.normaliser, &mut self.memory) {
             self.record_fault(fault);
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     problem::{Problem, Refused},
     profiles::{
         key::{IndexKey, KeyHash},
-        normal::is_normal,
+        normal::{Normaliser, is_normal},
     },
     wire::{InvalidItem, Item, ObjectText},
 };
@@ -116,6 +116,7 @@ impl Items {
         item: Result<Item<'_>, InvalidItem>,
         keying: &Keying,
         secrets: &[IndexKey],
+        normaliser: &Normaliser,
         memory: &mut Reservation,
     ) -> Result<(), Refused> {
         let index = self.len();
@@ -132,7 +133,7 @@ impl Items {
             }
         };
         self.push_keys(keying.matching, secrets, memory, |secret| {
-            keying.matching.hash_keys(&item, &keying.field_name, secret)
+            keying.matching.hash_keys(&item, &keying.field_name, secret, normaliser)
         })?;
         if let Some(text) = custom_data {
             let index = u32::try_from(index).map_err(|_| OutOfMemory::Entries)?;

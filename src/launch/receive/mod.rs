@@ -122,7 +122,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
         let mut receiver = Self {
             ports,
             head,
-            body: BodyParser::new(head.settings.clone(), memory),
+            body: BodyParser::new(head.settings.clone(), ports.normaliser(), memory),
             lookups: Lookups::default(),
             uploads: AttachmentUploads::default(),
             tasks: Tasks::new(),

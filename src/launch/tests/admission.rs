@@ -27,7 +27,7 @@ use crate::{
     limits::Limits,
     memory::{Budget, OutOfMemory, Reservation},
     problem::{Cause, Problem, RateLimit, Refused},
-    profiles::key::IndexKey,
+    profiles::{key::IndexKey, normal::Normaliser},
     wire::Format,
 };
 
@@ -105,7 +105,7 @@ impl Case {
 fn parsed(head: &RequestHead, shortage: bool) -> ParsedBody {
     use crate::launch::receive::body::BodyParser;
     let memory = Reservation::new(&Budget::new(1 << 20, 1 << 20), 0);
-    let mut body = BodyParser::new(head.settings.clone(), memory);
+    let mut body = BodyParser::new(head.settings.clone(), Rc::new(Normaliser::native()), memory);
     body.feed(br#"{"trigger_id":8,"data":[{"email":"a@example.com"}]}"#).unwrap();
     body.finish(None);
     ParsedBody { shortage: shortage.then_some(OUT_OF_MEMORY), ..body.into_parsed() }

@@ -1,12 +1,14 @@
 //! The bytes that count against `BODY_LIMIT` do not depend on where chunks end.
 
+use std::rc::Rc;
+
 use crate::{
     fields::Endpoint,
     launch::{receive::body::BodyParser, request::BodySettings},
     limits::Limits,
     memory::{Budget, Reservation},
     problem::Problem,
-    profiles::key::IndexKey,
+    profiles::{key::IndexKey, normal::Normaliser},
 };
 
 /// Parses a body in two chunks with a limit.
@@ -14,7 +16,8 @@ fn parse(body: &[u8], limit: u64, cut: usize) -> Result<(), Problem> {
     let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
     let limits = Limits { body: limit, ..Limits::default() };
     let settings = BodySettings { endpoint: Endpoint::StartBatch, format: None, limits, secrets, digest_is_id: false };
-    let mut parser = BodyParser::new(settings, Reservation::new(&Budget::new(1 << 30, 1 << 30), 0));
+    let memory = Reservation::new(&Budget::new(1 << 30, 1 << 30), 0);
+    let mut parser = BodyParser::new(settings, Rc::new(Normaliser::native()), memory);
     let (head, tail) = body.split_at(cut);
     [head, tail].into_iter().try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
     parser.finish(Some(body.len() as u64));

@@ -1,5 +1,7 @@
 //! Different spellings of a request with the same meaning, in JSON and XML; and refusals that name the received type.
 
+use std::rc::Rc;
+
 use crate::{
     fields::Endpoint,
     launch::{
@@ -10,7 +12,7 @@ use crate::{
     memory::{Budget, Reservation},
     outcome::Outcome,
     problem::Problem,
-    profiles::key::IndexKey,
+    profiles::{key::IndexKey, normal::Normaliser},
 };
 
 /// Parses a body in chunks of several sizes, which must give the same result. The first byte of the body decides its format.
@@ -20,7 +22,7 @@ fn parse(endpoint: Endpoint, body: &str) -> Result<LaunchRequest, Problem> {
     let in_chunks = |size: usize| {
         let secrets = [IndexKey::new("a key of the tests, longer than 32 characters").unwrap()].into();
         let settings = BodySettings { endpoint, format: None, limits: Limits::default(), secrets, digest_is_id: false };
-        let mut parser = BodyParser::new(settings, Reservation::new(&budget, 0));
+        let mut parser = BodyParser::new(settings, Rc::new(Normaliser::native()), Reservation::new(&budget, 0));
         body.as_bytes().chunks(size).try_for_each(|chunk| parser.feed(chunk)).map_err(|refused| refused.problem)?;
         parser.finish(Some(body.len() as u64));
         parser.into_parsed().into_request().map(|(request, _)| request).map_err(|refused| refused.problem)

@@ -9,6 +9,7 @@ mod counting;
 mod decisions;
 mod holding;
 mod lenient;
+mod live;
 mod memory;
 mod operator;
 mod ports;

@@ -5,7 +5,7 @@ use crate::{
     access::{Scope, TokenRecord, token_key},
     campaign::{log::listing, protocol::commands::Definition, tests::faults::run},
     profiles::{
-        import::{ImportError, Importer},
+        import::{ImportError, Importer, ReadOptions},
         manifest::{ClassIndex, FORMAT_VERSION, Generation, Manifest, manifest_key},
     },
 };
@@ -46,7 +46,8 @@ impl World {
     /// Imports profiles, as the operator's command line does: buckets first, the manifest last.
     pub fn import(&self, database: u64, csv: &str) {
         let mut importer = Importer::new(self.secrets[0].clone(), 1000);
-        importer.read(csv.as_bytes(), |refused| panic!("{refused:?}")).unwrap();
+        let report = importer.read(csv.as_bytes(), &ReadOptions::default()).unwrap();
+        assert_eq!(report.reasons, []);
         let mut buckets = Vec::new();
         let sink = |index: &ClassIndex, number: u32, text: String| {
             buckets.push((index.clone(), number, text));
@@ -62,7 +63,7 @@ impl World {
             kv.insert(current.bucket_key(database, &index, number), text);
         }
         let previous = kv.get(&manifest_key(database)).map(|text| Manifest::parse(Some(text)).unwrap().current);
-        let manifest = Manifest { format: FORMAT_VERSION, current, previous, retired: Vec::new() };
+        let manifest = Manifest { format: FORMAT_VERSION, current, previous, retired: Vec::new(), live: false };
         kv.insert(manifest_key(database), manifest.to_json());
     }
 }

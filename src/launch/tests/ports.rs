@@ -1,6 +1,8 @@
 //! The ports of a launch in a [`World`].
 
-use super::world::{ObjectLog, World};
+use std::{cell::Cell, rc::Rc};
+
+use super::world::{LiveHost, ObjectLog, World};
 use crate::{
     access::{CampaignRecord, TokenRecord, campaign_key},
     campaign::{
@@ -12,15 +14,44 @@ use crate::{
             message::RepeatedLaunch,
         },
         read::{repeat::RepeatReply, reply::ObjectReply},
-        tests::{bucket::MemoryBucket, database::bytes, faults::Timer},
+        tests::{
+            bucket::MemoryBucket,
+            database::{Database, bytes},
+            faults::{Timer, run},
+        },
     },
     launch::ports::{Clock, CommitAnswer, ObjectError, Ports},
-    limits::BULK_KEYS,
+    limits::{BULK_KEYS, MIB},
+    memory::{Budget, Reservation},
     problem::{Cause, RateLimit},
-    profiles::{lookup::BucketStore, manifest::manifest_key},
+    profiles::{
+        live::{
+            message::STATUS_REFUSED,
+            object::{DatabaseObject, parse_refusal},
+        },
+        lookup::BucketStore,
+        manifest::manifest_key,
+        normal::Normaliser,
+    },
 };
 
 impl World {
+    /// The object of a database, at the time of the world.
+    pub fn live_object(&self, database: u64) -> Rc<DatabaseObject<Rc<Database>, LiveHost>> {
+        let mut rows = self.live_rows.borrow_mut();
+        let sql = rows.entry(database).or_insert_with(|| Rc::new(Database::new()));
+        let mut objects = self.live_objects.borrow_mut();
+        let (clock, object) = objects.entry(database).or_insert_with(|| {
+            let now = Rc::new(Cell::new(0));
+            let host = LiveHost { now: Rc::clone(&now) };
+            // The object has an isolate of its own.
+            let budget = Budget::new(64 * MIB, MIB);
+            (now, Rc::new(DatabaseObject::new(Rc::clone(sql), host, Ok(budget))))
+        });
+        clock.set(self.now());
+        Rc::clone(object)
+    }
+
     /// Reads KV.
     async fn get<T>(&self, operation: &'static str, read: impl FnOnce() -> T) -> Result<T, Cause> {
         self.pause().await;
@@ -117,6 +148,10 @@ impl Ports for World {
         &self.bucket
     }
 
+    fn normaliser(&self) -> Rc<Normaliser> {
+        Rc::new(Normaliser::native())
+    }
+
     async fn token(&self, key: &str) -> Result<Option<TokenRecord>, Cause> {
         self.record("token", key).await
     }
@@ -136,6 +171,28 @@ impl Ports for World {
 
     async fn manifest(&self, database: u64) -> Result<Option<String>, Cause> {
         self.get("manifest", || self.at_edge(&manifest_key(database))).await
+    }
+
+    async fn ask_database(
+        &self,
+        database: u64,
+        message: &[u8],
+        memory: &mut Reservation,
+    ) -> Result<Vec<u8>, ObjectError> {
+        self.pause().await;
+        let lost = ObjectError::Lost(Cause::new("the connection is gone"));
+        let reply = self.faults.run("database", lost, || {
+            let object = self.live_object(database);
+            let length = message.len().to_string();
+            let response = run(object.fetch(Some(&length), async { Ok(message.to_vec()) }));
+            match response.status {
+                200 => Ok(response.body),
+                STATUS_REFUSED => Err(ObjectError::Refused(parse_refusal(&response.body).unwrap().into())),
+                _ => Err(ObjectError::Lost(Cause(String::from_utf8(response.body).unwrap()))),
+            }
+        })?;
+        memory.grow(reply.len() as u64).map_err(|error| ObjectError::Refused(error.into()))?;
+        Ok(reply)
     }
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {

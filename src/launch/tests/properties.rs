@@ -12,11 +12,11 @@ use crate::{
     },
     limits::Limits,
     memory::{Budget, Reservation},
-    profiles::key::IndexKey,
+    profiles::{key::IndexKey, normal::Normaliser},
     wire::{Format, Item, Scalar},
 };
 use proptest::prelude::*;
-use std::borrow::Cow;
+use std::{borrow::Cow, rc::Rc};
 
 /// A launch, independent of its format.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl GeneratedLaunch {
                 subscription_id: value(item, "subscription_id"),
                 ..Item::default()
             };
-            match matching.hash_keys(&item, &self.field_name, secret) {
+            match matching.hash_keys(&item, &self.field_name, secret, &Normaliser::native()) {
                 Ok([first, second]) => format!("{first:?} {second:?}"),
                 Err(reason) => format!("{reason:?}"),
             }
@@ -159,7 +159,7 @@ fn parse(body: &str, format: Format, chunk: usize) -> LaunchRequest {
         digest_is_id: false,
     };
     let budget = Budget::new(1 << 30, 1 << 30);
-    let mut parser = BodyParser::new(settings, Reservation::new(&budget, 0));
+    let mut parser = BodyParser::new(settings, Rc::new(Normaliser::native()), Reservation::new(&budget, 0));
     for chunk in body.as_bytes().chunks(chunk) {
         parser.feed(chunk).unwrap();
     }

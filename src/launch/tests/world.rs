@@ -3,7 +3,7 @@
 //! [`World::dice`], and those of the bucket).
 //!
 //! Faults are named by operations: `body`; `token`, `campaign`, `manifest`, `buckets` (KV); `defined`, `preflight`, `commit`,
-//! `completed` (objects), `busy` (an object without memory for a commit), `copy` (the object's writes to KV); and those of the
+//! `completed` (objects), `database` (databases' objects), `busy` (an object without memory for a commit), `copy` (the object's writes to KV); and those of the
 //! bucket.
 
 use std::{
@@ -31,7 +31,10 @@ use crate::{
     limits::{KV_CACHE_SECONDS, Limits},
     memory::Budget,
     problem::{Cause, RateLimit},
-    profiles::key::IndexKey,
+    profiles::{
+        key::IndexKey,
+        live::object::{DatabaseHost, DatabaseObject},
+    },
 };
 
 /// The token of a caller who may launch.
@@ -52,6 +55,28 @@ profile_id,email,phone,email_sub,phone_sub,push_sub,custom:Custom_ID,custom_sub:
 /// The log of a campaign's object. The database survives when the object restarts.
 pub type ObjectLog = LaunchLog<Rc<Database>>;
 
+/// The object of a database, and its clock.
+pub type LiveObject = (Rc<Cell<u64>>, Rc<DatabaseObject<Rc<Database>, LiveHost>>);
+
+/// The runtime of a database's object.
+pub struct LiveHost {
+    pub now: Rc<Cell<u64>>,
+}
+
+impl DatabaseHost for LiveHost {
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    async fn set_alarm(&self, _: u64) -> Result<(), Cause> {
+        Ok(())
+    }
+
+    fn report(&self, failure: &str, cause: &Cause) {
+        panic!("{failure}: {cause}");
+    }
+}
+
 /// Everything outside of a request, as seen from one edge location.
 pub struct World {
     now: Cell<u64>,
@@ -65,6 +90,9 @@ pub struct World {
     edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
     pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
+    /// The objects of databases, and their stored rows.
+    pub(super) live_objects: RefCell<BTreeMap<u64, LiveObject>>,
+    pub(super) live_rows: RefCell<BTreeMap<u64, Rc<Database>>>,
     objects: RefCell<BTreeMap<u64, Rc<ObjectLog>>>,
     alarms: RefCell<BTreeMap<u64, u64>>,
     pub bucket: MemoryBucket,
@@ -97,6 +125,8 @@ impl World {
             edge: RefCell::default(),
             imports: Cell::new(0),
             databases: RefCell::default(),
+            live_objects: RefCell::default(),
+            live_rows: RefCell::default(),
             objects: RefCell::default(),
             alarms: RefCell::default(),
             bucket: MemoryBucket::default(),

@@ -1,86 +1,177 @@
-//! Reads CSV with a header. Rows are parsed into a buffer of a fixed size: a quote that is never closed makes one row too long,
-//! and does not load the rest of the file into memory.
+//! Reads CSV with a header. Rows are parsed into a buffer of a fixed size: a row that is too long is refused, and does not load
+//! the rest of the file into memory.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Cursor, Read as _};
 
-use csv_core::ReadRecordResult;
+use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::{
-    error::{ImportError, RowError},
+    error::{ImportError, QuoteError, RowError},
     keys::KeyCollector,
     lines::LineCounter,
-    report::{RefusedRow, RowReport},
-    row::{Column, ProfileRow},
+    names::{FileColumn, NameResolver, NumberedColumn, clean_name, unknown_names},
+    quotes::QuoteChecker,
+    report::ImportReport,
+    row::ProfileRow,
 };
 use crate::{
     escape::escape_name,
-    limits::{CELLS_LIMIT, ROW_LIMIT},
+    limits::{CELLS_LIMIT, HEADER_SNIFF, ROW_LIMIT},
 };
 
-/// Separates the values of a cell.
-const VALUE_SEPARATOR: char = ';';
-/// The character of [`crate::text::BYTE_ORDER_MARK`]. Some files have a second byte order mark, or one after white space. It is
-/// invisible, and not part of a name.
-const BYTE_ORDER_MARK_CHAR: char = '\u{feff}';
+/// Delimiters that are detected, the usual one first.
+const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// Reads a file whose first lines have been read: `lines` has counted them.
 pub fn read(
     keys: &mut KeyCollector,
-    input: impl BufRead,
+    mut input: Box<dyn BufRead + '_>,
     lines: LineCounter,
-    report: &mut RowReport<impl FnMut(RefusedRow)>,
+    names: &mut NameResolver<'_>,
+    report: &mut ImportReport,
 ) -> Result<(), ImportError> {
-    let mut reader = CsvReader::new(input, lines);
-    let columns = read_header(&mut reader, keys).map_err(RowError::in_header)?;
+    let mut start = Vec::new();
+    input.by_ref().take(HEADER_SNIFF as u64).read_to_end(&mut start)?;
+    let (delimiter, skipped) = find_separator_line(&start).unwrap_or_else(|| (find_delimiter(&start, names), 0));
+    let mut input = Cursor::new(start).chain(input);
+    // The line end of a separator line is skipped as an empty line.
+    input.consume(skipped);
+    let mut reader = CsvReader::new(input, delimiter, lines);
+    let columns = read_header(&mut reader, keys, names)?;
     let mut row = ProfileRow::default();
     while let Some(CsvRow { line, result }) = reader.next()? {
         row.clear();
-        let result = result.and_then(|()| read_cells(keys, &columns, &reader, &mut row));
-        report.add(line, result.and_then(|()| row.finish(keys)))?;
+        match result.and_then(|()| read_cells(keys, &columns, &reader, line, &mut row)) {
+            Ok(RowContent::Empty) => {}
+            Ok(RowContent::Cells) => row.finish(line, Ok(()), keys, report)?,
+            Err(error) => row.finish(line, Err(error), keys, report)?,
+        }
     }
     Ok(())
 }
 
-fn read_header(reader: &mut CsvReader<impl BufRead>, keys: &mut KeyCollector) -> Result<Vec<Column>, RowError> {
-    match reader.next()? {
-        Some(CsvRow { result, .. }) => result?,
-        None => return Err(RowError::refused("missing")),
+/// Reads a first line `sep=;`, which spreadsheets write and read. Returns the delimiter and the length of the line.
+fn find_separator_line(start: &[u8]) -> Option<(u8, usize)> {
+    let length = start.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
+    let line = start.get(..length)?;
+    let unquoted = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    let (name, delimiter) = unquoted.split_at_checked(4)?;
+    match delimiter {
+        [delimiter] if name.eq_ignore_ascii_case(b"sep=") && is_delimiter(*delimiter) => Some((*delimiter, length)),
+        _ => None,
     }
-    let names = reader.cells()?;
-    let mut columns: Vec<Column> = Vec::with_capacity(names.len());
-    for name in names {
-        let name = name.trim_matches(|char: char| char.is_whitespace() || char == BYTE_ORDER_MARK_CHAR);
-        if columns.iter().any(|column| column.name() == name) {
-            return Err(RowError::refused(format!("duplicate column {}", escape_name(name))));
+}
+
+fn is_delimiter(byte: u8) -> bool {
+    byte == b'\t' || (byte.is_ascii_punctuation() && !matches!(byte, b'"' | b'_' | b'-'))
+}
+
+/// Returns the delimiter that yields the most known names in the header.
+fn find_delimiter(start: &[u8], names: &NameResolver<'_>) -> u8 {
+    let (mut best, mut most) = (b',', 0);
+    for delimiter in DELIMITERS {
+        let count = count_known_names(start, delimiter, names);
+        if count > most {
+            (best, most) = (delimiter, count);
         }
-        columns.push(Column::new(keys, name)?);
     }
-    if !columns.iter().any(Column::is_profile_id) {
-        return Err(RowError::refused("the column profile_id is missing"));
+    best
+}
+
+fn count_known_names(start: &[u8], delimiter: u8, names: &NameResolver<'_>) -> usize {
+    let mut parser = ReaderBuilder::new().delimiter(delimiter).build();
+    let (mut text, mut ends) = (vec![0; start.len()], vec![0; CELLS_LIMIT]);
+    let (_, _, _, mut count) = parser.read_record(start, &mut text, &mut ends);
+    if count < ends.len() && start.len() < HEADER_SNIFF {
+        // The file ends with the header.
+        count += parser.read_record(&[], &mut [0], ends.get_mut(count..).unwrap_or_default()).3;
+    }
+    let mut begin = 0;
+    let cells = ends.iter().take(count).filter_map(|end| {
+        let cell = text.get(begin..*end);
+        begin = *end;
+        std::str::from_utf8(cell?).ok()
+    });
+    cells.filter(|name| names.is_known(name)).count()
+}
+
+fn read_header(
+    reader: &mut CsvReader<impl BufRead>,
+    keys: &mut KeyCollector,
+    names: &mut NameResolver<'_>,
+) -> Result<Vec<FileColumn>, ImportError> {
+    let line = match reader.next()? {
+        Some(CsvRow { result, line }) => {
+            result.map_err(RowError::in_header)?;
+            line
+        }
+        None => return Err(ImportError::Header("missing".into())),
+    };
+    let text = reader.text().map_err(RowError::in_header)?;
+    let mut columns: Vec<FileColumn> = Vec::new();
+    let mut unknown = Vec::new();
+    for name in reader.cells(text) {
+        match names.resolve(keys, name)? {
+            Err(name) => unknown.push(name),
+            Ok(column) if columns.iter().any(|other| is_duplicate(other, &column)) => {
+                let name = escape_name(clean_name(name));
+                return Err(ImportError::Header(format!("duplicate column {name}").into()));
+            }
+            Ok(column) => columns.push(column),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(unknown_names(line, &unknown));
+    }
+    if !columns.iter().any(|column| matches!(column, FileColumn::ProfileId)) {
+        return Err(ImportError::Header("the column profile_id is missing".into()));
     }
     Ok(columns)
+}
+
+/// Whether two columns have the same name. The operator can map several columns to one.
+fn is_duplicate(one: &FileColumn, other: &FileColumn) -> bool {
+    let is_same =
+        |one: &NumberedColumn, other: &NumberedColumn| one.column == other.column && !one.is_alias && !other.is_alias;
+    match (one, other) {
+        (FileColumn::ProfileId, FileColumn::ProfileId) => true,
+        (FileColumn::Keys(one), FileColumn::Keys(other)) => is_same(one, other),
+        _ => false,
+    }
+}
+
+enum RowContent {
+    /// All cells are empty.
+    Empty,
+    Cells,
 }
 
 /// Adds the cells of the reader's row to `row`.
 fn read_cells(
     keys: &KeyCollector,
-    columns: &[Column],
+    columns: &[FileColumn],
     reader: &CsvReader<impl BufRead>,
+    line: u64,
     row: &mut ProfileRow,
-) -> Result<(), RowError> {
-    let cells = reader.cells()?;
-    if cells.len() != columns.len() {
-        let reason = format!("{} cells, but the header has {}", cells.len(), columns.len());
-        return Err(RowError::refused(reason));
-    }
-    for (column, cell) in columns.iter().zip(cells) {
-        if column.is_profile_id() {
-            row.add(keys, column, cell)?;
-        } else {
-            cell.split(VALUE_SEPARATOR).try_for_each(|value| row.add(keys, column, value))?;
+) -> Result<RowContent, RowError> {
+    let mut content = RowContent::Empty;
+    for (number, cell) in reader.cells(reader.text()?).enumerate() {
+        if cell.trim().is_empty() {
+            continue;
+        }
+        content = RowContent::Cells;
+        reader.quotes.check_cell(cell)?;
+        match columns.get(number) {
+            Some(FileColumn::ProfileId) => row.set_profile(cell)?,
+            Some(FileColumn::Keys(column)) => row.add_cell(keys, column, cell),
+            Some(FileColumn::Ignored) => {}
+            Some(FileColumn::Unnamed) => {
+                return Err(ImportError::UnnamedColumn { line, column: number + 1 }.into());
+            }
+            None => return Err(RowError::refused("more cells than the header")),
         }
     }
-    Ok(())
+    Ok(content)
 }
 
 /// A row that has been read. Its cells are in the reader.
@@ -96,8 +187,10 @@ struct CsvReader<R> {
     input: R,
     parser: csv_core::Reader,
     lines: LineCounter,
+    quotes: QuoteChecker,
     /// The text of all cells of the row.
     text: Vec<u8>,
+    text_length: usize,
     /// The positions in `text` at which cells end.
     ends: Vec<usize>,
     /// The number of cells of the row.
@@ -105,35 +198,55 @@ struct CsvReader<R> {
 }
 
 impl<R: BufRead> CsvReader<R> {
-    fn new(input: R, lines: LineCounter) -> Self {
-        let mut parser = csv_core::Reader::new();
+    fn new(input: R, delimiter: u8, lines: LineCounter) -> Self {
+        let mut parser = ReaderBuilder::new().delimiter(delimiter).build();
         // The parser removes a byte order mark from its first input, but only if the input contains all of the mark. An empty
         // first line disables that.
         parser.read_record(b"\n", &mut [0], &mut [0]);
-        Self { input, parser, lines, text: vec![0; ROW_LIMIT], ends: vec![0; CELLS_LIMIT], cells: 0 }
+        Self {
+            input,
+            parser,
+            lines,
+            quotes: QuoteChecker::new(delimiter),
+            text: vec![0; ROW_LIMIT],
+            text_length: 0,
+            ends: vec![0; CELLS_LIMIT],
+            cells: 0,
+        }
     }
 
     /// Reads the next row. Returns `None` at the end of the file.
     fn next(&mut self) -> Result<Option<CsvRow>, ImportError> {
         self.skip_line_ends()?;
+        self.quotes.begin_row();
         let line = self.lines.current();
         let (mut text_end, mut ends_end) = (0, 0);
         let mut result = Ok(());
+        let mut is_first = true;
         loop {
             let input = self.input.fill_buf()?;
+            if input.is_empty() && self.quotes.is_open() {
+                return Err(self.quotes.error(QuoteError::NotClosed));
+            }
             let text = self.text.get_mut(text_end..).unwrap_or_default();
             let ends = self.ends.get_mut(ends_end..).unwrap_or_default();
             let (state, read, written, ended) = self.parser.read_record(input, text, ends);
-            self.lines.pass(input.get(..read).unwrap_or_default());
+            let bytes = input.get(..read).unwrap_or_default();
+            let is_row = is_first && matches!(state, ReadRecordResult::Record);
+            self.quotes.pass(bytes, &self.lines, is_row)?;
+            self.lines.pass(bytes);
             self.input.consume(read);
+            is_first = false;
             text_end += written;
             ends_end += ended;
             match state {
                 ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull if self.quotes.is_open() => {
+                    return Err(self.quotes.error(QuoteError::NotClosed));
+                }
                 // The rest of the row is read as well. It overwrites the beginning.
                 ReadRecordResult::OutputFull => {
-                    let reason = format!("longer than {ROW_LIMIT} bytes; is a quote not closed?");
-                    result = Err(RowError::refused(reason));
+                    result = Err(RowError::refused(format!("longer than {ROW_LIMIT} bytes")));
                     text_end = 0;
                 }
                 ReadRecordResult::OutputEndsFull => {
@@ -143,7 +256,7 @@ impl<R: BufRead> CsvReader<R> {
                     ends_end = 0;
                 }
                 ReadRecordResult::Record => {
-                    self.cells = ends_end;
+                    (self.text_length, self.cells) = (text_end, ends_end);
                     return Ok(Some(CsvRow { line, result }));
                 }
                 ReadRecordResult::End => return Ok(None),
@@ -152,7 +265,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 
     /// Skips empty lines, which the parser would skip as well, so that the line on which the row begins is known.
-    fn skip_line_ends(&mut self) -> Result<(), ImportError> {
+    fn skip_line_ends(&mut self) -> io::Result<()> {
         loop {
             let input = self.input.fill_buf()?;
             let count = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -165,15 +278,23 @@ impl<R: BufRead> CsvReader<R> {
         }
     }
 
-    /// Returns the cells of the row.
-    fn cells(&self) -> Result<Vec<&str>, RowError> {
+    /// Returns the text of all cells of the row.
+    fn text(&self) -> Result<&str, RowError> {
+        let text = std::str::from_utf8(self.text.get(..self.text_length).unwrap_or_default()).ok();
+        let ends = self.ends.get(..self.cells).unwrap_or_default();
+        // Without delimiters, the bytes of two cells can form one character.
+        let text = text.filter(|text| ends.iter().all(|end| text.is_char_boundary(*end)));
+        text.ok_or_else(|| RowError::refused("not UTF-8; if the file has another encoding, name it with --encoding"))
+    }
+
+    /// Returns the cells of the row. `text` is the result of [`Self::text`].
+    fn cells<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
         let mut start = 0;
         let ends = self.ends.get(..self.cells).unwrap_or_default();
-        let cell = |end: &usize| {
-            let cell = self.text.get(start..*end).unwrap_or_default();
+        ends.iter().map(move |end| {
+            let cell = text.get(start..*end).unwrap_or_default();
             start = *end;
-            std::str::from_utf8(cell).map_err(|_| RowError::refused("not UTF-8"))
-        };
-        ends.iter().map(cell).collect()
+            cell
+        })
     }
 }

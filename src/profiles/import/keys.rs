@@ -8,13 +8,16 @@ use crate::{
     limits::FIELDS_LIMIT,
     profiles::{
         bucket::BucketSection,
+        column::NormalKey,
         key::{Class, IndexKey, KeyHash, ProfileId},
+        normal::Normaliser,
     },
 };
 
 /// Hashes keys and sorts them. Classes with a field name have one number for each field.
 pub struct KeyCollector {
     key: IndexKey,
+    normaliser: Normaliser,
     /// A class and a field name. The position is the number in [`KeyRecord::field`].
     fields: Vec<(Class, String)>,
     sorter: Sorter,
@@ -23,7 +26,7 @@ pub struct KeyCollector {
 impl KeyCollector {
     /// Sorts at most `run` keys in memory.
     pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { key, fields: Vec::new(), sorter: Sorter::new(run) }
+        Self { key, normaliser: Normaliser::native(), fields: Vec::new(), sorter: Sorter::new(run) }
     }
 
     /// Returns the number of a class and field. Adds the field if it is new.
@@ -39,9 +42,17 @@ impl KeyCollector {
         u16::try_from(number).map_err(|_| ImportError::TooManyFields)
     }
 
-    /// Hashes a normalised key.
-    pub fn hash(&self, class: Class, field: &str, value: &str) -> KeyHash {
-        self.key.hash(class, field, value)
+    pub fn normaliser(&self) -> &Normaliser {
+        &self.normaliser
+    }
+
+    pub fn hash(&self, key: &NormalKey<'_>) -> KeyHash {
+        key.hash(&self.key)
+    }
+
+    /// Hashes a normalised key of a class without a field name.
+    pub fn hash_bytes(&self, class: Class, value: &[u8]) -> KeyHash {
+        self.key.hash_bytes(class, "", value)
     }
 
     /// Adds a key of a profile.

@@ -1,8 +1,11 @@
 //! Counts lines, and skips white space at the start of a file.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, Read};
+
+use memchr::memchr2_iter;
 
 /// Counts lines that end with LF, CR or CRLF, as the CSV parser ends rows.
+#[derive(Debug, Clone, Copy)]
 pub struct LineCounter {
     current: u64,
     /// Whether the last byte was a CR. An LF after a CR does not end another line.
@@ -23,11 +26,14 @@ impl LineCounter {
 
     /// Counts the line ends in the next bytes of the file.
     pub fn pass(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            let ends_line = *byte == b'\r' || (*byte == b'\n' && !self.after_cr);
-            self.current += u64::from(ends_line);
-            self.after_cr = *byte == b'\r';
+        // The position after the last CR.
+        let mut after_cr = if self.after_cr { Some(0) } else { None };
+        for at in memchr2_iter(b'\r', b'\n', bytes) {
+            let is_cr = bytes.get(at) == Some(&b'\r');
+            self.current += u64::from(is_cr || after_cr != Some(at));
+            after_cr = is_cr.then_some(at + 1);
         }
+        self.after_cr = after_cr == Some(bytes.len());
     }
 }
 
@@ -39,6 +45,8 @@ impl LineCounter {
 pub struct LeadingSpace {
     lines: LineCounter,
     line_feeds: u64,
+    /// Tabs on the line that was not skipped. They can be empty cells.
+    tabs: u64,
 }
 
 impl LeadingSpace {
@@ -50,7 +58,14 @@ impl LeadingSpace {
             let (space, rest) = bytes.split_at(count);
             let (first, is_at_end) = (rest.first().copied(), bytes.is_empty());
             self.lines.pass(space);
-            self.line_feeds += space.iter().filter(|byte| **byte == b'\n').count() as u64;
+            for byte in space {
+                match byte {
+                    b'\t' => self.tabs += 1,
+                    b'\n' => (self.tabs, self.line_feeds) = (0, self.line_feeds + 1),
+                    b'\r' => self.tabs = 0,
+                    _ => {}
+                }
+            }
             input.consume(count);
             if first.is_some() || is_at_end {
                 return Ok(first);
@@ -64,7 +79,35 @@ impl LeadingSpace {
     }
 
     /// Returns the counter of lines that end with LF, CR or CRLF.
-    pub fn into_lines(self) -> LineCounter {
+    pub fn lines(&self) -> LineCounter {
         self.lines
+    }
+
+    /// Returns the rest of the file, with the tabs at the start of its first line.
+    pub fn restore_tabs<'a>(&self, input: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a> {
+        if self.tabs == 0 {
+            return input;
+        }
+        Box::new(BufReader::new(io::repeat(b'\t').take(self.tabs)).chain(input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_lines_whatever_the_pieces_are() {
+        let text = b"a\r\nb\rc\n\r\n\n\rd";
+        for size in 1..=text.len() {
+            let mut lines = LineCounter::default();
+            text.chunks(size).for_each(|piece| lines.pass(piece));
+            assert_eq!(lines.current(), 7, "{size}");
+        }
+        let mut lines = LineCounter::default();
+        lines.pass(b"\r");
+        lines.pass(b"");
+        lines.pass(b"\n");
+        assert_eq!(lines.current(), 2);
     }
 }

@@ -1,46 +1,64 @@
 //! Builds the buckets of a generation from a file of profiles, in bounded memory (native only).
 //!
 //! ```text
-//! file ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ sorted runs on disk (sort) ─▶ buckets (build)
+//! file ─▶ text (source) ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ sorted runs on disk (sort) ─▶ buckets (build)
 //! ```
-//! Each row is imported completely or refused completely. A refused row is reported, and the import continues. Temporary files
-//! contain hashes and profile IDs, never addresses.
+//! A row is refused completely, or imported without its invalid values. What is left out is counted and reported. A file that
+//! could be read in a way that its author did not mean is rejected. Temporary files contain hashes and profile IDs, never
+//! addresses.
 //!
 //! | file | purpose |
 //! |---|---|
+//! | `source` | unpacks a file and converts it to UTF-8; names files that are not text |
 //! | `lines` | skips white space at the start of a file and counts lines |
-//! | `csv`, `ndjson` | split a file into rows and cells |
-//! | `row` | the columns of a file, and the keys of one row |
+//! | `names` | finds columns by their names |
+//! | `csv`, `quotes` | split CSV into rows and cells, and check its quotes |
+//! | `ndjson`, `array` | read JSON objects, one on each line or in an array |
+//! | `values` | splits cells into values |
+//! | `row` | the keys of one row |
 //! | `keys` | collects the hashed keys of all rows |
 //! | `sort` | sorts more keys than fit in memory |
 //! | `build` | writes sorted keys as buckets |
-//! | `report` | counts rows and reports refused ones |
+//! | `report` | counts rows and values, and why some are left out |
 //! | `error` | why an import fails, or a row is refused |
 
+mod array;
 mod build;
 mod csv;
 mod error;
 mod keys;
 mod lines;
+mod names;
 mod ndjson;
+mod quotes;
 mod report;
 mod row;
 mod sort;
+mod source;
 #[cfg(test)]
 mod tests;
+mod values;
 
-use std::io::BufRead;
+use std::io::Read;
 
-use self::{keys::KeyCollector, lines::LeadingSpace, report::RowReport};
+use self::{keys::KeyCollector, lines::LeadingSpace, names::NameResolver, ndjson::ObjectRows};
 use super::key::IndexKey;
-use crate::text::BYTE_ORDER_MARK;
 
 pub use self::{
     build::{BuiltIndex, IndexPlan},
     error::ImportError,
-    report::{RefusedRow, RowCounts},
-    row::KNOWN_NAMES,
+    names::{Alias, InvalidAlias, NameOptions},
+    report::{ImportReport, InvalidPercentage, LeftOut, Percentage, Reason, RowCounts, TooManyBad, ValueCounts},
+    source::TextEncoding,
 };
+
+/// How a file is read.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// `None`: the encoding is detected.
+    pub encoding: Option<TextEncoding>,
+    pub names: NameOptions,
+}
 
 /// Reads files of profiles, and then builds an index of them.
 pub struct Importer {
@@ -53,25 +71,26 @@ impl Importer {
         Self { keys: KeyCollector::new(key, run) }
     }
 
-    /// Reads a file: NDJSON if its first character is `{`, CSV with a header otherwise. Passes every refused row to
-    /// `on_refused`.
-    pub fn read(
-        &mut self,
-        mut input: impl BufRead,
-        on_refused: impl FnMut(RefusedRow),
-    ) -> Result<RowCounts, ImportError> {
-        // The first read of a file returns at least three bytes, unless the file is shorter.
-        if input.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
-            input.consume(BYTE_ORDER_MARK.len());
-        }
-        let mut report = RowReport::new(on_refused);
+    /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise.
+    pub fn read(&mut self, input: impl Read, options: &ReadOptions) -> Result<ImportReport, ImportError> {
+        let mut input = source::open(input, options.encoding)?;
+        let mut report = ImportReport::default();
+        let mut names = NameResolver::new(&options.names);
         let mut space = LeadingSpace::default();
-        match space.skip(&mut input)? {
+        let first = space.skip(&mut input)?;
+        let mut objects = ObjectRows { keys: &mut self.keys, names: &mut names, report: &mut report };
+        match first {
             None => return Err(ImportError::Empty),
-            Some(b'{') => ndjson::read(&mut self.keys, input, space.line_feeds(), &mut report)?,
-            Some(_) => csv::read(&mut self.keys, input, space.into_lines(), &mut report)?,
+            Some(b'<') => return Err(ImportError::FileType("a web page or XML; export the profiles as CSV")),
+            Some(b'{') => objects.read_lines(input, space.line_feeds())?,
+            Some(b'[') => objects.read_array(input, space.line_feeds())?,
+            Some(_) => {
+                let input = space.restore_tabs(input);
+                csv::read(&mut self.keys, input, space.lines(), &mut names, &mut report)?;
+            }
         }
-        Ok(report.counts())
+        names.finish()?;
+        Ok(report)
     }
 
     /// Sorts all keys, and plans the buckets of each class.

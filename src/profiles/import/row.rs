@@ -1,165 +1,120 @@
-//! The columns of a file, and the keys of one row. Keys are collected when the row is complete, so that a refused row adds none.
+//! The keys of one row. Keys are collected when the row is complete, so that a refused row adds none.
 
-use super::{error::RowError, keys::KeyCollector};
+use super::{
+    error::{ImportError, RowError},
+    keys::KeyCollector,
+    names::NumberedColumn,
+    report::{ImportReport, ValueCounts},
+    values::{MAILTO, extract_address, remove_guard, split_cell},
+};
 use crate::{
     escape::escape_name,
-    fields::KeyField,
     limits::KEY_LIMIT,
     profiles::{
         bucket::BucketSection,
         key::{Class, KeyHash, ProfileId},
-        normal::normalise,
+        normal::is_normal,
     },
 };
-
-/// The names of columns and members, for error messages.
-pub const KNOWN_NAMES: &str =
-    "profile_id, email, phone, email_sub, phone_sub, push_sub, custom:<field>, custom_sub:<field>";
-
-/// Columns that have the name of the field of an item.
-const EMAIL: &str = KeyField::Email.name();
-const PHONE: &str = KeyField::Phone.name();
-const PROFILE_ID: &str = KeyField::ProfileId.name();
-
-/// A column of a CSV file, or a member of NDJSON objects.
-#[derive(Debug, Clone)]
-pub struct Column {
-    name: String,
-    /// `None` for `profile_id`.
-    keys: Option<KeyColumn>,
-}
-
-/// A column that contains keys.
-#[derive(Debug, Clone)]
-struct KeyColumn {
-    class: Class,
-    field_name: String,
-    field_number: u16,
-    section: BucketSection,
-}
-
-impl Column {
-    /// Creates a column by its name. An unknown name is [`RowError::Refused`].
-    pub fn new(keys: &mut KeyCollector, name: &str) -> Result<Self, RowError> {
-        use BucketSection::{Profiles, Subscriptions};
-        let (class, section, field) = match name {
-            PROFILE_ID => return Ok(Self { name: name.into(), keys: None }),
-            EMAIL => (Class::Email, Profiles, ""),
-            "email_sub" => (Class::Email, Subscriptions, ""),
-            PHONE => (Class::Phone, Profiles, ""),
-            "phone_sub" => (Class::Phone, Subscriptions, ""),
-            "push_sub" => (Class::Push, Subscriptions, ""),
-            _ => match name.split_once(':') {
-                Some((_, field)) if field.is_empty() || field.len() > KEY_LIMIT => {
-                    let name = escape_name(name);
-                    let reason = format!("{name}: the name of the field must have 1 to {KEY_LIMIT} bytes");
-                    return Err(RowError::refused(reason));
-                }
-                Some(("custom", field)) => (Class::Custom, Profiles, field),
-                Some(("custom_sub", field)) => (Class::CustomSub, Subscriptions, field),
-                _ => {
-                    let name = escape_name(name);
-                    let reason = format!("unknown column \"{name}\"; known columns: {KNOWN_NAMES}");
-                    return Err(RowError::refused(reason));
-                }
-            },
-        };
-        let field_number = keys.field_number(class, field)?;
-        let column = KeyColumn { class, field_name: field.into(), field_number, section };
-        Ok(Self { name: name.into(), keys: Some(column) })
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn is_profile_id(&self) -> bool {
-        self.keys.is_none()
-    }
-
-    /// Whether the column contains values of a custom field or channel.
-    pub fn is_custom(&self) -> bool {
-        self.keys.as_ref().is_some_and(|keys| matches!(keys.class, Class::Custom | Class::CustomSub))
-    }
-}
 
 /// A row that is being read.
 #[derive(Debug, Default)]
 pub struct ProfileRow {
     profile: Option<ProfileId>,
     keys: Vec<(u16, BucketSection, KeyHash)>,
+    /// The reasons for values that are skipped.
+    skipped: Vec<String>,
 }
 
 impl ProfileRow {
-    /// Adds one value of a column. A value is skipped if it is empty, or if normalisation leaves nothing of it.
-    pub fn add(&mut self, keys: &KeyCollector, column: &Column, value: &str) -> Result<(), RowError> {
-        let name = escape_name(&column.name);
-        let Some(KeyColumn { class, field_name, field_number, section }) = &column.keys else {
-            let id = ProfileId::parse(value);
-            let id = id.ok_or_else(|| RowError::refused("profile_id: not 24 hexadecimal digits"))?;
-            return match self.profile.replace(id) {
-                None => Ok(()),
-                Some(_) => Err(RowError::refused("profile_id: more than one value")),
-            };
-        };
-        if value.len() > KEY_LIMIT {
-            return Err(RowError::refused(format!("{name}: value longer than {KEY_LIMIT} bytes")));
-        }
-        if value.is_empty() {
+    /// Sets the profile. An empty text is ignored.
+    pub fn set_profile(&mut self, text: &str) -> Result<(), RowError> {
+        let text = remove_guard(text);
+        if text.is_empty() {
             return Ok(());
         }
-        let (field, value) = match class {
-            Class::Push => value.split_once(':').unwrap_or_default(),
-            _ => (field_name.as_str(), value),
-        };
-        if *class == Class::Push && (field.is_empty() || value.is_empty()) {
-            return Err(RowError::refused(format!("{name}: not in the form provider:subscription_id")));
+        let id = ProfileId::parse(text);
+        let id = id.ok_or_else(|| RowError::refused("profile_id: not 24 hexadecimal digits"))?;
+        match self.profile.replace(id) {
+            None => Ok(()),
+            Some(_) => Err(RowError::refused("profile_id: more than one value")),
         }
-        if let Some(value) = normalise(*class, value) {
-            self.keys.push((*field_number, *section, keys.hash(*class, field, &value)));
+    }
+
+    /// Adds the values of a CSV cell that is not empty.
+    pub fn add_cell(&mut self, keys: &KeyCollector, column: &NumberedColumn, cell: &str) {
+        let class = column.column.class;
+        // Most addresses and numbers need no more than this.
+        let is_plain = matches!(class, Class::Email | Class::Phone)
+            && cell.len() <= KEY_LIMIT
+            && is_normal(class, cell.as_bytes())
+            && !(class == Class::Email && cell.starts_with(MAILTO));
+        if is_plain {
+            return self.push(column, keys.hash_bytes(class, cell.as_bytes()));
         }
-        Ok(())
+        let cell = if column.column.is_custom() { cell } else { remove_guard(cell) };
+        split_cell(class, cell, |value| self.add_value(keys, column, value));
+    }
+
+    /// Adds a string of NDJSON.
+    pub fn add_text(&mut self, keys: &KeyCollector, column: &NumberedColumn, text: &str) {
+        let text = if column.column.is_custom() { text } else { remove_guard(text) };
+        self.add_value(keys, column, text);
+    }
+
+    /// Adds one value. An empty value is ignored; an invalid value is skipped, with its reason.
+    fn add_value(&mut self, keys: &KeyCollector, column: &NumberedColumn, value: &str) {
+        let is_empty = if column.column.is_custom() { value.is_empty() } else { value.trim().is_empty() };
+        if is_empty {
+            return;
+        }
+        let is_email = column.column.class == Class::Email;
+        let value = if is_email { extract_address(value) } else { value };
+        match column.column.key(value, keys.normaliser()) {
+            Ok(key) => self.push(column, keys.hash(&key)),
+            Err(reason) => self.skip(column, &reason.to_string()),
+        }
+    }
+
+    fn push(&mut self, column: &NumberedColumn, hash: KeyHash) {
+        self.keys.push((column.field_number, column.column.section, hash));
+    }
+
+    /// Skips a value.
+    pub fn skip(&mut self, column: &NumberedColumn, reason: &str) {
+        self.skipped.push(format!("{}: {reason}", escape_name(&column.name)));
     }
 
     pub fn clear(&mut self) {
         self.profile = None;
         self.keys.clear();
+        self.skipped.clear();
     }
 
-    /// Collects the keys of a complete row, and clears it.
-    pub fn finish(&mut self, keys: &mut KeyCollector) -> Result<(), RowError> {
+    /// Adds the row to the report, and collects its keys if `result` is not an error.
+    pub fn finish(
+        &mut self,
+        line: u64,
+        result: Result<(), RowError>,
+        keys: &mut KeyCollector,
+        report: &mut ImportReport,
+    ) -> Result<(), ImportError> {
+        let result = result.and_then(|()| self.collect(keys));
+        if result.is_ok() {
+            self.skipped.iter().for_each(|reason| report.add_skipped(line, reason));
+        }
+        report.add_row(line, result)
+    }
+
+    fn collect(&mut self, keys: &mut KeyCollector) -> Result<ValueCounts, RowError> {
         let profile = self.profile.take().ok_or_else(|| RowError::refused("profile_id: missing"))?;
-        let hash = keys.hash(Class::ProfileId, "", &profile.to_string());
+        let hash = keys.hash_bytes(Class::ProfileId, &profile.to_hex());
         let field = keys.field_number(Class::ProfileId, "")?;
         keys.add(field, BucketSection::Profiles, hash, profile)?;
+        let values = ValueCounts { used: self.keys.len() as u64, skipped: self.skipped.len() as u64 };
         for (field, section, hash) in self.keys.drain(..) {
             keys.add(field, section, hash, profile)?;
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profiles::key::IndexKey;
-
-    /// The columns whose values are the keys of items with this field.
-    fn columns_of(field: KeyField) -> &'static [&'static str] {
-        match field {
-            KeyField::Email => &["email", "email_sub"],
-            KeyField::Phone => &["phone", "phone_sub"],
-            KeyField::ProfileId => &["profile_id"],
-            KeyField::FieldValue => &["custom:Custom_ID", "custom_sub:chat"],
-            KeyField::Provider | KeyField::SubscriptionId => &["push_sub"],
-        }
-    }
-
-    #[test]
-    fn every_key_field_of_an_item_has_columns() {
-        for name in KeyField::ALL.into_iter().flat_map(columns_of) {
-            let key = IndexKey::new("a key of the tests, longer than 32 characters").unwrap();
-            assert!(Column::new(&mut KeyCollector::new(key, 1), name).is_ok(), "{name}");
-        }
+        Ok(values)
     }
 }

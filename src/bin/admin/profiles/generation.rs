@@ -8,7 +8,7 @@
 //!
 //! A manifest or marker that cannot be read is reported by its key and replaced.
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use indicatif::ProgressBar;
 use trigger_launch::{
@@ -17,6 +17,7 @@ use trigger_launch::{
     profiles::{
         import::{BuiltIndex, ImportError, Importer},
         key::IndexKey,
+        live::command::{Contents, PublishReply},
         manifest::{
             Generation, IndexError, Manifest, RetiredGeneration, database_prefix, generation_prefix, manifest_key,
             pending_key, pending_prefix,
@@ -25,6 +26,7 @@ use trigger_launch::{
     text::{error_chain, hex},
 };
 
+use super::api::{ApiError, DatabaseApi};
 use crate::{
     kv::{BatchLimits, KvBinding, KvError, KvPair, KvStore},
     lock::{LockError, LockFile},
@@ -50,6 +52,35 @@ pub enum GenerationError {
          its file is newer"
     )]
     Superseded(u64),
+    #[error(
+        "the file has {now} profiles, which is less than 90 % of the {before} profiles of the import in use; if profiles \
+         were deleted, use --allow-shrink; nothing was imported"
+    )]
+    Shrunk { now: u64, before: u64 },
+    #[error("the changes of database {0} are live: add --url, and --as-of with the time of the export")]
+    Live(u64),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// What is checked before a generation becomes the current one.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteChecks {
+    /// The number of rows of the file. It has at most as many profiles.
+    pub rows: u64,
+    /// Whether the file can have far fewer profiles than the current generation.
+    pub allow_shrink: bool,
+    /// Whether everything is done but writing.
+    pub dry_run: bool,
+}
+
+impl WriteChecks {
+    /// Returns an error if the number of profiles is too small.
+    fn check_profiles(self, before: Option<&Manifest>, now: u64) -> Result<(), GenerationError> {
+        let before = before.map_or(0, |manifest| manifest.current.profiles);
+        let is_shrunk = now.saturating_mul(10) < before.saturating_mul(9);
+        if is_shrunk && !self.allow_shrink { Err(GenerationError::Shrunk { now, before }) } else { Ok(()) }
+    }
 }
 
 /// A generation that is to be written.
@@ -62,13 +93,63 @@ pub struct NewGeneration<'a> {
     pub(super) now: u64,
     /// Prevents other imports from replacing the manifest at the same time.
     pub(super) lock: &'a LockFile,
+    /// The deployment, if the changes of the database are live.
+    pub(super) live: Option<&'a LiveTarget>,
+}
+
+/// A deployment whose database has live changes: it decides which generation is current.
+pub struct LiveTarget {
+    api: DatabaseApi,
+    as_of: u64,
+    reply: RefCell<Option<PublishReply>>,
+}
+
+impl LiveTarget {
+    pub fn new(api: DatabaseApi, as_of: u64) -> Self {
+        Self { api, as_of, reply: RefCell::default() }
+    }
+
+    /// Returns the reply to the publication.
+    pub fn into_reply(self) -> Option<PublishReply> {
+        self.reply.into_inner()
+    }
 }
 
 impl<'a> NewGeneration<'a> {
     /// A generation with a random name after `prefix`.
     pub fn new(database: u64, key: &IndexKey, prefix: &str, lock: &'a LockFile, now: u64) -> Result<Self, SystemError> {
         let name = format!("{prefix}{}", hex(&random_bytes::<10>()?));
-        Ok(Self { database, key_check: key.check().to_owned(), name, now, lock })
+        Ok(Self { database, key_check: key.check().to_owned(), name, now, lock, live: None })
+    }
+
+    /// A generation of a compaction, which keeps the index key.
+    pub fn compaction(database: u64, key_check: &str, lock: &'a LockFile, now: u64) -> Result<Self, SystemError> {
+        let name = hex(&random_bytes::<10>()?);
+        Ok(Self { database, key_check: key_check.to_owned(), name, now, lock, live: None })
+    }
+
+    /// Returns this generation, without buckets.
+    pub fn generation_of_now(&self) -> Generation {
+        self.generation(&self.name)
+    }
+
+    /// Writes the marker of this generation.
+    pub fn mark(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), GenerationError> {
+        let marker = (self.pending_key(), serde_json::to_string(generation)?);
+        Ok(kv.put(KvBinding::Profiles, &[marker])?)
+    }
+
+    /// Deletes the marker of this generation.
+    pub fn unmark(&self, kv: &mut dyn KvStore) -> Result<(), KvError> {
+        kv.delete(KvBinding::Profiles, &[self.pending_key()])
+    }
+
+    /// Deletes the buckets of a generation that has not become the current one, and its marker. The keys are not listed, because KV
+    /// may not list new keys yet.
+    pub fn discard(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), KvError> {
+        let keys: Vec<String> = generation.bucket_keys(self.database).collect();
+        kv.delete(KvBinding::Profiles, &keys)?;
+        self.unmark(kv)
     }
 
     /// Writes the keys of `importer`, and makes the generation the current one.
@@ -76,6 +157,7 @@ impl<'a> NewGeneration<'a> {
         &self,
         kv: &mut dyn KvStore,
         importer: Importer,
+        checks: WriteChecks,
         progress: &ProgressBar,
         warn: Warn<'_>,
     ) -> Result<BuiltIndex, GenerationError> {
@@ -86,21 +168,38 @@ impl<'a> NewGeneration<'a> {
             Err(error) => {
                 let reason = error_chain(&error);
                 warn(&format!("{} is {reason}; this import replaces it", manifest_key(self.database)));
-                self.mark_unlisted_generations(kv)?;
+                if !checks.dry_run {
+                    self.mark_unlisted_generations(kv)?;
+                }
                 None
             }
         };
+        let before = match (self.live, before) {
+            (None, Some(manifest)) if manifest.live => return Err(GenerationError::Live(self.database)),
+            (None, before) => before,
+            (Some(live), _) => Some(live.api.status()?.manifest),
+        };
+        checks.check_profiles(before.as_ref(), checks.rows)?;
         let plan = importer.plan()?;
+        if checks.dry_run {
+            let built = plan.build(|_, _, _| Ok::<_, GenerationError>(()))?;
+            checks.check_profiles(before.as_ref(), built.profiles)?;
+            return Ok(built);
+        }
         progress.set_length(plan.classes().iter().map(|index| u64::from(index.buckets)).sum());
         let mut generation = Generation { classes: plan.classes().to_vec(), ..self.generation(&self.name) };
-        let marker = (self.pending_key(), serde_json::to_string(&generation)?);
-        kv.put(KvBinding::Profiles, &[marker])?;
+        self.mark(kv, &generation)?;
         let mut batch = Batch::new(kv, progress);
         let built = plan.build(|index, number, text| {
             batch.add((generation.bucket_key(self.database, index, number), text)).map_err(GenerationError::from)
         })?;
         batch.write()?;
         generation.classes.clone_from(&built.classes);
+        generation.profiles = built.profiles;
+        if let Err(error) = checks.check_profiles(before.as_ref(), built.profiles) {
+            self.delete_generation(kv, &generation)?;
+            return Err(error);
+        }
         let deleted = self.delete_old_generations(kv, before.as_ref(), &mut warn)?;
         self.publish(kv, before.as_ref(), generation, &deleted)?;
         kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
@@ -141,7 +240,7 @@ impl<'a> NewGeneration<'a> {
 
     /// Deletes generations that launches no longer use, and those of interrupted imports. Returns the names of deleted
     /// generations that the manifest lists as retired.
-    fn delete_old_generations(
+    pub fn delete_old_generations(
         &self,
         kv: &mut dyn KvStore,
         manifest: Option<&Manifest>,
@@ -196,6 +295,14 @@ impl<'a> NewGeneration<'a> {
         kv.delete(KvBinding::Profiles, &keys)
     }
 
+    /// Deletes the buckets and the marker of a generation that this import has written.
+    fn delete_generation(&self, kv: &mut dyn KvStore, generation: &Generation) -> Result<(), KvError> {
+        // The keys are not listed, because KV may not list new keys yet.
+        let keys: Vec<String> = generation.bucket_keys(self.database).collect();
+        kv.delete(KvBinding::Profiles, &keys)?;
+        kv.delete(KvBinding::Profiles, &[self.pending_key()])
+    }
+
     /// Writes the manifest, unless its current generation has changed since `before`.
     fn publish(
         &self,
@@ -205,17 +312,39 @@ impl<'a> NewGeneration<'a> {
         deleted: &[String],
     ) -> Result<(), GenerationError> {
         let _lock = self.lock.acquire()?;
+        if let (Some(live), Some(before)) = (self.live, before) {
+            return self.publish_live(kv, live, before, &generation, deleted);
+        }
         let now = read_manifest(kv, self.database)?.ok();
         let current = |manifest: Option<&Manifest>| manifest.map(|manifest| manifest.current.name.clone());
         if current(now.as_ref()) != current(before) {
-            // The keys are not listed, because KV may not list new keys yet.
-            let keys: Vec<String> = generation.bucket_keys(self.database).collect();
-            kv.delete(KvBinding::Profiles, &keys)?;
-            kv.delete(KvBinding::Profiles, &[self.pending_key()])?;
+            self.discard(kv, &generation)?;
             return Err(GenerationError::Superseded(self.database));
         }
         let manifest = Manifest::publish(now, generation, deleted, self.now);
         Ok(kv.put(KvBinding::Profiles, &[(manifest_key(self.database), manifest.to_json())])?)
+    }
+
+    /// Publishes a generation of a database whose changes are live, and writes KV's copy of the manifest.
+    fn publish_live(
+        &self,
+        kv: &mut dyn KvStore,
+        live: &LiveTarget,
+        before: &Manifest,
+        generation: &Generation,
+        deleted: &[String],
+    ) -> Result<(), GenerationError> {
+        let contents = Contents::ExportAt(live.as_of);
+        let reply = match live.api.publish(&before.current.name, generation, deleted, contents) {
+            Err(error @ ApiError::Refused { .. }) => {
+                self.discard(kv, generation)?;
+                return Err(error.into());
+            }
+            reply => reply?,
+        };
+        kv.put(KvBinding::Profiles, &[(manifest_key(self.database), reply.status.manifest.to_json())])?;
+        live.reply.replace(Some(reply));
+        Ok(())
     }
 }
 

@@ -1,18 +1,25 @@
 //! Imports into a KV in memory: the order of writes, simultaneous imports, and what interrupted imports leave.
 
+use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 
 use trigger_launch::{
     limits::RETIRED_GENERATION_MS,
-    profiles::manifest::{Generation, Manifest},
+    profiles::{
+        import::{BuiltIndex, ReadOptions},
+        manifest::{Generation, Manifest},
+    },
 };
 
 use super::*;
 use crate::{
+    arguments::FindKey,
     kv::fake::{FakeKv, OnWrite},
     lock::LockFile,
 };
 
+/// Profiles of a file.
+const PROFILES: u64 = 5_600;
 const DAY: u64 = RETIRED_GENERATION_MS;
 
 fn key() -> IndexKey {
@@ -27,16 +34,30 @@ fn import(kv: &mut FakeKv, name: &str, now: u64) -> Result<BuiltIndex, Generatio
 }
 
 fn import_with_warnings(kv: &mut FakeKv, name: &str, now: u64) -> (Result<BuiltIndex, GenerationError>, Vec<String>) {
+    let checks = WriteChecks { rows: PROFILES, allow_shrink: false, dry_run: false };
+    import_profiles(kv, name, now, PROFILES, checks)
+}
+
+/// Imports this number of profiles.
+fn import_profiles(
+    kv: &mut FakeKv,
+    name: &str,
+    now: u64,
+    profiles: u64,
+    checks: WriteChecks,
+) -> (Result<BuiltIndex, GenerationError>, Vec<String>) {
     let state = tempfile::tempdir().unwrap();
     let lock = LockFile::silent(state.path());
     let mut warnings = Vec::new();
     let mut importer = Importer::new(key(), 100);
-    let file: String = (0..5_600).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
-    importer.read(format!("profile_id,email\n{file}").as_bytes(), |_| panic!("refused")).unwrap();
+    let file: String = (0..profiles).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
+    let file = format!("profile_id,email\n{file}");
+    let report = importer.read(file.as_bytes(), &ReadOptions::default()).unwrap();
+    assert_eq!(report.reasons, []);
     let generation =
-        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock };
+        NewGeneration { database: 1, key_check: key().check().into(), name: name.into(), now, lock: &lock, live: None };
     let warn = &mut |warning: &str| warnings.push(warning.to_owned());
-    let built = generation.write(kv, importer, &ProgressBar::hidden(), warn);
+    let built = generation.write(kv, importer, checks, &ProgressBar::hidden(), warn);
     (built, warnings)
 }
 
@@ -246,11 +267,61 @@ fn a_marker_without_the_name_of_a_generation_deletes_no_buckets() {
 }
 
 #[test]
-fn the_summary_counts_profiles_keys_and_refused_rows() {
-    let built = BuiltIndex { profiles: 1, keys: 2, ambiguous: 1, ..BuiltIndex::default() };
-    assert_eq!(
-        summary(7, &built, RowCounts { accepted: 3, refused: 1 }),
-        "database 7: 1 profile, 2 keys (addresses, numbers and custom values that launches can match), 1 ambiguous key \
-         (shared by several profiles, so they match none), 1 row refused"
-    );
+fn refuses_an_import_with_far_fewer_profiles_and_leaves_the_index_as_it_was() {
+    let mut kv = FakeKv::default();
+    import(&mut kv, "a", 1).unwrap();
+    assert_eq!(manifest(&kv).current.profiles, PROFILES);
+    let before = kv.profiles.clone();
+    // The number of rows is checked before anything is written, the number of profiles at the end.
+    for (profiles, rows) in [(5_039, 5_039), (5_039, 9_000)] {
+        let checks = WriteChecks { rows, allow_shrink: false, dry_run: false };
+        let error = import_profiles(&mut kv, "b", 2, profiles, checks).0.unwrap_err().to_string();
+        assert!(
+            error.starts_with("the file has 5039 profiles, which is less than 90 % of the 5600 profiles"),
+            "{error}"
+        );
+        assert_eq!(kv.profiles, before);
+    }
+    let checks = WriteChecks { rows: 5_040, allow_shrink: false, dry_run: false };
+    import_profiles(&mut kv, "b", 2, 5_040, checks).0.unwrap();
+    let checks = WriteChecks { rows: 1, allow_shrink: true, dry_run: false };
+    import_profiles(&mut kv, "c", 2, 1, checks).0.unwrap();
+    assert_eq!(manifest(&kv).current.name, "c");
+}
+
+#[test]
+fn a_dry_run_checks_everything_and_writes_nothing() {
+    let mut kv = FakeKv::default();
+    import(&mut kv, "a", 1).unwrap();
+    let before = kv.profiles.clone();
+    kv.on_write = Some(Box::new(|_: &mut BTreeMap<String, String>, keys: &[String]| panic!("{keys:?}")));
+    let checks = WriteChecks { rows: PROFILES, allow_shrink: false, dry_run: true };
+    let (built, warnings) = import_profiles(&mut kv, "b", 2, PROFILES, checks);
+    assert_eq!((built.unwrap().keys, warnings), (PROFILES, vec![]));
+    let (built, _) = import_profiles(&mut kv, "b", 2, 5_000, checks);
+    assert!(matches!(built, Err(GenerationError::Shrunk { now: 5_000, before: PROFILES })));
+    assert_eq!(kv.profiles, before);
+}
+
+#[test]
+fn finds_the_profiles_of_a_key_or_reports_why_there_are_none() {
+    let mut kv = FakeKv::default();
+    let find = |kv: &mut FakeKv, wanted: FindKey| {
+        let found = find_profiles(kv, &key(), 1, &wanted);
+        found.map_err(|error| trigger_launch::text::error_chain(&error))
+    };
+    let email = |address: &str| FindKey { email: Some(address.into()), ..FindKey::default() };
+    let error = find(&mut kv, email("a@b")).unwrap_err();
+    assert!(error.starts_with("database 1 has no profile index: import profiles first"), "{error}");
+    import(&mut kv, "a", 1).unwrap();
+    assert_eq!(find(&mut kv, email(" USER7@example.com")), Ok(vec!["000000000000000000000007 (profile)".to_owned()]));
+    assert_eq!(find(&mut kv, email("nobody@example.com")), Err("no profile has this key".into()));
+    assert_eq!(find(&mut kv, email("n/a")), Err("the e-mail address is not a key: not an e-mail address".into()));
+    let phone = FindKey { phone: Some("7.9E+10".into()), ..FindKey::default() };
+    assert_eq!(find(&mut kv, phone), Err("the phone number is not a key: not a phone number".into()));
+    let custom = FindKey { custom: "Custom_ID=003".parse().ok(), ..FindKey::default() };
+    assert_eq!(find(&mut kv, custom), Err("no profile has this key".into()));
+    kv.profiles.retain(|key, _| !key.starts_with("bucket:1:a:email:"));
+    let error = find(&mut kv, email("user7@example.com")).unwrap_err();
+    assert!(error.starts_with("bucket:1:a:email:") && error.ends_with(" is missing; import profiles again"), "{error}");
 }

@@ -1,0 +1,280 @@
+//! The operations of a database, one by one.
+
+use std::rc::Rc;
+
+use super::{NOON, TestKey, changes, generation, hash, manifest, memory, profile};
+use crate::{
+    campaign::tests::database::Database,
+    limits::{CHANGES_LIMIT, CHANGES_REQUEST_MS, GENERATION_KEPT_MS, LIVE_DELAY_MS},
+    profiles::{
+        bucket::{
+            BucketSection::{self, Profiles, Subscriptions},
+            KeyMatch,
+        },
+        key::KeyHash,
+        key::{Class, ProfileId},
+        live::{
+            command::{ChangeReply, Contents, DatabaseRefusal, PendingPurpose, Publication},
+            database::{DatabaseError, LiveDatabase, encode_changes},
+            message::{Answer, ChangeSetHead, PendingList, Question},
+            pending::{FoundHolders, PendingChanges},
+            row::PackedKey,
+        },
+    },
+};
+
+type Live = LiveDatabase<Rc<Database>>;
+
+const EMAIL_1: TestKey = (1, Profiles);
+const EMAIL_2: TestKey = (2, Profiles);
+/// When changes are accepted.
+const OPEN: u64 = NOON + LIVE_DELAY_MS;
+
+/// A database whose changes are live, with generation `g1`.
+fn live() -> (Rc<Database>, Live) {
+    let sql = Rc::new(Database::new());
+    let mut live = LiveDatabase::new(Rc::clone(&sql));
+    live.start(manifest("g1", "k1"), NOON).unwrap();
+    (sql, live)
+}
+
+fn change(live: &mut Live, rows: &[(u8, Option<&[TestKey]>)], now: u64) -> ChangeReply {
+    live.change(&changes(rows, &["k1"], None), now, &mut memory()).unwrap()
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, DatabaseError>) -> DatabaseRefusal {
+    match result.unwrap_err() {
+        DatabaseError::Refused(refusal) => refusal,
+        error => panic!("{error}"),
+    }
+}
+
+fn conflict<T: std::fmt::Debug>(result: Result<T, DatabaseError>) -> String {
+    match refusal(result) {
+        DatabaseRefusal::Conflict(what) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The profile with a key according to the pending changes that a generation lacks, and whether profile 1 has changed. `about`:
+/// ask about the key and profile 1 only.
+fn find(live: &mut Live, generation: &str, key: u8, section: BucketSection, about: bool) -> Option<(KeyMatch, bool)> {
+    let (hashes, profiles) = ([hash("k1", key)], [profile(1).0]);
+    let question = Question { generation, about: about.then_some((&hashes[..], &profiles[..])) };
+    let answer = live.answer(question, &mut memory()).unwrap();
+    let Ok(Answer::Changes(list)) = Answer::read(&answer) else { return None };
+    let changes = PendingChanges::new(list, &mut memory()).unwrap();
+    let mut found = FoundHolders::default();
+    changes.add_holders(section, &KeyHash(hashes[0]), &mut found);
+    Some((found.result(), changes.is_changed(&profile(1))))
+}
+
+fn publication(replaces: &str, name: &str, contents: Contents) -> Publication {
+    Publication { replaces: replaces.into(), generation: generation(name, "k1"), deleted: vec![], contents }
+}
+
+#[test]
+fn a_database_without_live_changes_stores_nothing() {
+    let sql = Rc::new(Database::new());
+    let mut live = LiveDatabase::new(Rc::clone(&sql));
+    let question = Question { generation: "g1", about: None };
+    assert_eq!(Answer::read(&live.answer(question, &mut memory()).unwrap()), Ok(Answer::NotLive));
+    assert_eq!(refusal(live.status()), DatabaseRefusal::NotLive);
+    assert_eq!(refusal(live.change(&changes(&[], &["k1"], None), NOON, &mut memory())), DatabaseRefusal::NotLive);
+    assert_eq!(sql.count("sqlite_master"), 0);
+}
+
+#[test]
+fn changes_are_accepted_after_the_delay() {
+    let (_, mut live) = live();
+    let early = live.change(&changes(&[(1, None)], &["k1"], None), OPEN - 1, &mut memory());
+    assert_eq!(refusal(early), DatabaseRefusal::NotYet { live_since: OPEN, now: OPEN - 1 });
+    assert_eq!(live.start(manifest("g1", "k1"), OPEN).unwrap().live_since, Some(OPEN), "a repeat changes nothing");
+    assert_eq!(change(&mut live, &[(1, None)], OPEN).version, 1);
+}
+
+#[test]
+fn a_key_counts_only_in_the_latest_change_of_its_profile() {
+    for about in [false, true] {
+        let (sql, mut live) = live();
+        assert_eq!(find(&mut live, "g1", 1, Profiles, about), Some((KeyMatch::None, false)));
+        change(&mut live, &[(1, Some(&[EMAIL_1])), (2, Some(&[(1, Subscriptions)]))], OPEN);
+        assert_eq!(find(&mut live, "g1", 1, Profiles, about), Some((KeyMatch::Profile(profile(1)), true)));
+        assert_eq!(find(&mut live, "g1", 1, Subscriptions, about), Some((KeyMatch::Profile(profile(2)), true)));
+        change(&mut live, &[(2, Some(&[EMAIL_1]))], OPEN);
+        assert_eq!(find(&mut live, "g1", 1, Profiles, about), Some((KeyMatch::Ambiguous, true)));
+        change(&mut live, &[(1, Some(&[EMAIL_2]))], OPEN);
+        live = LiveDatabase::new(sql);
+        assert_eq!(find(&mut live, "g1", 1, Profiles, about), Some((KeyMatch::Profile(profile(2)), true)));
+        change(&mut live, &[(2, None)], OPEN);
+        assert_eq!(find(&mut live, "g1", 1, Profiles, about), Some((KeyMatch::None, true)));
+        assert_eq!(find(&mut live, "other", 1, Profiles, about), None);
+    }
+}
+
+#[test]
+fn the_version_rises_only_if_something_changes() {
+    let (_, mut live) = live();
+    assert_eq!(change(&mut live, &[], OPEN).version, 0);
+    let reply = change(&mut live, &[(1, Some(&[EMAIL_1])), (2, None)], OPEN);
+    assert_eq!(reply, ChangeReply { version: 1, applied: 2, repeated: false, pending: [0, 3] });
+    let again = change(&mut live, &[(1, Some(&[EMAIL_1])), (2, None)], OPEN);
+    assert_eq!(again, ChangeReply { version: 1, applied: 2, repeated: false, pending: [3, 3] });
+    assert_eq!(change(&mut live, &[(1, None)], OPEN).pending, [3, 2]);
+}
+
+#[test]
+fn a_request_id_is_applied_once_for_a_day_and_for_one_body() {
+    let (sql, mut live) = live();
+    let send = |live: &mut Live, digest, now| {
+        live.change(&changes(&[(1, Some(&[EMAIL_1]))], &["k1"], Some(("r", digest))), now, &mut memory())
+    };
+    assert_eq!(send(&mut live, "d1", OPEN).unwrap().version, 1);
+    assert_eq!(live.next_alarm(), Some(OPEN + CHANGES_REQUEST_MS));
+    change(&mut live, &[(1, None)], OPEN);
+    live = LiveDatabase::new(Rc::clone(&sql));
+    let repeat = send(&mut live, "d1", OPEN + CHANGES_REQUEST_MS - 1).unwrap();
+    assert_eq!((repeat.version, repeat.applied, repeat.repeated), (1, 1, true));
+    assert_eq!(refusal(send(&mut live, "d2", OPEN)), DatabaseRefusal::RequestIdReused);
+    assert_eq!(send(&mut live, "d2", OPEN + CHANGES_REQUEST_MS).unwrap().version, 3);
+    live.clean_up(OPEN + CHANGES_REQUEST_MS).unwrap();
+    assert_eq!(sql.count("requests"), 1);
+    assert_eq!(live.next_alarm(), Some(OPEN + 2 * CHANGES_REQUEST_MS));
+}
+
+#[test]
+fn refuses_changes_above_the_limit_and_accepts_those_that_reduce_them() {
+    let (_, mut live) = live();
+    let many = |first: u32, count: u32, keys: u32| {
+        let packed = |number: u32| {
+            let mut packed = Vec::new();
+            for key in 0..=keys {
+                let hashes = [hash("k1", key as u8)];
+                let class = if key == 0 { Class::ProfileId } else { Class::Email };
+                PackedKey { class, field: "", section: Profiles, hashes: &hashes }.pack(&mut packed);
+            }
+            let mut id = [0; 12];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            (ProfileId(id), packed)
+        };
+        let rows: Vec<_> = (first..first + count).map(packed).collect();
+        encode_changes(&ChangeSetHead { key_checks: vec!["k1".into()], request: None }, &rows)[1..].to_vec()
+    };
+    for part in 0..10 {
+        live.change(&many(part * 2000, 2000, 4), OPEN, &mut memory()).unwrap();
+    }
+    assert_eq!(live.status().unwrap().pending, CHANGES_LIMIT);
+    assert_eq!(refusal(live.change(&many(90_000, 1, 0), OPEN, &mut memory())), DatabaseRefusal::TooManyChanges);
+    assert_eq!(live.change(&many(0, 1, 3), OPEN, &mut memory()).unwrap().pending, [CHANGES_LIMIT, CHANGES_LIMIT - 1]);
+    live.change(&many(90_000, 1, 0), OPEN, &mut memory()).unwrap();
+    // A first compaction is always possible. A second one would keep more than the limit.
+    let version = live.status().unwrap().version;
+    live.publish(publication("g1", "g2", Contents::ChangesThrough(version)), OPEN).unwrap();
+    assert_eq!(live.status().unwrap().pending, 0);
+    live.change(&many(91_000, 1, 0), OPEN + 1, &mut memory()).unwrap();
+    for purpose in [PendingPurpose::Compaction, PendingPurpose::Search] {
+        let pending = live.pending(purpose, OPEN + 1000, &mut memory());
+        match purpose {
+            PendingPurpose::Search => assert!(pending.is_ok()),
+            PendingPurpose::Compaction => assert!(matches!(
+                refusal(pending),
+                DatabaseRefusal::TooEarly { wait, .. } if wait == GENERATION_KEPT_MS - 1000
+            )),
+        }
+    }
+    live.clean_up(OPEN + GENERATION_KEPT_MS).unwrap();
+    assert!(live.pending(PendingPurpose::Compaction, OPEN + GENERATION_KEPT_MS, &mut memory()).is_ok());
+}
+
+#[test]
+fn a_compaction_keeps_the_generation_before_searchable_for_a_while() {
+    let (sql, mut live) = live();
+    change(&mut live, &[(1, Some(&[EMAIL_1]))], OPEN);
+    let list = live.pending(PendingPurpose::Compaction, OPEN, &mut memory()).unwrap();
+    let list = PendingList::read(&list).unwrap();
+    assert_eq!((list.status.version, list.rows().count()), (1, 1));
+    change(&mut live, &[(2, Some(&[EMAIL_2]))], OPEN);
+    let reply = live.publish(publication("g1", "g2", Contents::ChangesThrough(1)), OPEN).unwrap();
+    assert_eq!((reply.superseded, reply.later, reply.status.pending), (1, 1, 2));
+    for generation in ["g1", "g2"] {
+        assert_eq!(
+            find(&mut live, generation, 2, Profiles, false).unwrap().0,
+            KeyMatch::Profile(profile(2)),
+            "{generation}"
+        );
+    }
+    assert_eq!(find(&mut live, "g1", 1, Profiles, false), Some((KeyMatch::Profile(profile(1)), true)));
+    assert_eq!(find(&mut live, "g2", 1, Profiles, false), Some((KeyMatch::None, false)), "g2 contains the change");
+    let repeat = live.publish(publication("g1", "g2", Contents::ChangesThrough(1)), OPEN).unwrap();
+    assert_eq!(repeat.status, reply.status, "a repeat changes nothing");
+    let other = live.publish(publication("g1", "g3", Contents::ChangesThrough(1)), OPEN);
+    assert_eq!(conflict(other), "generation g2 has become current in the meantime");
+    live = LiveDatabase::new(Rc::clone(&sql));
+    live.clean_up(OPEN + GENERATION_KEPT_MS).unwrap();
+    assert_eq!(find(&mut live, "g1", 1, Profiles, false), None);
+    assert_eq!(sql.count("pending"), 1);
+}
+
+#[test]
+fn an_import_supersedes_earlier_changes_and_keeps_later_ones() {
+    let (_, mut live) = live();
+    change(&mut live, &[(1, Some(&[EMAIL_1]))], OPEN);
+    change(&mut live, &[(2, Some(&[EMAIL_2]))], OPEN + 2000);
+    let import = |name: &str, time| publication("g1", name, Contents::ExportAt(time));
+    assert!(conflict(live.publish(import("g2", OPEN + 9000), OPEN + 5000)).contains("is in the future"));
+    let reply = live.publish(import("g2", OPEN + 1000), OPEN + 5000).unwrap();
+    assert_eq!((reply.superseded, reply.later), (1, 1));
+    assert_eq!(find(&mut live, "g2", 2, Profiles, false).unwrap().0, KeyMatch::Profile(profile(2)));
+    assert_eq!(find(&mut live, "g2", 1, Profiles, false), Some((KeyMatch::None, false)));
+    assert_eq!(find(&mut live, "g1", 1, Profiles, false), None, "g1 does not lead to the contents of g2");
+    live.publish(publication("g2", "g3", Contents::ChangesThrough(2)), OPEN + 5000).unwrap();
+    let stale = live.publish(publication("g3", "g4", Contents::ExportAt(OPEN + 2000)), OPEN + 5000);
+    assert!(conflict(stale).ends_with("export again"));
+    assert!(live.publish(publication("g3", "g4", Contents::ExportAt(OPEN + 2001)), OPEN + 5000).is_ok());
+}
+
+#[test]
+fn a_new_key_needs_an_import_and_pending_changes_under_that_key() {
+    let (_, mut live) = live();
+    let with_key = |replaces: &str, key: &str, contents| Publication {
+        generation: generation("g2", key),
+        ..publication(replaces, "g2", contents)
+    };
+    let send = |live: &mut Live, index_keys: &[&str]| {
+        live.change(&changes(&[(1, Some(&[EMAIL_1]))], index_keys, None), OPEN, &mut memory())
+    };
+    assert_eq!(refusal(send(&mut live, &["k2"])), DatabaseRefusal::OtherIndexKey);
+    send(&mut live, &["k1"]).unwrap();
+    let compaction = live.publish(with_key("g1", "k2", Contents::ChangesThrough(1)), OPEN);
+    assert!(conflict(compaction).starts_with("a compaction keeps the key"));
+    let import = live.publish(with_key("g1", "k2", Contents::ExportAt(OPEN)), OPEN);
+    assert!(conflict(import).starts_with("pending changes were not hashed with the key"));
+    send(&mut live, &["k2", "k1"]).unwrap();
+    live.publish(with_key("g1", "k2", Contents::ExportAt(OPEN)), OPEN).unwrap();
+    let question = Question { generation: "g2", about: Some((&[hash("k2", 1)], &[])) };
+    let answer = live.answer(question, &mut memory()).unwrap();
+    let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
+    assert_eq!(list.profiles().count(), 1);
+}
+
+#[test]
+fn turns_off_without_pending_changes_and_on_again() {
+    let (_, mut live) = live();
+    change(&mut live, &[(1, None)], OPEN);
+    assert_eq!(conflict(live.stop()), "1 changes are pending: compact first");
+    live.publish(publication("g1", "g2", Contents::ChangesThrough(1)), OPEN).unwrap();
+    assert!(!live.stop().unwrap().live);
+    assert!(find(&mut live, "g1", 1, Profiles, false).is_some(), "launches with an old manifest still search g1");
+    let off = live.change(&changes(&[(1, None)], &["k1"], None), OPEN, &mut memory());
+    assert_eq!(refusal(off), DatabaseRefusal::NotLive);
+    live.clean_up(OPEN + GENERATION_KEPT_MS).unwrap();
+    let ask = |live: &mut Live, generation| {
+        let answer = live.answer(Question { generation, about: None }, &mut memory()).unwrap();
+        Answer::read(&answer).map(|answer| matches!(answer, Answer::Other(_))).unwrap()
+    };
+    assert!(ask(&mut live, "g1"), "a known generation that is out of date");
+    assert!(!ask(&mut live, "imported-while-off"));
+    let status = live.start(manifest("imported-while-off", "k1"), OPEN).unwrap();
+    assert_eq!((status.version, status.pending, status.live_since), (1, 0, Some(OPEN + LIVE_DELAY_MS)));
+    assert!(conflict(live.start(manifest("g9", "k1"), OPEN)).starts_with("live changes are on"));
+}
