@@ -10,7 +10,7 @@ use std::{
 use trigger_launch::{
     api::{
         routes::{Method, ROUTES, ReplyFormats, UNKNOWN_RESOURCE, UNKNOWN_ROUTE},
-        settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING},
+        settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING, WEBHOOK_HOSTS},
     },
     campaign::log::{listing, uploads},
     fields::{AttachmentField, Endpoint, RootField},
@@ -91,7 +91,7 @@ fn the_tables_of_variables_have_the_defaults_and_maxima_of_the_code() {
     assert_eq!(numeric.len(), documented.len(), "a variable is documented twice");
 
     let documented: Vec<_> = text.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
-    assert_eq!(documented, [(RATE_LIMITING, "on"), (DEDUPLICATION, "off")]);
+    assert_eq!(documented, [(RATE_LIMITING, "on"), (DEDUPLICATION, "off"), (WEBHOOK_HOSTS, "public")]);
 }
 
 #[test]
@@ -124,6 +124,10 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("rows in a request with changes", size(limits::CHANGES_ROWS_LIMIT)),
         ("body of a request with changes", size(limits::CHANGES_BODY_LIMIT)),
         ("keys of a profile in a change", size(limits::CHANGED_KEYS_LIMIT)),
+        ("address of a webhook", size(limits::WEBHOOK_URL_LIMIT)),
+        ("headers of a webhook", size(limits::WEBHOOK_HEADERS_LIMIT)),
+        ("name of such a header", size(limits::WEBHOOK_HEADER_NAME_LIMIT)),
+        ("value of such a header", size(limits::WEBHOOK_HEADER_VALUE_LIMIT)),
         ("pending changes (CHANGES_LIMIT)", Some(limits::CHANGES_LIMIT)),
     ]);
     assert_eq!(quantities(LIMITS, "## Fixed limits"), fixed);

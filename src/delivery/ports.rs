@@ -26,7 +26,7 @@ pub trait DeliveryHost: Host {
     /// Parses an absolute URL as the platform does when it sends a message.
     fn url_parts(&self, url: &str) -> Option<UrlParts>;
     fn allowed_hosts(&self) -> AllowedHosts;
-    /// Sends a `POST` request and returns the answer's status line, or why there is none. Does not follow redirects. The body is
+    /// Sends a `POST` request and returns the answer's status line, or why it is missing. Does not follow redirects. The body is
     /// copied out of linear memory before the call returns. Dropping the future ends the connection.
     fn post(&self, message: Message) -> LocalBoxFuture<'static, Result<ReceiverAnswer, String>>;
     /// Writes a data point, if the deployment has a dataset for metrics.

@@ -9,7 +9,7 @@
 //! | [`due`], [`alarm`] | the table of due times; running the steps of the alarm, and how to add one |
 //! | [`uploads`] | a step: completing the uploads of a launch |
 //! | [`retention`] | a step: removing expired launches |
-//! | [`follower`] | what the module that delivers launches is told |
+//! | [`follower`] | the port of the module that delivers launches |
 //! | [`webhook`] | the row of the webhook |
 //! | [`listing`], [`copy_writes`] | a step: writing KV's copy of the campaign |
 //! | [`totals`] | totals of any period; a step: counting the items of launches of version 1 |

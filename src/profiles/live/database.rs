@@ -254,7 +254,9 @@ impl<S: Sql> LiveDatabase<S> {
         remove_before: u64,
     ) -> Result<(), DatabaseError> {
         let (sql, loaded) = self.open()?;
-        let folded = loaded.index.rows().filter(|(_, row)| row.version <= settings.folded);
+        // Superseded changes count as well: an older export does not contain them.
+        let is_folded = |row: &PendingRow| row.version <= settings.folded || row.at < remove_before;
+        let folded = loaded.index.rows().filter(|(_, row)| is_folded(row));
         settings.folded_at = folded.map(|(_, row)| row.at).max().unwrap_or(0).max(settings.folded_at);
         let text = serde_json::to_string(&settings)?;
         sql.transaction(&mut || {

@@ -1,6 +1,8 @@
 //! The pending changes that a launch applies to what it has found in a generation.
 
-use hashbrown::{HashTable, hash_table::Entry};
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use super::message::{ChangeList, DamagedMessage, ListedProfile};
 use crate::{
@@ -16,6 +18,8 @@ use crate::{
 pub struct PendingChanges<'a> {
     version: u64,
     rows: &'a [u8],
+    /// IDs of profiles are often counted, so their own bytes would be bad hashes.
+    hasher: DefaultHashBuilder,
     profiles: HashTable<u32>,
     /// One entry for each key, however many profiles have it.
     keys: HashTable<ChangedKey>,
@@ -75,7 +79,13 @@ impl FoundHolders {
 impl<'a> PendingChanges<'a> {
     /// No changes: the database has none, or the object does not know it.
     pub fn none() -> Self {
-        Self { version: 0, rows: &[], profiles: HashTable::new(), keys: HashTable::new() }
+        Self {
+            version: 0,
+            rows: &[],
+            hasher: DefaultHashBuilder::default(),
+            profiles: HashTable::new(),
+            keys: HashTable::new(),
+        }
     }
 
     /// Builds the tables, after reserving their memory.
@@ -89,6 +99,7 @@ impl<'a> PendingChanges<'a> {
         let mut changes = Self {
             version: list.version,
             rows: list.bytes(),
+            hasher: DefaultHashBuilder::default(),
             profiles: HashTable::with_capacity(profiles),
             keys: HashTable::with_capacity(keys),
         };
@@ -101,11 +112,12 @@ impl<'a> PendingChanges<'a> {
 
     /// Adds the changed profile at a position.
     fn add(&mut self, at: usize, keys: &[[u8; 17]]) -> Result<(), DamagedMessage> {
-        let Self { rows, profiles, keys: table, .. } = self;
+        let Self { rows, hasher, profiles, keys: table, .. } = self;
         let rows: &[u8] = rows;
         let profile = u32::try_from(at).map_err(|_| DamagedMessage)?;
         let id_at = |at: &u32| bytes_at::<12>(rows, *at);
-        profiles.insert_unique(first_half(id_at(&profile)), profile, |other| first_half(id_at(other)));
+        let hash_at = |at: &u32| hasher.hash_one(id_at(at));
+        profiles.insert_unique(hash_at(&profile), profile, hash_at);
         for (number, key) in keys.iter().enumerate() {
             let position = at + ListedProfile::HEAD_BYTES + number * 17;
             let position = u32::try_from(position).map_err(|_| DamagedMessage)?;
@@ -128,7 +140,7 @@ impl<'a> PendingChanges<'a> {
     /// Whether entries of the profile in the index do not count.
     pub fn is_changed(&self, profile: &ProfileId) -> bool {
         let is_same = |at: &u32| bytes_at(self.rows, *at) == Some(&profile.0);
-        self.profiles.find(first_half(Some(&profile.0)), is_same).is_some()
+        self.profiles.find(self.hasher.hash_one(Some(&profile.0)), is_same).is_some()
     }
 
     /// Adds the profiles that have a key in their latest change.
@@ -159,8 +171,7 @@ pub(super) fn section_byte(section: BucketSection) -> u8 {
     }
 }
 
-/// The hash of a key is keyed with a secret, so callers cannot choose hashes that collide in the table. Whoever may change
-/// profiles may choose their IDs, and gains nothing from a slow table.
+/// The hash of a key is keyed with a secret, so callers cannot choose hashes that collide in the table.
 fn first_half<const N: usize>(bytes: Option<&[u8; N]>) -> u64 {
     bytes.and_then(|bytes| bytes.first_chunk()).map_or(0, |half| u64::from_le_bytes(*half))
 }
@@ -189,7 +200,7 @@ mod tests {
 
     fn id(number: u32) -> ProfileId {
         let mut id = [0; 12];
-        id[..4].copy_from_slice(&number.to_le_bytes());
+        id[8..].copy_from_slice(&number.to_be_bytes());
         ProfileId(id)
     }
 

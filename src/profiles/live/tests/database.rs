@@ -233,6 +233,18 @@ fn an_import_supersedes_earlier_changes_and_keeps_later_ones() {
     assert!(live.publish(publication("g3", "g4", Contents::ExportAt(OPEN + 2001)), OPEN + 5000).is_ok());
 }
 
+/// The second change is stated again after the export, so it keeps its version and is later than the first one.
+#[test]
+fn an_export_that_is_older_than_a_superseded_change_is_refused() {
+    let (_, mut live) = live();
+    change(&mut live, &[(1, Some(&[EMAIL_1])), (2, Some(&[EMAIL_2]))], OPEN + 2000);
+    change(&mut live, &[(2, Some(&[EMAIL_2]))], OPEN + 3000);
+    let reply = live.publish(publication("g1", "g2", Contents::ExportAt(OPEN + 3000)), OPEN + 5000).unwrap();
+    assert_eq!((reply.superseded, reply.later), (1, 1));
+    let older = live.publish(publication("g2", "g3", Contents::ExportAt(OPEN + 1000)), OPEN + 5000);
+    assert!(conflict(older).ends_with("export again"));
+}
+
 #[test]
 fn a_new_key_needs_an_import_and_pending_changes_under_that_key() {
     let (_, mut live) = live();
