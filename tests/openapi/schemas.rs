@@ -56,7 +56,7 @@ fn nullable(mut schema: Value) -> Value {
 }
 
 fn object_or_null() -> Value {
-    json!({ "type": ["object", "null"] })
+    json!({ "type": ["object", "null"], "additionalProperties": true })
 }
 
 /// An object with exactly these properties, of which the second list can be absent.
@@ -99,12 +99,14 @@ fn launch(endpoint: Endpoint) -> Value {
         let Some(name) = root.name(endpoint) else { continue };
         let mut schema = field(root.kind());
         match root {
-            RootField::TriggerId => required.push(name),
+            RootField::TriggerId => {
+                required.push(name);
+                schema["anyOf"][0] = id();
+            }
             RootField::Data => required.push(name),
             RootField::Matching => {
-                schema["description"] = json!("The matching mode.");
+                schema["description"] = json!("The matching mode; `email` if absent.");
                 schema["enum"] = Matching::ALL.iter().map(|(_, name)| json!(name)).chain([Value::Null]).collect();
-                schema["default"] = json!("email");
             }
             RootField::Format => schema["enum"] = json!(["json", "xml", null]),
             _ => {}
@@ -253,7 +255,7 @@ pub fn all() -> Value {
                 ("at", time()), ("launches", count()), ("recipients", count()), ("unmatched", count()), ("invalid", count()),
             ], []),
         }))], []),
-        "Recipient": closed([("index", count()), ("profile_id", profile_id())], [("custom_data", json!({ "type": "object" }))]),
+        "Recipient": closed([("index", count()), ("profile_id", profile_id())], [("custom_data", json!({ "type": "object", "additionalProperties": true }))]),
         "Recipients": closed([("recipients", array(of("Recipient"))), ("next", nullable(count()))], []),
         "WebhookDefinition": closed([], [
             ("url", json!({ "type": "string", "format": "uri", "description": "Required when the webhook is created." })),
