@@ -4,14 +4,14 @@ use super::protocol::commands::Definition;
 use crate::{
     problem::Problem,
     text::SAFE_INTEGER_MAX,
-    wire::{json, members::Members, scalar},
+    wire::{json, members::ObjectMembers, scalar},
 };
 
 /// Parses the definition of campaign `id`.
 pub fn parse(id: u64, body: &[u8]) -> Result<Definition, Problem> {
     let mut definition = Definition { id, ..Definition::default() };
-    for (name, value) in Members::parse(body)? {
-        let wrong = |what: &str| Members::wrong(&name, what);
+    for (name, value) in ObjectMembers::parse(body)? {
+        let wrong = |what: &str| ObjectMembers::wrong(&name, what);
         let value = json::scalar(value.get().as_bytes());
         match name.as_ref() {
             "name" => definition.name = scalar::text(&value).map_err(|what| wrong(&what))?.map(str::to_owned),

@@ -11,7 +11,7 @@ use crate::{
     },
     problem::Problem,
     text::SAFE_INTEGER_MAX,
-    wire::{Scalar, ValueType, json, members::Members, scalar},
+    wire::{Scalar, ValueType, json, members::ObjectMembers, scalar},
 };
 
 /// A webhook as it is stored, in JSON. Pinned: a change is a migration.
@@ -121,8 +121,8 @@ impl WebhookConfig {
 /// Parses the body of `PUT`.
 pub fn parse_definition(body: &[u8]) -> Result<WebhookDefinition, Problem> {
     let mut definition = WebhookDefinition::default();
-    for (name, value) in Members::parse(body)? {
-        let wrong = |what: &str| Members::wrong(&name, what);
+    for (name, value) in ObjectMembers::parse(body)? {
+        let wrong = |what: &str| ObjectMembers::wrong(&name, what);
         let raw = value.get();
         let value = json::scalar(raw.as_bytes());
         match name.as_ref() {
@@ -151,17 +151,17 @@ pub fn parse_definition(body: &[u8]) -> Result<WebhookDefinition, Problem> {
 /// Parses the body of `replay`: the sequence after which delivery begins again.
 pub fn parse_replay(body: &[u8]) -> Result<u64, Problem> {
     let mut after = None;
-    for (name, value) in Members::parse(body)? {
+    for (name, value) in ObjectMembers::parse(body)? {
         let value = json::scalar(value.get().as_bytes());
         match name.as_ref() {
             "after" => {
                 let integer = scalar::integer(&value, 0..=SAFE_INTEGER_MAX);
-                after = integer.map_err(|what| Members::wrong(&name, &what))?;
+                after = integer.map_err(|what| ObjectMembers::wrong(&name, &what))?;
             }
-            _ => return Err(Members::wrong(&name, "unknown field; a replay has after")),
+            _ => return Err(ObjectMembers::wrong(&name, "unknown field; a replay has after")),
         }
     }
-    after.ok_or_else(|| Members::wrong("after", "is missing: the sequence after which delivery begins again"))
+    after.ok_or_else(|| ObjectMembers::wrong("after", "is missing: the sequence after which delivery begins again"))
 }
 
 /// Reads a text that has to be one of two names.
@@ -176,7 +176,7 @@ fn one_of<T>(value: &Scalar<'_>, names: [(&str, T); 2]) -> Result<Option<T>, sca
 }
 
 fn parse_headers(raw: &str) -> Result<Option<Vec<(String, String)>>, Problem> {
-    let wrong = |what: &str| Members::wrong("headers", what);
+    let wrong = |what: &str| ObjectMembers::wrong("headers", what);
     match raw.as_bytes().first() {
         Some(b'{') => {}
         Some(b'n') => return Ok(None),
@@ -186,7 +186,7 @@ fn parse_headers(raw: &str) -> Result<Option<Vec<(String, String)>>, Problem> {
         }
     }
     let mut headers: Vec<(String, String)> = Vec::new();
-    for (name, value) in Members::parse(raw.as_bytes())? {
+    for (name, value) in ObjectMembers::parse(raw.as_bytes())? {
         if headers.len() == WEBHOOK_HEADERS_LIMIT {
             return Err(wrong(&format!("more than {WEBHOOK_HEADERS_LIMIT} headers")));
         }

@@ -4,7 +4,7 @@ use crate::limits::{DELIVERY_RETRY_AFTER_MAX_MS, DELIVERY_RETRY_MS};
 
 /// The answer to one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum AttemptAnswer {
     /// The receiver sent a status line.
     Status {
         status: u16,
@@ -27,7 +27,7 @@ pub enum Verdict {
     Stop,
 }
 
-impl Answer {
+impl AttemptAnswer {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Status { status: 200..=299, .. } => Verdict::Delivered,
@@ -68,8 +68,8 @@ pub fn parse_retry_after(value: &str, now: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn status(status: u16) -> Answer {
-        Answer::Status { status, retry_after_ms: Some(7) }
+    fn status(status: u16) -> AttemptAnswer {
+        AttemptAnswer::Status { status, retry_after_ms: Some(7) }
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
             };
             assert_eq!(status(code).verdict(), expected, "{code}");
         }
-        assert_eq!(Answer::None("timeout".to_owned()).verdict(), Verdict::Retry { retry_after_ms: None });
+        assert_eq!(AttemptAnswer::None("timeout".to_owned()).verdict(), Verdict::Retry { retry_after_ms: None });
     }
 
     #[test]

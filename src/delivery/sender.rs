@@ -27,7 +27,7 @@ use super::{
     config::WebhookConfig,
     message::{PageOf, Pages, headers, test_body},
     ports::{DeliveryHost, Message, ReceiverAnswer},
-    schedule::{Answer, parse_retry_after},
+    schedule::{AttemptAnswer, parse_retry_after},
     signature::SECRET_BYTES,
     state::{Attempt, Circumstances, DeliveryState, DeliveryStatus, NextStep, PageNumber, SentPage},
 };
@@ -122,7 +122,7 @@ struct Answered {
     created: u64,
     sent: SentPage,
     attempt: Attempt,
-    answer: Answer,
+    answer: AttemptAnswer,
 }
 
 /// What a slice does next.
@@ -321,7 +321,7 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
                 return NextRequest::None(Some(now.saturating_add(DELIVERY_MEMORY_PAUSE_MS)));
             }
             Err(BuildError::Storage(error)) => {
-                let answer = Answer::None("the launch cannot be read from the log".to_owned());
+                let answer = AttemptAnswer::None("the launch cannot be read from the log".to_owned());
                 self.host.report(FAILURE, &Cause::from(error));
                 return NextRequest::Failed(Answered { created, sent, attempt: attempt(String::new()), answer });
             }
@@ -343,8 +343,8 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
         let mut webhook = self.webhook.borrow_mut();
         let Some(webhook) = webhook.as_mut().filter(|_| created == self.created.get()) else { return Ok(()) };
         (attempt.status, attempt.error) = match &answer {
-            Answer::Status { status, .. } => (Some(*status), None),
-            Answer::None(error) => (None, Some(error.clone())),
+            AttemptAnswer::Status { status, .. } => (Some(*status), None),
+            AttemptAnswer::None(error) => (None, Some(error.clone())),
         };
         let what = match (&attempt.error, attempt.status) {
             (Some(error), _) => error.clone(),
@@ -502,8 +502,8 @@ impl<S: Sql + 'static, H: DeliveryHost> Inner<S, H> {
         };
         let (answer, duration_ms) = receive(&*self.host, posted, now).await;
         let (status, error) = match answer {
-            Answer::Status { status, .. } => (Some(status), None),
-            Answer::None(error) => (None, Some(error)),
+            AttemptAnswer::Status { status, .. } => (Some(status), None),
+            AttemptAnswer::None(error) => (None, Some(error)),
         };
         json(&TestReply { status, duration_ms, error })
     }
@@ -605,7 +605,7 @@ async fn receive<H: DeliveryHost>(
     host: &H,
     posted: LocalBoxFuture<'static, Result<ReceiverAnswer, String>>,
     began: u64,
-) -> (Answer, u64) {
+) -> (AttemptAnswer, u64) {
     let timeout = pin!(host.sleep(DELIVERY_TIMEOUT_MS));
     let result = match select(posted, timeout).await {
         Either::Left((result, _)) => result,
@@ -615,9 +615,9 @@ async fn receive<H: DeliveryHost>(
     let answer = match result {
         Ok(ReceiverAnswer { status, retry_after }) => {
             let retry_after_ms = retry_after.and_then(|value| parse_retry_after(&value, now));
-            Answer::Status { status, retry_after_ms }
+            AttemptAnswer::Status { status, retry_after_ms }
         }
-        Err(error) => Answer::None(error),
+        Err(error) => AttemptAnswer::None(error),
     };
     (answer, now.saturating_sub(began))
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{Answer, Verdict, longest_delay, retry_delay};
+use super::schedule::{AttemptAnswer, Verdict, longest_delay, retry_delay};
 use crate::{
     campaign::protocol::webhook::Ordering,
     limits::{DELIVERY_ATTEMPTS_KEPT, DELIVERY_LAUNCHES_AT_ONCE, DELIVERY_REQUESTS_AT_ONCE},
@@ -202,7 +202,7 @@ impl DeliveryState {
     }
 
     /// Records the answer to a request. `attempt.at` is when the request was sent, `now` when the answer arrived.
-    pub fn record(&mut self, sent: &SentPage, attempt: Attempt, answer: &Answer, now: u64, random: u16) {
+    pub fn record(&mut self, sent: &SentPage, attempt: Attempt, answer: &AttemptAnswer, now: u64, random: u16) {
         (self.last_status, self.last_error) = (attempt.status, attempt.error.clone());
         if self.attempts.len() == DELIVERY_ATTEMPTS_KEPT {
             self.attempts.pop_front();

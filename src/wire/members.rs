@@ -14,9 +14,9 @@ use crate::{limits::FIELD_NAME_SHOWN, problem::Problem, text};
 
 /// The members of a JSON object, in their order. No name is repeated.
 #[derive(Debug)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct ObjectMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'a> Members<'a> {
+impl<'a> ObjectMembers<'a> {
     /// Parses a body that is one JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         let body = text::without_byte_order_mark(body);
@@ -43,7 +43,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'a> IntoIterator for Members<'a> {
+impl<'a> IntoIterator for ObjectMembers<'a> {
     type Item = (Cow<'a, str>, &'a RawValue);
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
@@ -67,7 +67,7 @@ fn not_json(body: &[u8]) -> Option<String> {
     Some(format!("the body must be a JSON object, not {foreign}{remedy}"))
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MembersVisitor)
     }
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 struct MembersVisitor;
 
 impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+    type Value = ObjectMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -89,6 +89,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
         while let Some((BorrowedName(name), value)) = map.next_entry::<BorrowedName<'de>, &'de RawValue>()? {
             members.push((name, value));
         }
-        Ok(Members(members))
+        Ok(ObjectMembers(members))
     }
 }

@@ -15,7 +15,7 @@ use trigger_launch::{
     text::SAFE_INTEGER_MAX,
 };
 
-use crate::profiles::parse_time;
+use crate::profiles::time::parse_time;
 
 /// The heading of the options of all commands.
 const GLOBAL: &str = "Global options";

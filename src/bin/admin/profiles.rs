@@ -11,7 +11,7 @@ mod progress;
 mod summary;
 #[cfg(test)]
 mod tests;
-mod time;
+pub mod time;
 
 use std::{
     fs::File,
@@ -49,7 +49,6 @@ pub use self::{
     find::{FindError, find_profiles},
     generation::{GenerationError, LiveTarget, NewGeneration, WriteChecks},
     live::set_live,
-    time::parse_time,
 };
 
 /// Why a file was not imported.

@@ -15,8 +15,8 @@ fn attempt(page: PageNumber, at: u64, status: Option<u16>) -> Attempt {
     Attempt { webhook_id, sequence, page, at, duration_ms: 5, status, error: None }
 }
 
-fn answer(status: u16) -> Answer {
-    Answer::Status { status, retry_after_ms: None }
+fn answer(status: u16) -> AttemptAnswer {
+    AttemptAnswer::Status { status, retry_after_ms: None }
 }
 
 fn page(sequence: u64, page: u64) -> PageNumber {
@@ -312,17 +312,17 @@ impl Model {
         let retry_after_ms = self.random.once_in(3).then(|| self.random.below(10_000_000));
         let answer = match kind {
             0..=5 => answer(200),
-            6 => Answer::None("no answer within 15 s".to_owned()),
-            7 => Answer::Status { status: 302, retry_after_ms },
-            8 => Answer::Status { status: 429, retry_after_ms },
+            6 => AttemptAnswer::None("no answer within 15 s".to_owned()),
+            7 => AttemptAnswer::Status { status: 302, retry_after_ms },
+            8 => AttemptAnswer::Status { status: 429, retry_after_ms },
             9 if self.random.once_in(4) => answer(410),
-            _ => Answer::Status { status: 500, retry_after_ms },
+            _ => AttemptAnswer::Status { status: 500, retry_after_ms },
         };
         // The receiver may have processed a request whose answer is lost.
-        if matches!(answer, Answer::Status { status: 200, .. }) {
+        if matches!(answer, AttemptAnswer::Status { status: 200, .. }) {
             self.done.insert(request.page);
         }
-        let status = if let Answer::Status { status, .. } = answer { Some(status) } else { None };
+        let status = if let AttemptAnswer::Status { status, .. } = answer { Some(status) } else { None };
         let random = u16::try_from(self.random.below(65_536)).unwrap();
         self.state.record(&request, attempt(request.page, self.now, status), &answer, self.now, random);
         if self.state.is_stopped() {
