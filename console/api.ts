@@ -37,9 +37,13 @@ const PATIENCE = 30_000;
 export function call<M extends Method, Path extends PathOf<M>>(
   method: M,
   template: Path,
-  { path = {}, query = {}, body }: Options<Operation<Path, M>> = {},
+  options: Options<Operation<Path, M>> = {},
 ): Call<Result<Operation<Path, M>>> {
-  const values = path as Record<string, unknown>;
+  const {
+    path: values = {},
+    query = {},
+    body,
+  }: { path?: Record<string, unknown>; query?: object; body?: unknown } = options;
   const target = (template as string).replace(/\{(\w+)\}/g, (_, name: string) =>
     encodeURIComponent(String(values[name])),
   );

@@ -45,7 +45,9 @@ export class Session {
       return await answer;
     } catch (error) {
       if (error instanceof Failure && error.status === 401) {
-        this.end('The token is not valid any more: it was revoked, or its record was removed. Sign in with another one.');
+        this.end(
+          'The token is not valid any more: it was revoked, or its record was removed. Sign in with another one.',
+        );
       }
       throw error;
     }
