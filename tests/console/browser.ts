@@ -1,7 +1,7 @@
 // Chromium with the console, over the Worker in the real runtime.
 
 import { existsSync } from 'node:fs';
-import AxeBuilder from '@axe-core/playwright';
+import { AxeBuilder } from '@axe-core/playwright';
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { TOKEN } from '../runtime/fixture.js';
@@ -95,7 +95,9 @@ export async function go(page: Page, hash: string, heading: string | RegExp): Pr
 /** The findings of axe, as short lines. */
 export async function findings(page: Page): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page }).analyze();
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`));
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`),
+  );
 }
 
 /** The number of pixels by which the page is wider than the window. */
