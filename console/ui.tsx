@@ -230,7 +230,7 @@ interface LoadedProps<T> {
   children: (data: T) => ComponentChildren;
 }
 
-/** Data, or why there is none. Data that could not be updated stays visible. */
+/** Data, or why it is missing. Data that could not be updated stays visible. */
 export function Show<T>({ loaded: { data, failure, reload }, failed, lines, children }: LoadedProps<T>) {
   if (data === undefined) {
     return failure ? <FailureNotice failure={failure} retry={reload} what={failed} /> : <Skeleton lines={lines ?? 5} />;
