@@ -26,7 +26,7 @@ import {
   Time,
   Updates,
 } from './ui';
-import { ArrivalPill, readWebhook, WebhookPanel } from './webhook';
+import { ArrivalPill, readWebhook, StatusPill, WebhookPanel } from './webhook';
 
 const PAGE = 50;
 const EVERY = 5_000;
@@ -45,14 +45,32 @@ export function CampaignView({ id, route, tab }: CampaignProps) {
   const isAdmin = session.can('admin');
   const loaded = useLoad(
     `campaign ${id}`,
-    async (signal) => (isAdmin ? (await session.send(campaignCall(id), signal)).data : null),
+    async (signal) => {
+      if (!isAdmin) return {};
+      const [{ data }, webhook] = await Promise.all([
+        session.send(campaignCall(id), signal),
+        readWebhook(session, id, signal),
+      ]);
+      return { campaign: data, webhook };
+    },
     EVERY,
   );
-  const campaign = loaded.data ?? undefined;
+  const campaign = loaded.data?.campaign;
   return (
     <Page
       title={campaign?.name ?? `Campaign ${id}`}
-      heading={campaign ? <Text value={campaign.name} /> : `Campaign ${id}`}
+      heading={
+        campaign ? (
+          <>
+            <Text value={campaign.name} />{' '}
+            <small>
+              ID {id} · <a href={urlOf(['profiles', campaign.database])}>database {campaign.database}</a>
+            </small>
+          </>
+        ) : (
+          `Campaign ${id}`
+        )
+      }
       crumbs={[{ label: 'Campaigns', url: urlOf(['campaigns']) }]}
       tools={
         <>
@@ -72,13 +90,9 @@ export function CampaignView({ id, route, tab }: CampaignProps) {
               <Figures
                 figures={[
                   { label: 'State', value: <ActivePill active={campaign.active} /> },
+                  { label: 'Webhook', value: <StatusPill webhook={loaded.data?.webhook} /> },
                   { label: 'All launches', value: count(campaign.launches) },
                   { label: 'All recipients', value: count(campaign.recipients) },
-                  { label: 'Campaign ID', value: String(campaign.id) },
-                  {
-                    label: 'Database',
-                    value: <a href={urlOf(['profiles', campaign.database])}>{String(campaign.database)}</a>,
-                  },
                 ]}
               />
             )}
@@ -246,6 +260,7 @@ function LaunchTable({
         { head: 'No.', numeric: true, cell: ({ sequence }) => count(sequence) },
         {
           head: 'Time',
+          card: 'lead',
           cell: ({ accepted_at, launch_id, trigger_id }) => (
             <a class="name" href={urlOf(['campaigns', trigger_id, 'launches', launch_id])}>
               <Time at={accepted_at} />

@@ -253,6 +253,7 @@ function Overview({ campaigns, period, whole }: OverviewProps) {
           columns={[
             {
               head: 'Campaign',
+              card: 'lead',
               cell: (each) => (
                 <a class="name" href={urlOf(['campaigns', each.id])}>
                   <Text value={of(each).campaign?.name ?? each.name} limit={80} />

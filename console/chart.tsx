@@ -45,6 +45,7 @@ function draw({ element, buckets, measure, period, onHover }: PlotOptions): uPlo
       {
         ...axis,
         grid: { show: false },
+        size: 28,
         space: 64,
         values: (_, ticks) => ticks.map((at) => bucketName(new Date(at * 1000), period)),
       },

@@ -466,7 +466,7 @@ function Outcomes({ outcomes }: { outcomes: Outcome[] }) {
           id={({ at }) => at}
           columns={[
             { head: 'Line', numeric: true, cell: ({ at }) => count(at + 1) },
-            { head: 'Key', cell: ({ line }) => <Text value={line} limit={120} /> },
+            { head: 'Key', card: 'lead', cell: ({ line }) => <Text value={line} limit={120} /> },
             {
               head: 'Outcome',
               cell: ({ reason }) =>
@@ -478,6 +478,7 @@ function Outcomes({ outcomes }: { outcomes: Outcome[] }) {
             },
             {
               head: 'Profile, or what to do',
+              card: 'wide',
               cell: ({ reason, profile }) => (reason ? reasonText(reason) : <code>{profile}</code>),
             },
           ]}

@@ -18,12 +18,12 @@ export function size(bytes: number): string {
 /** Returns a number with the noun in the right form. */
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
-const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
+const minutes: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
 const day: Intl.DateTimeFormatOptions = { day: 'numeric', month: 'short' };
 const styles = {
-  second: new Intl.DateTimeFormat(undefined, { ...day, ...clock, second: '2-digit' }),
-  old: new Intl.DateTimeFormat(undefined, { ...day, ...clock, year: 'numeric' }),
-  hour: new Intl.DateTimeFormat(undefined, clock),
+  second: new Intl.DateTimeFormat(undefined, { ...day, ...minutes, second: '2-digit' }),
+  old: new Intl.DateTimeFormat(undefined, { ...day, ...minutes, year: 'numeric' }),
+  hour: new Intl.DateTimeFormat(undefined, minutes),
   day: new Intl.DateTimeFormat(undefined, { weekday: 'short', ...day }),
 };
 
@@ -33,14 +33,19 @@ export function time(at: Date): string {
   return style.format(at);
 }
 
+const seconds = new Intl.DateTimeFormat(undefined, { ...minutes, second: '2-digit' });
+
+/** The time of today. */
+export const clock = (at: Date) => seconds.format(at);
+
 /** The name of an hour or a day in a plot. */
 export const bucketName = (at: Date, bucket: 'hour' | 'day') => styles[bucket].format(at);
 
 /** The offset of the reader's time zone, such as `+01:00`. */
 export function zone(at = new Date()): string {
-  const minutes = -at.getTimezoneOffset();
+  const offset = -at.getTimezoneOffset();
   const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
-  return `${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  return `${offset < 0 ? '-' : '+'}${two(Math.abs(offset) / 60)}:${two(Math.abs(offset) % 60)}`;
 }
 
 /** Control characters, and characters that change the order or the look of a text without being visible. */

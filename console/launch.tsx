@@ -196,7 +196,7 @@ function MissedItems({ items }: { items: Missed[] }) {
         id={([reason]) => reason}
         columns={[
           { head: 'Reason', cell: ([reason]) => <code>{reason}</code> },
-          { head: 'Meaning', cell: ([reason]) => reasonText(reason) },
+          { head: 'Meaning', card: 'wide', cell: ([reason]) => reasonText(reason) },
           { head: 'Items', numeric: true, cell: ([, items]) => <Num value={items} /> },
         ]}
       />
@@ -320,17 +320,21 @@ function Recipients({ launch, route }: { launch: Launch; route: Route }) {
                 columns={[
                   { head: 'Position', numeric: true, cell: ({ index }) => count(index) },
                   { head: 'Profile', cell: ({ profile_id }) => <code>{profile_id}</code> },
-                  {
-                    head: 'Own custom data',
-                    cell: ({ custom_data }) =>
-                      custom_data ? (
-                        <code class="inline-json">
-                          <Text value={JSON.stringify(custom_data)} />
-                        </code>
-                      ) : (
-                        <span class="zero">that of the launch</span>
-                      ),
-                  },
+                  ...(recipients.some(({ custom_data }) => custom_data)
+                    ? [
+                        {
+                          head: 'Own custom data',
+                          cell: ({ custom_data }: Schema<'Recipient'>) =>
+                            custom_data ? (
+                              <code class="inline-json">
+                                <Text value={JSON.stringify(custom_data)} />
+                              </code>
+                            ) : (
+                              <span class="zero">that of the launch</span>
+                            ),
+                        },
+                      ]
+                    : []),
                 ]}
               />
               <p class="hint">
@@ -395,7 +399,7 @@ function Attachments({ launch }: { launch: Launch }) {
           rows={launch.attachments.map((attachment, n) => ({ ...attachment, n }))}
           id={({ n }) => n}
           columns={[
-            { head: 'Name', cell: ({ name }) => <Text value={name} limit={100} /> },
+            { head: 'Name', card: 'lead', cell: ({ name }) => <Text value={name} limit={100} /> },
             { head: 'Type', cell: ({ content_type }) => <Text value={content_type} limit={60} /> },
             {
               head: 'Size',

@@ -117,7 +117,12 @@ function DatabaseState({ state }: { state: Schema<'Database'> }) {
               <Pill tone="neutral">Off</Pill>
             ),
           },
-          ...(live ? [{ label: 'Pending', value: count(pending), note: `of at most ${count(limit)}` }] : []),
+          ...(live
+            ? [
+                { label: 'Pending', value: count(pending), note: `of at most ${count(limit)}` },
+                { label: 'Version', value: count(version), note: 'that of the last change' },
+              ]
+            : []),
           { label: 'Import in use since', value: <Time at={created_at} /> },
         ]}
       />
@@ -125,7 +130,7 @@ function DatabaseState({ state }: { state: Schema<'Database'> }) {
         <Facts
           facts={[
             ['Generation', <code>{generation}</code>],
-            ['Created', <Time at={created_at} />],
+            ['Database', String(database)],
           ]}
         />
       </Section>
@@ -135,7 +140,6 @@ function DatabaseState({ state }: { state: Schema<'Database'> }) {
             <Facts
               facts={[
                 [waiting ? 'Accepted from' : 'Accepted since', live_since ? <Time at={live_since} /> : 'unknown'],
-                ['Version', count(version)],
                 ['Pending', `${count(pending)} changed profiles and keys that the generation does not contain`],
               ]}
             />
@@ -150,7 +154,12 @@ function DatabaseState({ state }: { state: Schema<'Database'> }) {
             </pre>
           </>
         ) : (
-          <p>Profiles change with imports only. Live changes can be turned on with the command line.</p>
+          <>
+            <p>Profiles change with imports only. To accept changes between imports:</p>
+            <pre tabIndex={0} role="region" aria-label="command for live changes">
+              npm run admin -- profiles live on --database {database} --url {location.origin}
+            </pre>
+          </>
         )}
       </Section>
     </>

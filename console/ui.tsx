@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { BODY_FILE, type Call, curlOf, Failure, needsFile, type Reply } from './api';
-import { count, pieces, shortened, size, time } from './format';
+import { clock, count, pieces, shortened, size, time } from './format';
 import type { Loaded } from './load';
 import { useSession } from './session';
 
@@ -264,6 +264,8 @@ export interface Column<T> {
   head: string;
   cell: (row: T, at: number) => ComponentChildren;
   numeric?: boolean;
+  /** On a card, the cell is the heading (`lead`), or has a line of its own (`wide`). */
+  card?: 'lead' | 'wide';
 }
 
 interface TableProps<T> {
@@ -296,8 +298,8 @@ export function Table<T>({ caption, columns, rows, id, compact = false }: TableP
         <tbody role="rowgroup">
           {rows.map((row, at) => (
             <tr key={id(row, at)} role="row">
-              {columns.map(({ head, cell, numeric }) => (
-                <td key={head} role="cell" data-head={head} class={numeric ? 'numeric' : ''}>
+              {columns.map(({ head, cell, numeric, card }) => (
+                <td key={head} role="cell" data-head={head} class={`${numeric ? 'numeric' : ''} ${card ?? ''}`}>
                   {cell(row, at)}
                 </td>
               ))}
@@ -590,7 +592,7 @@ export function Updates({
       <label class="check">
         <input type="checkbox" checked={live} onChange={() => onChange(!live)} /> Update automatically
       </label>
-      <span class="hint">{loaded.at ? <>as of {time(loaded.at)}</> : 'loading'}</span>
+      <span class="hint">{loaded.at ? <>as of {clock(loaded.at)}</> : 'loading'}</span>
     </p>
   );
 }

@@ -1,5 +1,6 @@
 // The webhook of a campaign: its state, its attempts, and its actions.
 
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { call, Failure, type Schema } from './api';
 import { count, plural } from './format';
@@ -112,10 +113,11 @@ export function WebhookPanel({ id }: { id: number }) {
               <Section title="Webhook" tools={<Updates loaded={loaded} live={live} onChange={setLive} />}>
                 <State webhook={webhook} />
                 <div class="row actions">
-                  <Actions id={id} webhook={webhook} saved={saved} />
-                  <button type="button" class="button" aria-expanded={editing} onClick={() => setEditing(!editing)}>
-                    Edit
-                  </button>
+                  <Actions id={id} webhook={webhook} saved={saved}>
+                    <button type="button" class="button" aria-expanded={editing} onClick={() => setEditing(!editing)}>
+                      Edit
+                    </button>
+                  </Actions>
                 </div>
                 {editing && <Definition id={id} webhook={webhook} onSaved={saved} />}
                 <Curl call={webhookCall(id)} />
@@ -183,10 +185,10 @@ function State({ webhook }: { webhook: Webhook }) {
           ],
           ['Last attempt', outcome],
           ...(state.failing_since
-            ? ([['Failing since', <Time at={state.failing_since} />]] as [string, preact.ComponentChildren][])
+            ? ([['Failing since', <Time at={state.failing_since} />]] as [string, ComponentChildren][])
             : []),
           ...(state.next_attempt_at
-            ? ([['Next attempt', <Time at={state.next_attempt_at} />]] as [string, preact.ComponentChildren][])
+            ? ([['Next attempt', <Time at={state.next_attempt_at} />]] as [string, ComponentChildren][])
             : []),
           ...(state.expired
             ? ([['Expired', `${plural(state.expired, 'launch', 'launches')} removed before delivery`]] as [
@@ -220,7 +222,15 @@ function State({ webhook }: { webhook: Webhook }) {
   );
 }
 
-function Actions({ id, webhook, saved }: { id: number; webhook: Webhook; saved: (webhook: Webhook) => void }) {
+interface ActionsProps {
+  id: number;
+  webhook: Webhook;
+  saved: (webhook: Webhook) => void;
+  /** Further buttons. */
+  children: ComponentChildren;
+}
+
+function Actions({ id, webhook, saved, children }: ActionsProps) {
   const { active, state } = webhook;
   const [after, setAfter] = useState('');
   const path = pathOf(id);
@@ -270,7 +280,6 @@ function Actions({ id, webhook, saved }: { id: number; webhook: Webhook; saved: 
       <Action
         label="Replay"
         heading="Deliver launches again"
-        tone="primary"
         call={call('post', '/api/v1.1/campaigns/triggers/{trigger_id}/webhook/replay', {
           ...path,
           body: { after: first ?? 0 },
@@ -313,6 +322,7 @@ function Actions({ id, webhook, saved }: { id: number; webhook: Webhook; saved: 
       >
         <p>For 24 hours the old and the new secret both sign. Give the new one to the receiver in that time.</p>
       </Action>
+      {children}
       <Action
         label="Remove"
         heading="Remove the webhook?"
@@ -435,7 +445,7 @@ function Attempts({ attempts }: { attempts: Attempt[] }) {
       rows={attempts}
       id={({ webhook_id, at }) => `${webhook_id} ${at}`}
       columns={[
-        { head: 'Time', cell: ({ at }) => <Time at={at} /> },
+        { head: 'Time', card: 'lead', cell: ({ at }) => <Time at={at} /> },
         {
           head: 'Result',
           cell: ({ status, error }) =>

@@ -18,6 +18,9 @@ const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const TRIGGERS = '/api/v1.1/campaigns/triggers';
 const PORT = 8795;
 
+/** The height of a picture, of which the rest is cut off. */
+const TALLEST = 1500;
+
 /** The campaigns that the pictures show. */
 const CAMPAIGNS = [
   { id: 101, name: 'Order confirmations', launches: 46 },
@@ -148,6 +151,7 @@ const VIEWS = {
     await go(page, '#/campaigns/101');
     await page.locator('main .table a.name').nth(4).click();
     await page.getByRole('heading', { name: 'Recipients' }).waitFor();
+    await page.locator('.skeleton').first().waitFor({ state: 'detached' });
     await page.getByText('This launch as a curl command').click();
   },
   'console-webhook': async (page) => go(page, '#/campaigns/104/webhook'),
@@ -167,14 +171,15 @@ const VIEWS = {
 async function go(page, hash) {
   await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
   await page.waitForTimeout(300);
-  await page.waitForFunction(`!document.querySelector('.skeleton')`);
+  await page.locator('.skeleton').first().waitFor({ state: 'detached' });
 }
 
 /** @param {Page} page @param {string} file */
 async function shoot(page, file) {
   await page.mouse.move(0, 0);
-  // The picture of the complete page, without a scroll bar of its own.
-  await page.screenshot({ path: file, fullPage: true, animations: 'disabled' });
+  const { width, height } = (await page.locator('body').boundingBox()) ?? { width: 0, height: 0 };
+  const clip = { x: 0, y: 0, width, height: Math.min(height, TALLEST) };
+  await page.screenshot({ path: file, fullPage: true, clip, animations: 'disabled' });
   say(`${path.relative(process.cwd(), file)}`);
 }
 

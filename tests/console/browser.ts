@@ -83,7 +83,7 @@ export async function signIn(page: Page, token: string): Promise<void> {
 /** Waits until a view has its heading and no skeletons. */
 export async function settled(page: Page, heading: string | RegExp): Promise<void> {
   await page.getByRole('heading', { level: 1, name: heading }).waitFor();
-  await page.locator('.skeleton').waitFor({ state: 'detached' });
+  await page.locator('.skeleton').first().waitFor({ state: 'detached' });
 }
 
 /** Opens another view in the same session. */

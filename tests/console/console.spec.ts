@@ -463,7 +463,7 @@ describe.skipIf(!hasChromium)('the console', () => {
       });
     });
     await page.evaluate(`location.hash = '#/campaigns/96'`);
-    await page.locator('.skeleton').waitFor();
+    await page.locator('.skeleton').first().waitFor();
     expect(await page.getByText('takes longer than usual').waitFor()).toBeUndefined();
     release();
     const alert = page.getByRole('alert');
