@@ -1,6 +1,6 @@
 // Composes a launch: first a dry run, whose report says what becomes of each key, then the launch.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { type Call, call, newRequestId, type Reply, type Schema } from './api';
 import { count, plural } from './format';
 import { useLoad } from './load';
@@ -144,7 +144,9 @@ export function ComposeView({ route }: { route: Route }) {
   const { busy, failure, run, clear } = useAction();
 
   const mode = MODES.find(({ name }) => name === matching) as Mode;
-  const lines = keys.split(/\r?\n/).filter((line) => line.trim());
+  const lines = useMemo(() => keys.split(/\r?\n/).filter((line) => line.trim()), [keys]);
+  // Millions of characters are not converted again when another field changes.
+  const items = useMemo(() => JSON.stringify(lines.map((line) => itemOf(line, mode.keys))), [lines, mode]);
   const faults = { content: faultOf(content), customData: faultOf(customData) };
   const id = wholeNumber(campaign);
   const missing =
@@ -170,7 +172,7 @@ export function ComposeView({ route }: { route: Route }) {
       ...(strict ? ['"strict":true'] : []),
       ...(dryRun ? ['"dry_run":true'] : []),
       '"report":true',
-      `"data":${JSON.stringify(lines.map((line) => itemOf(line, mode.keys)))}`,
+      `"data":${items}`,
     ];
     return `{${fields.join(',')}}`;
   };

@@ -57,9 +57,6 @@ function App() {
 
   return (
     <>
-      <a class="skip" href={route.hash} onClick={skipToContent}>
-        Skip to the content
-      </a>
       <Header session={session} route={route} />
       <main id="content" tabIndex={-1}>
         {session ? (
@@ -112,6 +109,9 @@ function Header({ session, route }: { session: Session | undefined; route: Route
     : [];
   return (
     <header>
+      <a class="skip" href={route.hash} onClick={skipToContent}>
+        Skip to the content
+      </a>
       <div class="bar">
         <a class="brand" href={urlOf(['campaigns'])}>
           <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">

@@ -86,7 +86,7 @@ function DatabaseView({ database }: { database: number }) {
       {missing ? (
         <Empty title="This database has no profiles, or the token may not use it.">
           <p>Import a file with the command line, then open this page again:</p>
-          <pre tabIndex={0} role="region" aria-label="import command">
+          <pre tabIndex={0} role="group" aria-label="import command">
             npm run admin -- profiles import FILE --database {database}
           </pre>
         </Empty>
@@ -149,14 +149,14 @@ function DatabaseState({ state }: { state: Schema<'Database'> }) {
             <p class="hint">
               At {count(limit)} pending changes, further ones are refused. Compacting folds them into a new generation:
             </p>
-            <pre tabIndex={0} role="region" aria-label="compact command">
+            <pre tabIndex={0} role="group" aria-label="compact command">
               npm run admin -- profiles compact --database {database} --url {location.origin}
             </pre>
           </>
         ) : (
           <>
             <p>Profiles change with imports only. To accept changes between imports:</p>
-            <pre tabIndex={0} role="region" aria-label="command for live changes">
+            <pre tabIndex={0} role="group" aria-label="command for live changes">
               npm run admin -- profiles live on --database {database} --url {location.origin}
             </pre>
           </>

@@ -37,7 +37,7 @@ export function LongText({ value, label }: { value: string; label: string }) {
     .join('');
   return (
     <div class="long-text">
-      <pre tabIndex={0} role="region" aria-label={label} dir="auto">
+      <pre tabIndex={0} role="group" aria-label={label} dir="auto">
         {visible}
         {part.length < value.length && '…'}
       </pre>
@@ -117,7 +117,7 @@ export function Curl({ call, open = false, label = 'As a curl command' }: CurlPr
   return (
     <details class="curl" open={open}>
       <summary>{label}</summary>
-      <pre tabIndex={0} role="region" aria-label="curl command">
+      <pre tabIndex={0} role="group" aria-label="curl command">
         {text}
       </pre>
       <p class="row">
@@ -282,7 +282,7 @@ export function Table<T>({ caption, columns, rows, id, compact = false }: TableP
   return (
     <div
       class={compact ? 'table compact' : 'table'}
-      {...(compact && { tabIndex: 0, role: 'region', 'aria-label': caption })}
+      {...(compact && { tabIndex: 0, role: 'group', 'aria-label': caption })}
     >
       <table role="table">
         <caption class="hidden">{caption}</caption>

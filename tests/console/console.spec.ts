@@ -171,7 +171,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     expect(figures).toContain('No webhook');
     const reasons = await page.getByRole('table', { name: 'Reasons' }).innerText();
     for (const reason of ['not_found', 'missing_field', 'duplicate']) expect(reasons).toContain(reason);
-    expect(await page.getByRole('region', { name: 'Content' }).last().innerText()).toContain('"subject": "Hello"');
+    expect(await page.getByRole('group', { name: 'Content' }).last().innerText()).toContain('"subject": "Hello"');
     expect(await page.getByRole('table', { name: 'Recipients' }).innerText()).toContain(ID.one);
 
     const [download] = await Promise.all([page.waitForEvent('download'), button('Download attachment 1').click()]);
@@ -179,7 +179,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     expect(await readFile(await download.path(), 'utf8')).toBe('hello');
 
     await page.getByText('This launch as a curl command').click();
-    const command = await page.getByRole('region', { name: 'curl command' }).first().innerText();
+    const command = await page.getByRole('group', { name: 'curl command' }).first().innerText();
     expect(command).toContain('$TOKEN');
     expect(command).not.toContain(TOKEN.all);
     const { stdout } = await execute('bash', ['-c', command], { env: { ...process.env, TOKEN: TOKEN.all } });
@@ -224,7 +224,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     expect(raw).toContain('"amount": 1.50');
     await page.getByRole('link', { name: 'Open the launch' }).click();
     await settled(page, /^Launch 1/);
-    expect(await page.getByRole('region', { name: 'Content' }).last().innerText()).toContain('1.50');
+    expect(await page.getByRole('group', { name: 'Content' }).last().innerText()).toContain('1.50');
   });
 
   it('launches once when the answer to a launch is lost and the launch is confirmed again', async () => {
@@ -387,7 +387,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     const attachment = await page.getByRole('table', { name: 'Attachments' }).innerText();
     expect(attachment).toContain('<img src=x onerror="alert(1)">');
     expect(attachment).toContain('U+202E');
-    expect(await page.getByRole('region', { name: 'Content' }).last().innerText()).toContain('⟨U+202E⟩');
+    expect(await page.getByRole('group', { name: 'Content' }).last().innerText()).toContain('⟨U+202E⟩');
     expect(await page.locator('img, script:not([src])').count()).toBe(0);
     const [download] = await Promise.all([page.waitForEvent('download'), button('Download attachment 1').click()]);
     expect(download.suggestedFilename()).not.toMatch(/[\u202e\u2066]/);
@@ -402,7 +402,7 @@ describe.skipIf(!hasChromium)('the console', () => {
   });
 
   it('a content of 1 MiB is shown in part, and whole on request', async () => {
-    const long = '\u202e<b>x'.repeat(200_000).slice(0, 1_000_000);
+    const long = `\u202e<b>${'x'.repeat(1_000_000)}`;
     await define(worker, 507, { name: 'Long', database: 1, active: true });
     const reply = await launch(worker, {
       trigger_id: 507,
@@ -413,7 +413,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     page = await browser.open('#/campaigns/507');
     await settled(page, 'Long');
     await go(page, `#/campaigns/507/launches/${reply.headers.get('Launch-ID')}`, /^Launch 1/);
-    const content = page.getByRole('region', { name: 'Content' }).last();
+    const content = page.getByRole('group', { name: 'Content' }).last();
     expect((await content.innerText()).length).toBeLessThan(5_000);
     await button(/^Show all/).click();
     expect((await content.innerText()).length).toBeGreaterThan(1_000_000);
