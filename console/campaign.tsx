@@ -108,7 +108,7 @@ export function CampaignView({ id, route, tab }: CampaignProps) {
             {tab === 'webhook' && isAdmin ? (
               <WebhookPanel id={id} />
             ) : session.can('read') ? (
-              <Launches id={id} route={route} active={campaign?.active} />
+              <Launches id={id} route={route} active={campaign?.active} webhook={loaded.data?.webhook} />
             ) : (
               <Empty title="This token cannot read launches.">
                 <p>
@@ -154,7 +154,14 @@ function PauseAction({ campaign, onDone }: { campaign: Schema<'Campaign'>; onDon
   );
 }
 
-function Launches({ id, route, active }: { id: number; route: Route; active: boolean | undefined }) {
+interface LaunchesProps {
+  id: number;
+  route: Route;
+  active: boolean | undefined;
+  webhook: Schema<'Webhook'> | null | undefined;
+}
+
+function Launches({ id, route, active, webhook }: LaunchesProps) {
   const session = useSession();
   const [live, setLive] = useState(true);
   const period = periodOf(route.query);
@@ -164,17 +171,7 @@ function Launches({ id, route, active }: { id: number; route: Route; active: boo
     query: { order: 'desc', limit: PAGE, ...(before !== undefined && { before }) },
   });
   const every = live && before === undefined ? EVERY : undefined;
-  const loaded = useLoad(
-    list.target,
-    async (signal) => {
-      const [launches, webhook] = await Promise.all([
-        session.send(list, signal).then(({ data }) => data),
-        session.can('admin') ? readWebhook(session, id, signal) : undefined,
-      ]);
-      return { ...launches, webhook };
-    },
-    every,
-  );
+  const loaded = useLoad(list.target, async (signal) => (await session.send(list, signal)).data, every);
   const stats = useLoad(
     `stats ${id} ${period}`,
     (signal) => readStats(session, id, period, signal),
@@ -208,7 +205,7 @@ function Launches({ id, route, active }: { id: number; route: Route; active: boo
         tools={before === undefined && <Updates loaded={loaded} live={live} onChange={setLive} />}
       >
         <Show loaded={loaded} failed="The launches could not be read" lines={8}>
-          {({ launches, next, webhook }) => (
+          {({ launches, next }) => (
             <>
               {launches.length === 0 ? (
                 <Empty title={before === undefined ? 'There are no launches yet.' : 'There are no older launches.'}>

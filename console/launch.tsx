@@ -425,7 +425,9 @@ function Attachments({ launch }: { launch: Launch }) {
         />
       )}
       {failure && <FailureNotice failure={failure} what="The attachment could not be downloaded" />}
-      {launch.attachments.length > 0 && <Curl call={callOf(0)} label="The first attachment as a curl command" />}
+      {launch.attachments.map(({ sha256 }, n) => (
+        <Curl key={`${n} ${sha256}`} call={callOf(n)} label={`Attachment ${n + 1} as a curl command`} />
+      ))}
     </Section>
   );
 }

@@ -18,6 +18,9 @@ export const describeToken = (token: string, signal?: AbortSignal) =>
 
 /** A signed-in reader. */
 export class Session {
+  /** When the console found that a campaign has no webhook, by the campaign's ID. */
+  readonly withoutWebhook = new Map<number, number>();
+
   constructor(
     private readonly token: string,
     readonly described: Schema<'Token'>,

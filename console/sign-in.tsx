@@ -1,9 +1,9 @@
 // Asks for a token.
 
 import { useState } from 'preact/hooks';
-import { type Schema } from './api';
+import { call, type Schema } from './api';
 import { describeToken } from './session';
-import { FailureNotice, Field, Page, useAction } from './ui';
+import { Curl, FailureNotice, Field, Page, useAction } from './ui';
 
 interface SignInProps {
   /** Why the last session ended. */
@@ -57,6 +57,7 @@ export function SignIn({ reason, onSignIn }: SignInProps) {
             {busy ? 'Signing in …' : 'Sign in'}
           </button>
         </form>
+        <Curl call={call('get', '/api/v1.1/token')} label="Checking a token, as a curl command" />
         <p class="hint">
           An operator creates tokens with <code>npm run admin -- token create</code>. After <code>npm run dev</code>{' '}
           with the demo data, the token is the one of the README.

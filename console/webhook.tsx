@@ -38,13 +38,24 @@ export const webhookCall = (id: number) => call('get', '/api/v1.1/campaigns/trig
 const attemptsCall = (id: number) =>
   call('get', '/api/v1.1/campaigns/triggers/{trigger_id}/webhook/attempts', { ...pathOf(id), query: { limit: 100 } });
 
-/** Reads the webhook of a campaign; `null` if the campaign has none. */
+/** The time for which a campaign without a webhook is not asked for it again, in milliseconds. */
+const ABSENT = 60_000;
+
+/** Reads the webhook of a campaign; `null` if the campaign had none in the last minute. */
 export async function readWebhook(session: Session, id: number, signal: AbortSignal): Promise<Webhook | null> {
+  const absent = session.withoutWebhook.get(id);
+  return absent !== undefined && Date.now() < absent + ABSENT ? null : readWebhookNow(session, id, signal);
+}
+
+async function readWebhookNow(session: Session, id: number, signal: AbortSignal): Promise<Webhook | null> {
   try {
-    return (await session.send(webhookCall(id), signal)).data;
+    const { data } = await session.send(webhookCall(id), signal);
+    session.withoutWebhook.delete(id);
+    return data;
   } catch (error) {
-    if (error instanceof Failure && error.status === 404) return null;
-    throw error;
+    if (!(error instanceof Failure) || error.status !== 404) throw error;
+    session.withoutWebhook.set(id, Date.now());
+    return null;
   }
 }
 
@@ -83,7 +94,7 @@ export function WebhookPanel({ id }: { id: number }) {
   const loaded = useLoad(
     `webhook ${id}`,
     async (signal) => {
-      const webhook = await readWebhook(session, id, signal);
+      const webhook = await readWebhookNow(session, id, signal);
       const attempts = webhook ? (await session.send(attemptsCall(id), signal)).data.attempts : [];
       return { webhook, attempts };
     },

@@ -70,7 +70,7 @@ export class Demo {
 
   /** Defines a campaign and launches it several times, through the running Worker. @param {URL} worker */
   async launchSamples(worker) {
-    await defineCampaign(worker, SAMPLE, 'Order confirmations');
+    await defineCampaign(worker, SAMPLE, 'Demo orders');
     for (const launch of LAUNCHES) {
       const options = { method: 'POST', headers: { 'Request-ID': `demo-${launch.order}` } };
       await send(new URL('/api/v1.1/campaigns/triggers/start_batch', worker), options, sampleOf(launch));

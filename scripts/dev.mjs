@@ -3,6 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
 import { adminEnv, buildDemoAdmin } from './admin.mjs';
 import { buildWorker } from './build.mjs';
 import { Demo } from './demo.mjs';
@@ -14,12 +15,20 @@ import { installPackages } from './tools.mjs';
 /** The file from which wrangler reads local secrets. */
 const SECRETS = inRoot('.dev.vars');
 
+/** How a local webhook is tried out. */
+const RECEIVER = 'A receiver of webhooks, to run in another terminal: npm run receiver';
+
+/** What a developer can open next. @param {URL} worker */
+const hintOf = (worker) => `Console: ${new URL('/console/', worker)}\n${RECEIVER}`;
+
 /**
- * Prints the lines of a stream. The Ready line and all lines after it are printed when `onReady` has completed.
+ * Prints the lines of a stream, and `hint` below the Ready line. The Ready line and all lines after it are printed when `onReady`
+ * has completed.
  * @param {NodeJS.ReadableStream} stream
  * @param {(worker: URL) => Promise<void>} onReady
+ * @param {string | ((worker: URL) => string)} hint
  */
-async function passOn(stream, onReady) {
+export async function passOn(stream, onReady, hint) {
   /** @type {Promise<void> | undefined} */
   let ready;
   /** @type {string[] | undefined} */
@@ -36,8 +45,11 @@ async function passOn(stream, onReady) {
         });
         ready.catch(reject);
       }
-      if (delayed) delayed.push(line);
-      else console.log(line);
+      const below = address && (typeof hint === 'string' ? hint : hint(new URL(address)));
+      for (const each of below ? [line, below] : [line]) {
+        if (delayed) delayed.push(each);
+        else console.log(each);
+      }
     });
     lines.on('close', resolve);
   });
@@ -64,12 +76,25 @@ async function main() {
   const seconds = performance.now() / 1000;
   if (seconds > 10) say(`everything is built after ${duration(seconds)}`);
 
-  const wrangler = [inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev', STATE_OPTION, state, ...rest];
-  if (!wanted) return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));
+  // Receivers of webhooks can be on this machine.
+  const vars = ['--var', 'WEBHOOK_HOSTS:any'];
+  const program = inRoot('node_modules', 'wrangler', 'bin', 'wrangler.js');
+  const wrangler = [program, 'dev', STATE_OPTION, state, ...vars, ...rest];
+  if (!wanted && process.stdout.isTTY) {
+    // wrangler has key commands only on a terminal, where its output cannot be read.
+    say('The console is at /console/ of the address below.');
+    say(RECEIVER);
+    return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));
+  }
   const server = start(PROJECT_NODE, wrangler, { stdio: ['inherit', 'pipe', 'inherit'] });
   const end = ended(server);
-  if (server.stdout) await passOn(server.stdout, (worker) => demo.defineCampaigns(worker));
+  const prepare = async (/** @type {URL} */ worker) => {
+    if (!wanted) return;
+    await demo.defineCampaigns(worker);
+    await demo.launchSamples(worker);
+  };
+  if (server.stdout) await passOn(server.stdout, prepare, hintOf);
   return end;
 }
 
-await command(main);
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await command(main);

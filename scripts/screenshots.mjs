@@ -42,15 +42,7 @@ async function startReceiver() {
 
 /** Starts `npm run dev`. @param {string} state */
 async function startWorker(state) {
-  const dev = [
-    inRoot('scripts', 'dev.mjs'),
-    '--persist-to',
-    state,
-    '--port',
-    String(PORT),
-    '--var',
-    'WEBHOOK_HOSTS:any',
-  ];
+  const dev = [inRoot('scripts', 'dev.mjs'), '--persist-to', state, '--port', String(PORT)];
   const inspector = ['--inspector-port', String(PORT + 1)];
   const child = start(PROJECT_NODE, [...dev, ...inspector], { stdio: ['ignore', 'pipe', 'inherit'] });
   if (!child.stdout) throw new Failure('npm run dev has no output');
@@ -115,6 +107,13 @@ async function fill(worker, receiver) {
   }
 }
 
+/** The first launch of the README. */
+const FIRST_LAUNCH = {
+  trigger_id: 8,
+  matching: 'email',
+  data: [{ email: 'example1@example.com' }, { email: 'example2@example.com' }],
+};
+
 /** Moves the launches of a state into the last 24 hours, because the Worker records them with its clock. @param {string} state */
 function spread(state) {
   const { DatabaseSync } = createRequire(import.meta.url)('node:sqlite');
@@ -153,6 +152,12 @@ const VIEWS = {
     await page.getByRole('heading', { name: 'Recipients' }).waitFor();
     await page.locator('.skeleton').first().waitFor({ state: 'detached' });
     await page.getByText('This launch as a curl command').click();
+  },
+  'console-first-launch': async (page) => {
+    await go(page, '#/campaigns/8');
+    await page.locator('main .table a.name').first().click();
+    await page.getByRole('heading', { name: 'Recipients' }).waitFor();
+    await page.locator('.skeleton').first().waitFor({ state: 'detached' });
   },
   'console-webhook': async (page) => go(page, '#/campaigns/104/webhook'),
   'console-compose': async (page) => {
@@ -205,6 +210,7 @@ async function main() {
       await worker.stop();
       spread(state);
       worker = await startWorker(state);
+      await send(`${worker.url}${TRIGGERS}/start_batch`, 'POST', FIRST_LAUNCH);
     }
     const url = values.url ?? worker?.url ?? '';
     const browser = await chromium.launch({
