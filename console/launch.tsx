@@ -18,6 +18,7 @@ import {
   Num,
   Page,
   Pager,
+  Pill,
   saveFile,
   Section,
   Show,
@@ -106,9 +107,10 @@ export function LaunchView({ campaign, id, route }: LaunchProps) {
             </Section>
             <Reasons launch={data} />
             <Recipients launch={data} route={route} />
-            <Content title="Content" value={data.content} none="The launch has no content." />
-            <Content title="Custom data" value={data.custom_data} none="The launch has no custom data." />
-            <Attachments launch={data} />
+            {data.content && <Content title="Content" value={data.content} />}
+            {data.custom_data && <Content title="Custom data" value={data.custom_data} />}
+            {data.attachments.length > 0 && <Attachments launch={data} />}
+            <Absent launch={data} />
           </>
         )}
       </Show>
@@ -121,7 +123,7 @@ function Arrival({ launch: { trigger_id, sequence } }: { launch: Launch }) {
   const session = useSession();
   const loaded = useLoad(`arrival ${trigger_id}`, (signal) => readWebhook(session, trigger_id, signal), 5_000);
   if (loaded.data === undefined) return <span class="zero">{loaded.failure ? 'Unknown' : '–'}</span>;
-  if (loaded.data === null) return <span class="zero">No webhook</span>;
+  if (loaded.data === null) return <Pill tone="neutral">No webhook</Pill>;
   return (
     <a class="bare" href={urlOf(['campaigns', trigger_id, 'webhook'])}>
       <ArrivalPill webhook={loaded.data} sequence={sequence} />
@@ -364,12 +366,17 @@ function Recipients({ launch, route }: { launch: Launch; route: Route }) {
   );
 }
 
-function Content({ title, value, none }: { title: string; value: object | null; none: string }) {
-  return (
-    <Section title={title}>
-      {value === null ? <p class="hint">{none}</p> : <LongText label={title} value={JSON.stringify(value, null, 2)} />}
-    </Section>
-  );
+const Content = ({ title, value }: { title: string; value: object }) => (
+  <Section title={title}>
+    <LongText label={title} value={JSON.stringify(value, null, 2)} />
+  </Section>
+);
+
+/** The optional parts that the launch does not have. */
+function Absent({ launch: { attachments, content, custom_data } }: { launch: Launch }) {
+  const parts = [!content && 'content', !custom_data && 'custom data', !attachments.length && 'attachments'];
+  const absent = parts.filter((part) => part !== false);
+  return absent.length ? <p class="hint">This launch has no {absent.join(', no ')}.</p> : null;
 }
 
 function Attachments({ launch }: { launch: Launch }) {
@@ -391,39 +398,35 @@ function Attachments({ launch }: { launch: Launch }) {
     });
   return (
     <Section title="Attachments">
-      {launch.attachments.length === 0 ? (
-        <p class="hint">The launch has no attachments.</p>
-      ) : (
-        <Table
-          caption="Attachments"
-          rows={launch.attachments.map((attachment, n) => ({ ...attachment, n }))}
-          id={({ n }) => n}
-          columns={[
-            { head: 'Name', card: 'lead', cell: ({ name }) => <Text value={name} limit={100} /> },
-            { head: 'Type', cell: ({ content_type }) => <Text value={content_type} limit={60} /> },
-            {
-              head: 'Size',
-              numeric: true,
-              cell: ({ size: bytes }) => <span title={`${count(bytes)} bytes`}>{size(bytes)}</span>,
-            },
-            { head: 'SHA-256', cell: ({ sha256 }) => <code title={sha256}>{sha256.slice(0, 12)}…</code> },
-            {
-              head: 'File',
-              cell: ({ n, name }) => (
-                <button
-                  type="button"
-                  class="button"
-                  disabled={busy}
-                  aria-label={`Download attachment ${n + 1}`}
-                  onClick={() => download(n, name)}
-                >
-                  Download
-                </button>
-              ),
-            },
-          ]}
-        />
-      )}
+      <Table
+        caption="Attachments"
+        rows={launch.attachments.map((attachment, n) => ({ ...attachment, n }))}
+        id={({ n }) => n}
+        columns={[
+          { head: 'Name', card: 'lead', cell: ({ name }) => <Text value={name} limit={100} /> },
+          { head: 'Type', cell: ({ content_type }) => <Text value={content_type} limit={60} /> },
+          {
+            head: 'Size',
+            numeric: true,
+            cell: ({ size: bytes }) => <span title={`${count(bytes)} bytes`}>{size(bytes)}</span>,
+          },
+          { head: 'SHA-256', cell: ({ sha256 }) => <code title={sha256}>{sha256.slice(0, 12)}…</code> },
+          {
+            head: 'File',
+            cell: ({ n, name }) => (
+              <button
+                type="button"
+                class="button"
+                disabled={busy}
+                aria-label={`Download attachment ${n + 1}`}
+                onClick={() => download(n, name)}
+              >
+                Download
+              </button>
+            ),
+          },
+        ]}
+      />
       {failure && <FailureNotice failure={failure} what="The attachment could not be downloaded" />}
       {launch.attachments.map(({ sha256 }, n) => (
         <Curl key={`${n} ${sha256}`} call={callOf(n)} label={`Attachment ${n + 1} as a curl command`} />

@@ -62,7 +62,7 @@ async function readWebhookNow(session: Session, id: number, signal: AbortSignal)
 /** The state of a webhook in one word; `undefined` while it is not known. */
 export function StatusPill({ webhook }: { webhook: Webhook | null | undefined }) {
   if (webhook === undefined) return <span class="zero">–</span>;
-  if (webhook === null) return <span class="zero">None</span>;
+  if (webhook === null) return <Pill tone="neutral">None</Pill>;
   switch (webhook.state.status) {
     case 'idle':
       return <Pill tone="good">Up to date</Pill>;

@@ -1,6 +1,6 @@
 // Builds the console, from console/ into assets/console/.
 
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Failure, inRoot, run } from './run.mjs';
@@ -24,6 +24,12 @@ export function compressedSizes(folder = inRoot('assets', 'console')) {
   return Object.fromEntries(names.map((name) => [name, gzipSync(readFileSync(path.join(folder, name))).length]));
 }
 
+/** Renames a file, unless the target has the same content: `wrangler dev` reloads when a file changes. @param {string} from @param {string} to */
+function replaceFile(from, to) {
+  if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) return;
+  renameSync(from, to);
+}
+
 /** Builds the console. The files are renamed into place, because a server can read them during a build. */
 export async function buildConsole() {
   const out = inRoot('assets', 'console');
@@ -43,7 +49,8 @@ export async function buildConsole() {
     const size = Object.values(compressedSizes(stage)).reduce((sum, bytes) => sum + bytes, 0);
     if (size > CONSOLE_LIMIT)
       throw new Failure(`the console has ${size} bytes compressed; the limit is ${CONSOLE_LIMIT}`);
-    for (const name of readdirSync(stage)) renameSync(path.join(stage, name), path.join(out, name));
+    for (const name of readdirSync(out)) if (!existsSync(path.join(stage, name))) rmSync(path.join(out, name));
+    for (const name of readdirSync(stage)) replaceFile(path.join(stage, name), path.join(out, name));
   } finally {
     rmSync(stage, { recursive: true });
   }

@@ -241,10 +241,6 @@ async function main() {
       }
     }
     await browser.close();
-    if (values.url === undefined && process.env.KEEP) {
-      say(`serving ${url} until interrupted`);
-      await new Promise(() => {});
-    }
   } finally {
     await worker?.stop();
     receiver.server.close();
