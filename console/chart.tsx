@@ -134,7 +134,11 @@ export function Chart({ buckets, period }: { buckets: Bucket[]; period: Period }
             columns={[
               {
                 head: period === 'hour' ? 'Hour' : 'Day',
-                cell: (bucket) => <time title={bucket.at}>{name(bucket)}</time>,
+                cell: (bucket) => (
+                  <time dateTime={bucket.at} title={bucket.at}>
+                    {name(bucket)}
+                  </time>
+                ),
               },
               { head: 'Launches', numeric: true, cell: (bucket) => <Num value={bucket.launches} /> },
               { head: 'Recipients', numeric: true, cell: (bucket) => <Num value={bucket.recipients} /> },

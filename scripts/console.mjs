@@ -1,6 +1,15 @@
 // Builds the console, from console/ into assets/console/.
 
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Failure, inRoot, run } from './run.mjs';
@@ -24,7 +33,11 @@ export function compressedSizes(folder = inRoot('assets', 'console')) {
   return Object.fromEntries(names.map((name) => [name, gzipSync(readFileSync(path.join(folder, name))).length]));
 }
 
-/** Renames a file, unless the target has the same content: `wrangler dev` reloads when a file changes. @param {string} from @param {string} to */
+/**
+ * Renames a file, unless the target has the same content: `wrangler dev` reloads when a file changes.
+ * @param {string} from
+ * @param {string} to
+ */
 function replaceFile(from, to) {
   if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) return;
   renameSync(from, to);
