@@ -1,7 +1,7 @@
 // A campaign: its state, its launches over time, and its launches, newest first.
 
 import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { call, type Schema } from './api';
 import { Chart, periodName, periodOf } from './chart';
 import { count } from './format';
@@ -166,12 +166,26 @@ function Launches({ id, route, active, webhook }: LaunchesProps) {
   const [live, setLive] = useState(true);
   const period = periodOf(route.query);
   const before = wholeNumber(route.query.get('before'));
-  const list = call('get', '/api/v1.1/campaigns/triggers/{trigger_id}/launches', {
-    path: { trigger_id: id },
-    query: { order: 'desc', limit: PAGE, ...(before !== undefined && { before }) },
-  });
+  const listOf = (limit: number) =>
+    call('get', '/api/v1.1/campaigns/triggers/{trigger_id}/launches', {
+      path: { trigger_id: id },
+      query: { order: 'desc', limit, ...(before !== undefined && { before }) },
+    });
+  const list = listOf(PAGE);
+  const last = useRef<{ target: string; page: Schema<'Launches'> } | undefined>(undefined);
   const every = live && before === undefined ? EVERY : undefined;
-  const loaded = useLoad(list.target, async (signal) => (await session.send(list, signal)).data, every);
+  const read = async (signal: AbortSignal) => {
+    // A page can have several MiB of content, so an update reads one launch, and the page only if the launch is new.
+    const known = last.current?.target === list.target ? last.current.page : undefined;
+    if (known) {
+      const [newest] = (await session.send(listOf(1), signal)).data.launches;
+      if (newest?.launch_id === known.launches[0]?.launch_id) return known;
+    }
+    const { data } = await session.send(list, signal);
+    last.current = { target: list.target, page: data };
+    return data;
+  };
+  const loaded = useLoad(list.target, read, every);
   const stats = useLoad(
     `stats ${id} ${period}`,
     (signal) => readStats(session, id, period, signal),
