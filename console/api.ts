@@ -172,9 +172,10 @@ const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** Returns the curl command of a request, with the token in the variable TOKEN. */
 export function curlOf(call: Call<unknown>): string {
-  const lines = [`curl -s ${quoted(new URL(call.target, location.origin).href)}`];
-  if (call.method !== 'GET' && !(call.method === 'POST' && call.body !== undefined)) lines[0] += ` -X ${call.method}`;
-  lines.push('-H "Authorization: Bearer $TOKEN"');
+  const implied = call.body === undefined ? 'GET' : 'POST';
+  const method = call.method === implied ? '' : ` -X ${call.method}`;
+  const url = quoted(new URL(call.target, location.origin).href);
+  const lines = [`curl -s${method} ${url}`, '-H "Authorization: Bearer $TOKEN"'];
   for (const [name, value] of Object.entries(call.headers)) lines.push(`-H ${quoted(`${name}: ${value}`)}`);
   if (call.body !== undefined) {
     lines.push(needsFile(call) ? `--data-binary @${BODY_FILE}` : `--data-raw ${quoted(call.body)}`);

@@ -74,7 +74,7 @@ export function CampaignView({ id, route, tab }: CampaignProps) {
       crumbs={[{ label: 'Campaigns', url: urlOf(['campaigns']) }]}
       tools={
         <>
-          {session.can('launch') && campaign?.active !== false && (
+          {session.can('launch') && (isAdmin ? campaign?.active : true) && (
             <a class="button primary" href={urlOf(['compose', id])}>
               Compose a launch
             </a>

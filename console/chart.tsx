@@ -113,6 +113,7 @@ export function Chart({ buckets, period }: { buckets: Bucket[]; period: Period }
   const at = hovered === undefined ? undefined : buckets[hovered];
   const name = (bucket: Bucket) => bucketName(new Date(bucket.at), period);
   const filled = buckets.filter(({ launches }) => launches > 0).reverse();
+  if (filled.length === 0) return <p class="hint">There were no launches in this period.</p>;
   return (
     <div class="chart">
       <div>
@@ -125,34 +126,30 @@ export function Chart({ buckets, period }: { buckets: Bucket[]; period: Period }
         </p>
       </div>
       <div>
-        {filled.length ? (
-          <Table
-            caption={`Launches and recipients by ${period}`}
-            compact
-            rows={filled}
-            id={(bucket) => bucket.at}
-            columns={[
-              {
-                head: period === 'hour' ? 'Hour' : 'Day',
-                cell: (bucket) => (
-                  <time dateTime={bucket.at} title={bucket.at}>
-                    {name(bucket)}
-                  </time>
-                ),
-              },
-              { head: 'Launches', numeric: true, cell: (bucket) => <Num value={bucket.launches} /> },
-              { head: 'Recipients', numeric: true, cell: (bucket) => <Num value={bucket.recipients} /> },
-              {
-                head: 'Not reached',
-                numeric: true,
-                cell: (bucket) => <Num value={bucket.unmatched + bucket.invalid} />,
-              },
-            ]}
-          />
-        ) : (
-          <p class="hint">No launches in this period.</p>
-        )}
-        {filled.length > 0 && filled.length < buckets.length && (
+        <Table
+          caption={`Launches and recipients by ${period}`}
+          compact
+          rows={filled}
+          id={(bucket) => bucket.at}
+          columns={[
+            {
+              head: period === 'hour' ? 'Hour' : 'Day',
+              cell: (bucket) => (
+                <time dateTime={bucket.at} title={bucket.at}>
+                  {name(bucket)}
+                </time>
+              ),
+            },
+            { head: 'Launches', numeric: true, cell: (bucket) => <Num value={bucket.launches} /> },
+            { head: 'Recipients', numeric: true, cell: (bucket) => <Num value={bucket.recipients} /> },
+            {
+              head: 'Not reached',
+              numeric: true,
+              cell: (bucket) => <Num value={bucket.unmatched + bucket.invalid} />,
+            },
+          ]}
+        />
+        {filled.length < buckets.length && (
           <p class="hint">{period === 'hour' ? 'Hours' : 'Days'} without launches are left out of the table.</p>
         )}
       </div>

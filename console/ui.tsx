@@ -154,7 +154,7 @@ export function adviceFor({ status, debug, retryAfter, requestId }: Failure): st
     case 403:
       return 'Sign in with a token that has this scope.';
     case 404:
-      return 'Check the ID in the address. This token may also not use the database.';
+      return 'Check the ID in the address, and whether the token may use the database.';
     case 410:
       return 'The launch log keeps launches for a limited time. This one was removed.';
     case 413:

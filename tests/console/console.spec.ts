@@ -300,10 +300,10 @@ describe.skipIf(!hasChromium)('the console', () => {
     expect((await launch(worker, { trigger_id: 505, data: [{ email: 'example1@example.com' }] })).status).toBe(200);
     page = await browser.open('#/campaigns/505/webhook');
     await settled(page, 'Stopped');
-    await page.locator('.pill', { hasText: 'Stopped' }).waitFor();
+    await page.locator('.panel .pill', { hasText: 'Stopped' }).waitFor();
     receiver.status = 204;
     await confirm('Resume');
-    await page.locator('.pill', { hasText: 'Up to date' }).waitFor();
+    await page.locator('.panel .pill', { hasText: 'Up to date' }).waitFor();
   });
 
   it('shows the import of a database, and how to import one that has none', async () => {
@@ -364,7 +364,7 @@ describe.skipIf(!hasChromium)('the console', () => {
   it('a token of another database gets the reason why a campaign is not found', async () => {
     page = await browser.open('#/campaigns/8', TOKEN.elsewhere);
     await page.getByText('Campaign 8 could not be read').waitFor();
-    await page.getByText('This token may also not use the database.').waitFor();
+    await page.getByText('whether the token may use the database.').waitFor();
   });
 
   it('names and contents of callers are shown as text, with their invisible characters', async () => {
