@@ -177,9 +177,7 @@ function Overview({ campaigns, period, whole }: OverviewProps) {
   const of = ({ id }: Listed): Details => details.data?.get(id) ?? {};
   const isActive = (listed: Listed) => of(listed).campaign?.active ?? listed.active;
 
-  const buckets = sumOf(
-    campaigns.flatMap((each) => of(each).buckets ?? []).length ? campaigns.map((each) => of(each).buckets ?? []) : [],
-  );
+  const buckets = sumOf(campaigns.map((each) => of(each).buckets ?? []));
   const failed = campaigns.filter((each) => of(each).failure);
   const paused = campaigns.filter((each) => isActive(each) === false);
   const blocked = campaigns.filter((each) => ['retrying', 'stopped'].includes(of(each).webhook?.state.status ?? ''));

@@ -157,7 +157,7 @@ export function Chart({ buckets, period }: { buckets: Bucket[]; period: Period }
   );
 }
 
-/** The start of the default period, so that its buckets are whole. */
+/** The period of an address. */
 export const periodOf = (query: URLSearchParams): Period => (query.get('period') === 'day' ? 'day' : 'hour');
 
 /** The name of a period in a sentence. */

@@ -204,7 +204,7 @@ function MissedItems({ items }: { items: Missed[] }) {
       />
       <details class="more">
         <summary>Which items</summary>
-        <Field
+        <ReasonFilter
           only={only}
           reasons={[...byReason.keys()]}
           onChange={(reason) => {
@@ -245,7 +245,7 @@ function MissedItems({ items }: { items: Missed[] }) {
   );
 }
 
-function Field({
+function ReasonFilter({
   only,
   reasons,
   onChange,
