@@ -1,4 +1,4 @@
-// `npm run build`: builds the Worker into build/, unless its inputs are unchanged.
+// `npm run build`: builds the Worker into build/, unless its inputs are unchanged, and the console into assets/console/.
 
 import { createHash } from 'node:crypto';
 import {
@@ -15,6 +15,7 @@ import {
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { buildConsole } from './console.mjs';
 import { expectParts, runCargo, runPart } from './progress.mjs';
 import { command, inRoot, run, say } from './run.mjs';
 import { BINDGEN, buildBindgen, installPackages, installToolchain, WASM_TARGET } from './tools.mjs';
@@ -126,16 +127,17 @@ export async function bundle({ wasm, entry, out }) {
   }
 }
 
-/** Builds the Worker, unless its inputs are unchanged. */
+/** Builds the Worker, unless its inputs are unchanged, and the console, which takes less than a second. */
 export async function buildWorker() {
   await installToolchain();
   const digest = digestOfInputs();
-  if (isBuilt(digest)) return installPackages();
+  const consoleBuilt = installPackages().then(buildConsole);
+  if (isBuilt(digest)) return consoleBuilt;
 
   rmSync(STAMP, { force: true });
   expectParts('bindgen', 'worker', 'bundle');
   const compile = () => runPart('worker', (report) => compileToWasm(inRoot('Cargo.toml'), inRoot('target'), report));
-  await Promise.all([installPackages(), buildBindgen(), compile()]);
+  await Promise.all([consoleBuilt, buildBindgen(), compile()]);
   const wasm = inRoot('target', WASM_TARGET, 'release', 'trigger_launch.wasm');
   const entry = inRoot('scripts', 'worker', 'entry.js');
   await runPart('bundle', () => bundle({ wasm, entry, out: BUILD }));

@@ -18,12 +18,15 @@ const SECRETS = inRoot('.dev.vars');
 /** How a local webhook is tried out. */
 const RECEIVER = 'A receiver of webhooks, to run in another terminal: npm run receiver';
 
+/** What a developer can open next. @param {URL} worker */
+const hintOf = (worker) => `Console: ${new URL('/console/', worker)}\n${RECEIVER}`;
+
 /**
  * Prints the lines of a stream, and `hint` below the Ready line. The Ready line and all lines after it are printed when `onReady`
  * has completed.
  * @param {NodeJS.ReadableStream} stream
  * @param {(worker: URL) => Promise<void>} onReady
- * @param {string} hint
+ * @param {string | ((worker: URL) => string)} hint
  */
 export async function passOn(stream, onReady, hint) {
   /** @type {Promise<void> | undefined} */
@@ -42,7 +45,8 @@ export async function passOn(stream, onReady, hint) {
         });
         ready.catch(reject);
       }
-      for (const each of address ? [line, hint] : [line]) {
+      const below = address && (typeof hint === 'string' ? hint : hint(new URL(address)));
+      for (const each of below ? [line, below] : [line]) {
         if (delayed) delayed.push(each);
         else console.log(each);
       }
@@ -78,15 +82,18 @@ async function main() {
   const wrangler = [program, 'dev', STATE_OPTION, state, ...vars, ...rest];
   if (!wanted && process.stdout.isTTY) {
     // wrangler has key commands only on a terminal, where its output cannot be read.
+    say('The console is at /console/ of the address below.');
     say(RECEIVER);
     return ended(start(PROJECT_NODE, wrangler, { stdio: 'inherit' }));
   }
   const server = start(PROJECT_NODE, wrangler, { stdio: ['inherit', 'pipe', 'inherit'] });
   const end = ended(server);
   const prepare = async (/** @type {URL} */ worker) => {
-    if (wanted) await demo.defineCampaigns(worker);
+    if (!wanted) return;
+    await demo.defineCampaigns(worker);
+    await demo.launchSamples(worker);
   };
-  if (server.stdout) await passOn(server.stdout, prepare, RECEIVER);
+  if (server.stdout) await passOn(server.stdout, prepare, hintOf);
   return end;
 }
 

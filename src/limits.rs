@@ -106,6 +106,16 @@ pub const LAUNCHES_PAGE_MAX: u64 = 1000;
 pub const LAUNCHES_PAGE_DEFAULT: u64 = 100;
 /// Size in bytes at which a page of launches ends, unless it has only one launch.
 pub const LAUNCHES_PAGE_BYTES: u64 = 8 * MIB;
+/// Most buckets of a request for totals.
+pub const STATS_BUCKETS_MAX: u64 = 1000;
+/// Hours in a request for totals that names no time.
+pub const STATS_HOURS_DEFAULT: u64 = 24;
+/// Days in a request for totals that names no time.
+pub const STATS_DAYS_DEFAULT: u64 = 30;
+/// Launches of schema version 1 whose items an object counts at once.
+pub const COUNT_STEP_LAUNCHES: u64 = 250;
+/// How long an object counts no items after a failure, in milliseconds.
+pub const COUNT_PAUSE_MS: u64 = 10_000;
 /// Largest `limit` of a page of recipients.
 pub const RECIPIENTS_PAGE_MAX: u64 = 50_000;
 /// `limit` of a page of recipients if it is absent.
@@ -120,6 +130,8 @@ pub const LAUNCHES_READ_AT_ONCE: u64 = 16;
 pub const RECIPIENTS_PIECE: u64 = 2048;
 /// Size in bytes at which the items' data in one piece of a reply ends, unless it is the data of one recipient.
 pub const ITEM_DATA_PIECE: u64 = 256 * KIB;
+/// Milliseconds of an hour.
+pub const HOUR_MS: u64 = 3_600_000;
 /// Milliseconds of a day.
 pub const DAY_MS: u64 = 86_400_000;
 /// How long an object recognizes a commit by its launch ID at least, in milliseconds. The Worker repeats a commit whose answer

@@ -8,6 +8,7 @@ use std::{
 };
 
 use trigger_launch::{
+    access::Scope,
     api::{
         routes::{Method, ROUTES, ReplyFormats, UNKNOWN_RESOURCE, UNKNOWN_ROUTE},
         settings::{DEDUPLICATION, INDEX_KEYS, LIMIT_VARIABLES, RATE_LIMITING, WEBHOOK_HOSTS},
@@ -116,6 +117,7 @@ fn the_tables_of_fixed_limits_have_the_values_of_the_code() {
         ("request ID", size(limits::REQUEST_ID_LIMIT)),
         ("body of PUT", size(limits::DEFINITION_LIMIT)),
         ("name of a campaign", size(limits::CAMPAIGN_NAME_LIMIT)),
+        ("buckets of stats", Some(limits::STATS_BUCKETS_MAX)),
         ("time without a byte of the body", Some(limits::BODY_TIMEOUT_MS / 1000)),
         ("row of an import file", size(limits::ROW_LIMIT)),
         ("value in an import file", size(limits::KEY_LIMIT)),
@@ -191,7 +193,11 @@ fn the_table_of_endpoints_has_every_route() {
                 ReplyFormats::File => "file",
             };
             let scopes: Vec<_> = route.scopes.iter().map(|scope| scope.as_str()).collect();
-            let scopes = if scopes.is_empty() { "none".to_owned() } else { scopes.join(", ") };
+            let scopes = match scopes.len() {
+                0 => "none".to_owned(),
+                count if count == Scope::ALL.len() => "any".to_owned(),
+                _ => scopes.join(", "),
+            };
             vec![format!("{method} {}", route.path), scopes, formats.to_owned(), route.name.to_owned()]
         })
         .collect();

@@ -71,7 +71,7 @@ pub async fn list<P: ApiPorts>(
     head: &HttpHead<'_>,
     token: &TokenRecord,
 ) -> Result<Reply<P::Stream>, Refused> {
-    let PageRequest { after, limit } = page::of_launches(head)?;
+    let PageRequest { after, limit } = page::of_campaigns(head)?;
     let mut campaigns: Vec<CampaignRecord> = Vec::new();
     let mut cursor = None;
     let is_truncated = 'pages: loop {

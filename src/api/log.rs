@@ -1,6 +1,6 @@
 //! Reads a campaign's launch log.
 
-use super::{download, head::HttpHead, page, ports::ApiPorts, reply::Reply, routes::LogResource};
+use super::{download, head::HttpHead, page, ports::ApiPorts, reply::Reply, routes::LogResource, stats};
 use crate::{
     access::TokenRecord,
     campaign::protocol::{commands::Command, transport::NDJSON},
@@ -17,7 +17,8 @@ pub async fn read<P: ApiPorts>(
     token: &TokenRecord,
 ) -> Result<Reply<P::Stream>, Refused> {
     let command = match resource {
-        LogResource::Launches => Command::Launches(page::of_launches(head)?),
+        LogResource::Launches => page::of_launches(head)?,
+        LogResource::Stats => Command::Stats(stats::parse(head, ports.now())?),
         LogResource::Launch(launch_id) => Command::Launch(launch_id),
         LogResource::Recipients(launch_id) => {
             let page = page::of_recipients(head)?;

@@ -7,7 +7,7 @@
 //! 3. Check the path and the method, then the [configuration](settings).
 //! 4. Refuse what the [head](head) alone shows to be wrong.
 //! 5. Launch, or verify the token and call the route's handler ([`campaigns`], [`log`], [`download`], [`webhook`],
-//!    [`profiles`]).
+//!    [`profiles`], [`tokens`]).
 //! 6. If the request was refused, read and discard the rest of its body.
 //! 7. Write the log line and the data point, and build the [reply].
 
@@ -22,6 +22,8 @@ pub mod profiles;
 pub mod reply;
 pub mod routes;
 pub mod settings;
+pub mod stats;
+pub mod tokens;
 pub mod webhook;
 
 use crate::{
@@ -197,6 +199,7 @@ async fn operate<R: Runtime, B: Body>(
         return Err(fault.clone().into());
     }
     match operation {
+        Operation::ReadToken => tokens::read(head, token),
         Operation::ListCampaigns => campaigns::list(ports, head, token).await,
         Operation::DefineCampaign(id) => campaigns::define(ports, head, id, token, body, &mut memory).await,
         Operation::ReadCampaign(id) => campaigns::read(ports, head, id, token).await,

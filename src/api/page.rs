@@ -1,12 +1,34 @@
-//! The query parameters `after` and `limit` of reads that return pages.
+//! The query parameters of reads that return pages.
 
 use std::ops::RangeInclusive;
 
 use super::head::HttpHead;
-use crate::{campaign::protocol::commands::PageRequest, limits, problem::Problem, text::SAFE_INTEGER_MAX};
+use crate::{
+    campaign::protocol::commands::{Command, NewestRequest, PageRequest},
+    limits,
+    problem::Problem,
+    text::SAFE_INTEGER_MAX,
+};
 
-/// Parses the parameters of a list of launches or campaigns.
-pub fn of_launches(head: &HttpHead<'_>) -> Result<PageRequest, Problem> {
+/// Parses the parameters of a list of launches: with `order=desc`, `before` replaces `after`.
+pub fn of_launches(head: &HttpHead<'_>) -> Result<Command, Problem> {
+    let wrong = |what: &str| Err(Problem::BadField(what.to_owned()));
+    let (after, before) = (head.parameter("after"), head.parameter("before"));
+    match head.parameter("order").map(str::trim_ascii) {
+        None | Some("asc") if before.is_some() => wrong("before: needs order=desc"),
+        None | Some("asc") => of_campaigns(head).map(Command::Launches),
+        Some("desc") if after.is_some() => wrong("after: not allowed with order=desc; send before"),
+        Some("desc") => {
+            let page = parse(None, head.parameter("limit"), limits::LAUNCHES_PAGE_MAX, limits::LAUNCHES_PAGE_DEFAULT)?;
+            let before = before.map(|text| integer("before", text, 0..=SAFE_INTEGER_MAX)).transpose()?;
+            Ok(Command::NewestLaunches(NewestRequest { before, limit: page.limit }))
+        }
+        Some(_) => wrong("order: must be asc or desc"),
+    }
+}
+
+/// Parses the parameters of a list of campaigns.
+pub fn of_campaigns(head: &HttpHead<'_>) -> Result<PageRequest, Problem> {
     parse(head.parameter("after"), head.parameter("limit"), limits::LAUNCHES_PAGE_MAX, limits::LAUNCHES_PAGE_DEFAULT)
 }
 

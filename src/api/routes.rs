@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// All routes.
-pub static ROUTES: [RouteSpec; 27] = [
+pub static ROUTES: [RouteSpec; 29] = [
     RouteSpec {
         method: Method::Get,
         path: "/healthz",
@@ -33,6 +33,14 @@ pub static ROUTES: [RouteSpec; 27] = [
     },
     RouteSpec {
         method: Method::Get,
+        path: "/api/v1.1/token",
+        scopes: &Scope::ALL,
+        formats: ReplyFormats::Json,
+        name: "token",
+        route: |_| operate(Operation::ReadToken),
+    },
+    RouteSpec {
+        method: Method::Get,
         path: CAMPAIGNS,
         scopes: &[Scope::Admin],
         formats: ReplyFormats::Json,
@@ -54,6 +62,14 @@ pub static ROUTES: [RouteSpec; 27] = [
         formats: ReplyFormats::Json,
         name: "define",
         route: |path| operate(Operation::DefineCampaign(path.trigger_id?)),
+    },
+    RouteSpec {
+        method: Method::Get,
+        path: "/api/v1.1/campaigns/triggers/{trigger_id}/stats",
+        scopes: &[Scope::Read],
+        formats: ReplyFormats::Json,
+        name: "stats",
+        route: |path| operate(Operation::ReadLog(path.trigger_id?, LogResource::Stats)),
     },
     RouteSpec {
         method: Method::Get,
@@ -299,6 +315,8 @@ pub enum Route {
 /// A request that needs a token in its head: an operator's, or one that reads the launch log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// Describes the token.
+    ReadToken,
     ListCampaigns,
     /// Defines, pauses or resumes the campaign.
     DefineCampaign(u64),
@@ -352,6 +370,7 @@ fn operate(operation: Operation) -> Option<Route> {
 /// A part of a campaign's launch log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogResource {
+    Stats,
     Launches,
     Launch(LaunchId),
     Recipients(LaunchId),
@@ -495,9 +514,11 @@ mod tests {
             ("GET", "/healthz".to_owned(), Route::Health),
             ("POST", format!("{CAMPAIGNS}/start_batch"), Route::Launch(Endpoint::StartBatch)),
             ("POST", format!("{CAMPAIGNS}/start"), Route::Launch(Endpoint::Start)),
+            ("GET", "/api/v1.1/token".to_owned(), Route::Operate(Operation::ReadToken)),
             ("GET", CAMPAIGNS.to_owned(), Route::Operate(Operation::ListCampaigns)),
             ("GET", format!("{CAMPAIGNS}/8"), Route::Operate(Operation::ReadCampaign(8))),
             ("PUT", format!("{CAMPAIGNS}/8"), Route::Operate(Operation::DefineCampaign(8))),
+            ("GET", format!("{CAMPAIGNS}/8/stats"), log(LogResource::Stats)),
             ("GET", format!("{CAMPAIGNS}/8/launches"), log(LogResource::Launches)),
             ("GET", launch.clone(), log(LogResource::Launch(launch_id))),
             ("GET", format!("{launch}/recipients"), log(LogResource::Recipients(launch_id))),

@@ -17,7 +17,7 @@ use super::{
         follower::LogFollower,
         listing, retention,
         state::{LaunchLog, LogError, LogLimits},
-        uploads,
+        totals, uploads,
     },
     ports::Host,
     protocol::{
@@ -31,6 +31,7 @@ use super::{
         repeat::RepeatReply,
         reply::ObjectReply,
         report::ReportReply,
+        stats::StatsReply,
     },
 };
 use crate::{
@@ -44,7 +45,7 @@ const JSON: &str = "application/json";
 
 /// The steps of the alarm that belong to the campaign itself.
 pub fn steps<S: Sql + 'static, H: Host>(host: &Rc<H>, follower: &Rc<dyn LogFollower<S>>) -> Vec<AlarmStep<S>> {
-    vec![uploads::step(host), retention::step(host, follower), listing::step(host)]
+    vec![uploads::step(host), retention::step(host, follower), listing::step(host), totals::step()]
 }
 
 /// The configuration of an object.
@@ -167,6 +168,10 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
                 let store = self.host.attachments()?;
                 uploads::complete_requested(&self.log, &store, &envelope, self.host.now()).await?;
             }
+            Command::Stats(request) => {
+                self.log.authorize(&envelope.databases)?;
+                totals::count_period(&self.log, &*self.host, request).await?;
+            }
             Command::Webhook(command) => {
                 self.log.authorize(&envelope.databases)?;
                 let reply = self.follower.command(&self.log, command.clone()).await?;
@@ -259,6 +264,8 @@ pub fn answer<S: Sql>(log: &LaunchLog<S>, envelope: &Envelope, now: u64) -> Resu
             None => empty_object(),
         },
         Command::Launches(page) => ObjectReply::Launches(Box::new(LaunchesReply::open(log, *page)?)),
+        Command::NewestLaunches(page) => ObjectReply::Launches(Box::new(LaunchesReply::open_newest(log, *page)?)),
+        Command::Stats(request) => ObjectReply::json(&StatsReply::read(log, request)?)?,
         Command::Launch(id) => ObjectReply::Whole(Some(launch_json(log, &log.find(*id)?)?.into_bytes())),
         Command::Recipients(id, page) => {
             ObjectReply::Recipients(Box::new(RecipientsReply::page(log, log.find(*id)?, *page)?))

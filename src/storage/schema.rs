@@ -5,6 +5,7 @@
 use super::sql::{Sql, SqlParameter, StorageError};
 
 /// A change of the tables from version `from` to the next one.
+#[derive(Clone, Copy)]
 pub struct Migration {
     pub from: u64,
     pub run: fn(&dyn Sql) -> Result<(), StorageError>,
@@ -34,6 +35,12 @@ impl Schema {
     /// The current version: the number of migrations plus one.
     pub fn version(&self) -> u64 {
         self.migrations.last().map_or(1, |migration| migration.from.saturating_add(1))
+    }
+
+    /// The migrations, for tests that add later ones.
+    #[cfg(test)]
+    pub fn migrations(&self) -> &'static [Migration] {
+        self.migrations
     }
 
     /// Creates the tables. Has to be called in a transaction that also inserts the row of the main table.

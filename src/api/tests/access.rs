@@ -46,6 +46,18 @@ fn each_route_refuses_a_request_without_a_token_or_with_an_unknown_one() {
 }
 
 #[test]
+fn describes_any_token_to_its_bearer() {
+    let deployment = Deployment::new();
+    for scope in Scope::ALL {
+        let name = scope.as_str();
+        let unlimited = format!(r#"{{"name":"{name}","scopes":["{name}"],"databases":[]}}"#);
+        assert_eq!(deployment.get(name, "/api/v1.1/token").body, unlimited);
+        let limited = format!(r#"{{"name":"{name}-2","scopes":["{name}"],"databases":[2]}}"#);
+        assert_eq!(deployment.get(&format!("{name}-2"), "/api/v1.1/token/").body, limited);
+    }
+}
+
+#[test]
 fn accepts_a_token_in_the_query() {
     let deployment = Deployment::new();
     let path = format!("{TRIGGERS}/8?token=admin");
@@ -67,7 +79,10 @@ fn answers_a_limited_token_alike_for_a_foreign_and_an_unknown_campaign() {
         ("PUT", "", r#"{"name":"x","database":1,"active":true}"#, not_found),
         ("PUT", "", r#"{"name":""}"#, (400, "name: must not be empty")),
         ("GET", "/launches", "", not_found),
+        ("GET", "/launches?order=desc", "", not_found),
         ("GET", "/launches?limit=0", "", (400, "limit: must be 1 to 1000")),
+        ("GET", "/stats", "", not_found),
+        ("GET", "/stats?bucket=x", "", (400, "bucket: must be hour or day")),
         ("GET", "/launches?after=1000", "", not_found),
         ("GET", "/launches/not-an-id", "", not_found),
         ("GET", &format!("/launches/{NO_LAUNCH}"), "", not_found),

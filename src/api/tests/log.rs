@@ -1,9 +1,12 @@
 //! Reading the launch log and its attachments.
 
 use super::{Deployment, NO_LAUNCH, TRIGGERS, TestReply, TestRequest};
-use crate::campaign::{
-    ports::AttachmentStore as _,
-    tests::faults::{When, run},
+use crate::{
+    campaign::{
+        ports::AttachmentStore as _,
+        tests::faults::{When, run},
+    },
+    text::{parse_rfc3339, rfc3339_in},
 };
 
 /// A deployment with a launch that has the attachment `ABC`, and the path of the launch.
@@ -50,6 +53,105 @@ fn rejects_parameters_out_of_range_before_it_checks_that_the_campaign_exists() {
         let path = format!("{TRIGGERS}/777/{path}");
         let request = TestRequest { path: &path, token: Some("read"), headers, ..TestRequest::default() };
         assert_eq!(deployment.send(request).refusal(), (400, debug.to_owned()), "{path}");
+    }
+}
+
+#[test]
+fn lists_launches_newest_first() {
+    let (deployment, path) = launched();
+    let launch = deployment.get("read", &path).body;
+    let list = |query: &str| deployment.get("read", &format!("{TRIGGERS}/8/launches?{query}"));
+    let page = format!(r#"{{"launches":[{launch}],"first":1,"next":null}}"#);
+    for query in ["order=desc", "order=%20desc&limit=1", "order=desc&before=2", "order=asc", "order=asc&after=0"] {
+        assert_eq!(list(query).body, page, "{query}");
+    }
+    for query in ["order=desc&before=1", "order=desc&before=0", "order=asc&after=1"] {
+        assert_eq!(list(query).body, r#"{"launches":[],"first":1,"next":null}"#, "{query}");
+    }
+    for (query, debug) in [
+        ("order=up", "order: must be asc or desc"),
+        ("order=", "order: must be asc or desc"),
+        ("before=1", "before: needs order=desc"),
+        ("before=1&after=1", "before: needs order=desc"),
+        ("order=asc&before=1", "before: needs order=desc"),
+        ("order=desc&after=1", "after: not allowed with order=desc; send before"),
+        ("order=desc&before=1&after=1", "after: not allowed with order=desc; send before"),
+        ("order=desc&before=-1", "before: must be 0 to 9007199254740991"),
+        ("order=desc&limit=0", "limit: must be 1 to 1000"),
+    ] {
+        assert_eq!(list(query).refusal(), (400, debug.to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn returns_totals_of_hours_and_days() {
+    let (deployment, path) = launched();
+    let launch = deployment.get("read", &path).json();
+    let accepted_at = parse_rfc3339(launch["accepted_at"].as_str().unwrap()).unwrap();
+    let stats = |query: &str| deployment.get("read", &format!("{TRIGGERS}/8/stats?{query}"));
+    for (query, count, last) in [
+        ("", 24, accepted_at - accepted_at % 3_600_000),
+        ("bucket=hour", 24, accepted_at - accepted_at % 3_600_000),
+        ("bucket=day", 30, accepted_at - accepted_at % 86_400_000),
+    ] {
+        let reply = stats(query).json();
+        let buckets = reply["buckets"].as_array().unwrap();
+        assert_eq!(buckets.len(), count, "{query}");
+        let counts = serde_json::json!({
+            "at": rfc3339_in(last, 0), "launches": 1, "recipients": 1, "unmatched": 0, "invalid": 1,
+        });
+        assert_eq!(buckets.last(), Some(&counts), "{query}");
+        assert!(buckets.iter().rev().skip(1).all(|bucket| bucket["launches"] == 0), "{query}");
+    }
+    for (query, starts) in [
+        (
+            "from=2026-01-01T10:30:00Z&to=2026-01-01T12:00:00Z",
+            &["2026-01-01T10:00:00.000Z", "2026-01-01T11:00:00.000Z"][..],
+        ),
+        ("from=2026-01-01T10:00:00Z&to=2026-01-01T10:00:00Z", &[]),
+        ("from=2026-01-01T10:00:00Z&to=2026-01-01T10:00:00.001Z", &["2026-01-01T10:00:00.000Z"]),
+        (
+            "bucket=day&from=2026-01-01T00:00:00+01:00&to=2026-01-03T00:00:00%2B01:00&offset=+01:00",
+            &["2026-01-01T00:00:00.000+01:00", "2026-01-02T00:00:00.000+01:00"],
+        ),
+        (
+            "bucket=day&from=2026-01-01T00:00:00Z&to=2026-01-01T06:00:00Z&offset=-05:30",
+            &["2025-12-31T00:00:00.000-05:30", "2026-01-01T00:00:00.000-05:30"],
+        ),
+        ("bucket=hour&from=1960-01-01T00:00:00Z&to=1970-01-01T01:00:00Z", &["1970-01-01T00:00:00.000Z"]),
+        ("bucket=day&to=1970-01-01T00:00:00Z&offset=z", &[]),
+    ] {
+        let reply = stats(query).json();
+        let found: Vec<_> =
+            reply["buckets"].as_array().unwrap().iter().map(|bucket| bucket["at"].as_str().unwrap()).collect();
+        assert_eq!(found, starts, "{query}");
+    }
+    let to = stats("bucket=day&to=2026-03-15T12:00:00Z").json();
+    assert_eq!(
+        (&to["buckets"][0]["at"], &to["buckets"][29]["at"]),
+        (&"2026-02-14T00:00:00.000Z".into(), &"2026-03-15T00:00:00.000Z".into())
+    );
+    assert_eq!(
+        stats("bucket=hour&from=2026-01-01T00:00:00Z&to=2026-02-11T16:00:00Z").json()["buckets"][999]["launches"],
+        0
+    );
+    let time = "must be a time in RFC 3339, such as 2026-11-23T18:00:00Z";
+    for (query, debug) in [
+        ("bucket=week", "bucket: must be hour or day"),
+        ("bucket=", "bucket: must be hour or day"),
+        ("from=yesterday", &format!("from: {time}")),
+        ("to=2026-11-23", &format!("to: {time}")),
+        ("to=2026-02-30T00:00:00Z", &format!("to: {time}")),
+        ("offset=1", "offset: must be a time zone such as +01:00, -05:30 or Z"),
+        ("offset=%2B24:00", "offset: must be a time zone such as +01:00, -05:30 or Z"),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to: must not be before from"),
+        ("from=9999-12-31T00:00:00Z", "to: must not be before from"),
+        (
+            "bucket=hour&from=2026-01-01T00:00:00Z&to=2026-02-11T16:00:00.001Z",
+            "from: the period has 1001 buckets, at most 1000 are allowed",
+        ),
+    ] {
+        assert_eq!(stats(query).refusal(), (400, debug.to_owned()), "{query}");
     }
 }
 

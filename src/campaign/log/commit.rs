@@ -1,7 +1,7 @@
 //! Committing a launch, once for each request ID.
 
 use super::{
-    state::{LaunchLog, LogError, LogState},
+    state::{ItemTotals, LaunchLog, LogError, LogState},
     stored::StoredLaunch,
 };
 use crate::{
@@ -105,25 +105,27 @@ impl<S: Sql> LaunchLog<S> {
 
     /// Writes the launch, unless [`Self::known_launches`] has an earlier one. Returns whether it was written.
     fn insert_if_new(&self, write: &LaunchWrite<'_>) -> Result<bool, StorageError> {
-        let statement = "INSERT INTO launches SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM launches \
-                         WHERE key = ?2 AND accepted_at > ?8 AND (accepted_at > ?9 OR launch_id = ?4)) RETURNING 1";
+        let statement = "INSERT INTO launches SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS \
+                         (SELECT 1 FROM launches WHERE key = ?2 AND accepted_at > ?10 \
+                         AND (accepted_at > ?11 OR launch_id = ?4)) RETURNING 1";
         let [repeatable_since, in_use_since] = self.known_since(write.accepted_at);
-        let [sequence, key, accepted_at, launch_id, recipients, record, payload] = write.row();
-        let parameters =
-            [sequence, key, accepted_at, launch_id, recipients, record, payload, repeatable_since, in_use_since];
+        let mut parameters = write.row().to_vec();
+        parameters.extend([repeatable_since, in_use_since]);
         Ok(!self.sql.exec(statement, &parameters)?.is_empty())
     }
 
     /// Remembers the state after a commit.
     fn committed(&self, mut state: LogState, write: &LaunchWrite<'_>) -> Committed {
-        let LaunchWrite { sequence, accepted_at, recipients, .. } = *write;
-        (state.campaign.launches, state.campaign.recipients, state.accepted_at) = (sequence, recipients, accepted_at);
+        let LaunchWrite { sequence, accepted_at, recipients, items, .. } = *write;
+        (state.campaign.launches, state.campaign.recipients) = (sequence, recipients);
+        (state.accepted_at, state.items) = (accepted_at, items);
         self.remember(state);
         Committed { sequence, accepted_at }
     }
 
     fn write(&self, write: &LaunchWrite<'_>) -> Result<(), StorageError> {
-        let insert = || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?)", &write.row()).map(drop);
+        let insert =
+            || self.sql.exec("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", &write.row()).map(drop);
         if write.is_one_row() {
             // A single statement is a transaction.
             return insert();
@@ -160,6 +162,8 @@ struct LaunchWrite<'a> {
     launch_id: String,
     /// Recipients of the campaign, this launch included.
     recipients: u64,
+    /// Items of the campaign, those of this launch included.
+    items: ItemTotals,
     record: &'a [u8],
     payload: &'a [u8],
     has_attachments: bool,
@@ -180,6 +184,10 @@ impl<'a> LaunchWrite<'a> {
             accepted_at: now,
             launch_id: head.launch_id.to_string(),
             recipients: state.campaign.recipients.saturating_add(head.counts.matched),
+            items: ItemTotals {
+                unmatched: state.items.unmatched.saturating_add(head.counts.unmatched),
+                invalid: state.items.invalid.saturating_add(head.counts.invalid),
+            },
             record,
             payload,
             has_attachments: !head.attachments.is_empty(),
@@ -197,7 +205,7 @@ impl<'a> LaunchWrite<'a> {
     }
 
     /// The row of the table `launches`.
-    fn row(&self) -> [SqlParameter<'_>; 7] {
+    fn row(&self) -> [SqlParameter<'_>; 9] {
         [
             self.sequence.into(),
             SqlParameter::Integer(self.key),
@@ -206,6 +214,8 @@ impl<'a> LaunchWrite<'a> {
             self.recipients.into(),
             SqlParameter::Blob(self.record),
             if self.is_inline() { SqlParameter::Blob(self.payload) } else { SqlParameter::Null },
+            self.items.unmatched.into(),
+            self.items.invalid.into(),
         ]
     }
 }

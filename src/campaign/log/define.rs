@@ -55,7 +55,7 @@ impl<S: Sql> LaunchLog<S> {
                 campaign.database.into(),
                 u64::from(campaign.active).into(),
             ];
-            self.sql.exec("INSERT INTO campaign VALUES (?, ?, ?, ?, ?, 0, 0, 0)", &parameters)?;
+            self.sql.exec("INSERT INTO campaign VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, 0)", &parameters)?;
             self.schedule_copy(now)
         })?;
         Ok(campaign)

@@ -12,6 +12,7 @@
 //! | [`follower`] | the port of the module that delivers launches |
 //! | [`webhook`] | the row of the webhook |
 //! | [`listing`], [`copy_writes`] | a step: writing KV's copy of the campaign |
+//! | [`totals`] | totals of any period; a step: counting the items of launches of version 1 |
 //!
 //! The methods of [`LaunchLog`](state::LaunchLog) are synchronous: what they check stays true until they have written. Time is
 //! an argument. The asynchronous functions only connect them to R2 and KV.
@@ -27,5 +28,6 @@ pub mod retention;
 pub mod schema;
 pub mod state;
 pub mod stored;
+pub mod totals;
 pub mod uploads;
 pub mod webhook;

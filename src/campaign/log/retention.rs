@@ -170,12 +170,14 @@ impl<S: Sql> LaunchLog<S> {
     pub(in crate::campaign) fn remove(&self, expired: &ExpiredLaunches, now: u64) -> Result<(), StorageError> {
         let last = expired.sequence;
         self.sql.transaction(&mut || {
+            let parameters = [last.into(), expired.accepted_at.into(), expired.recipients.into(), last.into()];
+            let statement = "UPDATE campaign SET removed = ?, removed_at = ?, removed_recipients = ?, \
+                 (removed_unmatched, removed_invalid) = (SELECT unmatched, invalid FROM launches WHERE sequence = ?)";
+            self.sql.exec(statement, &parameters)?;
             self.sql.exec("DELETE FROM chunks WHERE sequence <= ?", &[last.into()])?;
             self.sql.exec("DELETE FROM launches WHERE sequence <= ?", &[last.into()])?;
             let parameters = [uploads::TASK.parameter(), last.into()];
             self.sql.exec("DELETE FROM due WHERE task = ? AND sequence <= ?", &parameters)?;
-            let parameters = [last.into(), expired.accepted_at.into(), expired.recipients.into()];
-            self.sql.exec("UPDATE campaign SET removed = ?, removed_at = ?, removed_recipients = ?", &parameters)?;
             match expired.next {
                 Some(at) if at <= now => self.due().set(TASK, 0, now),
                 // Launches that expire soon after each other are removed together.

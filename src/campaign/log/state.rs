@@ -92,6 +92,16 @@ pub struct LogState {
     pub removed: u64,
     /// When that launch was accepted.
     pub removed_at: u64,
+    /// Items of all launches that were not recipients.
+    pub items: ItemTotals,
+}
+
+/// Items of launches that were not recipients. In an object of schema version 1 the totals do not begin at 0: only differences
+/// are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ItemTotals {
+    pub unmatched: u64,
+    pub invalid: u64,
 }
 
 impl LogState {
@@ -176,8 +186,9 @@ impl<S: Sql> LaunchLog<S> {
             self.is_open.set(true);
         }
         let statement = "SELECT id, name, database, active, removed, removed_at, \
-             coalesce(sequence, removed), coalesce(accepted_at, removed_at), coalesce(recipients, removed_recipients) \
-             FROM campaign LEFT JOIN (SELECT sequence, accepted_at, recipients FROM launches \
+             coalesce(sequence, removed), coalesce(accepted_at, removed_at), coalesce(recipients, removed_recipients), \
+             coalesce(unmatched, removed_unmatched, 0), coalesce(invalid, removed_invalid, 0) \
+             FROM campaign LEFT JOIN (SELECT sequence, accepted_at, recipients, unmatched, invalid FROM launches \
              ORDER BY sequence DESC LIMIT 1)";
         let row = self.sql.exec(statement, &[])?.pop();
         let mut row = row.ok_or_else(|| StorageError::damaged("the campaign's row is missing"))?;
@@ -185,8 +196,9 @@ impl<S: Sql> LaunchLog<S> {
         let (database, active) = (row.number()?, row.number()? != 0);
         let (removed, removed_at) = (row.number()?, row.number()?);
         let (launches, accepted_at, recipients) = (row.number()?, row.number()?, row.number()?);
+        let items = ItemTotals { unmatched: row.number()?, invalid: row.number()? };
         let campaign = Campaign { id, name, database, active, launches, recipients };
-        let state = LogState { campaign, accepted_at, removed, removed_at };
+        let state = LogState { campaign, accepted_at, removed, removed_at, items };
         self.remember(state.clone());
         Ok(Some(state))
     }

@@ -25,6 +25,23 @@ pub struct StoredLaunch {
     is_inline: bool,
 }
 
+/// The order of a page of launches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchOrder {
+    OldestFirst,
+    NewestFirst,
+}
+
+impl LaunchOrder {
+    /// Returns the sequence that follows `sequence` in this order.
+    pub fn after(self, sequence: u64) -> u64 {
+        match self {
+            Self::OldestFirst => sequence.saturating_add(1),
+            Self::NewestFirst => sequence.saturating_sub(1),
+        }
+    }
+}
+
 impl StoredLaunch {
     /// Reads the columns `sequence, accepted_at, head, payload IS NOT NULL`.
     pub(super) fn from_row(mut row: SqlRow) -> Result<Self, StorageError> {
@@ -56,21 +73,35 @@ impl<S: Sql> LaunchLog<S> {
 
     /// Returns a launch by its sequence.
     pub fn launch_at(&self, sequence: u64) -> Result<StoredLaunch, StorageError> {
-        self.launches_from(sequence, 1)?.pop().ok_or(StorageError::Removed(sequence))
+        self.launches_from(sequence, LaunchOrder::OldestFirst, 1)?.pop().ok_or(StorageError::Removed(sequence))
     }
 
-    /// Returns at most `limit` launches from `sequence` on, without gaps.
+    /// Returns at most `limit` launches from `sequence` on, in this order and without gaps.
     pub(in crate::campaign) fn launches_from(
         &self,
         sequence: u64,
+        order: LaunchOrder,
         limit: u64,
     ) -> Result<Vec<StoredLaunch>, StorageError> {
-        let statement = "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
-                         WHERE sequence >= ? ORDER BY sequence LIMIT ?";
+        let statement = match order {
+            LaunchOrder::OldestFirst => {
+                "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
+                 WHERE sequence >= ? ORDER BY sequence LIMIT ?"
+            }
+            LaunchOrder::NewestFirst => {
+                "SELECT sequence, accepted_at, head, payload IS NOT NULL FROM launches \
+                 WHERE sequence <= ? ORDER BY sequence DESC LIMIT ?"
+            }
+        };
+        let mut expected = sequence;
         let rows = self.sql.exec(statement, &[sequence.into(), limit.into()])?;
-        let launches = rows.into_iter().zip(sequence..).map(|(row, expected)| {
+        let launches = rows.into_iter().map(|row| {
             let launch = StoredLaunch::from_row(row)?;
-            if launch.sequence == expected { Ok(launch) } else { Err(StorageError::Removed(expected)) }
+            if launch.sequence != expected {
+                return Err(StorageError::Removed(expected));
+            }
+            expected = order.after(expected);
+            Ok(launch)
         });
         launches.collect()
     }

@@ -31,6 +31,10 @@ pub enum Command {
     Preflight(RequestIdentity),
     /// Returns a page of launches.
     Launches(PageRequest),
+    /// Returns a page of launches, newest first.
+    NewestLaunches(NewestRequest),
+    /// Returns the totals of each hour or day of a period.
+    Stats(StatsRequest),
     /// Returns one launch.
     Launch(LaunchId),
     /// Returns a page of a launch's recipients.
@@ -135,6 +139,33 @@ pub struct PageRequest {
     pub after: Option<u64>,
     /// The largest number of entries.
     pub limit: u64,
+}
+
+/// Selects a page of launches, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestRequest {
+    /// The page begins before this sequence.
+    pub before: Option<u64>,
+    /// The largest number of launches.
+    pub limit: u64,
+}
+
+/// A period that is divided into buckets of equal length. A bucket begins at a full hour or day of a time zone, and the first
+/// and the last one may be only partly in the period. Times are in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatsRequest {
+    /// The length of a bucket in milliseconds.
+    pub width: u64,
+    /// The start of the first bucket, which can be before 1970.
+    pub first: i64,
+    /// The number of buckets.
+    pub buckets: u64,
+    /// The first time in the period.
+    pub from: u64,
+    /// The first time after the period.
+    pub to: u64,
+    /// The time zone in which times are returned: minutes to add to UTC.
+    pub offset: i32,
 }
 
 /// The reply to [`Command::Attachment`].

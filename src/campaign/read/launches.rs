@@ -9,10 +9,10 @@ use crate::{
     campaign::{
         log::{
             state::{LaunchLog, LogError},
-            stored::StoredLaunch,
+            stored::{LaunchOrder, StoredLaunch},
         },
         protocol::{
-            commands::{PageRequest, Refusal},
+            commands::{NewestRequest, PageRequest, Refusal},
             head::Attachment,
             layout::MessageSection,
         },
@@ -86,10 +86,13 @@ impl<'a> From<&'a Attachment> for AttachmentJson<'a> {
 /// A page of launches.
 #[derive(Debug)]
 pub struct LaunchesReply {
+    order: LaunchOrder,
     /// The next sequence to write.
     next: u64,
-    /// The last sequence when the page was requested. Later launches belong to a later page.
-    last: u64,
+    /// Launches from `next` on. Launches that are committed after the page was requested belong to another page.
+    available: u64,
+    /// The sequence that was written last.
+    last: Option<u64>,
     /// The oldest sequence in the log.
     first: Option<u64>,
     remaining: u64,
@@ -98,15 +101,38 @@ pub struct LaunchesReply {
 }
 
 impl LaunchesReply {
+    /// A page that begins with the oldest launch after `page.after`.
     pub fn open<S: Sql>(log: &LaunchLog<S>, page: PageRequest) -> Result<Self, LogError> {
         let state = log.state()?;
         let first = state.first();
         if page.after.is_some_and(|after| after < state.removed) {
             return Err(Refusal::Expired { first }.into());
         }
-        let next = page.after.unwrap_or(state.removed).saturating_add(1);
-        let last = state.last();
-        Ok(Self { next, last, first, remaining: page.limit, bytes: 0, progress: ListProgress::NotStarted })
+        let after = page.after.unwrap_or(state.removed);
+        let available = state.last().saturating_sub(after);
+        Ok(Self::new(LaunchOrder::OldestFirst, after.saturating_add(1), available, first, page.limit))
+    }
+
+    /// A page that begins with the newest launch before `page.before`. Launches that retention has removed are not missed: they
+    /// would be the last ones.
+    pub fn open_newest<S: Sql>(log: &LaunchLog<S>, page: NewestRequest) -> Result<Self, LogError> {
+        let state = log.state()?;
+        let next = page.before.map_or(u64::MAX, |before| before.saturating_sub(1)).min(state.last());
+        let available = next.saturating_sub(state.removed);
+        Ok(Self::new(LaunchOrder::NewestFirst, next, available, state.first(), page.limit))
+    }
+
+    fn new(order: LaunchOrder, next: u64, available: u64, first: Option<u64>, limit: u64) -> Self {
+        Self {
+            order,
+            next,
+            available,
+            first,
+            last: None,
+            remaining: limit,
+            bytes: 0,
+            progress: ListProgress::NotStarted,
+        }
     }
 
     pub(super) fn next_piece<S: Sql>(&mut self, log: &LaunchLog<S>) -> Result<Option<Vec<u8>>, StorageError> {
@@ -125,9 +151,8 @@ impl LaunchesReply {
     }
 
     fn write_batch<S: Sql>(&mut self, log: &LaunchLog<S>, piece: &mut String) -> Result<(), StorageError> {
-        let available = self.last.saturating_add(1).saturating_sub(self.next);
-        let wanted = self.remaining.min(available).min(LAUNCHES_READ_AT_ONCE);
-        let launches = log.launches_from(self.next, wanted)?;
+        let wanted = self.remaining.min(self.available).min(LAUNCHES_READ_AT_ONCE);
+        let launches = log.launches_from(self.next, self.order, wanted)?;
         if (launches.len() as u64) < wanted {
             return Err(StorageError::Removed(self.next));
         }
@@ -143,20 +168,22 @@ impl LaunchesReply {
             }
             piece.push_str(&json);
             self.bytes = bytes;
-            self.next = launch.sequence.saturating_add(1);
+            self.next = self.order.after(launch.sequence);
+            self.available = self.available.saturating_sub(1);
             self.remaining = self.remaining.saturating_sub(1);
+            self.last = Some(launch.sequence);
             if piece.len() >= REPLY_PIECE {
                 break;
             }
         }
-        if self.remaining == 0 || self.next > self.last {
+        if self.remaining == 0 || self.available == 0 {
             self.end(piece);
         }
         Ok(())
     }
 
     fn end(&mut self, piece: &mut String) {
-        let next = (self.next <= self.last).then(|| self.next.saturating_sub(1));
+        let next = self.last.filter(|_| self.available > 0);
         let (first, next) = (number_or_null(self.first), number_or_null(next));
         let _ = write!(piece, "],\"first\":{first},\"next\":{next}}}");
         self.progress = ListProgress::Done;

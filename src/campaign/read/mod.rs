@@ -6,6 +6,7 @@
 //! | [`launches`] | one launch; a page of launches |
 //! | [`recipients`] | a page of recipients; all recipients as NDJSON |
 //! | [`report`] | items that are unmatched, invalid or duplicates |
+//! | [`stats`] | the totals of each hour or day |
 //! | [`repeat`] | the commit message of a stored launch, for a caller who repeats a request |
 //! | [`json`] | parts of JSON that several of them write |
 
@@ -15,3 +16,4 @@ pub mod recipients;
 pub mod repeat;
 pub mod reply;
 pub mod report;
+pub mod stats;

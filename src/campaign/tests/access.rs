@@ -11,7 +11,8 @@ use crate::{
         log::{state::LogError, uploads},
         object::answer,
         protocol::commands::{
-            Campaign, Command, Definition, Envelope, PageRequest, Refusal, RequestIdentity, Resource,
+            Campaign, Command, Definition, Envelope, NewestRequest, PageRequest, Refusal, RequestIdentity, Resource,
+            StatsRequest,
         },
     },
     limits::UPLOAD_GRACE_MS,
@@ -28,6 +29,8 @@ fn commands(sample: &Sample) -> Vec<Command> {
         Command::Read,
         Command::Preflight(request),
         Command::Launches(page),
+        Command::NewestLaunches(NewestRequest { before: None, limit: 10 }),
+        Command::Stats(StatsRequest { width: 1, first: 0, buckets: 1, from: 0, to: 1, offset: 0 }),
         Command::Launch(id),
         Command::Recipients(id, page),
         Command::RecipientsStream(id),
@@ -42,6 +45,8 @@ fn commands(sample: &Sample) -> Vec<Command> {
             Command::Read
             | Command::Preflight(_)
             | Command::Launches(_)
+            | Command::NewestLaunches(_)
+            | Command::Stats(_)
             | Command::Launch(_)
             | Command::Recipients(..)
             | Command::RecipientsStream(_)

@@ -95,7 +95,7 @@ fn the_first_definition_has_to_be_complete_and_later_ones_keep_absent_fields() {
 #[test]
 fn a_new_object_has_the_tables_of_the_current_version() {
     assert_eq!(defined().sql.schema(), TABLES);
-    assert_eq!(SCHEMA.version(), 2, "a new version needs a migration");
+    assert_eq!(SCHEMA.version(), 3, "a new version needs a migration");
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn a_launch_has_its_stored_rows() {
     assert_eq!(
         lines,
         [
-            "campaign 85 2 'Welcome' 1 1 0 0 0".to_owned(),
-            format!("launches 1 951822655433 {NOON} '{}' 1 x'{head}' x'{payload}'", sample.launch_id()),
+            "campaign 85 3 'Welcome' 1 1 0 0 0 0 0".to_owned(),
+            format!("launches 1 951822655433 {NOON} '{}' 1 x'{head}' x'{payload}' 0 0", sample.launch_id()),
             format!("due 'retention' 0 {}", NOON + 3 * DAY),
         ],
         "every number is stored as an integer"

@@ -32,11 +32,22 @@ const VERSION_1_REPLIES: &str = include_str!("stored/version-1.replies");
 /// When the replies were given.
 const RECORDED_AT: u64 = NOON + 3 * DAY + 7 * 60_000;
 
-/// A version 2 for these tests. It changes a table, adds one and fills it.
-static VERSION_2: Schema = Schema::new("campaign", &[], &[Migration { from: 1, run: add_notes }]);
-/// A version 3, whose second migration needs the first.
-static VERSION_3: Schema =
-    Schema::new("campaign", &[], &[Migration { from: 1, run: add_notes }, Migration { from: 2, run: rename_notes }]);
+/// The current schema with later versions. The first step changes a table, adds one and fills it; the second needs the first.
+fn later(steps: &[fn(&dyn Sql) -> Result<(), StorageError>]) -> &'static Schema {
+    let mut migrations = SCHEMA.migrations().to_vec();
+    for (from, run) in (SCHEMA.version()..).zip(steps) {
+        migrations.push(Migration { from, run: *run });
+    }
+    Box::leak(Box::new(Schema::new("campaign", &[], migrations.leak())))
+}
+
+fn with_notes() -> &'static Schema {
+    later(&[add_notes])
+}
+
+fn with_comments() -> &'static Schema {
+    later(&[add_notes, rename_notes])
+}
 
 fn add_notes(sql: &dyn Sql) -> Result<(), StorageError> {
     for statement in [
@@ -113,7 +124,7 @@ fn a_stored_database_is_restored_exactly() {
 
 #[test]
 fn an_object_of_version_1_gives_the_same_replies() {
-    for schema in [&SCHEMA, &VERSION_2, &VERSION_3] {
+    for schema in [&SCHEMA, with_notes(), with_comments()] {
         let log = restored(schema);
         log.start(RECORDED_AT).unwrap();
         assert_eq!(version(&log.sql), schema.version());
@@ -123,7 +134,7 @@ fn an_object_of_version_1_gives_the_same_replies() {
 
 #[test]
 fn an_object_of_version_1_recognizes_repeated_commits_and_accepts_new_ones() {
-    for schema in [&SCHEMA, &VERSION_2] {
+    for schema in [&SCHEMA, with_notes()] {
         let log = restored(schema);
         log.start(RECORDED_AT).unwrap();
         let messages = messages(&log.sql);
@@ -152,32 +163,32 @@ fn a_new_object_has_the_current_version() {
 
 #[test]
 fn a_migration_runs_once() {
-    let log = restored(&VERSION_2);
+    let log = restored(with_notes());
     log.start(RECORDED_AT).unwrap();
     let sequences = log.sql.exec("SELECT sequence FROM notes", &[]).unwrap();
     assert_eq!(sequences.into_iter().map(|mut row| row.number().unwrap()).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
     let migrated = log.sql.dump();
-    let again = LaunchLog::with_schema(Rc::new(log.sql), limits(), &VERSION_2);
+    let again = LaunchLog::with_schema(Rc::new(log.sql), limits(), with_notes());
     again.start(RECORDED_AT).unwrap();
     assert_eq!(again.sql.dump(), migrated);
 }
 
 #[test]
 fn migrations_run_in_order_from_the_stored_version() {
-    let log = restored(&VERSION_2);
+    let log = restored(with_notes());
     log.start(RECORDED_AT).unwrap();
-    let log = LaunchLog::with_schema(log.sql, limits(), &VERSION_3);
+    let log = LaunchLog::with_schema(log.sql, limits(), with_comments());
     log.start(RECORDED_AT).unwrap();
-    assert_eq!((version(&log.sql), log.sql.count("comments")), (3, 5));
-    let log = restored(&VERSION_3);
+    assert_eq!((version(&log.sql), log.sql.count("comments")), (SCHEMA.version() + 2, 5));
+    let log = restored(with_comments());
     log.start(RECORDED_AT).unwrap();
-    assert_eq!((version(&log.sql), log.sql.count("comments")), (3, 5));
+    assert_eq!((version(&log.sql), log.sql.count("comments")), (SCHEMA.version() + 2, 5));
 }
 
 #[test]
 fn a_migration_that_fails_at_any_statement_changes_nothing_and_is_repeated() {
     for statement in 0.. {
-        let log = restored(&VERSION_3);
+        let log = restored(with_comments());
         let before = (log.sql.schema(), log.sql.dump());
         log.sql.statements.set(statement);
         let outcome = log.find_state();
@@ -190,7 +201,7 @@ fn a_migration_that_fails_at_any_statement_changes_nothing_and_is_repeated() {
             assert_eq!((log.sql.schema(), log.sql.dump()), before, "statement {statement} failed");
         }
         log.start(RECORDED_AT).unwrap();
-        assert_eq!(version(&log.sql), 3);
+        assert_eq!(version(&log.sql), SCHEMA.version() + 2);
         assert_unchanged_replies(&log);
     }
 }
@@ -202,9 +213,10 @@ fn an_object_of_a_newer_version_is_refused_with_both_versions() {
     object.database.import("UPDATE campaign SET version = 7");
     object.host.set_now(RECORDED_AT);
     let before = object.database.dump();
-    let text = "the database has schema version 7, but this release supports versions up to 2";
+    let text =
+        format!("the database has schema version 7, but this release supports versions up to {}", SCHEMA.version());
     for response in [object.send(&unlimited(&Command::Read)), object.commit(&Sample::new("a").message())] {
-        assert_eq!((response.status, response.text()), (STATUS_FAILED, text));
+        assert_eq!((response.status, response.text()), (STATUS_FAILED, text.as_str()));
     }
     assert_eq!(object.host.run(object.object.alarm()).unwrap_err().to_string(), text);
     assert_eq!(object.database.dump(), before);

@@ -14,6 +14,7 @@ mod model;
 mod object;
 mod reads;
 mod retention;
+mod stats;
 mod uploads;
 
 use super::protocol::{

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     campaign::{
-        log::{commit::CommitOutcome, state::LogError, uploads},
-        protocol::commands::{Command, PageRequest, Refusal},
+        log::{commit::CommitOutcome, state::LogError, stored::LaunchOrder, uploads},
+        protocol::commands::{Command, NewestRequest, PageRequest, Refusal, StatsRequest},
     },
     limits::UPLOAD_GRACE_MS,
 };
@@ -133,7 +133,7 @@ proptest! {
             }
             let campaign = log.read().unwrap();
             prop_assert_eq!((campaign.launches, campaign.recipients), (model.last, model.recipients));
-            let page = log.launches_from(model.launches.first().map_or(1, |launch| launch.sequence), 1000).unwrap();
+            let page = log.launches_from(model.launches.first().map_or(1, |launch| launch.sequence), LaunchOrder::OldestFirst, 1000).unwrap();
             let stored: Vec<_> = page.iter().map(|launch| (launch.sequence, launch.accepted_at)).collect();
             let expected: Vec<_> = model.launches.iter().map(|launch| (launch.sequence, launch.accepted_at)).collect();
             prop_assert_eq!(stored, expected);
@@ -154,7 +154,14 @@ fn no_statement_scans_the_log() {
     committed(log.commit(&Sample::new("b").message(), NOON));
     let id = sample.launch_id();
     let page = PageRequest { after: Some(0), limit: 10 };
-    let pages = [Command::Launches(page), Command::Recipients(id, page)];
+    let newest = NewestRequest { before: Some(2), limit: 10 };
+    let stats = StatsRequest { width: DAY, first: 0, buckets: 3, from: 0, to: 3 * DAY, offset: 0 };
+    let pages = [
+        Command::Launches(page),
+        Command::NewestLaunches(newest),
+        Command::Stats(stats),
+        Command::Recipients(id, page),
+    ];
     for command in pages.into_iter().chain([Command::RecipientsStream(id), Command::Report(id), Command::Launch(id)]) {
         super::database::read(&log, &command, NOON).unwrap();
     }
@@ -169,6 +176,8 @@ fn no_statement_scans_the_log() {
     }
     log.uploads_completed(files.launch_id()).unwrap();
     log.start(NOON).unwrap();
+    log.sql.import("UPDATE launches SET unmatched = NULL, invalid = NULL WHERE sequence = 1");
+    log.count_slice().unwrap();
     run(run_bucket_steps(&log, &bucket, NOON + 3 * DAY));
     log.due().take_change().unwrap();
     log.run_retention(NOON + 3 * DAY).unwrap();

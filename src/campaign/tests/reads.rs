@@ -2,14 +2,14 @@
 
 use super::{
     NOON, Sample,
-    database::{Database, bytes, committed, defined, json, read, unlimited},
+    database::{DAY, Database, bytes, committed, defined, empty, json, read, unlimited},
 };
 use crate::{
     campaign::{
         log::state::{LaunchLog, LogError},
         object::answer,
         protocol::{
-            commands::{Command, PageRequest, Refusal, Resource},
+            commands::{Command, NewestRequest, PageRequest, Refusal, Resource},
             head::{Attachment, Upload, UploadPart},
             id::LaunchId,
         },
@@ -93,6 +93,47 @@ fn pages_of_launches_have_no_gap_at_any_limit() {
     for after in [40, 41, (1 << 53) - 1] {
         assert_eq!(read(&log, &launches(Some(after), 10), NOON).unwrap(), empty);
     }
+}
+
+#[test]
+fn pages_of_launches_newest_first_have_no_gap_and_end_at_the_oldest() {
+    let log = defined();
+    for number in 0..40 {
+        let at = if number < 5 { NOON } else { NOON + 10 };
+        committed(log.commit(&Sample::new(&format!("request-{number}")).message(), at));
+    }
+    let newest = |before, limit| Command::NewestLaunches(NewestRequest { before, limit });
+    let pages = |oldest: u64| {
+        for limit in [1, 15, 16, 17, 34, 35, 40, 41, 1000] {
+            let (mut before, mut seen) = (None, Vec::new());
+            loop {
+                let page = json(&log, &newest(before, limit));
+                seen.extend(
+                    page["launches"].as_array().unwrap().iter().map(|launch| launch["sequence"].as_u64().unwrap()),
+                );
+                assert_eq!(page["first"], oldest);
+                before = page["next"].as_u64();
+                assert!(before.is_none() || before == seen.last().copied());
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, (oldest..=40).rev().collect::<Vec<_>>(), "limit {limit}");
+        }
+        let empty = format!(r#"{{"launches":[],"first":{oldest},"next":null}}"#);
+        for before in [0, 1, oldest] {
+            assert_eq!(read(&log, &newest(Some(before), 10), NOON).unwrap(), empty, "before {before}");
+        }
+        let all = json(&log, &newest(Some((1 << 53) - 1), 1000));
+        assert_eq!(all, json(&log, &newest(None, 1000)));
+    };
+    pages(1);
+    log.run_retention(NOON + 3 * DAY).unwrap();
+    pages(6);
+    let one = json(&log, &Command::Launches(PageRequest { after: Some(39), limit: 1 }));
+    assert_eq!(json(&log, &newest(None, 1))["launches"], one["launches"]);
+    assert_eq!(read(&empty(), &newest(None, 1), NOON), Err(LogError::Refused(Refusal::NotFound(Resource::Campaign))));
+    assert_eq!(read(&defined(), &newest(None, 1), NOON).unwrap(), r#"{"launches":[],"first":null,"next":null}"#);
 }
 
 #[test]
