@@ -1,55 +1,11 @@
 // Webhooks in the real runtime, with receivers on the same machine. The harness sends outgoing requests through a proxy that
-// follows redirects and waits for a body, so these two cases are not here.
+// follows redirects and waits for a body, so these two cases are in receivers.spec.ts.
 
-import { createHmac } from 'node:crypto';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bearer, launch, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
 import type { TestWorker } from './harness.js';
 import { address } from './profiles.js';
-
-interface Received {
-  headers: http.IncomingHttpHeaders;
-  body: string;
-}
-
-/** A receiver that answers as `answer` does, and records what it has received. */
-class Receiver {
-  received: Received[] = [];
-  answer: (response: http.ServerResponse, message: Received) => void = (response) => response.writeHead(204).end();
-  private readonly server = http.createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const message = { headers: request.headers, body: Buffer.concat(chunks).toString() };
-      this.received.push(message);
-      this.answer(response, message);
-    });
-  });
-
-  async start(): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/hook`;
-  }
-
-  stop(): void {
-    this.server.closeAllConnections();
-    this.server.close();
-  }
-
-  ids(): unknown[] {
-    return this.received.map((message) => message.headers['webhook-id']);
-  }
-}
-
-/** Whether a message has a signature by this secret. */
-function isSigned({ headers, body }: Received, secret: string): boolean {
-  const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
-  const content = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
-  const expected = `v1,${createHmac('sha256', key).update(content).digest('base64')}`;
-  return String(headers['webhook-signature']).split(' ').includes(expected);
-}
+import { isSigned, type Received, Receiver } from './receiver.js';
 
 describe('webhooks', () => {
   let worker: TestWorker;
