@@ -156,6 +156,8 @@ pub struct Received {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// How it was answered.
+    pub behavior: Behavior,
 }
 
 impl Received {
@@ -172,6 +174,8 @@ pub enum Behavior {
     Status(u16, Option<&'static str>, u64),
     /// The connection fails.
     Fail,
+    /// The receiver accepts the message, and the connection fails.
+    LoseAnswer,
     /// There is no answer.
     Hang,
 }
@@ -188,6 +192,8 @@ pub struct FakeReceiver {
 pub struct FakeHost {
     /// The receiver of the webhook.
     pub receiver: FakeReceiver,
+    /// The bytes that are random are the middle of their range, changed by these bits.
+    pub random: Cell<u8>,
     /// The data points that were written.
     pub points: RefCell<Vec<DataPoint>>,
     now: Rc<Cell<u64>>,
@@ -385,9 +391,14 @@ impl TestObject {
 
     /// Ends the instance of the object, with everything that it had in memory, and starts another.
     pub fn restart(&mut self) {
+        self.replace();
+        self.send(&unlimited(&Command::Read));
+    }
+
+    /// Like [`TestObject::restart`], but nothing is sent to the new instance.
+    pub fn replace(&mut self) {
         self.host.end();
         self.object = Self::instance(&self.host, &self.database, self.follower);
-        self.send(&unlimited(&Command::Read));
     }
 
     /// Sends a request.
