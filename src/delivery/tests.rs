@@ -1,5 +1,7 @@
 //! Deliveries of an object over its database, with a receiver that answers as a test says.
 
+mod schedules;
+
 use std::{mem, rc::Rc};
 
 use futures_util::future::LocalBoxFuture;
@@ -53,7 +55,12 @@ impl DeliveryHost for FakeHost {
         let received = Received { at: self.now(), url, headers, body, behavior: behavior.clone() };
         self.receiver.received.borrow_mut().push(received);
         let (clock, began) = (self.clock(), self.now());
+        let (turn, sent_in) = (Rc::clone(&self.turn), self.turn.get());
         Box::pin(async move {
+            // An answer never arrives in the turn of its request.
+            while turn.get() == sent_in {
+                pause().await;
+            }
             match behavior {
                 Behavior::Fail | Behavior::LoseAnswer => Err("the connection failed".to_owned()),
                 Behavior::Hang => loop {

@@ -197,6 +197,8 @@ pub struct FakeHost {
     /// The data points that were written.
     pub points: RefCell<Vec<DataPoint>>,
     now: Rc<Cell<u64>>,
+    /// How often background work was polled. One poll is one turn of the runtime.
+    pub turn: Rc<Cell<u64>>,
     /// When the alarm comes.
     pub alarm: Cell<Option<u64>>,
     /// Every call of `set_alarm`.
@@ -227,6 +229,7 @@ impl FakeHost {
 
     /// Polls every background future once. Returns whether some have not ended.
     pub fn poll_spawned(&self) -> bool {
+        self.turn.set(self.turn.get() + 1);
         let mut context = Context::from_waker(Waker::noop());
         let mut futures = mem::take(&mut *self.spawned.borrow_mut());
         futures.retain_mut(|future| future.as_mut().poll(&mut context).is_pending());
