@@ -1,5 +1,5 @@
 //! Seeded schedules of a whole object: commits, operators' commands, alarms, failing receivers, failing storage and crashes.
-//! `DELIVERY_SCHEDULES` is the number of schedules (default 200). A failure names the seed.
+//! `DELIVERY_SCHEDULES` is the number of schedules (default 60). A failure names the seed.
 //!
 //! One poll of the object is one turn of the runtime, which makes all writes of a turn durable together, and sends requests after
 //! that. So the object ends between two turns, and any of the requests of the last turn may not have reached the receiver.
@@ -470,7 +470,7 @@ impl Schedule {
 
 #[test]
 fn schedules_lose_nothing_keep_the_order_and_repeat_the_same_messages() {
-    let count = std::env::var("DELIVERY_SCHEDULES").map_or(200, |count| count.parse().unwrap());
+    let count = std::env::var("DELIVERY_SCHEDULES").map_or(60, |count| count.parse().unwrap());
     let first = std::env::var("DELIVERY_SEED").map_or(0, |seed| seed.parse().unwrap());
     for seed in first..first + count {
         let mut schedule = Schedule::new(seed);
