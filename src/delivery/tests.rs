@@ -565,8 +565,9 @@ fn a_receiver_that_returns_after_an_hour_gets_everything_in_order() {
     messages.extend(received(&object));
     assert_eq!((messages.len(), &state(&object)["delivered_through"]), (11, &json!(4)));
     let blocked = &messages[0];
-    let is_same =
-        |message: &Received| message.body == blocked.body && ids(&[message.clone()]) == ids(&[blocked.clone()]);
+    let is_same = |message: &Received| {
+        message.body == blocked.body && message.header("webhook-id") == blocked.header("webhook-id")
+    };
     assert!(messages[..8].iter().all(is_same), "the blocked launch is repeated");
     let sequences = |message: &Received| {
         serde_json::from_str::<Value>(&message.body).unwrap()["data"]["launch"]["sequence"].as_u64().unwrap()
