@@ -4,7 +4,7 @@ import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
 
 const MIB = 1024 * 1024;
 
@@ -42,6 +42,17 @@ export function figures(sections) {
     note('attachments_ours_over_floor', Math.max(...cases.map(({ ours, floor }) => ours / floor)), '≤', 3);
     note('attachments_request_json_over_ours', beside(cases), '>', 1);
     note('attachments_request_json_over_ours_with_bucket', beside(withBucket), '>', 1);
+  }
+  if (sections.delivery) {
+    const { first, rates, pages, hanging } = sections.delivery;
+    note('delivery_first_attempt_median', first.median, '≤', 50, 'ms');
+    note('delivery_first_attempt_p99', first.p99, '≤', 1000, 'ms');
+    note('delivery_slow_receiver_strict', rates.strict, '≥', 15, 'launches a second');
+    note('delivery_slow_receiver_relaxed', rates.relaxed, '≥', 45, 'launches a second');
+    note('delivery_300_pages', pages.ms / 1000, '≤', 15, 's');
+    note('delivery_300_pages_linear_memory_growth', pages.memory / MIB, '≤', 8, 'MiB');
+    note('delivery_hanging_receiver_over_none', hanging.ratio, '≥', 0.9);
+    note('delivery_hanging_receiver_linear_memory_growth', hanging.memory / MIB, '≤', 2, 'MiB');
   }
   if (sections.size) {
     note('wasm_raw', sections.size.raw / 1024, '≤', 560, 'KiB');

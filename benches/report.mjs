@@ -12,7 +12,7 @@ const PAGE = inRoot(...FOLDER, 'performance.md');
 
 /** @param {any} results */
 export async function report(results) {
-  const { launches, index, rate, attachments, vectors } = results.sections;
+  const { launches, index, rate, attachments, delivery, vectors } = results.sections;
   await fill(PAGE, {
     run: run(results),
     floor: floorLine(results.floor),
@@ -21,6 +21,7 @@ export async function report(results) {
     index: indexTable(index),
     rate: rateTable(rate),
     attachments: attachmentTable(attachments),
+    ...(delivery ? { delivery: deliveryTable(delivery) } : {}),
     vectors: vectorList(vectors),
   });
   writeFileSync(inRoot(...FOLDER, 'bench-ratios.svg'), ratios(launches.cases));
@@ -193,6 +194,34 @@ function attachmentTable({ cases, runs, withBucket, runsWithBucket, memory }) {
     table([...files, 'ours', peer, `${peer} / ours`, 'runs'], stored),
     `Linear memory: ${mebibytes(memory.one)} after one at a time, ${mebibytes(memory.several)} after ${memory.atOnce} at once.`,
   ].join('\n\n');
+}
+
+/** @param {Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>} delivery */
+export function deliveryTable({ slowMs, recipients, connections, first, rates, pages, hanging }) {
+  const slow = `launches of one recipient a second, to a receiver that takes ${slowMs} ms`;
+  return table(
+    ['what', 'value', 'runs'],
+    [
+      ['`accepted_at` to the arrival of the message, median', duration(first.median), whole.format(first.runs)],
+      ['the same, 99th percentile', duration(first.p99), whole.format(first.runs)],
+      [`${slow}, \`strict\``, number.format(rates.strict), rates.runs],
+      [`${slow}, \`relaxed\``, number.format(rates.relaxed), rates.runs],
+      [
+        `${whole.format(recipients)} recipients in ${pages.pages} pages, until the last page arrives`,
+        duration(pages.ms),
+        pages.runs,
+      ],
+      ['linear memory that this adds', mebibytes(pages.memory), 1],
+      [
+        `launches a second on ${connections} connections, while the receiver hangs`,
+        number.format(hanging.hanging),
+        hanging.runs,
+      ],
+      ['the same without a webhook', number.format(hanging.none), hanging.runs],
+      ['ratio of both, median of the rounds', number.format(hanging.ratio), hanging.runs],
+      ['linear memory that the hanging receiver adds', mebibytes(hanging.memory), 1],
+    ],
+  );
 }
 
 /** @param {any} vectors */

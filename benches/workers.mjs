@@ -27,9 +27,10 @@ export class Worker {
    * @param {string} config
    * @param {Record<string, string>} [variables]
    * @param {string} [entrypoint] replaces that of the configuration
+   * @param {{ keep?: boolean }} [options] whether the logs of the Worker before are kept
    */
-  static async start(name, config, variables = {}, entrypoint) {
-    clear(stateOf(name));
+  static async start(name, config, variables = {}, entrypoint, { keep = false } = {}) {
+    if (!keep) clear(stateOf(name));
     const lines = new LogLines();
     const bindings = Object.entries(variables).map(([key, value]) => [key, { type: 'plain_text', value }]);
     const devEnv = new DevEnv();
@@ -80,11 +81,14 @@ export class Worker {
   }
 }
 
-/** Our Worker, with its campaigns. @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint] */
-export async function startOurs(more = {}, entrypoint) {
+/**
+ * Our Worker, with its campaigns.
+ * @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint] @param {{ keep?: boolean }} [options]
+ */
+export async function startOurs(more = {}, entrypoint, options) {
   const own = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
   const variables = { ...own, ...more };
-  const worker = await Worker.start('ours', 'wrangler.toml', variables, entrypoint);
+  const worker = await Worker.start('ours', 'wrangler.toml', variables, entrypoint, options);
   for (const [id, database] of CAMPAIGNS) {
     const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
     await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');

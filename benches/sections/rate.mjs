@@ -60,7 +60,7 @@ export async function rate({ quick, say, watch }) {
  * @param {{ origin: import('../client.mjs').Origin, path: (campaign: number) => string, campaign: (n: number) => number }} variant
  * @param {number} time
  */
-async function load({ origin, path, campaign }, time) {
+export async function load({ origin, path, campaign }, time) {
   const client = new Client(origin, CONNECTIONS);
   /** @type {number[]} */
   const ms = [];

@@ -73,86 +73,12 @@ mod tests {
         })
     }
 
-    const NOT_A_URL: &str = "must be an absolute URL";
-    const SCHEME: &str = "must begin with https://";
-    const CREDENTIALS: &str = "must not contain a user name or password; send credentials in headers";
-    const ADDRESS: &str = "must contain a host name, not an IP address";
-    const PRIVATE: &str =
-        "must contain a public host name: names under localhost, local, internal and home.arpa are private";
-    const DOT: &str = "must contain a public host name, with a dot";
-
-    /// Addresses, and why they are refused (empty: they are allowed).
-    const TABLE: [(&str, &str); 64] = [
-        ("https://example.com", ""),
-        ("https://example.com/", ""),
-        ("https://example.com:8443/hooks?campaign=8#here", ""),
-        ("HTTPS://EXAMPLE.COM/Hook", ""),
-        ("https://example.com./hook", ""),
-        ("https://a.b.c.example.co.uk/hook", ""),
-        ("https://xn--bcher-kva.example/hook", ""),
-        ("https://b\u{fc}cher.example/hook", ""),
-        ("https://localhost.example.com/", ""),
-        ("https://notlocalhost.com/", ""),
-        ("https://internal.example.com/", ""),
-        ("https://my-internal.io/", ""),
-        ("https://127.0.0.1.example.com/", ""),
-        ("https://1.example/", ""),
-        ("", NOT_A_URL),
-        ("example.com", NOT_A_URL),
-        ("/hook", NOT_A_URL),
-        ("https://", NOT_A_URL),
-        ("https://exa mple.com/", NOT_A_URL),
-        ("https://example.com:99999/", NOT_A_URL),
-        ("https://256.256.256.256/", NOT_A_URL),
-        ("https://1.2.3.4.5/", NOT_A_URL),
-        ("https://[::1/", NOT_A_URL),
-        ("https://%00.example.com/", NOT_A_URL),
-        ("http://example.com/", SCHEME),
-        ("ftp://example.com/", SCHEME),
-        ("file:///etc/passwd", SCHEME),
-        ("javascript:alert(1)", SCHEME),
-        ("data:text/plain,hello", SCHEME),
-        ("wss://example.com/", SCHEME),
-        ("https://user@example.com/", CREDENTIALS),
-        ("https://user:password@example.com/", CREDENTIALS),
-        ("https://:password@example.com/", CREDENTIALS),
-        ("https://example.com:443@127.0.0.1/", CREDENTIALS),
-        ("https://127.0.0.1/", ADDRESS),
-        ("https://127.1/", ADDRESS),
-        ("https://127.0.0.1./", ADDRESS),
-        ("https://0177.0.0.1/", ADDRESS),
-        ("https://0x7f.0.0.1/", ADDRESS),
-        ("https://0x7f000001/", ADDRESS),
-        ("https://2130706433/", ADDRESS),
-        ("https://017700000001/", ADDRESS),
-        ("https://0/", ADDRESS),
-        ("https://\u{ff11}\u{ff12}\u{ff17}.0.0.1/", ADDRESS),
-        ("https://127\u{3002}0\u{3002}0\u{3002}1/", ADDRESS),
-        ("https://%31%32%37.0.0.1/", ADDRESS),
-        ("https://169.254.169.254/latest/meta-data/", ADDRESS),
-        ("https://8.8.8.8/", ADDRESS),
-        ("https://[::1]/", ADDRESS),
-        ("https://[::]/", ADDRESS),
-        ("https://[::ffff:127.0.0.1]/", ADDRESS),
-        ("https://[fe80::1]:8443/", ADDRESS),
-        ("https://[2001:db8::1]/", ADDRESS),
-        ("https://localhost/", PRIVATE),
-        ("https://LOCALHOST:8787/", PRIVATE),
-        ("https://localhost./", PRIVATE),
-        ("https://api.localhost/", PRIVATE),
-        ("https://printer.local/", PRIVATE),
-        ("https://metadata.google.internal/", PRIVATE),
-        ("https://router.home.arpa/", PRIVATE),
-        ("https://\u{24db}ocalhost/", PRIVATE),
-        ("https://intranet/", DOT),
-        ("https://com./", DOT),
-        ("https://example..com/", DOT),
-    ];
-
     #[test]
     fn only_public_names_over_https_are_allowed() {
-        for (text, reason) in TABLE {
-            let result = check(parse(text).as_ref(), AllowedHosts::Public);
+        // Addresses, and why they are refused (empty: they are allowed). The runtime's suites use the same table.
+        let table = include_str!("../../tests/addresses.json");
+        for [text, reason] in serde_json::from_str::<Vec<[String; 2]>>(table).unwrap() {
+            let result = check(parse(&text).as_ref(), AllowedHosts::Public);
             assert_eq!(result.err().unwrap_or_default(), reason, "{text}");
         }
     }

@@ -359,6 +359,19 @@ impl DeliveryState {
         self.launches.iter().any(|launch| launch.sequence == sequence)
     }
 
+    /// The pages that have failed and are not delivered, in their order.
+    #[cfg(test)]
+    pub fn failed_pages(&self) -> Vec<PageNumber> {
+        let of = |launch: &LaunchProgress| {
+            let failed = launch.outstanding.iter().filter(|page| page.failures > 0);
+            let sequence = launch.sequence;
+            failed.map(move |page| PageNumber { sequence, page: page.page }).collect::<Vec<_>>()
+        };
+        let mut pages: Vec<PageNumber> = self.launches.iter().flat_map(of).collect();
+        pages.sort();
+        pages
+    }
+
     fn delivered(&self) -> u64 {
         self.launches.first().map_or(self.begun, |launch| launch.sequence.saturating_sub(1))
     }

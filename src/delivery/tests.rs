@@ -1,5 +1,7 @@
 //! Deliveries of an object over its database, with a receiver that answers as a test says.
 
+mod schedules;
+
 use std::{mem, rc::Rc};
 
 use futures_util::future::LocalBoxFuture;
@@ -32,9 +34,9 @@ use crate::{
 };
 
 impl DeliveryHost for FakeHost {
-    /// The middle of the range, so that retries are not varied.
+    /// The middle of the range, so that retries are not varied, unless a test changes it.
     fn random(&self, bytes: &mut [u8]) {
-        bytes.fill(0x7F);
+        bytes.fill(0x7F ^ self.random.get());
     }
 
     fn url_parts(&self, url: &str) -> Option<UrlParts> {
@@ -49,12 +51,18 @@ impl DeliveryHost for FakeHost {
 
     fn post(&self, message: Message) -> LocalBoxFuture<'static, Result<ReceiverAnswer, String>> {
         let Message { url, headers, body } = message;
-        self.receiver.received.borrow_mut().push(Received { at: self.now(), url, headers, body });
         let behavior = self.receiver.plan.borrow_mut().pop_front().unwrap_or(Behavior::Status(204, None, 0));
+        let received = Received { at: self.now(), url, headers, body, behavior: behavior.clone() };
+        self.receiver.received.borrow_mut().push(received);
         let (clock, began) = (self.clock(), self.now());
+        let (turn, sent_in) = (Rc::clone(&self.turn), self.turn.get());
         Box::pin(async move {
+            // An answer never arrives in the turn of its request.
+            while turn.get() == sent_in {
+                pause().await;
+            }
             match behavior {
-                Behavior::Fail => Err("the connection failed".to_owned()),
+                Behavior::Fail | Behavior::LoseAnswer => Err("the connection failed".to_owned()),
                 Behavior::Hang => loop {
                     pause().await;
                 },
@@ -495,35 +503,76 @@ fn a_token_for_other_databases_finds_no_webhook() {
     assert_eq!((&send(&object, WebhookCommand::Read)["active"], received(&object).len()), (&json!(true), 0));
 }
 
-/// Rows that were written besides those of the commits: inserts, updates, and changes of the alarm.
-fn writes(object: &TestObject) -> u64 {
-    object.database.writes.get() + object.host.alarm_calls.borrow().len() as u64
+/// Rows that were written: those of tables, and changes of the alarm, which are billed as rows.
+fn rows_written(object: &TestObject) -> u64 {
+    let changes = object.database.exec("SELECT total_changes()", &[]).unwrap().pop().unwrap().number().unwrap();
+    changes + object.host.alarm_calls.borrow().len() as u64
 }
 
 #[test]
-fn a_delivery_writes_few_rows_and_an_idle_webhook_none() {
+fn a_delivery_writes_three_rows_and_in_a_backlog_less_than_one() {
     let object = with_webhook();
     launches(&object, 0..1);
     advance(&object, 300_000);
-    let before = writes(&object);
+    let before = rows_written(&object);
     launches(&object, 1..2);
     advance(&object, 300_000);
-    // A commit writes two rows: the launch and its entry in the index.
-    let single = writes(&object) - before;
-    assert!(single - 1 <= 4, "{single} statements that write");
+    let commit = 1;
+    assert_eq!(rows_written(&object) - before - commit, 3, "two alarms and the state");
     assert_eq!(received(&object).len(), 2);
-    let idle = (writes(&object), object.host.alarm.get());
-    advance(&object, DAY);
-    assert_eq!((writes(&object), object.host.alarm.get()), idle);
 
     define(&object, WebhookDefinition { active: Some(false), ..WebhookDefinition::default() });
     launches(&object, 2..102);
-    let before = writes(&object);
+    let before = rows_written(&object);
+    plan(&object, vec![Behavior::Status(200, None, 50); 100]);
     define(&object, WebhookDefinition { active: Some(true), ..WebhookDefinition::default() });
+    for _ in 0..150 {
+        advance(&object, 50);
+    }
+    assert_eq!((received(&object).len(), &state(&object)["status"]), (100, &json!("idle")));
+    let backlog = rows_written(&object) - before;
+    assert!(backlog <= 20, "{backlog} rows for 100 launches");
+}
+
+#[test]
+fn an_idle_webhook_runs_no_statement_and_sets_no_alarm() {
+    let object = with_webhook();
+    advance(&object, DAY);
+    let statements = object.database.statements.get();
+    assert_eq!(object.host.alarm.get(), None, "before the first launch");
+    advance(&object, 30 * DAY);
+    assert_eq!(object.database.statements.get(), statements);
+    launches(&object, 0..3);
     advance(&object, 300_000);
-    let backlog = writes(&object) - before;
-    assert_eq!(received(&object).len(), 100);
-    assert!(backlog <= 100, "{backlog}");
+    assert_eq!(received(&object).len(), 3);
+    let after = (object.database.statements.get(), object.host.alarm.get(), object.host.alarm_calls.borrow().len());
+    advance(&object, DAY);
+    let later = (object.database.statements.get(), object.host.alarm.get(), object.host.alarm_calls.borrow().len());
+    assert_eq!(later, after);
+    let retention = object.host.alarm.get().is_some_and(|at| at > object.host.now() + DAY);
+    assert!(retention, "the alarm is that of retention");
+}
+
+#[test]
+fn a_receiver_that_returns_after_an_hour_gets_everything_in_order() {
+    let object = with_webhook();
+    plan(&object, vec![Behavior::Fail; 7]);
+    launches(&object, 0..4);
+    advance(&object, 3_600_000);
+    let mut messages = received(&object);
+    assert_eq!((messages.len(), &state(&object)["status"]), (7, &json!("retrying")));
+    advance(&object, 3_600_000);
+    messages.extend(received(&object));
+    assert_eq!((messages.len(), &state(&object)["delivered_through"]), (11, &json!(4)));
+    let blocked = &messages[0];
+    let is_same = |message: &Received| {
+        message.body == blocked.body && message.header("webhook-id") == blocked.header("webhook-id")
+    };
+    assert!(messages[..8].iter().all(is_same), "the blocked launch is repeated");
+    let sequences = |message: &Received| {
+        serde_json::from_str::<Value>(&message.body).unwrap()["data"]["launch"]["sequence"].as_u64().unwrap()
+    };
+    assert_eq!(messages[7..].iter().map(sequences).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[test]

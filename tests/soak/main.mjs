@@ -37,6 +37,7 @@ const SECTIONS = {
   drain: { counts: 'runs', full: 20, quick: 3, run: ({ rounds }) => runInVitest('drain', rounds) },
   cost: { counts: 'pairs', full: 2000, quick: 100, run: cost },
   live: { counts: 'kills, in hundreds of changes and of histories', full: 100, quick: 4, run: live },
+  delivery: { counts: 'kills, in hundreds of schedules', full: 100, quick: 4, run: delivery },
   suite: { counts: 'runs', full: 10, quick: 1, run: suite },
 };
 
@@ -55,24 +56,52 @@ async function cost({ rounds, against }) {
   return runInVitest('cost', rounds, { SOAK_AGAINST: folder, SOAK_AGAINST_COMMIT: commit });
 }
 
-/** Changes profiles between imports: the property test, and the suite that kills the runtime. @param {Options} options @returns {Promise<Result>} */
+/**
+ * Changes profiles between imports: the property test, and the suite that kills the runtime.
+ * @param {Options} options @returns {Promise<Result>}
+ */
 async function live({ rounds }) {
   const many = String(rounds * 100);
-  const env = { ...childEnv(), PROPERTY_HISTORIES: many, LIVE_CHANGES: many, LIVE_KILLS: String(rounds) };
-  const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', 'tests/runtime/live.spec.ts'];
+  const failures = await runTests('profiles::live::tests::histories', 'live', {
+    PROPERTY_HISTORIES: many,
+    LIVE_CHANGES: many,
+    LIVE_KILLS: String(rounds),
+  });
+  const tables = [`| histories | changes | kills |\n| --- | --- | --- |\n| ${many} | ${many} | ${rounds} |`];
+  return { tables, failures };
+}
+
+/**
+ * Delivers launches to webhooks: the schedules of the native model, and the suite that kills the runtime.
+ * @param {Options} options @returns {Promise<Result>}
+ */
+async function delivery({ rounds }) {
+  const many = String(rounds * 100);
+  const failures = await runTests('delivery::', 'delivery', {
+    DELIVERY_SCHEDULES: many,
+    DELIVERY_KILLS: String(rounds),
+  });
+  return { tables: [`| schedules | kills |\n| --- | --- |\n| ${many} | ${rounds} |`], failures };
+}
+
+/**
+ * Runs native tests and a runtime suite, whose counts are environment variables. Returns what failed.
+ * @param {string} filter @param {string} suite @param {Record<string, string>} counts
+ */
+async function runTests(filter, suite, counts) {
+  const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', `tests/runtime/${suite}.spec.ts`];
   /** @type {[string, string[]][]} */
   const programs = [
-    ['cargo', ['test', '--lib', 'profiles::live::tests::histories']],
+    ['cargo', ['test', '--lib', filter]],
     [PROJECT_NODE, vitest],
   ];
   /** @type {string[]} */
   const failures = [];
   for (const [program, args] of programs) {
-    const child = start(program, args, { cwd: inRoot(), env, stdio: ['ignore', 2, 2] });
+    const child = start(program, args, { cwd: inRoot(), env: { ...childEnv(), ...counts }, stdio: ['ignore', 2, 2] });
     if ((await endedWithin(child, LONGEST_MS)) !== 0) failures.push(`${program} ${args.join(' ')} failed: see above`);
   }
-  const tables = [`| histories | changes | kills |\n| --- | --- | --- |\n| ${many} | ${many} | ${rounds} |`];
-  return { tables, failures };
+  return failures;
 }
 
 /** Runs a section that needs a Worker with the suite's data. @param {string} name @param {number} rounds @param {Record<string, string>} [more] @returns {Promise<Result>} */

@@ -156,6 +156,8 @@ pub struct Received {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// How it was answered.
+    pub behavior: Behavior,
 }
 
 impl Received {
@@ -172,6 +174,8 @@ pub enum Behavior {
     Status(u16, Option<&'static str>, u64),
     /// The connection fails.
     Fail,
+    /// The receiver accepts the message, and the connection fails.
+    LoseAnswer,
     /// There is no answer.
     Hang,
 }
@@ -188,9 +192,13 @@ pub struct FakeReceiver {
 pub struct FakeHost {
     /// The receiver of the webhook.
     pub receiver: FakeReceiver,
+    /// The bytes that are random are the middle of their range, changed by these bits.
+    pub random: Cell<u8>,
     /// The data points that were written.
     pub points: RefCell<Vec<DataPoint>>,
     now: Rc<Cell<u64>>,
+    /// How often background work was polled. One poll is one turn of the runtime.
+    pub turn: Rc<Cell<u64>>,
     /// When the alarm comes.
     pub alarm: Cell<Option<u64>>,
     /// Every call of `set_alarm`.
@@ -221,6 +229,7 @@ impl FakeHost {
 
     /// Polls every background future once. Returns whether some have not ended.
     pub fn poll_spawned(&self) -> bool {
+        self.turn.set(self.turn.get() + 1);
         let mut context = Context::from_waker(Waker::noop());
         let mut futures = mem::take(&mut *self.spawned.borrow_mut());
         futures.retain_mut(|future| future.as_mut().poll(&mut context).is_pending());
@@ -385,9 +394,14 @@ impl TestObject {
 
     /// Ends the instance of the object, with everything that it had in memory, and starts another.
     pub fn restart(&mut self) {
+        self.replace();
+        self.send(&unlimited(&Command::Read));
+    }
+
+    /// Like [`TestObject::restart`], but nothing is sent to the new instance.
+    pub fn replace(&mut self) {
         self.host.end();
         self.object = Self::instance(&self.host, &self.database, self.follower);
-        self.send(&unlimited(&Command::Read));
     }
 
     /// Sends a request.
