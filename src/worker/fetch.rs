@@ -7,8 +7,8 @@ use web_sys::{Request, Response};
 use worker::{Context, Env, Result};
 
 use super::{
-    bindings,
     body::RequestBody,
+    isolate,
     ports::{self, RequestPorts},
     response, telemetry,
 };
@@ -54,11 +54,11 @@ impl Runtime for RequestRuntime<'_> {
     type Ports = RequestPorts;
 
     fn settings(&self) -> std::result::Result<Settings, Cause> {
-        bindings::isolate(self.env).map(|isolate| isolate.settings.clone()).map_err(Cause::new)
+        isolate::isolate(self.env).map(|isolate| isolate.settings.clone()).map_err(Cause::new)
     }
 
     fn ports(&self, head: &HttpHead<'_>) -> std::result::Result<Rc<RequestPorts>, Cause> {
-        let isolate = bindings::isolate(self.env).map_err(Cause::new)?;
+        let isolate = isolate::isolate(self.env).map_err(Cause::new)?;
         RequestPorts::new(self.env, isolate, head).map(Rc::new).map_err(Cause::new)
     }
 

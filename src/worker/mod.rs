@@ -4,6 +4,7 @@ mod bindings;
 mod body;
 mod bucket;
 mod fetch;
+mod isolate;
 mod kv;
 mod object;
 mod objects;

@@ -12,6 +12,7 @@ use worker::{
 use super::{
     bindings,
     bucket::Attachments,
+    isolate,
     kv::Namespace,
     ports::{self, now},
     receiver, response, runtime, telemetry,
@@ -46,7 +47,7 @@ impl CampaignObject {
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
-        let settings = bindings::object_settings(&env);
+        let settings = isolate::object_settings(&env);
         // An object whose configuration is invalid fails every request and alarm.
         let Settings { webhook_hosts, budget, .. } = settings.as_ref().cloned().unwrap_or_default();
         let config = settings
@@ -71,7 +72,7 @@ impl CampaignObject {
 
 fn into_response(response: ObjectResponse<ObjectSql>) -> worker::Result<Response> {
     let body = match response.body {
-        ResponseBody::Whole(body) => response::Body::Bytes(body),
+        ResponseBody::Whole(body) => response::RuntimeBody::Bytes(body),
         ResponseBody::Stream(reply) => response::readable(stream::unfold(reply, next_piece))?,
     };
     response::new(response.status, &response.headers, body)

@@ -186,13 +186,13 @@ async fn send_to_object(
     body: &JsValue,
 ) -> worker::Result<Response> {
     #[derive(Serialize)]
-    struct Init {
+    struct RequestFields {
         method: &'static str,
         #[serde(serialize_with = "runtime::serialize_headers")]
         headers: [(&'static str, String); 1],
     }
     let headers = [(LENGTH_HEADER, length.to_string())];
-    let init: RequestInit = runtime::object(&Init { method: "POST", headers })?;
+    let init: RequestInit = runtime::object(&RequestFields { method: "POST", headers })?;
     init.set_body(body);
     // Each call uses a new stub: a stub that has failed stays broken.
     let stub: ObjectStub = objects.get_by_name(name)?.into_rpc();

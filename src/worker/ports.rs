@@ -6,8 +6,8 @@ use web_sys::ReadableStream;
 use worker::{Delay, Env, RateLimiter};
 
 use super::{
-    bindings::{Bindings, Isolate},
     bucket::Attachments,
+    isolate::{Bindings, Isolate},
     objects::ALL_DATABASES,
     telemetry,
 };

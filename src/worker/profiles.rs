@@ -4,7 +4,7 @@
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::{
-    bindings,
+    isolate,
     object::{ObjectSql, set_alarm},
     ports::now,
     telemetry,
@@ -24,7 +24,7 @@ pub struct ProfilesObject {
 
 impl DurableObject for ProfilesObject {
     fn new(state: State, env: Env) -> Self {
-        let budget = bindings::object_settings(&env).map(|settings| settings.budget);
+        let budget = isolate::object_settings(&env).map(|settings| settings.budget);
         let sql = ObjectSql::new(&state);
         Self { object: DatabaseObject::new(sql, ProfilesHost { state }, budget) }
     }

@@ -14,16 +14,16 @@ use crate::{
 };
 
 /// The body of a response.
-pub enum Body {
+pub enum RuntimeBody {
     Bytes(Vec<u8>),
     Stream(ReadableStream),
 }
 
 pub fn from_reply(reply: Reply<Option<ReadableStream>>) -> Result<Response> {
     let body = match reply.body {
-        ReplyBody::Empty | ReplyBody::Stream(None) => Body::Bytes(Vec::new()),
-        ReplyBody::Bytes(bytes) => Body::Bytes(bytes),
-        ReplyBody::Stream(Some(stream)) => Body::Stream(stream),
+        ReplyBody::Empty | ReplyBody::Stream(None) => RuntimeBody::Bytes(Vec::new()),
+        ReplyBody::Bytes(bytes) => RuntimeBody::Bytes(bytes),
+        ReplyBody::Stream(Some(stream)) => RuntimeBody::Stream(stream),
         ReplyBody::Lines(lines) => readable(lines.map(|piece| piece.map_err(|cause| cut_off("a reply", &cause))))?,
         ReplyBody::Pieces(pieces) => readable(stream::iter(pieces.map(Ok::<_, Error>)))?,
     };
@@ -31,31 +31,31 @@ pub fn from_reply(reply: Reply<Option<ReadableStream>>) -> Result<Response> {
 }
 
 /// Makes a response. Each header has one value.
-pub fn new(status: u16, headers: &[(&'static str, String)], body: Body) -> Result<Response> {
+pub fn new(status: u16, headers: &[(&'static str, String)], body: RuntimeBody) -> Result<Response> {
     #[derive(Serialize)]
-    struct Init<'a> {
+    struct ResponseFields<'a> {
         status: u16,
         #[serde(serialize_with = "runtime::serialize_headers")]
         headers: &'a [(&'static str, String)],
     }
-    let init: ResponseInit = runtime::object(&Init { status, headers })?;
+    let init: ResponseInit = runtime::object(&ResponseFields { status, headers })?;
     let response = match body {
-        Body::Bytes(bytes) => {
+        RuntimeBody::Bytes(bytes) => {
             let bytes = (!bytes.is_empty()).then(|| Uint8Array::from(bytes.as_slice()));
             Response::new_with_opt_js_u8_array_and_init(bytes.as_ref(), &init)?
         }
-        Body::Stream(stream) => Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)?,
+        RuntimeBody::Stream(stream) => Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)?,
     };
     Ok(response)
 }
 
 /// Makes a body of pieces. The runtime asks for the next piece when it has room.
-pub fn readable<S>(pieces: S) -> Result<Body>
+pub fn readable<S>(pieces: S) -> Result<RuntimeBody>
 where
     S: TryStream<Ok = Vec<u8>, Error = Error> + 'static,
 {
     let response: Response = worker::Response::from_stream(pieces)?.into();
-    Ok(response.body().map_or(Body::Bytes(Vec::new()), Body::Stream))
+    Ok(response.body().map_or(RuntimeBody::Bytes(Vec::new()), RuntimeBody::Stream))
 }
 
 /// Logs why a response is cut off. The result aborts the response.
