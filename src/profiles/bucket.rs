@@ -165,31 +165,49 @@ impl<'a> SectionEntries<'a> {
     /// none.
     #[inline]
     fn each_holder(&self, hash: HashPrefix, mut on_holder: impl FnMut(Option<ProfileId>)) -> Result<(), CorruptBucket> {
-        let [first, second] = hash.to_words();
+        let [first, _] = hash.to_words();
         let wanted = word::encode(first);
         let start = self.lower_bound(hash.scale(self.firsts.len()), wanted);
+        let mut end = start;
+        if self.first(start) == Some(wanted) {
+            match self.holders_from(start, hash, &mut on_holder)? {
+                None => return Ok(()),
+                Some(after) => end = after,
+            }
+        }
+        let previous = start.checked_sub(1).and_then(|before| self.first(before)).unwrap_or(wanted);
+        let next = self.first(end).unwrap_or(wanted);
+        if word::are_valid([previous, next]) { Ok(()) } else { Err(CorruptBucket) }
+    }
+
+    /// Passes the profiles of a key on. `start` is the first entry with the first word of its hash. Returns the position after the
+    /// entries with this word if none of them has the key, which hardly ever happens. Not inlined, because the second word would
+    /// otherwise be encoded for every key that is searched.
+    #[inline(never)]
+    fn holders_from(
+        &self,
+        start: usize,
+        hash: HashPrefix,
+        mut on_holder: impl FnMut(Option<ProfileId>),
+    ) -> Result<Option<usize>, CorruptBucket> {
+        let [first, second] = hash.to_words().map(word::encode);
+        let (mut is_found, mut are_valid) = (false, true);
         let mut at = start;
-        let mut is_found = false;
-        let mut are_valid = true;
-        let mut next = self.first(at);
-        // Entries with the same first word are those of one key, with hardly an exception.
-        while next == Some(wanted) {
+        while self.first(at) == Some(first) {
             let [known, id @ ..] = self.tails.get(at).map_or([0; 3], split_tail);
-            if known == word::encode(second) {
+            if known == second {
                 on_holder(decode_id(id)?);
                 is_found = true;
             } else {
                 are_valid &= word::is_valid(known);
             }
             at += 1;
-            next = self.first(at);
         }
-        if is_found {
-            return Ok(());
+        match (is_found, are_valid) {
+            (true, _) => Ok(None),
+            (false, true) => Ok(Some(at)),
+            (false, false) => Err(CorruptBucket),
         }
-        let previous = start.checked_sub(1).and_then(|before| self.first(before));
-        are_valid &= word::are_valid([previous.unwrap_or(wanted), next.unwrap_or(wanted)]);
-        if are_valid { Ok(()) } else { Err(CorruptBucket) }
     }
 
     /// Returns the position of an entry with a first word of at least `wanted`, or the length, such that the word before is
@@ -207,11 +225,11 @@ impl<'a> SectionEntries<'a> {
                 at += 1;
             }
         } else {
-            while let Some(before) = at.checked_sub(STRIDE).filter(|before| !is_below(*before)) {
-                at = before;
+            while at >= STRIDE && !is_below(at - STRIDE) {
+                at -= STRIDE;
             }
-            while let Some(before) = at.checked_sub(1).filter(|before| !is_below(*before)) {
-                at = before;
+            while at > 0 && !is_below(at - 1) {
+                at -= 1;
             }
         }
         at
@@ -300,6 +318,7 @@ fn parse_count(text: &[u8]) -> Result<(usize, &[u8]), CorruptBucket> {
 }
 
 /// Returns the second word of the hash and the two words of the ID.
+#[inline]
 fn split_tail(tail: &[u8; TAIL_BYTES]) -> [u64; 3] {
     match tail.as_chunks().0 {
         [second, high, low] => [*second, *high, *low].map(u64::from_le_bytes),
@@ -318,9 +337,9 @@ fn decode_id(id: [u64; 2]) -> Result<Option<ProfileId>, CorruptBucket> {
         return if id == AMBIGUOUS { Ok(None) } else { Err(CorruptBucket) };
     }
     let [high, low] = id.map(word::decode_valid);
-    let [a, b, c, d, e, f, ..] = high.to_le_bytes();
-    let [g, h, i, j, k, l, ..] = low.to_le_bytes();
-    Ok(Some(ProfileId([a, b, c, d, e, f, g, h, i, j, k, l])))
+    let number = u128::from(high) | u128::from(low) << 48;
+    let bytes = number.to_le_bytes();
+    Ok(bytes.first_chunk().map(|bytes| ProfileId(*bytes)))
 }
 
 #[cfg(test)]

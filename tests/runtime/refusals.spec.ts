@@ -47,7 +47,7 @@ describe('refusals', () => {
     const digest = createHash('sha256').update('trigger-launch token v1\0').update(DAMAGED).digest('hex');
     await worker.env.ACCESS.put(`token:${digest}`, '{"name":"damaged","scopes":["launch"],"created":"yesterday"}');
     // Database 6 has an invalid manifest, and database 7 has no manifest.
-    await worker.env.PROFILES.put('manifest:6', '{"format":1}');
+    await worker.env.PROFILES.put('manifest:6', '{"format":2}');
     await define(worker, 606, { name: 'damaged', database: 6, active: true });
     await define(worker, 607, { name: 'empty', database: 7, active: true });
   });

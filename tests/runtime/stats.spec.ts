@@ -57,7 +57,7 @@ describe('reads of a campaign', () => {
   it('a token is described to its bearer', async () => {
     expect(await read(worker, '/api/v1.1/token', TOKEN.elsewhere)).toEqual({
       name: 'elsewhere',
-      scopes: ['launch', 'read', 'admin'],
+      scopes: ['launch', 'read', 'admin', 'profiles'],
       databases: [2],
     });
     expect((await get(worker, '/api/v1.1/token', bearer(TOKEN.revoked))).status).toBe(401);

@@ -32,8 +32,11 @@ const VERSION_1_REPLIES: &str = include_str!("stored/version-1.replies");
 /// When the replies were given.
 const RECORDED_AT: u64 = NOON + 3 * DAY + 7 * 60_000;
 
+/// A step of a migration.
+type MigrationStep = fn(&dyn Sql) -> Result<(), StorageError>;
+
 /// The current schema with later versions. The first step changes a table, adds one and fills it; the second needs the first.
-fn later(steps: &[fn(&dyn Sql) -> Result<(), StorageError>]) -> &'static Schema {
+fn later(steps: &[MigrationStep]) -> &'static Schema {
     let mut migrations = SCHEMA.migrations().to_vec();
     for (from, run) in (SCHEMA.version()..).zip(steps) {
         migrations.push(Migration { from, run: *run });

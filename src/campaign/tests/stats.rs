@@ -58,9 +58,9 @@ fn commit_many(log: &LaunchLog<impl Sql>, count: u64, start: u64, dice: &Dice) -
 /// The reply, computed from all launches.
 fn expected(launches: &[Counted], request: &StatsRequest) -> serde_json::Value {
     let buckets = (0..request.buckets).map(|number| {
-        let start = request.first + (number * request.width) as i64;
-        let end = start + request.width as i64;
-        let is_inside = |at: u64| (start..end).contains(&(at as i64)) && (request.from..request.to).contains(&at);
+        let start = request.first + (number * request.width).cast_signed();
+        let end = start + request.width.cast_signed();
+        let is_inside = |at: u64| (start..end).contains(&at.cast_signed()) && (request.from..request.to).contains(&at);
         let inside: Vec<_> = launches.iter().filter(|(at, _)| is_inside(*at)).map(|(_, counts)| *counts).collect();
         let sum = |kind: usize| inside.iter().map(|counts| counts[kind]).sum::<u64>();
         serde_json::json!({
@@ -73,14 +73,14 @@ fn expected(launches: &[Counted], request: &StatsRequest) -> serde_json::Value {
 
 fn hours(from: u64, buckets: u64) -> StatsRequest {
     let first = from - from % HOUR_MS;
-    StatsRequest { width: HOUR_MS, first: first as i64, buckets, from, to: first + buckets * HOUR_MS, offset: 0 }
+    StatsRequest { width: HOUR_MS, first: first.cast_signed(), buckets, from, to: first + buckets * HOUR_MS, offset: 0 }
 }
 
 fn requests(start: u64) -> Vec<StatsRequest> {
     let partly = StatsRequest { to: start + 7 * HOUR_MS + 5, buckets: 8, ..hours(start + 1234, 8) };
     let days = StatsRequest {
         width: DAY,
-        first: (start - start % DAY) as i64 - 5 * HOUR_MS as i64,
+        first: (start - start % DAY).cast_signed() - 5 * HOUR_MS.cast_signed(),
         buckets: 3,
         from: start,
         to: start + 2 * DAY,
