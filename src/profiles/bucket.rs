@@ -177,7 +177,7 @@ impl<'a> SectionEntries<'a> {
         }
         let previous = start.checked_sub(1).and_then(|before| self.first(before)).unwrap_or(wanted);
         let next = self.first(end).unwrap_or(wanted);
-        if word::are_valid([previous, next]) { Ok(()) } else { Err(CorruptBucket) }
+        if next >= wanted && word::are_valid([previous, next]) { Ok(()) } else { Err(CorruptBucket) }
     }
 
     /// Passes the profiles of a key on. `start` is the first entry with the first word of its hash. Returns the position after the
