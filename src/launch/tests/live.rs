@@ -8,7 +8,7 @@ use crate::{
     access::Scope,
     campaign::tests::faults::{When, run},
     launch::ports::Ports as _,
-    limits::{KV_CACHE_SECONDS, LIVE_DELAY_MS, MIB, QUESTION_ITEMS},
+    limits::{KEY_PROFILES_LIMIT, KV_CACHE_SECONDS, LIVE_DELAY_MS, MIB, QUESTION_ITEMS},
     memory::Reservation,
     profiles::{
         live::{
@@ -16,7 +16,7 @@ use crate::{
             message::{ChangeSetHead, RequestKind},
             rows::{RowFormat, parse_changes},
         },
-        manifest::{Manifest, manifest_key},
+        manifest::{Generation, Manifest, manifest_key},
         normal::Normaliser,
     },
     wire::Format,
@@ -63,6 +63,19 @@ impl World {
         .unwrap();
         assert_eq!(parsed.refused, []);
         serde_json::from_slice(&self.message(&parsed.message)).unwrap()
+    }
+
+    /// Imports a file and publishes its generation in the object. KV keeps the manifest before.
+    fn publish_import(&self, csv: &str) -> Generation {
+        let before = self.kv.borrow()[&manifest_key(1)].clone();
+        self.import(1, csv);
+        let manifest = Manifest::parse(Some(&self.kv.borrow()[&manifest_key(1)])).unwrap();
+        self.kv.borrow_mut().insert(manifest_key(1), before.clone());
+        let replaces = Manifest::parse(Some(&before)).unwrap().current.name;
+        let contents = Contents::ExportAt(self.now());
+        let publication = Publication { replaces, generation: manifest.current.clone(), deleted: vec![], contents };
+        self.command(&DatabaseCommand::Publish(Box::new(publication)));
+        manifest.current
     }
 
     /// The profiles that a launch finds, or its error. `many` adds items, so that the launch reads all pending changes.
@@ -120,6 +133,45 @@ fn a_key_of_two_imported_profiles_is_found_once_one_of_them_is_deleted() {
 }
 
 #[test]
+fn a_key_of_two_imported_profiles_is_found_once_one_of_them_loses_it() {
+    let world = World::new();
+    world.import(1, &format!("profile_id,email\n{A},shared@example.com\n{B},shared@example.com\n"));
+    world.go_live();
+    world.change(&format!(r#"[{{"profile_id":"{A}","email":"moved@example.com"}}]"#));
+    check(&world, "email", "shared@example.com", 1);
+    check(&world, "email", "moved@example.com", 1);
+    world.change(r#"[{"profile_id":"0000000000000000000000aa","email":"shared@example.com"}]"#);
+    check(&world, "email", "shared@example.com", 0);
+}
+
+/// Imports a key of this number of profiles, and then deletes all of them but one.
+fn delete_all_but_one(holders: usize) -> World {
+    let world = World::new();
+    let id = |number: usize| format!("{number:024x}");
+    let rows: String = (0..holders).map(|number| format!("{},shared@example.com\n", id(number))).collect();
+    world.import(1, &format!("profile_id,email\n{rows}"));
+    world.go_live();
+    check(&world, "email", "shared@example.com", 0);
+    let deleted: Vec<_> = (1..holders).map(|at| format!(r#"{{"profile_id":"{}","deleted":true}}"#, id(at))).collect();
+    world.change(&format!("[{}]", deleted.join(",")));
+    world
+}
+
+#[test]
+fn a_key_of_the_most_profiles_is_found_once_all_but_one_are_deleted() {
+    check(&delete_all_but_one(KEY_PROFILES_LIMIT), "email", "shared@example.com", 1);
+}
+
+#[test]
+fn a_key_of_more_profiles_is_ambiguous_until_the_next_import() {
+    let world = delete_all_but_one(KEY_PROFILES_LIMIT + 1);
+    check(&world, "email", "shared@example.com", 0);
+    world.advance(1000);
+    world.publish_import(&format!("profile_id,email\n{A},shared@example.com\n"));
+    check(&world, "email", "shared@example.com", 1);
+}
+
+#[test]
 fn a_second_search_sees_the_changes_too() {
     let world = World::new();
     world.go_live();
@@ -170,18 +222,7 @@ fn an_import_is_searched_at_once_whatever_the_manifest_says() {
     let world = World::new();
     world.go_live();
     check(&world, "email", "example1@example.com", 1);
-    let import = |csv: &str| {
-        let before = world.kv.borrow()[&manifest_key(1)].clone();
-        world.import(1, csv);
-        let manifest = Manifest::parse(Some(&world.kv.borrow()[&manifest_key(1)])).unwrap();
-        world.kv.borrow_mut().insert(manifest_key(1), before.clone());
-        let replaces = Manifest::parse(Some(&before)).unwrap().current.name;
-        let contents = Contents::ExportAt(world.now());
-        let publication = Publication { replaces, generation: manifest.current.clone(), deleted: vec![], contents };
-        world.command(&DatabaseCommand::Publish(Box::new(publication)));
-        manifest.current
-    };
-    let generation = import(&format!("profile_id,email\n{A},imported@example.com\n"));
+    let generation = world.publish_import(&format!("profile_id,email\n{A},imported@example.com\n"));
     check(&world, "email", "imported@example.com", 1);
     check(&world, "email", "example1@example.com", 0);
     world.change(&format!(r#"[{{"profile_id":"{A}","email":"later@example.com"}}]"#));

@@ -4,7 +4,7 @@ use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 
 use trigger_launch::{
-    limits::RETIRED_GENERATION_MS,
+    limits::{KEY_PROFILES_LIMIT, RETIRED_GENERATION_MS},
     profiles::{
         import::{BuiltIndex, ReadOptions},
         manifest::{Generation, Manifest},
@@ -46,12 +46,23 @@ fn import_profiles(
     profiles: u64,
     checks: WriteChecks,
 ) -> (Result<BuiltIndex, GenerationError>, Vec<String>) {
+    let rows: String = (0..profiles).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
+    import_rows(kv, name, now, &rows, checks)
+}
+
+/// Imports rows of a profile ID and an e-mail address.
+fn import_rows(
+    kv: &mut FakeKv,
+    name: &str,
+    now: u64,
+    rows: &str,
+    checks: WriteChecks,
+) -> (Result<BuiltIndex, GenerationError>, Vec<String>) {
     let state = tempfile::tempdir().unwrap();
     let lock = LockFile::silent(state.path());
     let mut warnings = Vec::new();
     let mut importer = Importer::new(key(), 100);
-    let file: String = (0..profiles).map(|i| format!("{i:024x},user{i}@example.com\n")).collect();
-    let file = format!("profile_id,email\n{file}");
+    let file = format!("profile_id,email\n{rows}");
     let report = importer.read(file.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!(report.reasons, []);
     let generation =
@@ -324,4 +335,26 @@ fn finds_the_profiles_of_a_key_or_reports_why_there_are_none() {
     kv.profiles.retain(|key, _| !key.starts_with("bucket:1:a:email:"));
     let error = find(&mut kv, email("user7@example.com")).unwrap_err();
     assert!(error.starts_with("bucket:1:a:email:") && error.ends_with(" is missing; import profiles again"), "{error}");
+}
+
+#[test]
+fn finds_every_profile_of_a_key_up_to_the_limit() {
+    let mut kv = FakeKv::default();
+    let id = |holders: usize, holder: usize| format!("{:024x}", 100 * holders + holder);
+    let row = |holders: usize, holder: usize| format!("{},shared{holders}@example.com\n", id(holders, holder));
+    let shared = |holders: usize| (0..holders).map(move |holder| row(holders, holder));
+    let rows: String = [2, KEY_PROFILES_LIMIT, KEY_PROFILES_LIMIT + 1].into_iter().flat_map(shared).collect();
+    let checks = WriteChecks { rows: 2 * KEY_PROFILES_LIMIT as u64 + 3, allow_shrink: false, dry_run: false };
+    import_rows(&mut kv, "a", 1, &rows, checks).0.unwrap();
+    let mut find = |holders: usize| {
+        let email = Some(format!("shared{holders}@example.com"));
+        find_profiles(&mut kv, &key(), 1, &FindKey { email, ..FindKey::default() }).unwrap()
+    };
+    for holders in [2, KEY_PROFILES_LIMIT] {
+        let mut expected: Vec<String> =
+            (0..holders).map(|holder| format!("{} (profile)", id(holders, holder))).collect();
+        expected.push("ambiguous: several profiles have this key (profile)".to_owned());
+        assert_eq!(find(holders), expected);
+    }
+    assert_eq!(find(KEY_PROFILES_LIMIT + 1), ["ambiguous: more than 8 profiles have this key (profile)"]);
 }

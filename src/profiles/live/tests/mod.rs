@@ -1,6 +1,7 @@
 //! The object of a database against a native SQLite.
 
 mod database;
+mod fold;
 mod histories;
 
 use super::{
