@@ -13,6 +13,7 @@ import {
   FailureNotice,
   Field,
   Figures,
+  IdField,
   Num,
   Page,
   Pill,
@@ -21,6 +22,7 @@ import {
   Table,
   Text,
   useAction,
+  useParts,
 } from './ui';
 
 type Item = Schema<'Item'>;
@@ -356,21 +358,7 @@ function CampaignField({ value, onChange }: { value: string; onChange: (value: s
   const known = campaigns.some(({ id }) => String(id) === value);
   // A list that is incomplete, or not allowed, does not prevent a launch: the ID can be entered.
   if (!isAdmin || loaded.failure || (loaded.data && campaigns.length === 0) || loaded.data?.next) {
-    return (
-      <Field label="Campaign ID">
-        {(ids) => (
-          <input
-            {...ids}
-            required
-            inputMode="numeric"
-            pattern="[0-9]{1,16}"
-            autocomplete="off"
-            value={value}
-            onInput={(event) => onChange(event.currentTarget.value.trim())}
-          />
-        )}
-      </Field>
-    );
+    return <IdField label="Campaign ID" value={value} onInput={onChange} />;
   }
   return (
     <Field label="Campaign">
@@ -415,16 +403,13 @@ function JsonField({ label, hint, value, fault, onChange }: JsonFieldProps) {
   );
 }
 
-const SHOWN = 100;
-
 function Outcomes({ outcomes }: { outcomes: Outcome[] }) {
-  const [page, setPage] = useState(0);
   const [missed, setMissed] = useState(false);
   const counted = (wanted: (reason: Reason | undefined) => boolean) =>
     outcomes.filter(({ reason }) => wanted(reason)).length;
   const numbered = outcomes.map((outcome, at) => ({ ...outcome, at }));
   const selected = missed ? numbered.filter(({ reason }) => reason) : numbered;
-  const part = selected.slice(page * SHOWN, (page + 1) * SHOWN);
+  const { part, buttons, reset } = useParts(selected, 'keys');
   const unmatched = (reason: Reason | undefined) => reason === 'not_found' || reason === 'ambiguous';
   return (
     <>
@@ -453,7 +438,7 @@ function Outcomes({ outcomes }: { outcomes: Outcome[] }) {
             checked={missed}
             onChange={() => {
               setMissed(!missed);
-              setPage(0);
+              reset();
             }}
           />{' '}
           Only keys that are not reached
@@ -486,24 +471,7 @@ function Outcomes({ outcomes }: { outcomes: Outcome[] }) {
           ]}
         />
       )}
-      {selected.length > SHOWN && (
-        <p class="row">
-          <button type="button" class="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
-            Earlier keys
-          </button>
-          <button
-            type="button"
-            class="button"
-            disabled={(page + 1) * SHOWN >= selected.length}
-            onClick={() => setPage(page + 1)}
-          >
-            Later keys
-          </button>
-          <span class="hint">
-            {count(page * SHOWN + 1)}–{count(page * SHOWN + part.length)} of {count(selected.length)}
-          </span>
-        </p>
-      )}
+      {buttons}
     </>
   );
 }

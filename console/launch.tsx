@@ -26,6 +26,7 @@ import {
   Text,
   Time,
   useAction,
+  useParts,
 } from './ui';
 import { reasonText, type Reason } from './reasons';
 import { ArrivalPill, readWebhook } from './webhook';
@@ -181,15 +182,12 @@ function Report({ launch }: { launch: Launch }) {
   );
 }
 
-const SHOWN = 100;
-
 function MissedItems({ items }: { items: Missed[] }) {
-  const [page, setPage] = useState(0);
   const [only, setOnly] = useState<Reason>();
   const byReason = new Map<Reason, number>();
   for (const { reason } of items) byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
   const selected = items.filter(({ reason }) => !only || reason === only).sort((one, other) => one.index - other.index);
-  const part = selected.slice(page * SHOWN, (page + 1) * SHOWN);
+  const { part, buttons, reset } = useParts(selected, 'items');
   return (
     <>
       <Table
@@ -209,7 +207,7 @@ function MissedItems({ items }: { items: Missed[] }) {
           reasons={[...byReason.keys()]}
           onChange={(reason) => {
             setOnly(reason);
-            setPage(0);
+            reset();
           }}
         />
         <Table
@@ -222,24 +220,7 @@ function MissedItems({ items }: { items: Missed[] }) {
             { head: 'Reason', cell: ({ reason }) => <code>{reason}</code> },
           ]}
         />
-        {selected.length > SHOWN && (
-          <p class="row">
-            <button type="button" class="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
-              Earlier items
-            </button>
-            <button
-              type="button"
-              class="button"
-              disabled={(page + 1) * SHOWN >= selected.length}
-              onClick={() => setPage(page + 1)}
-            >
-              Later items
-            </button>
-            <span class="hint">
-              {count(page * SHOWN + 1)}–{count(page * SHOWN + part.length)} of {count(selected.length)}
-            </span>
-          </p>
-        )}
+        {buttons}
       </details>
     </>
   );

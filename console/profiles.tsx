@@ -6,7 +6,7 @@ import { count } from './format';
 import { useLoad } from './load';
 import { type Route, urlOf, wholeNumber } from './router';
 import { useSession } from './session';
-import { Curl, Empty, Facts, Field, Figures, Page, Pill, Section, Show, Time } from './ui';
+import { Curl, Empty, Facts, Figures, IdField, Page, Pill, Section, Show, Time } from './ui';
 
 const EVERY = 15_000;
 
@@ -53,19 +53,7 @@ function DatabasesView() {
         }
       </Show>
       <form class="panel form narrow" onSubmit={open}>
-        <Field label="Database ID">
-          {(ids) => (
-            <input
-              {...ids}
-              required
-              inputMode="numeric"
-              pattern="[0-9]{1,16}"
-              autocomplete="off"
-              value={id}
-              onInput={(event) => setId(event.currentTarget.value.trim())}
-            />
-          )}
-        </Field>
+        <IdField label="Database ID" value={id} onInput={setId} />
         <p>
           <button type="submit" class="button">
             Open

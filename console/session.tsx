@@ -38,7 +38,7 @@ export class Session {
     return this.guard(send(call, this.token, signal));
   }
 
-  /** Sends a request and returns its response, of which only the head has been read. */
+  /** Sends a request and returns its response. Only the head has been read. */
   async fetch(call: Call<unknown>, signal?: AbortSignal): Promise<Response> {
     return this.guard(fetchCall(call, this.token, signal));
   }

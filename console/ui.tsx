@@ -1,4 +1,4 @@
-// The parts of which the views consist.
+// Components that the views share.
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
@@ -28,7 +28,7 @@ export function Text({ value, limit = 200 }: { value: string; limit?: number }) 
 
 const PREVIEW = 4_000;
 
-/** A long text from a caller, of which the beginning is shown first. */
+/** A long text from a caller. Only its beginning is shown at first. */
 export function LongText({ value, label }: { value: string; label: string }) {
   const [whole, setWhole] = useState(false);
   const part = whole ? value : shortened(value, PREVIEW);
@@ -537,6 +537,49 @@ export function Field({ label, hint, children }: FieldProps) {
   );
 }
 
+/** A field for the ID of a campaign or database. */
+export function IdField({ label, value, onInput }: { label: string; value: string; onInput: (value: string) => void }) {
+  return (
+    <Field label={label}>
+      {(ids) => (
+        <input
+          {...ids}
+          required
+          inputMode="numeric"
+          pattern="[0-9]{1,16}"
+          autocomplete="off"
+          value={value}
+          onInput={(event) => onInput(event.currentTarget.value.trim())}
+        />
+      )}
+    </Field>
+  );
+}
+
+/** The number of rows of a long table that are shown at once. */
+const ROWS_SHOWN = 100;
+
+/** Divides the rows of a long table. Returns the rows to show, buttons for the others, and a function that shows the first ones. */
+export function useParts<T>(rows: T[], noun: string) {
+  const [at, setAt] = useState(0);
+  const start = at * ROWS_SHOWN;
+  const part = rows.slice(start, start + ROWS_SHOWN);
+  const buttons = rows.length > ROWS_SHOWN && (
+    <p class="row">
+      <button type="button" class="button" disabled={at === 0} onClick={() => setAt(at - 1)}>
+        Earlier {noun}
+      </button>
+      <button type="button" class="button" disabled={start + ROWS_SHOWN >= rows.length} onClick={() => setAt(at + 1)}>
+        Later {noun}
+      </button>
+      <span class="hint">
+        {count(start + 1)}–{count(start + part.length)} of {count(rows.length)}
+      </span>
+    </p>
+  );
+  return { part, buttons, reset: () => setAt(0) };
+}
+
 /** Links between the pages of a list. */
 export function Pager({
   first,
@@ -564,7 +607,7 @@ export function Pager({
   );
 }
 
-/** Links of which one is current. */
+/** A choice between links. The current one is marked. */
 export function Choice({ label, links }: { label: string; links: { label: string; url: string; current: boolean }[] }) {
   return (
     <nav class="choice" aria-label={label}>
