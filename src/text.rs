@@ -96,8 +96,8 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some((minutes * 60 + second) * 1000 + milliseconds)
 }
 
-/// Parses the time zone of RFC 3339: `Z`, `+01:00` or `-05:30`. Returns the minutes to add to UTC. A space stands for `+`, because
-/// a query that contains an unescaped `+` is decoded to one.
+/// Parses the time zone of RFC 3339: `Z`, `+01:00` or `-05:30`. Returns the minutes to add to UTC. A space is read as `+`,
+/// because an unescaped `+` in a query is decoded as a space.
 pub fn parse_zone(text: &str) -> Option<i32> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);

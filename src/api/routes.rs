@@ -258,7 +258,7 @@ pub struct RouteSpec {
     pub method: Method,
     /// Parameters are in braces.
     pub path: &'static str,
-    /// Scopes, one of which the token needs. A refusal names the first. Empty: no token is needed.
+    /// The token needs one of these scopes. A refusal names the first. If the list is empty, no token is needed.
     pub scopes: &'static [Scope],
     pub formats: ReplyFormats,
     /// Name in metrics. It contains nothing that the caller chose.

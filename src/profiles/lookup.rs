@@ -242,7 +242,7 @@ struct SortedKeys {
 impl SortedKeys {
     /// Sorts items and the hashes of their keys by bucket.
     fn new(buckets: u32, items: &[u32], hash: impl Fn(u32) -> KeyHash) -> Self {
-        // Counting takes time for each bucket, of which a launch of one recipient needs one.
+        // Counting takes time for each bucket. A launch of one recipient needs a single bucket.
         if let [item] = items {
             let hash = hash(*item);
             let buckets = vec![BucketKeys { bucket: hash.bucket_number(buckets), end: 1 }];

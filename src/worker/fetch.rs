@@ -29,7 +29,7 @@ pub async fn handle(request: Request, env: Env, context: Context) -> Result<Resp
     let (method, url, headers) = (request.method(), request.url(), request.headers());
     let header = |name: &str| headers.get(name).ok().flatten();
     let head = HttpRequest { method: &method, url: &url, header: &header };
-    let mut body = RequestBody::new(&request);
+    let mut body = RequestBody::new(&request, head.header);
     let reply = api::answer(&RequestRuntime { env: &env, context: &context }, head, &mut body).await;
     response::from_reply(reply)
 }

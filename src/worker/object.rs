@@ -66,7 +66,7 @@ impl CampaignObject {
     }
 
     pub async fn alarm(&self) -> Result<(), JsValue> {
-        self.object.alarm().await.map_err(|cause| worker::Error::RustError(cause.0).into())
+        self.object.alarm().await.map_err(runtime::thrown)
     }
 }
 

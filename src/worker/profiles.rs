@@ -1,45 +1,51 @@
 //! The Durable Object of one database. It moves bytes between the runtime and [`DatabaseObject`], which
 //! decides.
 
-use worker::{DurableObject, Env, Request, Response, State, durable_object};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use web_sys::{Request, Response};
+use worker::{Env, State, worker_sys::DurableObjectState};
 
 use super::{
     isolate,
     object::{ObjectSql, set_alarm},
     ports::now,
-    telemetry,
+    response::{self, RuntimeBody},
+    runtime, telemetry,
 };
 use crate::{
     problem::Cause,
     profiles::live::{
         message::LENGTH_HEADER,
-        object::{DatabaseHost, DatabaseObject},
+        object::{DatabaseHost, DatabaseObject, DatabaseResponse},
     },
 };
 
-#[durable_object(alarm)]
+/// The class for the runtime, made like [`CampaignObject`](super::object::CampaignObject).
+#[wasm_bindgen]
 pub struct ProfilesObject {
     object: DatabaseObject<ObjectSql, ProfilesHost>,
 }
 
-impl DurableObject for ProfilesObject {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl ProfilesObject {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let budget = isolate::object_settings(&env).map(|settings| settings.budget);
         let sql = ObjectSql::new(&state);
         Self { object: DatabaseObject::new(sql, ProfilesHost { state }, budget) }
     }
 
-    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+    pub async fn fetch(&self, request: Request) -> Result<Response, JsValue> {
         let length = request.headers().get(LENGTH_HEADER)?;
-        let body = async { request.bytes().await.map_err(Cause::new) };
-        let response = self.object.fetch(length.as_deref(), body).await;
-        let builder = Response::builder().with_status(response.status);
-        Ok(builder.with_header(LENGTH_HEADER, &response.body.len().to_string())?.fixed(response.body))
+        let body = async { runtime::bytes(request.array_buffer()).await.map_err(Cause::new) };
+        let DatabaseResponse { status, body } = self.object.fetch(length.as_deref(), body).await;
+        let headers = [(LENGTH_HEADER, body.len().to_string())];
+        Ok(response::new(status, &headers, RuntimeBody::Bytes(body))?)
     }
 
-    async fn alarm(&self) -> worker::Result<Response> {
-        self.object.alarm().await.map_err(|cause| worker::Error::RustError(cause.0))?;
-        Response::empty()
+    pub async fn alarm(&self) -> Result<(), JsValue> {
+        self.object.alarm().await.map_err(runtime::thrown)
     }
 }
 

@@ -6,6 +6,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Result};
 
+use crate::problem::Cause;
+
 /// Returns a binding as the runtime's own object. Used if the type of the `worker` crate lacks a feature.
 pub fn bound<T: JsCast>(env: &Env, name: &str) -> Result<T> {
     let binding = Reflect::get(env, &name.into())?;
@@ -32,6 +34,11 @@ pub fn serialize_headers<S: Serializer>(
 pub async fn bytes(buffer: std::result::Result<Promise, JsValue>) -> Result<Vec<u8>> {
     let buffer: ArrayBuffer = JsFuture::from(buffer?).await?.unchecked_into();
     Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+/// The exception that makes the platform repeat an alarm.
+pub fn thrown(cause: Cause) -> JsValue {
+    Error::RustError(cause.0).into()
 }
 
 /// Returns the message of an exception.
