@@ -18,7 +18,7 @@ const TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const TRIGGERS = '/api/v1.1/campaigns/triggers';
 const PORT = 8795;
 
-/** The height of a picture, of which the rest is cut off. */
+/** The largest height of a picture. The rest of the page is cut off. */
 const TALLEST = 1500;
 
 /** The campaigns that the pictures show. */

@@ -59,7 +59,7 @@ fn object_or_null() -> Value {
     json!({ "type": ["object", "null"], "additionalProperties": true })
 }
 
-/// An object with exactly these properties, of which the second list can be absent.
+/// An object with exactly these properties. Those of the second list are optional.
 fn closed<const N: usize, const M: usize>(properties: [(&str, Value); N], optional: [(&str, Value); M]) -> Value {
     let required: Vec<&str> = properties.iter().map(|(name, _)| *name).collect();
     let all: Map<String, Value> =
