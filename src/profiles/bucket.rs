@@ -40,6 +40,21 @@ pub enum BucketSection {
     Subscriptions,
 }
 
+impl BucketSection {
+    /// The number of the section in stored keys, in messages and in sorted runs. Pinned.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Profiles => 0,
+            Self::Subscriptions => 1,
+        }
+    }
+
+    /// Returns the section with a number. Higher bits than the lowest are ignored.
+    pub fn from_number(number: u8) -> Self {
+        if number & 1 == 0 { Self::Profiles } else { Self::Subscriptions }
+    }
+}
+
 /// The result of a search for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyMatch {

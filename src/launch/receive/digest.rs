@@ -1,11 +1,11 @@
-//! The digest of a body as sent. Two requests with the comparison ID are the comparison request if their digests are equal.
+//! The digest of a body as sent. Two requests with the same ID are the same request if their digests are equal.
 
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Digests a body chunk by chunk.
 ///
-/// Two requests with the comparison ID are compared by XXH3 (128 bits) and length. In WebAssembly, XXH3 is many times faster than
+/// Two requests with the same ID are compared by XXH3 (128 bits) and length. In WebAssembly, XXH3 is many times faster than
 /// SHA-256, which matters for bodies with large attachments. XXH3 does not resist a caller who searches for a collision, but
 /// such a caller chooses both bodies and the ID, and only loses a launch. If the digest itself is the ID, it is SHA-256: then a
 /// third party who contributes text to a body must not be able to make it equal to an earlier one.

@@ -32,10 +32,7 @@ pub struct KeyRecord {
 
 impl KeyRecord {
     pub fn new(field: u16, section: BucketSection, hash: KeyHash, profile: ProfileId) -> Self {
-        let section = match section {
-            BucketSection::Profiles => 0,
-            BucketSection::Subscriptions => 1,
-        };
+        let section = u128::from(section.number());
         let prefix = hash.prefix().to_number();
         let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | prefix >> 24;
         let low = (prefix & 0xFF_FFFF) << 104 | to_number(profile.0) << 8;
@@ -58,7 +55,7 @@ impl KeyRecord {
     pub fn section_key(&self) -> (BucketSection, HashPrefix, ProfileId) {
         let [_, _, _, _, _, _, section, ..] = self.high.to_be_bytes();
         let [_, _, _, profile @ .., _] = self.low.to_be_bytes();
-        let section = if section == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions };
+        let section = BucketSection::from_number(section);
         (section, HashPrefix::from_number(self.high << 24 | self.low >> 104), ProfileId(profile))
     }
 }

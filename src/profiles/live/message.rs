@@ -315,7 +315,7 @@ impl ChangeListWriter {
 
     /// Adds a key of the profile.
     pub fn push_key(&mut self, section: BucketSection, hash: KeyHash) {
-        self.answer.push(u8::from(section == BucketSection::Subscriptions));
+        self.answer.push(section.number());
         self.answer.extend_from_slice(&hash.0);
         self.count = self.count.saturating_add(1);
     }

@@ -4,10 +4,7 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::{
-    message::{ChangeList, DamagedMessage, ListedProfile},
-    row::section_byte,
-};
+use super::message::{ChangeList, DamagedMessage, ListedProfile};
 use crate::{
     memory::{OutOfMemory, Reservation},
     profiles::{
@@ -149,7 +146,7 @@ impl<'a> PendingChanges<'a> {
     /// Adds the profiles that have a key in their latest change.
     pub fn add_holders(&self, section: BucketSection, hash: &KeyHash, found: &mut FoundHolders) {
         let is_same = |key: &ChangedKey| match bytes_at::<17>(self.rows, key.key) {
-            Some([known, rest @ ..]) => *known == section_byte(section) && *rest == hash.0,
+            Some([known, rest @ ..]) => *known == section.number() && *rest == hash.0,
             None => false,
         };
         match self.keys.find(table_hash(&hash.0), is_same) {
@@ -171,7 +168,7 @@ fn table_hash(hash: &[u8; 16]) -> u64 {
     hash.first_chunk().map_or(0, |half| u64::from_le_bytes(*half))
 }
 
-/// As [`table_hash`], for a key with its section in front.
+/// As [`table_hash`], for a key with its section before it.
 fn table_hash_of(key: Option<&[u8; 17]>) -> u64 {
     key.map_or(0, |[_, hash @ ..]| table_hash(hash))
 }

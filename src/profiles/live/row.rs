@@ -31,18 +31,10 @@ impl PackedKey<'_> {
     pub fn pack(&self, keys: &mut Vec<u8>) {
         // A field has at most `KEY_LIMIT` bytes.
         let length = u16::try_from(self.field.len()).unwrap_or(u16::MAX);
-        keys.push(self.class.number() << 1 | section_byte(self.section));
+        keys.push(self.class.number() << 1 | self.section.number());
         keys.extend_from_slice(&length.to_le_bytes());
         keys.extend_from_slice(self.field.as_bytes());
         keys.extend_from_slice(self.hashes.as_flattened());
-    }
-}
-
-/// The number of a section in stored keys and in messages. Pinned.
-pub(super) fn section_byte(section: BucketSection) -> u8 {
-    match section {
-        BucketSection::Profiles => 0,
-        BucketSection::Subscriptions => 1,
     }
 }
 
@@ -72,7 +64,7 @@ impl<'a> PackedKeys<'a> {
         Some(PackedKey {
             class: Class::from_number(tag >> 1)?,
             field: std::str::from_utf8(field).ok()?,
-            section: if tag & 1 == 0 { BucketSection::Profiles } else { BucketSection::Subscriptions },
+            section: BucketSection::from_number(*tag),
             hashes: hashes.as_chunks().0,
         })
     }
