@@ -93,6 +93,8 @@ function launchFigures(cases, note) {
     '≤',
     1.6,
   );
+  const router = single.map(({ median }) => (median.routed ?? NaN) - median.floor);
+  if (single.length > 0) note('router_ms', Math.max(...router), '≤', 1.5, 'ms');
   for (const [format, bound] of /** @type {const} */ ([
     ['json', 3],
     ['xml', 4],

@@ -40,7 +40,7 @@ export const CAMPAIGNS = [
   ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
 ];
 
-/** The Workers with a state of their own. @typedef {'ours' | 'peer' | 'reference' | 'floor' | 'vectors'} StateName */
+/** The Workers with a state of their own. @typedef {'ours' | 'peer' | 'reference' | 'routed' | 'floor' | 'vectors'} StateName */
 
 /** Returns the state folder of a Worker. @param {StateName} name */
 export const stateOf = (name) => path.join(FOLDER, name);

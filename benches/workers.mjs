@@ -2,12 +2,13 @@
 // it ends, and seeding takes longer than measuring. It also puts a proxy, another runtime, before the Worker, which takes most of
 // the time of a small request. This file starts the same environment as the harness, and connects to the Worker's runtime.
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { unstable_DevEnv as DevEnv } from 'wrangler';
-import { childEnv, inRoot } from '../scripts/run.mjs';
+import { childEnv, Failure, inRoot } from '../scripts/run.mjs';
 import { Client, Origin } from './client.mjs';
 import { LogLines } from './lines.mjs';
-import { CAMPAIGNS, clear, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
+import { CAMPAIGNS, clear, FOLDER, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
 
 Object.assign(process.env, childEnv());
 
@@ -82,13 +83,28 @@ export class Worker {
 }
 
 /**
+ * Writes the configuration of our Worker without its static assets, and returns its path. With assets, the local runtime runs a
+ * router, itself a Worker, before each request. The other Workers of the comparison have no assets; `router_ms` is the router's time.
+ */
+function withoutAssets() {
+  const config = readFileSync(inRoot('wrangler.toml'), 'utf8');
+  const table = /^(?:#.*\n)*\[assets\]\n(?:.+\n)*/m;
+  if (!table.test(config)) throw new Failure('wrangler.toml has no table [assets]');
+  // The Worker is built before, and paths are relative to the file.
+  const other = config.replace(table, '').replace(/^\[build\]\n(?:.+\n)*/m, '');
+  const file = path.join(FOLDER, 'wrangler.toml');
+  writeFileSync(file, other.replace(/^main = "/m, 'main = "../'));
+  return path.relative(inRoot('.'), file);
+}
+
+/**
  * Our Worker, with its campaigns.
  * @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint] @param {{ keep?: boolean }} [options]
  */
 export async function startOurs(more = {}, entrypoint, options) {
   const own = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
   const variables = { ...own, ...more };
-  const worker = await Worker.start('ours', 'wrangler.toml', variables, entrypoint, options);
+  const worker = await Worker.start('ours', withoutAssets(), variables, entrypoint, options);
   for (const [id, database] of CAMPAIGNS) {
     const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
     await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');
@@ -99,8 +115,9 @@ export async function startOurs(more = {}, entrypoint, options) {
 /** The peer. @param {string} [entrypoint] */
 export const startPeer = (entrypoint) => Worker.start('peer', 'benches/peer/wrangler.toml', {}, entrypoint);
 
-/** Starts the reference Worker, which measures the platform only. @param {'reference' | 'floor'} [name] that of its state */
+/** Starts the reference Worker, which measures the platform only. @param {'reference' | 'floor' | 'routed'} [name] that of its state */
 export function startReference(name = 'reference') {
   rmSync(stateOf(name), { recursive: true, force: true });
-  return Worker.start(name, 'benches/reference/wrangler.toml');
+  const config = name === 'routed' ? 'wrangler.routed.toml' : 'wrangler.toml';
+  return Worker.start(name, `benches/reference/${config}`);
 }
