@@ -55,9 +55,9 @@ export function figures(sections) {
     note('delivery_hanging_receiver_linear_memory_growth', hanging.memory / MIB, '≤', 2, 'MiB');
   }
   if (sections.stats) {
-    const { first = NaN, hours = NaN, days = NaN } = sections.stats.median;
-    note('stats_100k_launches_ms', Math.max(hours, days), '≤', 50, 'ms');
-    note('stats_100k_launches_migrating_ms', first, '≤', 200, 'ms');
+    const { median, slowest } = sections.stats;
+    note('stats_100k_launches', Math.max(median.hours, median.days), '≤', 50, 'ms');
+    note('stats_100k_launches_slowest_launch_while_counting', slowest, '≤', 500, 'ms');
   }
   if (sections.size) {
     note('wasm_raw', sections.size.raw / 1024, '≤', 560, 'KiB');
