@@ -1,5 +1,7 @@
 // The first launch of a fresh runtime, compared with the peer and the floor, and its parts.
 
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { launchBody, mediaType } from '../data.mjs';
 import { CAMPAIGN, preparePeer, prepareOurs } from '../state.mjs';
 import { median, rotated, significant } from '../statistics.mjs';
@@ -27,7 +29,9 @@ export async function cold({ quick, say, watch }) {
 
   /** @param {() => Promise<import('../workers.mjs').Worker>} start @param {(send: (path: string, body: Uint8Array) => Promise<number>, worker: import('../workers.mjs').Worker) => Promise<void>} measure */
   const fresh = async (start, measure) => {
+    const others = new Set(children());
     const worker = await start();
+    await untilIdle(children().filter((pid) => !others.has(pid)));
     await measure(async (path, bytes) => (await worker.client.must(path, bytes, HEADERS)).ms, worker);
     await worker.stop();
   };
@@ -57,4 +61,25 @@ export async function cold({ quick, say, watch }) {
   );
   const { floor, peer, ours, ...parts } = of;
   return { runs: rounds, first: { floor, peer, ours }, parts };
+}
+
+/** The processes that this one has started. */
+const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
+
+/**
+ * Waits until processes have used no CPU time for a tenth of a second. After its start a runtime loads the simulators of its
+ * bindings, which delays a request that comes at once. @param {string[]} pids
+ */
+async function untilIdle(pids) {
+  const used = () => pids.flatMap((pid) => readdirSync(`/proc/${pid}/task`).map((task) => cpuTime(pid, task))).join();
+  for (let before = ''; before !== used(); await setTimeout(100)) before = used();
+}
+
+/** The CPU time of a thread in nanoseconds, or nothing if it has ended. @param {string} pid @param {string} task */
+function cpuTime(pid, task) {
+  try {
+    return readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0];
+  } catch {
+    return '';
+  }
 }
