@@ -402,7 +402,10 @@ impl<H: DeliveryHost> Inner<H> {
                 log.remove_webhook()?;
                 self.webhook.replace(None);
                 self.created.set(self.created.get().wrapping_add(1));
-                log.due().set_in_memory(TASK, None);
+                // A slice that runs records at its end when the next one is due: another webhook may have been created by then.
+                if !self.is_running.get() {
+                    log.due().set_in_memory(TASK, None);
+                }
                 return Ok(reply);
             }
             WebhookCommand::Read => return self.reply(&campaign, false),

@@ -451,6 +451,22 @@ fn a_removed_webhook_sends_nothing_more() {
 }
 
 #[test]
+fn a_webhook_is_continued_by_an_alarm_although_a_message_of_the_one_before_was_being_sent() {
+    let mut object = with_webhook();
+    plan(&object, [Behavior::Hang, Behavior::Hang]);
+    launches(&object, 0..1);
+    send(&object, WebhookCommand::Remove);
+    define(&object, WebhookDefinition { url: Some(URL.to_owned()), ..WebhookDefinition::default() });
+    launches(&object, 1..2);
+    // The alarm comes because the campaign is new, and is set again.
+    advance(&object, 2_000);
+    received(&object);
+    object.replace();
+    advance(&object, DAY);
+    assert_eq!(received(&object).len(), 1, "the launch that was in progress when the object ended");
+}
+
+#[test]
 fn launches_that_expire_before_they_are_delivered_are_counted_and_reported() {
     let object = with_webhook();
     plan(&object, [Behavior::Status(410, None, 0)]);
