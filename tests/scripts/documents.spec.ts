@@ -69,6 +69,14 @@ const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
     ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
     ['npx wrangler secret delete PROFILE_INDEX_KEY_PREVIOUS', ACCOUNT],
   ],
+  'docs/guides/upgrade.md': [
+    ['npm ci', INSTALLS],
+    ['curl -s https://HOST/api/v1.1/campaigns/triggers -H "Authorization: Bearer $TOKEN"', DEPLOYED],
+    ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
+    ['npx wrangler deploy', ACCOUNT],
+    ['npm run admin -- --remote profiles import profiles.csv --database 1', ACCOUNT],
+    ['curl -s https://HOST/api/v1.1/campaigns/triggers/start_batch -H "Authorization: Bearer $TOKEN" \\', DEPLOYED],
+  ],
 };
 
 /** Documents that need the state which another one has created. Each other document starts with the demo data. */

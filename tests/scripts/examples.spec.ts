@@ -548,7 +548,7 @@ describe.each(LANGUAGES)('in $name', (language) => {
         child.stdout.once('data', () => resolve());
         child.stderr.setEncoding('utf8').on('data', (text: string) => {
           errors += text;
-          if (!/ started$/m.test(errors)) return;
+          if (lines.length > 0 || !/ started$/m.test(errors)) return;
           lines.push('started');
           resolve();
         });

@@ -32,10 +32,10 @@ function json(text: string, place: string): unknown {
 /** Text without what differs from run to run. */
 export function normalised(text: string): string {
   return text
-    .replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
+    .replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\b|_)/g, 'UUID')
     .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z\b/g, 'TIME')
     .replaceAll(/\b\d{4}-\d\d-\d\d\b/g, 'DATE')
-    .replaceAll(/\b[0-9a-f]{32}\b/g, 'REQUEST')
+    .replaceAll(/(?<=\b|_)[0-9a-f]{32}\b/g, 'REQUEST')
     .replaceAll(/^(\S+ +)[0-9a-f]{12} /gm, '$1DIGEST       ')
     .replaceAll(/\bdur=\d+/g, 'dur=MS');
 }
