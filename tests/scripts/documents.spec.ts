@@ -15,6 +15,7 @@ import { INDEX_KEY } from '../runtime/harness.js';
 import { PersistedWorker } from '../runtime/persisted.js';
 import { Operator } from '../runtime/seed.js';
 import { anchors, type Block, blocks, COMMANDS, links } from './markdown.js';
+import { compare } from './output.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** The address that the documents name. */
@@ -25,12 +26,20 @@ const DEMO_TOKEN = 'abcdefghijklmnqrstuvwxyz';
 const ACCOUNT = 'needs a Cloudflare account';
 const INSTALLS = 'installs or builds what this suite has installed and built';
 const DEPLOYED = 'needs a deployed Worker';
+const EXAMPLES = 'needs a receiver; examples.spec.ts runs it with each receiver of the guide';
 /** The address of a deployment in the guides. */
 const HOST = 'https://trigger-launch.example.workers.dev';
 
 /** Blocks that do not run here, by their first line, with the reason. */
 const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
   'README.md': [['npm run dev', 'starts the server that this suite replaces; `npm test` runs this suite']],
+  'docs/guides/call-the-api.md': [
+    [
+      'export WEBHOOK_SECRET=$(curl -s -X PUT $API/8/webhook -H "$AUTH" -H \'Content-Type: application/json\' \\',
+      EXAMPLES,
+    ],
+    ['curl -s -X POST $API/8/webhook/test -H "$AUTH"', EXAMPLES],
+  ],
   'docs/guides/deploy.md': [
     ['npm ci', INSTALLS],
     ['npx wrangler r2 bucket create trigger-launch-attachments', ACCOUNT],
@@ -59,6 +68,14 @@ const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
     ['openssl rand -hex 32', ACCOUNT],
     ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
     ['npx wrangler secret delete PROFILE_INDEX_KEY_PREVIOUS', ACCOUNT],
+  ],
+  'docs/guides/upgrade.md': [
+    ['npm ci', INSTALLS],
+    ['curl -s https://HOST/api/v1.1/campaigns/triggers -H "Authorization: Bearer $TOKEN"', DEPLOYED],
+    ['export PROFILE_INDEX_KEY=KEY', ACCOUNT],
+    ['npx wrangler deploy', ACCOUNT],
+    ['npm run admin -- --remote profiles import profiles.csv --database 1', ACCOUNT],
+    ['curl -s https://HOST/api/v1.1/campaigns/triggers/start_batch -H "Authorization: Bearer $TOKEN" \\', DEPLOYED],
   ],
 };
 
@@ -116,7 +133,9 @@ describe.skipIf(missing.length > 0)('commands', () => {
     prepared = await Operator.start(INDEX_KEY);
     await prepared.admin('demo');
     const worker = await start(prepared);
-    await new Demo(prepared.state).defineCampaigns(worker.url);
+    const demo = new Demo(prepared.state);
+    await demo.defineCampaigns(worker.url);
+    await demo.launchSamples(worker.url);
     await worker.stop();
   });
   afterAll(async () => {
@@ -247,41 +266,4 @@ exit 1
     await chmod(file, 0o755);
   }
   return folder;
-}
-
-/** Compares what was printed with what a document shows. */
-function compare(expected: Block, output: string, place: string): void {
-  if (expected.language === 'http') {
-    const [head = '', body] = split(expected.text);
-    const [printedHead = '', printedBody = ''] = split(output);
-    const printed = printedHead.split('\n').map(normalised);
-    for (const line of head.split('\n')) expect(printed, place).toContain(normalised(line));
-    if (body !== undefined) expect(json(printedBody, place), place).toEqual(json(body, place));
-  } else if (expected.language === 'json') {
-    expect(json(output, place), place).toEqual(json(expected.text, place));
-  } else {
-    expect(normalised(output), place).toBe(normalised(expected.text.trim()));
-  }
-}
-
-/** The head and the body of a response, if it has one. */
-const split = (response: string) => response.replaceAll('\r', '').split(/\n\n([^]*)/);
-
-function json(text: string, place: string): unknown {
-  try {
-    return JSON.parse(normalised(text));
-  } catch {
-    throw new Error(`not JSON: ${place}`);
-  }
-}
-
-/** Text without what differs from run to run. */
-function normalised(text: string): string {
-  return text
-    .replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
-    .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z\b/g, 'TIME')
-    .replaceAll(/\b\d{4}-\d\d-\d\d\b/g, 'DATE')
-    .replaceAll(/\b[0-9a-f]{32}\b/g, 'REQUEST')
-    .replaceAll(/^(\S+ +)[0-9a-f]{12} /gm, '$1DIGEST       ')
-    .replaceAll(/\bdur=\d+/g, 'dur=MS');
 }
