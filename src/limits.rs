@@ -263,7 +263,7 @@ pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most cells of a CSV row. A header has fewer columns.
 pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
 /// Keys that an import has in memory, at 32 bytes each. Further keys are in a temporary file.
-pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
+pub const SORT_RUN_KEYS: usize = 3 * 512 * 1024;
 /// Size of the write buffer of the temporary file, in bytes.
 pub const SORT_WRITE: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
