@@ -18,6 +18,10 @@ pub const PHONE_DIGITS: usize = 20;
 pub const DOMAINS_REMEMBERED: usize = 256;
 /// Longest domain whose A-labels are remembered, in bytes.
 pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
+/// Letters with marks whose composed forms are remembered. When there are more, all of them are forgotten.
+pub const COMPOSED_REMEMBERED: usize = 512;
+/// Longest letter with its marks whose composed form is remembered, in bytes.
+pub const COMPOSED_REMEMBERED_LIMIT: usize = 16;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
