@@ -11,10 +11,13 @@ import { machine } from './machine.mjs';
 import { checkVectors } from './peer/vectors.mjs';
 import { report } from './report.mjs';
 import { latest, publish } from './results.mjs';
+import { addresses } from './sections/addresses.mjs';
 import { attachments } from './sections/attachments.mjs';
 import { delivery } from './sections/delivery.mjs';
+import { imports } from './sections/imports.mjs';
 import { index } from './sections/index.mjs';
 import { launches } from './sections/launches.mjs';
+import { live } from './sections/live.mjs';
 import { rate } from './sections/rate.mjs';
 import { size } from './sections/size.mjs';
 import { FOLDER } from './state.mjs';
@@ -29,7 +32,18 @@ const VARIED = 3;
  */
 
 /** @type {Record<string, (options: Options) => Promise<unknown>>} */
-const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments, delivery };
+const SECTIONS = {
+  vectors: checkVectors,
+  size,
+  launches,
+  index,
+  rate,
+  attachments,
+  delivery,
+  addresses,
+  live,
+  imports,
+};
 
 const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
   --quick   fewer runs; the results go to .bench/quick.json
