@@ -191,11 +191,12 @@ impl PartitionedRecords {
     ) -> Result<bool, ImportError> {
         // The records of the buckets from `next` on.
         let (mut records, mut next) = (Vec::new(), 0);
-        for part in 1..=PARTITIONS as u64 {
-            let position = usize::from(field) * PARTITIONS + part as usize - 1;
+        for part in 0..PARTITIONS {
+            let position = usize::from(field) * PARTITIONS + part;
             self.take(position, &mut records).map_err(temporary_file)?;
             // Later partitions begin with this selector, in this bucket.
-            let end = u32::try_from(part << 24).map_or(buckets, |selector| bucket_number(selector, buckets));
+            let end =
+                u32::try_from((part as u64 + 1) << 24).map_or(buckets, |selector| bucket_number(selector, buckets));
             if end > next {
                 let (sorted, rest) = sort_buckets(&records, next..end, buckets);
                 if !on_buckets(sorted) {

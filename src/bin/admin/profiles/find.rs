@@ -44,7 +44,7 @@ pub enum FindError {
 }
 
 /// The profiles of a key in a section. `None`: more than [`KEY_PROFILES_LIMIT`] profiles that the index does not name.
-type Holders = Vec<Option<ProfileId>>;
+type SectionHolders = Vec<Option<ProfileId>>;
 
 /// A key that is searched.
 struct WantedKey<'a> {
@@ -124,7 +124,7 @@ fn holders_in_index(
     database: u64,
     generation: &Generation,
     wanted: &WantedKey<'_>,
-) -> Result<BTreeMap<u8, Holders>, FindError> {
+) -> Result<BTreeMap<u8, SectionHolders>, FindError> {
     let mut holders = BTreeMap::new();
     let Some(index) = generation.class(wanted.class, wanted.field) else { return Ok(holders) };
     let bucket_key = generation.bucket_key(database, index, wanted.hash.bucket_number(index.buckets));
@@ -133,7 +133,7 @@ fn holders_in_index(
     let damaged = |source| FindError::DamagedBucket { key: bucket_key.clone(), source };
     let bucket = Bucket::parse(&text).map_err(damaged)?;
     for section in [BucketSection::Profiles, BucketSection::Subscriptions] {
-        let known: &mut Holders = holders.entry(section.number()).or_default();
+        let known: &mut SectionHolders = holders.entry(section.number()).or_default();
         bucket.each_holder(section, wanted.hash.prefix(), |holder| known.push(holder)).map_err(damaged)?;
     }
     Ok(holders)
@@ -141,7 +141,7 @@ fn holders_in_index(
 
 /// Removes the profiles that have changed, and adds those whose latest change contains the key.
 fn apply_changes(
-    holders: &mut BTreeMap<u8, Holders>,
+    holders: &mut BTreeMap<u8, SectionHolders>,
     list: &PendingList<'_>,
     wanted: &WantedKey<'_>,
 ) -> Result<(), FindError> {
