@@ -4,7 +4,7 @@ import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, addresses?: Awaited<ReturnType<typeof import('./sections/addresses.mjs').addresses>>, live?: Awaited<ReturnType<typeof import('./sections/live.mjs').live>>, imports?: Awaited<ReturnType<typeof import('./sections/imports.mjs').imports>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, addresses?: Awaited<ReturnType<typeof import('./sections/addresses.mjs').addresses>>, live?: Awaited<ReturnType<typeof import('./sections/live.mjs').live>>, imports?: Awaited<ReturnType<typeof import('./sections/imports.mjs').imports>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: Awaited<ReturnType<typeof import('./sections/cold.mjs').cold>> }} Sections */
 
 const MIB = 1024 * 1024;
 
@@ -70,6 +70,11 @@ export function figures(sections) {
     const { csv, own } = sections.imports;
     note('import_over_csv', own.ms / csv.ms, '≤', 4);
   }
+  if (sections.stats) {
+    const { median, slowest } = sections.stats;
+    note('stats_100k_launches', Math.max(median.hours, median.days), '≤', 50, 'ms');
+    note('stats_100k_launches_slowest_launch_while_counting', slowest, '≤', 500, 'ms');
+  }
   if (sections.size) {
     note('wasm_raw', sections.size.raw / 1024, '≤', 560, 'KiB');
     note('wasm_gzip', sections.size.gzip / 1024, '≤', 230, 'KiB');
@@ -109,6 +114,8 @@ function launchFigures(cases, note) {
     '≤',
     1.6,
   );
+  const router = single.map(({ median }) => (median.routed ?? NaN) - median.floor);
+  if (single.length > 0) note('router_ms', Math.max(...router), '≤', 1.5, 'ms');
   for (const [format, bound] of /** @type {const} */ ([
     ['json', 3],
     ['xml', 4],

@@ -13,6 +13,7 @@ import { report } from './report.mjs';
 import { latest, publish } from './results.mjs';
 import { addresses } from './sections/addresses.mjs';
 import { attachments } from './sections/attachments.mjs';
+import { cold } from './sections/cold.mjs';
 import { delivery } from './sections/delivery.mjs';
 import { imports } from './sections/imports.mjs';
 import { index } from './sections/index.mjs';
@@ -20,6 +21,7 @@ import { launches } from './sections/launches.mjs';
 import { live } from './sections/live.mjs';
 import { rate } from './sections/rate.mjs';
 import { size } from './sections/size.mjs';
+import { stats } from './sections/stats.mjs';
 import { FOLDER } from './state.mjs';
 import { describeVariation, floorVariation } from './statistics.mjs';
 
@@ -35,11 +37,13 @@ const VARIED = 3;
 const SECTIONS = {
   vectors: checkVectors,
   size,
+  cold,
   launches,
   index,
   rate,
   attachments,
   delivery,
+  stats,
   addresses,
   live,
   imports,

@@ -40,7 +40,7 @@ export const CAMPAIGNS = [
   ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
 ];
 
-/** The Workers with a state of their own. @typedef {'ours' | 'live' | 'peer' | 'reference' | 'floor' | 'vectors'} StateName */
+/** The Workers with a state of their own. @typedef {'ours' | 'live' | 'peer' | 'reference' | 'routed' | 'floor' | 'vectors'} StateName */
 
 /** Returns the state folder of a Worker. @param {StateName} name */
 export const stateOf = (name) => path.join(FOLDER, name);
@@ -107,6 +107,22 @@ async function importProfiles(state, database, count) {
     await run(['token', 'create', '--name', 'bench', '--value', TOKEN, ...scopes]);
   }
   rmSync(file);
+}
+
+/** The database of the object of one of our campaigns. @param {string} name the campaign's name */
+export function objectFile(name) {
+  const folder = path.join(stateOf('ours'), 'v3', 'do', 'trigger-launch-CampaignObject');
+  const files = readdirSync(folder).filter((file) => /^[0-9a-f]{64}\.sqlite$/.test(file));
+  const found = files
+    .map((file) => path.join(folder, file))
+    .find((file) => {
+      const database = new DatabaseSync(file, { readOnly: true });
+      const campaigns = database.prepare('SELECT count(*) AS found FROM campaign WHERE name = ?').get(name);
+      database.close();
+      return campaigns?.found === 1;
+    });
+  if (!found) throw new Failure(`no object of the campaign ${name}`);
+  return found;
 }
 
 /** Creates a folder with the files that the command line needs, and with the index key. */

@@ -2,12 +2,13 @@
 // it ends, and seeding takes longer than measuring. It also puts a proxy, another runtime, before the Worker, which takes most of
 // the time of a small request. This file starts the same environment as the harness, and connects to the Worker's runtime.
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { unstable_DevEnv as DevEnv } from 'wrangler';
-import { childEnv, inRoot } from '../scripts/run.mjs';
+import { childEnv, Failure, inRoot } from '../scripts/run.mjs';
 import { Client, Origin } from './client.mjs';
 import { LogLines } from './lines.mjs';
-import { CAMPAIGNS, clear, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
+import { CAMPAIGNS, clear, FOLDER, INDEX_KEY, stateOf, TOKEN } from './state.mjs';
 
 Object.assign(process.env, childEnv());
 
@@ -82,13 +83,33 @@ export class Worker {
 }
 
 /**
+ * Writes the configuration of our Worker without its static assets, and returns its path. With assets, the local runtime runs a
+ * router, itself a Worker, before each request. The other Workers of the comparison have no assets; `router_ms` is the router's time.
+ */
+function withoutAssets() {
+  const config = readFileSync(inRoot('wrangler.toml'), 'utf8');
+  const table = /^(?:#.*\n)*\[assets\]\n(?:.+\n)*/m;
+  if (!table.test(config)) throw new Failure('wrangler.toml has no table [assets]');
+  // The Worker is built before, and paths are relative to the file.
+  const other = config.replace(table, '').replace(/^\[build\]\n(?:.+\n)*/m, '');
+  const file = path.join(FOLDER, 'wrangler.toml');
+  writeFileSync(file, other.replace(/^main = "/m, 'main = "../'));
+  return path.relative(inRoot('.'), file);
+}
+
+/** The variables of our Worker in the bench. */
+const VARIABLES = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
+
+/** Our Worker in a fresh runtime that has handled no request, with the campaigns of the previous one. */
+export const restartOurs = () => Worker.start('ours', withoutAssets(), VARIABLES, undefined, { keep: true });
+
+/**
  * Our Worker, with its campaigns.
  * @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint]
  * @param {{ keep?: boolean, state?: import('./state.mjs').StateName, campaigns?: [number, number][] }} [options] the campaigns with their databases
  */
 export async function startOurs(more = {}, entrypoint, { keep = false, state = 'ours', campaigns = CAMPAIGNS } = {}) {
-  const own = { RATE_LIMITING: 'off', BODY_LIMIT: String(20 * 1024 * 1024), PROFILE_INDEX_KEY: INDEX_KEY };
-  const worker = await Worker.start(state, 'wrangler.toml', { ...own, ...more }, entrypoint, { keep });
+  const worker = await Worker.start(state, withoutAssets(), { ...VARIABLES, ...more }, entrypoint, { keep });
   for (const [id, database] of campaigns) {
     const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
     await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');
@@ -99,8 +120,9 @@ export async function startOurs(more = {}, entrypoint, { keep = false, state = '
 /** The peer. @param {string} [entrypoint] */
 export const startPeer = (entrypoint) => Worker.start('peer', 'benches/peer/wrangler.toml', {}, entrypoint);
 
-/** Starts the reference Worker, which measures the platform only. @param {'reference' | 'floor'} [name] that of its state */
+/** Starts the reference Worker, which measures the platform only. @param {'reference' | 'floor' | 'routed'} [name] that of its state */
 export function startReference(name = 'reference') {
   rmSync(stateOf(name), { recursive: true, force: true });
-  return Worker.start(name, 'benches/reference/wrangler.toml');
+  const config = name === 'routed' ? 'wrangler.routed.toml' : 'wrangler.toml';
+  return Worker.start(name, `benches/reference/${config}`);
 }

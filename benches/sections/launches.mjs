@@ -23,14 +23,19 @@ const WATCH_EVERY = 200;
 const FORMATS = /** @type {const} */ (['json', 'xml']);
 const KINDS = /** @type {const} */ (['matched', 'unmatched']);
 
-/** The measurements of one case, in milliseconds. @typedef {'floor' | 'bare' | 'peer' | 'remembering' | 'ours' | 'cold' | 'drain' | 'parse' | 'match' | 'commit'} Measured */
+/** The measurements of one case, in milliseconds. @typedef {'floor' | 'routed' | 'bare' | 'peer' | 'remembering' | 'ours' | 'cold' | 'drain' | 'parse' | 'match' | 'commit'} Measured */
 /** @typedef {Partial<Record<Measured, number[]>>} Samples */
 
 /** @param {import('../main.mjs').Options} options */
 export async function launches({ quick, say, watch }) {
   await preparePeer();
   await prepareOurs({ many: false });
-  const workers = { ours: await startOurs(), peer: await startPeer(), reference: await startReference() };
+  const workers = {
+    ours: await startOurs(),
+    peer: await startPeer(),
+    reference: await startReference(),
+    routed: await startReference('routed'),
+  };
   /** @type {Case[]} */
   const cases = [];
   const roundsOf = (/** @type {typeof SIZES[number]} */ { rounds, quick: few }) => (quick ? few : rounds);
@@ -63,10 +68,10 @@ export async function launches({ quick, say, watch }) {
   return { cases: cases.map((one) => one.summary()) };
 }
 
-const TURNS = /** @type {const} */ (['floor', 'bare', 'peer', 'remembering', 'ours']);
-/** The Workers that are compared only with a launch of one item: a bare insert is one row, and the records of tokens and campaigns
- * take a small part of the time of larger launches. */
-const SINGLE_ONLY = new Set(['bare', 'remembering']);
+const TURNS = /** @type {const} */ (['floor', 'routed', 'bare', 'peer', 'remembering', 'ours']);
+/** The Workers that are compared only with a launch of one item: the router's time does not depend on the body, a bare insert is one
+ * row, and the records of tokens and campaigns take a small part of the time of larger launches. */
+const SINGLE_ONLY = new Set(['routed', 'bare', 'remembering']);
 /** @typedef {typeof TURNS[number]} Turn */
 
 class Case {
@@ -74,7 +79,7 @@ class Case {
   samples = {};
   answer = 0;
 
-  /** @param {Record<'ours' | 'peer' | 'reference', import('../workers.mjs').Worker>} workers @param {import('../data.mjs').Format} format @param {import('../data.mjs').Kind} kind @param {number} items */
+  /** @param {Record<'ours' | 'peer' | 'reference' | 'routed', import('../workers.mjs').Worker>} workers @param {import('../data.mjs').Format} format @param {import('../data.mjs').Kind} kind @param {number} items */
   constructor(workers, format, kind, items) {
     this.workers = workers;
     this.format = format;
@@ -86,7 +91,7 @@ class Case {
 
   /** The first run, which is discarded. The responses of the peer and our Worker must be equal; that of the floor gets their size. */
   async agree() {
-    const { ours, peer, reference } = this.workers;
+    const { ours, peer, reference, routed } = this.workers;
     const headers = { ...BEARER, ...this.type };
     const own = await ours.client.must(BATCH, this.body, headers);
     const others = await peer.client.must(BATCH, this.body, headers);
@@ -96,7 +101,12 @@ class Case {
     const matched = Number(own.headers['launch-matched']);
     if ((this.kind === 'matched') !== matched > 0) throw new Error(`${this.name}: ${matched} matched`);
     this.answer = own.length;
-    await reference.client.must(`/drain?answer=${this.answer}`, this.body, headers);
+    for (const floor of [reference, routed]) await floor.client.must(this.drain, this.body, headers);
+  }
+
+  /** The path of the floor. */
+  get drain() {
+    return `/drain?answer=${this.answer}`;
   }
 
   /** @param {Measured} name @param {number} ms */
@@ -115,13 +125,12 @@ class Case {
     /** @type {Record<Turn, () => Promise<void>>} */
     const turns = {
       floor: async () => {
-        const answer = await this.workers.reference.client.must(`/drain?answer=${this.answer}`, this.body, {
-          ...BEARER,
-          ...this.type,
-        });
+        const answer = await this.workers.reference.client.must(this.drain, this.body, { ...BEARER, ...this.type });
         note('floor', answer.ms);
         note('drain', serverTiming(answer, 'parse'));
       },
+      routed: async () =>
+        note('routed', (await this.workers.routed.client.must(this.drain, this.body, { ...BEARER, ...this.type })).ms),
       bare: async () => {
         const path = `/rows/${CAMPAIGN.small}`;
         note('bare', (await this.workers.reference.client.must(path, this.body, { ...BEARER, ...this.type })).ms);

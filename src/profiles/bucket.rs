@@ -13,6 +13,8 @@
 //! profiles can be removed from an index one by one. If more profiles have the key, it has one entry, which has [`AMBIGUOUS`]
 //! instead of an ID.
 
+use std::ops::Range;
+
 use super::key::{HashPrefix, ProfileId};
 use crate::limits::KEY_PROFILES_LIMIT;
 
@@ -28,8 +30,6 @@ const WORD_BYTES: usize = size_of::<word::WordText>();
 const TAIL_BYTES: usize = 3 * WORD_BYTES;
 /// Replaces both words of an ID if more than [`KEY_PROFILES_LIMIT`] profiles have the key. `*` is not a digit.
 const AMBIGUOUS: [u64; 2] = [u64::from_le_bytes(*b"********"); 2];
-/// Entries that a search skips at once. The estimated position is about ten entries from the entry in a bucket of 32 KiB.
-const STRIDE: usize = 4;
 
 /// A part of a bucket, which is searched separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,88 +166,110 @@ impl<'a> SectionEntries<'a> {
 
     #[inline]
     fn find(&self, hash: HashPrefix) -> Result<KeyMatch, CorruptBucket> {
-        let mut found = KeyMatch::None;
-        self.each_holder(hash, |profile| {
-            found = match (found, profile) {
-                (KeyMatch::None, Some(profile)) => KeyMatch::Profile(profile),
-                _ => KeyMatch::Ambiguous,
-            };
-        })?;
-        Ok(found)
-    }
-
-    /// Searches for a key. Checks every entry on which the result depends: those of the key, or the two neighbours if the key has
-    /// none.
-    #[inline]
-    fn each_holder(&self, hash: HashPrefix, mut on_holder: impl FnMut(Option<ProfileId>)) -> Result<(), CorruptBucket> {
-        let [first, _] = hash.to_words();
-        let wanted = word::encode(first);
-        let start = self.lower_bound(hash.scale(self.firsts.len()), wanted);
-        let mut end = start;
-        if self.first(start) == Some(wanted) {
-            match self.holders_from(start, hash, &mut on_holder)? {
-                None => return Ok(()),
-                Some(after) => end = after,
-            }
+        let (start, first) = self.locate(hash);
+        if self.first(start) == Some(first) {
+            return self.match_from(start, first, hash);
         }
-        let previous = start.checked_sub(1).and_then(|before| self.first(before)).unwrap_or(wanted);
-        let next = self.first(end).unwrap_or(wanted);
-        if next >= wanted && word::are_valid([previous, next]) { Ok(()) } else { Err(CorruptBucket) }
+        self.check_neighbours(start..start, first).map(|()| KeyMatch::None)
     }
 
-    /// Passes the profiles of a key on. `start` is the first entry with the first word of its hash. Returns the position after the
-    /// entries with this word if none of them has the key, which hardly ever happens. Not inlined, because the second word would
-    /// otherwise be encoded for every key that is searched.
+    /// The result for a key. Not inlined, because most keys of some launches have no entry, and the second word would otherwise be
+    /// encoded for these, too.
     #[inline(never)]
-    fn holders_from(
-        &self,
-        start: usize,
-        hash: HashPrefix,
-        mut on_holder: impl FnMut(Option<ProfileId>),
-    ) -> Result<Option<usize>, CorruptBucket> {
-        let [first, second] = hash.to_words().map(word::encode);
-        let (mut is_found, mut are_valid) = (false, true);
-        let mut at = start;
-        while self.first(at) == Some(first) {
-            let [known, id @ ..] = self.tails.get(at).map_or([0; 3], split_tail);
+    fn match_from(&self, start: usize, first: u64, hash: HashPrefix) -> Result<KeyMatch, CorruptBucket> {
+        let words = [first, second_word(hash)];
+        let mut end = start;
+        let Some(id) = self.next_holder(&mut end, words)? else {
+            return self.check_neighbours(start..end, first).map(|()| KeyMatch::None);
+        };
+        let profile = decode_id(id)?;
+        let other = self.next_holder(&mut end, words)?.map(decode_id).transpose()?;
+        Ok(match (profile, other) {
+            (Some(profile), None) => KeyMatch::Profile(profile),
+            _ => KeyMatch::Ambiguous,
+        })
+    }
+
+    /// Passes each profile that has a key.
+    fn each_holder(&self, hash: HashPrefix, mut on_holder: impl FnMut(Option<ProfileId>)) -> Result<(), CorruptBucket> {
+        let (start, first) = self.locate(hash);
+        let words = [first, second_word(hash)];
+        let mut end = start;
+        let mut is_found = false;
+        while let Some(id) = self.next_holder(&mut end, words)? {
+            on_holder(decode_id(id)?);
+            is_found = true;
+        }
+        if is_found { Ok(()) } else { self.check_neighbours(start..end, first) }
+    }
+
+    /// Returns the ID of the next entry of a key from position `at` on, and moves `at` after that entry. Checks the entries before
+    /// it. After the last entry with the first word of the key, returns `None`.
+    #[inline]
+    fn next_holder(&self, at: &mut usize, [first, second]: [u64; 2]) -> Result<Option<[u64; 2]>, CorruptBucket> {
+        while self.first(*at) == Some(first) {
+            let [known, id @ ..] = self.tails.get(*at).map_or([0; 3], split_tail);
+            *at += 1;
             if known == second {
-                on_holder(decode_id(id)?);
-                is_found = true;
-            } else {
-                are_valid &= word::is_valid(known);
+                return Ok(Some(id));
             }
-            at += 1;
+            if !word::is_valid(known) {
+                return Err(CorruptBucket);
+            }
         }
-        match (is_found, are_valid) {
-            (true, _) => Ok(None),
-            (false, true) => Ok(Some(at)),
-            (false, false) => Err(CorruptBucket),
-        }
+        Ok(None)
+    }
+
+    /// Checks the words before and after a range of entries that are equal to a word.
+    #[inline]
+    fn check_neighbours(&self, equal: Range<usize>, word: u64) -> Result<(), CorruptBucket> {
+        let previous = equal.start.checked_sub(1).and_then(|before| self.first(before)).unwrap_or(word);
+        let next = self.first(equal.end).unwrap_or(word);
+        if next >= word && word::are_valid([previous, next]) { Ok(()) } else { Err(CorruptBucket) }
+    }
+
+    /// Returns the position where the entries of a key begin if there are any, and the encoded first word of the key.
+    #[inline]
+    fn locate(&self, hash: HashPrefix) -> (usize, u64) {
+        let [first, _] = hash.to_words();
+        let first = word::encode(first);
+        (self.lower_bound(hash.scale(self.firsts.len()), first), first)
     }
 
     /// Returns the position of an entry with a first word of at least `wanted`, or the length, such that the word before is
-    /// below `wanted`. Hashes are distributed evenly, so the search begins at an estimated position.
+    /// below `wanted`. Hashes are distributed evenly, so the search begins at an estimated position, which is
+    /// about ten entries away in a bucket of 32 KiB.
     #[inline]
     fn lower_bound(&self, estimate: usize, wanted: u64) -> usize {
-        let is_below = |at: usize| self.first(at).is_some_and(|word| word < wanted);
-        let mut at = estimate;
-        if is_below(at) {
-            at += 1;
-            while is_below(at + (STRIDE - 1)) {
-                at += STRIDE;
+        let is_below = |word: &word::WordText| u64::from_le_bytes(*word) < wanted;
+        // Both loops of a direction skip entries, the first one four at a time.
+        if self.firsts.get(estimate).is_some_and(is_below) {
+            let mut after = self.firsts.get(estimate + 1..).unwrap_or_default();
+            while let [_, _, _, last, rest @ ..] = after
+                && is_below(last)
+            {
+                after = rest;
             }
-            while is_below(at) {
-                at += 1;
+            while let [first, rest @ ..] = after
+                && is_below(first)
+            {
+                after = rest;
             }
+            self.firsts.len() - after.len()
         } else {
-            while at >= STRIDE && !is_below(at - STRIDE) {
-                at -= STRIDE;
+            let mut before = self.firsts.get(..estimate).unwrap_or(self.firsts);
+            while let [rest @ .., first, _, _, _] = before
+                && !is_below(first)
+            {
+                before = rest;
             }
-            while at > 0 && !is_below(at - 1) {
-                at -= 1;
+            while let [rest @ .., last] = before
+                && !is_below(last)
+            {
+                before = rest;
             }
+            before.len()
         }
-        at
     }
 }
 
@@ -330,6 +352,12 @@ fn parse_count(text: &[u8]) -> Result<(usize, &[u8]), CorruptBucket> {
         count = count * 10 + usize::from(digit - b'0');
     }
     Ok((count, rest))
+}
+
+/// Returns the encoded second word of a hash.
+fn second_word(hash: HashPrefix) -> u64 {
+    let [_, second] = hash.to_words();
+    word::encode(second)
 }
 
 /// Returns the second word of the hash and the two words of the ID.

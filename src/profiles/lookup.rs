@@ -263,11 +263,9 @@ impl SortedKeys {
         let mut sorted = vec![SearchedKey::default(); items.len()];
         for item in items {
             let hash = hash(*item);
-            if let Some(end) = ends.get_mut(position(&hash)) {
-                if let Some(slot) = sorted.get_mut(*end as usize) {
-                    *slot = SearchedKey::new(*item, &hash);
-                }
-                *end += 1;
+            let Some(end) = ends.get_mut(position(&hash)) else { continue };
+            if let Some(slot) = sorted.get_mut(std::mem::replace(end, *end + 1) as usize) {
+                *slot = SearchedKey::new(*item, &hash);
             }
         }
         let mut start = 0;

@@ -33,6 +33,7 @@ it('earlier runs are kept in the order of time', () => {
 const launch = { kind: 'matched', format: 'json', bytes: 70 } as const;
 const median = {
   floor: 2,
+  routed: 2.9,
   bare: 2.5,
   peer: 6,
   remembering: 5,
@@ -52,6 +53,7 @@ it('the figures of a launch of one item compare it with the peers and with a bar
     peer_over_ours_1_json_matched_p99: { value: 1.2, expected: '≥ 1.1', holds: true },
     remembering_peer_over_ours_1_json_matched: { value: 1.25, expected: '≥ 1', holds: true },
     ours_over_bare_insert_1: { value: 1.6, expected: '≤ 1.6', holds: true },
+    router_ms: { value: 0.9, unit: 'ms', holds: true },
   });
 });
 
@@ -62,7 +64,9 @@ it('a launch with too few runs has no figure at the 99th percentile', () => {
 });
 
 it('the figures of the cold start and of the size have the limits of the documentation', () => {
-  const sections = { cold: { first: { ours: 36, peer: 24, floor: 7 } }, size: { raw: 600 * 1024, gzip: 200 * 1024 } };
+  const parts = { health: 20, afterHealth: 16, warm: 4, other: 9 };
+  const cold = { runs: 25, first: { ours: 36, peer: 24, floor: 7 }, parts };
+  const sections = { cold, size: { raw: 600 * 1024, gzip: 200 * 1024 } };
   expect(figures(sections)).toMatchObject({
     cold_first_launch_over_peer: { value: 1.5, holds: true },
     wasm_raw: { value: 600, unit: 'KiB', expected: '≤ 560', holds: false },
