@@ -27,7 +27,7 @@ pub trait UnicodePort: fmt::Debug {
 #[derive(Debug)]
 pub struct Normaliser {
     unicode: Box<dyn UnicodePort>,
-    /// Results of [`UnicodePort::domain_to_ascii`]. Most addresses of a launch have one of a few domains.
+    /// The A-labels of domains. Most addresses of a launch have one of a few domains.
     domains: RefCell<HashMap<String, Option<String>, DefaultHashBuilder>>,
     /// Results of [`UnicodePort::compose`] for a letter with its marks. A language has a few dozen of them.
     composed: RefCell<HashMap<String, String, DefaultHashBuilder>>,
@@ -133,13 +133,10 @@ impl Normaliser {
             let domain = if is_lower { Cow::Borrowed(domain) } else { Cow::Owned(domain.to_ascii_lowercase()) };
             return Some(domain).filter(|domain| !ends_in_number(domain));
         }
-        if let Some(ascii) = encode_letters(domain) {
-            return Some(Cow::Owned(ascii)).filter(|ascii| !ends_in_number(ascii));
-        }
         if let Some(known) = self.domains.borrow().get(domain) {
             return known.clone().map(Cow::Owned);
         }
-        let ascii = self.unicode.domain_to_ascii(domain);
+        let ascii = encode_letters(domain).or_else(|| self.unicode.domain_to_ascii(domain));
         let ascii = ascii.filter(|ascii| !ascii.is_empty() && !ends_in_number(ascii));
         if domain.len() <= DOMAIN_REMEMBERED_LIMIT {
             remember(&mut self.domains.borrow_mut(), DOMAINS_REMEMBERED, domain, ascii.clone());
