@@ -4,7 +4,7 @@ import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: Awaited<ReturnType<typeof import('./sections/cold.mjs').cold>> }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, addresses?: Awaited<ReturnType<typeof import('./sections/addresses.mjs').addresses>>, live?: Awaited<ReturnType<typeof import('./sections/live.mjs').live>>, imports?: Awaited<ReturnType<typeof import('./sections/imports.mjs').imports>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: Awaited<ReturnType<typeof import('./sections/cold.mjs').cold>> }} Sections */
 
 const MIB = 1024 * 1024;
 
@@ -53,6 +53,22 @@ export function figures(sections) {
     note('delivery_300_pages_linear_memory_growth', pages.memory / MIB, '≤', 8, 'MiB');
     note('delivery_hanging_receiver_over_none', hanging.ratio, '≥', 0.9);
     note('delivery_hanging_receiver_linear_memory_growth', hanging.memory / MIB, '≤', 2, 'MiB');
+  }
+  if (sections.addresses) {
+    const [ascii, ...others] = sections.addresses.cases.map((one) => one.median);
+    note('launch_300k_other_addresses_over_ascii', Math.max(...others) / (ascii ?? NaN), '≤', 3);
+  }
+  if (sections.live) {
+    const { one, large, changes } = sections.live;
+    note('live_launch_of_one_over_other', one.live / one.still, '≤', 1.4);
+    note('live_launch_300k_100k_pending_over_other', large.live / large.still, '≤', 1.3);
+    note('live_rows_while_compacting', changes.perSecond, '≥', 10_000, 'rows a second');
+    note('live_rows_in_the_best_second', changes.burst, '≥', 20_000, 'rows');
+    note('live_reserved_memory_100k_pending', large.reserved / MIB, '≤', 6, 'MiB');
+  }
+  if (sections.imports) {
+    const { csv, own } = sections.imports;
+    note('import_over_csv', own.ms / csv.ms, '≤', 4);
   }
   if (sections.stats) {
     const { median, slowest } = sections.stats;

@@ -11,11 +11,14 @@ import { machine } from './machine.mjs';
 import { checkVectors } from './peer/vectors.mjs';
 import { report } from './report.mjs';
 import { latest, publish } from './results.mjs';
+import { addresses } from './sections/addresses.mjs';
 import { attachments } from './sections/attachments.mjs';
 import { cold } from './sections/cold.mjs';
 import { delivery } from './sections/delivery.mjs';
+import { imports } from './sections/imports.mjs';
 import { index } from './sections/index.mjs';
 import { launches } from './sections/launches.mjs';
+import { live } from './sections/live.mjs';
 import { rate } from './sections/rate.mjs';
 import { size } from './sections/size.mjs';
 import { stats } from './sections/stats.mjs';
@@ -31,7 +34,20 @@ const VARIED = 3;
  */
 
 /** @type {Record<string, (options: Options) => Promise<unknown>>} */
-const SECTIONS = { vectors: checkVectors, size, cold, launches, index, rate, attachments, delivery, stats };
+const SECTIONS = {
+  vectors: checkVectors,
+  size,
+  cold,
+  launches,
+  index,
+  rate,
+  attachments,
+  delivery,
+  stats,
+  addresses,
+  live,
+  imports,
+};
 
 const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
   --quick   fewer runs; the results go to .bench/quick.json

@@ -12,7 +12,7 @@ const PAGE = inRoot(...FOLDER, 'performance.md');
 
 /** @param {any} results */
 export async function report(results) {
-  const { launches, index, rate, attachments, delivery, vectors } = results.sections;
+  const { launches, index, rate, attachments, delivery, addresses, live, imports, vectors } = results.sections;
   await fill(PAGE, {
     run: run(results),
     floor: floorLine(results.floor),
@@ -22,6 +22,9 @@ export async function report(results) {
     rate: rateTable(rate),
     attachments: attachmentTable(attachments),
     ...(delivery ? { delivery: deliveryTable(delivery) } : {}),
+    ...(addresses ? { addresses: addressTable(addresses) } : {}),
+    ...(live ? { live: liveTable(live) } : {}),
+    ...(imports ? { imports: importTable(imports) } : {}),
     vectors: vectorList(vectors),
   });
   writeFileSync(inRoot(...FOLDER, 'bench-ratios.svg'), ratios(launches.cases));
@@ -221,6 +224,53 @@ export function deliveryTable({ slowMs, recipients, connections, first, rates, p
       ['ratio of both, median of the rounds', number.format(hanging.ratio), hanging.runs],
       ['linear memory that the hanging receiver adds', mebibytes(hanging.memory), 1],
     ],
+  );
+}
+
+/** @param {Awaited<ReturnType<typeof import('./sections/addresses.mjs').addresses>>} addresses */
+function addressTable({ items, cases }) {
+  const ascii = cases[0]?.median ?? NaN;
+  const rows = cases.map(({ kind, median, runs }) => [kind, duration(median), number.format(median / ascii), runs]);
+  return table([`${whole.format(items)} addresses`, 'time', 'of ASCII', 'runs'], rows);
+}
+
+/** @param {Awaited<ReturnType<typeof import('./sections/live.mjs').live>>} live */
+function liveTable({ campaigns, items, pending, rows, one, rate, changes, large }) {
+  const seconds = `${changes.seconds} s, with ${changes.compactions} compactions`;
+  return table(
+    ['what', 'live', 'other', 'runs'],
+    [
+      ['a launch of one recipient', duration(one.live), duration(one.still), one.runs],
+      [
+        `a launch of ${whole.format(items)}, with ${whole.format(pending)} pending keys`,
+        duration(large.live),
+        duration(large.still),
+        large.runs,
+      ],
+      ['memory that it reserves in addition', mebibytes(large.reserved), '', 1],
+      [
+        `launches of one a second, into ${campaigns} campaigns`,
+        whole.format(rate.live),
+        whole.format(rate.still),
+        rate.runs,
+      ],
+      [`rows a second, in requests of ${whole.format(rows)}, for ${seconds}`, whole.format(changes.perSecond), '', 1],
+      ['rows in the best second', whole.format(changes.burst), '', 1],
+    ],
+  );
+}
+
+/** @param {Awaited<ReturnType<typeof import('./sections/imports.mjs').imports>>} imports */
+function importTable({ rows, csv, own }) {
+  const line = (/** @type {string} */ what, /** @type {typeof csv} */ { ms, cpu, memory }) => [
+    what,
+    duration(ms),
+    duration(cpu),
+    `${memory} MiB`,
+  ];
+  return table(
+    [`${whole.format(rows)} rows`, 'time', 'CPU time', 'memory'],
+    [line('reading with `csv`', csv), line('import, without KV', own)],
   );
 }
 

@@ -31,7 +31,7 @@ export const CAMPAIGN = { small: 8, large: 9, stored: 10 };
 /** Equal campaigns, with the IDs from `first` on. */
 export const MANY = { first: 100, count: 64 };
 /** The databases of our Worker. */
-export const DATABASE = { small: 1, large: 2 };
+export const DATABASE = { small: 1, large: 2, live: 3 };
 /** All campaigns with the databases of their profiles. @type {[number, number][]} */
 export const CAMPAIGNS = [
   [CAMPAIGN.small, DATABASE.small],
@@ -40,7 +40,7 @@ export const CAMPAIGNS = [
   ...Array.from({ length: MANY.count }, (_, n) => /** @type {[number, number]} */ ([MANY.first + n, DATABASE.small])),
 ];
 
-/** The Workers with a state of their own. @typedef {'ours' | 'peer' | 'reference' | 'routed' | 'floor' | 'vectors'} StateName */
+/** The Workers with a state of their own. @typedef {'ours' | 'live' | 'peer' | 'reference' | 'routed' | 'floor' | 'vectors'} StateName */
 
 /** Returns the state folder of a Worker. @param {StateName} name */
 export const stateOf = (name) => path.join(FOLDER, name);
@@ -62,19 +62,32 @@ async function made(what, name, stamp, work) {
 
 const execute = promisify(execFile);
 
+/** Describes an imported database. @param {number} count */
+async function importStamp(count) {
+  const { indexFormat, normalisation, bucketTarget, bucketLimit } = await adminConstants();
+  return [SEED, count, indexFormat, normalisation, bucketTarget, bucketLimit].join(' ');
+}
+
 /** Imports the profiles of our Worker with the command line. @param {{ many: boolean }} options */
 export async function prepareOurs({ many }) {
   const databases = [{ id: DATABASE.small, count: PROFILES }];
   if (many) databases.push({ id: DATABASE.large, count: MANY_PROFILES });
   for (const { id, count } of databases) {
-    const { indexFormat, normalisation, bucketTarget, bucketLimit } = await adminConstants();
-    const stamp = [SEED, count, indexFormat, normalisation, bucketTarget, bucketLimit].join(' ');
-    await made(`importing ${count} profiles (once)`, `ours-${id}`, stamp, () => importProfiles(id, count));
+    const work = () => importProfiles('ours', id, count);
+    await made(`importing ${count} profiles (once)`, `ours-${id}`, await importStamp(count), work);
   }
 }
 
-/** @param {number} database @param {number} count */
-async function importProfiles(database, count) {
+/** Imports the same profiles twice, for a database whose profiles change and one whose profiles do not. */
+export async function prepareLive() {
+  await made(`importing ${PROFILES} profiles twice (once)`, 'live', await importStamp(PROFILES), async () => {
+    rmSync(stateOf('live'), { recursive: true, force: true });
+    for (const id of [DATABASE.small, DATABASE.live]) await importProfiles('live', id, PROFILES);
+  });
+}
+
+/** @param {StateName} state @param {number} database @param {number} count */
+async function importProfiles(state, database, count) {
   const folder = operatorsFolder();
   const file = path.join(FOLDER, 'profiles.csv');
   const stream = createWriteStream(file);
@@ -83,14 +96,14 @@ async function importProfiles(database, count) {
     if (!stream.write(`${profileId(n)},${address(n)}\n`)) await once(stream, 'drain');
   }
   await new Promise((resolve) => stream.end(resolve));
-  mkdirSync(stateOf('ours'), { recursive: true });
+  mkdirSync(stateOf(state), { recursive: true });
   const env = { ...process.env, CARGO_MANIFEST_DIR: folder };
   const run = (/** @type {string[]} */ args) =>
-    execute(ADMIN, [...args, '--persist-to', stateOf('ours')], { cwd: folder, env, maxBuffer: 1 << 26 });
+    execute(ADMIN, [...args, '--persist-to', stateOf(state)], { cwd: folder, env, maxBuffer: 1 << 26 });
   await run(['profiles', 'import', file, '--database', String(database)]);
   const list = await run(['token', 'list']);
   if (!list.stdout.includes('bench')) {
-    const scopes = ['launch', 'read', 'admin'].flatMap((scope) => ['--scope', scope]);
+    const scopes = ['launch', 'read', 'admin', 'profiles'].flatMap((scope) => ['--scope', scope]);
     await run(['token', 'create', '--name', 'bench', '--value', TOKEN, ...scopes]);
   }
   rmSync(file);
@@ -113,7 +126,7 @@ export function objectFile(name) {
 }
 
 /** Creates a folder with the files that the command line needs, and with the index key. */
-function operatorsFolder() {
+export function operatorsFolder() {
   const folder = path.join(FOLDER, 'operator');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

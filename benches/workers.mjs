@@ -62,7 +62,7 @@ export class Worker {
 
   #requests = 0;
 
-  /** @param {{ dispose: () => Promise<void> }} server @param {Origin} origin @param {LogLines} lines */
+  /** @param {{ dispose: () => Promise<void>, url: Promise<URL> }} server @param {Origin} origin @param {LogLines} lines */
   constructor(server, origin, lines) {
     this.server = server;
     this.origin = origin;
@@ -105,12 +105,12 @@ export const restartOurs = () => Worker.start('ours', withoutAssets(), VARIABLES
 
 /**
  * Our Worker, with its campaigns.
- * @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint] @param {{ keep?: boolean }} [options]
+ * @param {Record<string, string>} [more] variables of its deployment @param {string} [entrypoint]
+ * @param {{ keep?: boolean, state?: import('./state.mjs').StateName, campaigns?: [number, number][] }} [options] the campaigns with their databases
  */
-export async function startOurs(more = {}, entrypoint, options) {
-  const variables = { ...VARIABLES, ...more };
-  const worker = await Worker.start('ours', withoutAssets(), variables, entrypoint, options);
-  for (const [id, database] of CAMPAIGNS) {
+export async function startOurs(more = {}, entrypoint, { keep = false, state = 'ours', campaigns = CAMPAIGNS } = {}) {
+  const worker = await Worker.start(state, withoutAssets(), { ...VARIABLES, ...more }, entrypoint, { keep });
+  for (const [id, database] of campaigns) {
     const definition = Buffer.from(JSON.stringify({ name: `bench ${id}`, database, active: true }));
     await worker.client.must(`${TRIGGERS}/${id}`, definition, BEARER, 'PUT');
   }

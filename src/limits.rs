@@ -18,6 +18,10 @@ pub const PHONE_DIGITS: usize = 20;
 pub const DOMAINS_REMEMBERED: usize = 256;
 /// Longest domain whose A-labels are remembered, in bytes.
 pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;
+/// Letters with marks whose composed forms are remembered. When there are more, all of them are forgotten.
+pub const COMPOSED_REMEMBERED: usize = 512;
+/// Longest letter with its marks whose composed form is remembered, in bytes.
+pub const COMPOSED_REMEMBERED_LIMIT: usize = 16;
 /// Longest value of a root field other than `content`, `custom_data`, `data` and `attach`, in bytes as sent.
 pub const SCALAR_LIMIT: usize = 16 * 1024;
 /// Longest XML tag with its attributes, in bytes as sent. JSON has no such limit: names longer than every known name are not
@@ -262,10 +266,10 @@ pub const INDEX_SECRET_MIN: usize = 32;
 pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most cells of a CSV row. A header has fewer columns.
 pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
-/// Keys that an import sorts in memory, at 32 bytes each. Further keys are sorted in temporary files.
-pub const SORT_RUN_KEYS: usize = 2 * 1024 * 1024;
-/// Size of the read buffer of each temporary file, in bytes.
-pub const SORT_READ: usize = 64 * 1024;
+/// Keys that an import has in memory, at 32 bytes each. Further keys are in a temporary file.
+pub const SORT_RUN_KEYS: usize = 3 * 512 * 1024;
+/// Size of the write buffer of the temporary file, in bytes.
+pub const SORT_WRITE: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
 /// First bytes of a file from which its type and encoding are detected.

@@ -41,7 +41,7 @@ pub enum BucketSection {
 }
 
 impl BucketSection {
-    /// The number of the section in stored keys, in messages and in sorted runs. Pinned.
+    /// The number of the section in stored keys, in messages and in records of an import. Pinned.
     pub fn number(self) -> u8 {
         match self {
             Self::Profiles => 0,

@@ -217,6 +217,11 @@ impl IndexKey {
         self.hash_bytes(class, field, value.as_bytes())
     }
 
+    /// Returns the hasher of one class and field, which is faster than [`Self::hash_bytes`].
+    pub fn hasher(&self, class: Class, field: &str) -> KeyHasher {
+        KeyHasher(hash_prefix(self.hasher, class, field))
+    }
+
     /// Hashes the bytes of a key for which [`super::normal::is_normal`] returns `true`.
     pub fn hash_bytes(&self, class: Class, field: &str, value: &[u8]) -> KeyHash {
         let class_hasher = if field.is_empty() { self.class_hashers.get(class as usize) } else { None };
@@ -225,6 +230,23 @@ impl IndexKey {
             None => hash_prefix(self.hasher, class, field).hash(value),
         };
         KeyHash(hash.as_bytes())
+    }
+}
+
+/// Hashes the keys of one class and field.
+#[derive(Clone)]
+pub struct KeyHasher(SipHasher24);
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHasher(..)")
+    }
+}
+
+impl KeyHasher {
+    /// Hashes the bytes of a normalised key.
+    pub fn hash(&self, value: &[u8]) -> KeyHash {
+        KeyHash(self.0.hash(value).as_bytes())
     }
 }
 
@@ -291,6 +313,7 @@ mod tests {
                     text.extend(field.as_bytes());
                     text.resize(text.len().next_multiple_of(8), 0);
                     text.extend(value.as_bytes());
+                    assert_eq!(key.hasher(class, &field).hash(value.as_bytes()), key.hash(class, &field, value));
                     assert_eq!(
                         key.hash(class, &field, value).0,
                         key.hasher.hash(&text).as_bytes(),

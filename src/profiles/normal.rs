@@ -7,9 +7,13 @@
 use std::{borrow::Cow, cell::RefCell, fmt};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
+use idna::punycode;
 
 use super::key::Class;
-use crate::limits::{DOMAIN_REMEMBERED_LIMIT, DOMAINS_REMEMBERED, PHONE_DIGITS, PHONE_DIGITS_MIN};
+use crate::limits::{
+    COMPOSED_REMEMBERED, COMPOSED_REMEMBERED_LIMIT, DOMAIN_REMEMBERED_LIMIT, DOMAINS_REMEMBERED, PHONE_DIGITS,
+    PHONE_DIGITS_MIN,
+};
 
 /// Unicode operations that need large tables.
 pub trait UnicodePort: fmt::Debug {
@@ -23,13 +27,15 @@ pub trait UnicodePort: fmt::Debug {
 #[derive(Debug)]
 pub struct Normaliser {
     unicode: Box<dyn UnicodePort>,
-    /// Results of [`UnicodePort::domain_to_ascii`]. Most addresses of a launch have one of a few domains.
+    /// The A-labels of domains. Most addresses of a launch have one of a few domains.
     domains: RefCell<HashMap<String, Option<String>, DefaultHashBuilder>>,
+    /// Results of [`UnicodePort::compose`] for a letter with its marks. A language has a few dozen of them.
+    composed: RefCell<HashMap<String, String, DefaultHashBuilder>>,
 }
 
 impl Normaliser {
     pub fn new(unicode: Box<dyn UnicodePort>) -> Self {
-        Self { unicode, domains: RefCell::default() }
+        Self { unicode, domains: RefCell::default(), composed: RefCell::default() }
     }
 
     /// Normalises a key. Returns `None` if the key is not valid.
@@ -68,21 +74,54 @@ impl Normaliser {
     /// anybody could register it in place of the ASCII character.
     fn normalise_local_part(&self, local: &str) -> String {
         let mut result = String::with_capacity(local.len() + 1);
-        for piece in local.split_inclusive(becomes_ascii) {
-            let mut chars = piece.chars();
-            let kept = chars.clone().next_back().filter(|last| becomes_ascii(*last));
-            if kept.is_some() {
-                chars.next_back();
-            }
-            let lower: String = chars.as_str().chars().flat_map(char::to_lowercase).collect();
-            if lower.chars().all(is_composed) {
-                result.push_str(&lower);
+        // The text after the last character that stays as it is, and whether it is in NFC.
+        let (mut start, mut is_in_nfc) = (0, true);
+        for char in local.chars() {
+            if char.is_ascii() {
+                result.push(char.to_ascii_lowercase());
+            } else if is_lower_and_composed(char) {
+                result.push(char);
+            } else if becomes_ascii(char) {
+                self.compose_from(start, is_in_nfc, &mut result);
+                result.push(char);
+                (start, is_in_nfc) = (result.len(), true);
             } else {
-                result.push_str(&self.unicode.compose(&lower));
+                let lower = char.to_lowercase();
+                is_in_nfc &= lower.clone().all(is_composed);
+                result.extend(lower);
             }
-            result.extend(kept);
         }
+        self.compose_from(start, is_in_nfc, &mut result);
         result
+    }
+
+    /// Converts the text from a position on to NFC.
+    fn compose_from(&self, start: usize, is_in_nfc: bool, text: &mut String) {
+        if !is_in_nfc {
+            let piece = text.split_off(start);
+            self.compose(&piece, text);
+        }
+    }
+
+    /// Appends the NFC of a text to `result`. Composes each letter with its marks separately, because a call of the port takes
+    /// longer than a search in memory.
+    fn compose(&self, text: &str, result: &mut String) {
+        if split_letters(text).any(|letter| letter.len() > COMPOSED_REMEMBERED_LIMIT) {
+            return result.push_str(&self.unicode.compose(text));
+        }
+        for letter in split_letters(text) {
+            if letter.chars().all(is_composed) {
+                result.push_str(letter);
+                continue;
+            }
+            if let Some(known) = self.composed.borrow().get(letter) {
+                result.push_str(known);
+                continue;
+            }
+            let composed = self.unicode.compose(letter);
+            result.push_str(&composed);
+            remember(&mut self.composed.borrow_mut(), COMPOSED_REMEMBERED, letter, composed);
+        }
     }
 
     fn normalise_domain<'a>(&self, domain: &'a str) -> Option<Cow<'a, str>> {
@@ -90,22 +129,40 @@ impl Normaliser {
             return None;
         }
         if has_only_plain_characters(domain) {
-            return Some(Cow::Owned(domain.to_ascii_lowercase())).filter(|domain| !ends_in_number(domain));
+            let is_lower = !domain.bytes().any(|byte| byte.is_ascii_uppercase());
+            let domain = if is_lower { Cow::Borrowed(domain) } else { Cow::Owned(domain.to_ascii_lowercase()) };
+            return Some(domain).filter(|domain| !ends_in_number(domain));
         }
         if let Some(known) = self.domains.borrow().get(domain) {
             return known.clone().map(Cow::Owned);
         }
-        let ascii = self.unicode.domain_to_ascii(domain);
+        let ascii = encode_letters(domain).or_else(|| self.unicode.domain_to_ascii(domain));
         let ascii = ascii.filter(|ascii| !ascii.is_empty() && !ends_in_number(ascii));
         if domain.len() <= DOMAIN_REMEMBERED_LIMIT {
-            let mut domains = self.domains.borrow_mut();
-            if domains.len() >= DOMAINS_REMEMBERED {
-                domains.clear();
-            }
-            domains.insert(domain.to_owned(), ascii.clone());
+            remember(&mut self.domains.borrow_mut(), DOMAINS_REMEMBERED, domain, ascii.clone());
         }
         ascii.map(Cow::Owned)
     }
+}
+
+/// Adds a value to a map. Removes all values first if the map has `limit` values.
+fn remember<T>(map: &mut HashMap<String, T, DefaultHashBuilder>, limit: usize, key: &str, value: T) {
+    if map.len() >= limit {
+        map.clear();
+    }
+    map.insert(key.to_owned(), value);
+}
+
+/// Splits a text before each character that NFC neither changes nor composes with the character before. The NFC of the text
+/// consists of the NFC of the parts.
+fn split_letters(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut starts = rest.char_indices().skip(1).filter(|(_, char)| is_composed(*char)).map(|(at, _)| at);
+        let (letter, others) = rest.split_at_checked(starts.next().unwrap_or(rest.len()))?;
+        rest = others;
+        (!letter.is_empty()).then_some(letter)
+    })
 }
 
 /// Whether lower case or NFC would convert a character that is not ASCII into text with an ASCII character.
@@ -121,14 +178,70 @@ fn becomes_ascii(char: char) -> bool {
 fn is_composed(char: char) -> bool {
     matches!(char,
         ..'\u{300}' | '\u{388}'..='\u{482}' | '\u{48a}'..='\u{52f}' | '\u{531}'..='\u{587}' | '\u{5d0}'..='\u{5ea}'
-        | '\u{620}'..='\u{64a}' | '\u{10d0}'..='\u{10fa}' | '\u{1e00}'..='\u{1eff}' | '\u{3041}'..='\u{3096}'
+        | '\u{620}'..='\u{64a}' | '\u{904}'..='\u{928}' | '\u{92a}'..='\u{930}' | '\u{935}'..='\u{939}'
+        | '\u{e01}'..='\u{e30}' | '\u{10d0}'..='\u{10fa}' | '\u{1e00}'..='\u{1eff}' | '\u{3041}'..='\u{3096}'
         | '\u{30a0}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+}
+
+/// Whether a character is in lower case, and [`is_composed`]. It can be `false` for other such characters. This check is faster than
+/// a search in the tables of Unicode.
+fn is_lower_and_composed(char: char) -> bool {
+    matches!(char, 'ß'..='ö' | 'ø'..='ÿ' | 'ά'..='ώ' | 'а'..='џ' | '\u{3041}'..='\u{3096}' | '\u{4e00}'..='\u{9fff}' | '가'..='\u{d7a3}')
 }
 
 /// Whether a domain consists of characters that UTS 46 leaves as they are, apart from case. A-labels are not decoded: runtimes
 /// do not check them in a domain that is ASCII.
 fn has_only_plain_characters(domain: &str) -> bool {
     domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+/// Returns the A-labels of a domain of letters that UTS 46 changes to lower case and nothing else. Returns `None` for any other
+/// domain.
+fn encode_letters(domain: &str) -> Option<String> {
+    /// The longest label and name of the DNS. Runtimes can reject longer ones.
+    const LABEL_LIMIT: usize = 63;
+    const NAME_LIMIT: usize = 253;
+    if !domain.chars().all(is_domain_letter) {
+        return None;
+    }
+    let lower: String = domain.chars().flat_map(char::to_lowercase).collect();
+    let mut ascii = String::with_capacity(lower.len() + 8);
+    for label in lower.strip_suffix('.').unwrap_or(&lower).split('.') {
+        if !ascii.is_empty() {
+            ascii.push('.');
+        }
+        let start = ascii.len();
+        if label.is_ascii() {
+            ascii.push_str(label);
+        } else {
+            ascii.push_str(ACE_PREFIX);
+            ascii.push_str(&punycode::encode_str(label)?);
+        }
+        // The platform decodes and checks a label that is encoded already.
+        if label.starts_with(ACE_PREFIX) || !(1..=LABEL_LIMIT).contains(&(ascii.len() - start)) {
+            return None;
+        }
+    }
+    if lower.ends_with('.') {
+        ascii.push('.');
+    }
+    (ascii.len() <= NAME_LIMIT).then_some(ascii)
+}
+
+/// The start of every A-label.
+const ACE_PREFIX: &str = "xn--";
+
+/// Whether UTS 46 changes a character of a domain at most to lower case. It can be `false` for other such characters.
+///
+/// These are left-to-right letters of common scripts that are in NFC whatever their order is. The final sigma, the sharp s and
+/// others whose meaning depends on the version of the standard are left out.
+fn is_domain_letter(char: char) -> bool {
+    matches!(char,
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_'
+        | 'À'..='Ö' | 'Ø'..='Þ' | 'à'..='ö' | 'ø'..='\u{12f}' | '\u{134}'..='\u{13e}' | '\u{141}'..='\u{148}'
+        | '\u{14a}'..='\u{17e}' | '\u{388}'..='\u{38a}' | 'Α'..='Ρ' | 'Σ'..='ρ' | 'σ'..='ώ' | '\u{400}'..='\u{45f}'
+        | '\u{490}'..='\u{4bf}' | '\u{1e00}'..='\u{1e99}' | '\u{1ea0}'..='\u{1ef9}' | '\u{3041}'..='\u{3096}'
+        | '\u{30a1}'..='\u{30fa}' | '\u{30fc}'..='\u{30fe}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}')
 }
 
 /// Whether the URL standard reads a domain as an IPv4 address, valid or not: the last label is a number.

@@ -43,8 +43,9 @@ fn compare(rows: usize) -> Result<(), Failure> {
         for (method, results) in METHODS.into_iter().zip(&mut results) {
             let output = Command::new(env::current_exe()?).arg(method).arg(&file).output()?;
             let text = String::from_utf8(output.stdout)?;
-            let (milliseconds, kibibytes) = text.trim().split_once(' ').ok_or("no result")?;
-            results.push((milliseconds.parse::<f64>()?, kibibytes.parse::<u64>()?));
+            let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+            let [milliseconds, cpu, kibibytes] = numbers[..] else { return Err("no result".into()) };
+            results.push((milliseconds, cpu, kibibytes));
         }
     }
     fs::remove_file(&file)?;
@@ -52,10 +53,10 @@ fn compare(rows: usize) -> Result<(), Failure> {
         results.sort_by(|a, b| a.0.total_cmp(&b.0));
         results[RUNS / 2]
     });
-    for (method, (milliseconds, kibibytes)) in METHODS.into_iter().zip(medians) {
-        println!("{method:8}{milliseconds:10.0} ms{:10} MiB", kibibytes / 1024);
+    for (method, (milliseconds, cpu, kibibytes)) in METHODS.into_iter().zip(medians) {
+        println!("{method:8}{milliseconds:10.0} ms{cpu:10.0} ms CPU{:10.0} MiB", kibibytes / 1024.0);
     }
-    println!("ratio   {:10.2}", medians[1].0 / medians[0].0);
+    println!("ratio   {:10.2}   {:10.2}", medians[1].0 / medians[0].0, medians[1].1 / medians[0].1);
     Ok(())
 }
 
@@ -70,7 +71,7 @@ fn write_file(path: &Path, rows: usize) -> Result<(), Failure> {
     Ok(file.flush()?)
 }
 
-/// Prints milliseconds and the peak of memory in KiB.
+/// Prints milliseconds, milliseconds of CPU time, and the peak of memory in KiB.
 fn measure(method: &str, path: &Path) -> Result<(), Failure> {
     let start = Instant::now();
     let file = File::open(path)?;
@@ -101,6 +102,15 @@ fn measure(method: &str, path: &Path) -> Result<(), Failure> {
     let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
     let status = fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no peak of memory")?;
-    println!("{milliseconds} {}", peak.trim().trim_end_matches(" kB"));
+    println!("{milliseconds} {} {}", cpu_time()?, peak.trim().trim_end_matches(" kB"));
     Ok(())
+}
+
+/// Returns the CPU time of all threads of this process in milliseconds, in steps of ten.
+fn cpu_time() -> Result<u64, Failure> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name of the program, in parentheses, can contain spaces. User and system time are the 12th and 13th field after it.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no CPU time")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(ticks.sum::<Result<u64, _>>()? * 10)
 }

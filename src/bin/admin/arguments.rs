@@ -126,13 +126,18 @@ pub enum ProfilesCommand {
     Import(ImportFile),
     /// Print the profiles that have a key.
     ///
-    /// Prints a line for each profile. If no profile has the key, prints the reason and exits with 1.
+    /// Prints a line for each profile. If no profile has the key, prints the reason and exits with 1. If the changes of the
+    /// database are live, pending changes count: the command reads them with the token in TRIGGER_LAUNCH_TOKEN, which needs the
+    /// scope profiles. The deployment does not receive the key.
     Find {
         /// Database to search.
         #[arg(long, value_name = "ID", value_parser = database_id())]
         database: u64,
         #[command(flatten)]
         key: FindKey,
+        /// Address of the deployment; required if the changes of the database are live.
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
     },
     /// Turn live changes of a database on or off.
     ///

@@ -84,9 +84,9 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
             let key = load_index_key(&location, &secrets)?;
             import_file(&location, arguments, key, now)?;
         }
-        AdminCommand::Profiles(ProfilesCommand::Find { database, key: wanted }) => {
+        AdminCommand::Profiles(ProfilesCommand::Find { database, key: wanted, url }) => {
             let key = load_index_key(&location, &secrets)?;
-            let lines = find_profiles(location.open_kv()?.as_mut(), &key, *database, wanted);
+            let lines = find_profiles(location.open_kv()?.as_mut(), &key, *database, wanted, url.as_deref());
             lines.map_err(ProfilesError::from)?.iter().try_for_each(|line| print_result(line))?;
         }
         AdminCommand::Profiles(ProfilesCommand::Live { state, database, url }) => {

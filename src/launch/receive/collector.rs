@@ -179,7 +179,7 @@ impl Collector {
         let Some(keying) = self.keying.as_ref().filter(|_| !self.is_closed) else { return };
         let secrets = &self.settings.secrets;
         if let Some(plain) = plain {
-            match self.items.push_plain(plain, keying, secrets, &mut self.memory) {
+            match self.items.push_plain(plain, keying, secrets, &self.normaliser, &mut self.memory) {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => return self.record_fault(error),

@@ -8,7 +8,7 @@ use crate::{
     outcome::Outcome,
     problem::{Problem, Refused},
     profiles::{
-        key::{IndexKey, KeyHash},
+        key::{Class, IndexKey, KeyHash},
         lookup::IndexSearch,
         manifest::Generation,
         normal::{Normaliser, is_normal},
@@ -97,26 +97,43 @@ impl Items {
         self.with_data.iter().zip(self.data.iter())
     }
 
-    /// Adds an item whose only member is the key field of the mode, if its value is normalised already. This is the common case,
-    /// and needs no decoder. Returns `false` if the item has another form.
+    /// Adds an item whose only member is the key field of the mode, if its value is valid. This is the common case, and needs no
+    /// decoder. Returns `false` if the item has another form.
     pub fn push_plain(
         &mut self,
         (name, value): (&[u8], &[u8]),
         keying: &Keying,
         secrets: &[IndexKey],
+        normaliser: &Normaliser,
         memory: &mut Reservation,
     ) -> Result<bool, OutOfMemory> {
         let Some(field) = keying.matching.only_key() else { return Ok(false) };
         let [SearchStep { class, .. }] = keying.matching.searches() else { return Ok(false) };
-        if field.name().as_bytes() != name || value.len() > KEY_LIMIT || !is_normal(*class, value) {
+        if field.name().as_bytes() != name || value.len() > KEY_LIMIT {
             return Ok(false);
         }
+        if is_normal(*class, value) {
+            return self.push_hashes((*class, value), keying, secrets, memory).map(|()| true);
+        }
+        match std::str::from_utf8(value).ok().and_then(|value| normaliser.normalise(*class, value)) {
+            Some(normal) => self.push_hashes((*class, normal.as_bytes()), keying, secrets, memory).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Adds an item with one normalised key.
+    fn push_hashes(
+        &mut self,
+        (class, value): (Class, &[u8]),
+        keying: &Keying,
+        secrets: &[IndexKey],
+        memory: &mut Reservation,
+    ) -> Result<(), OutOfMemory> {
         (self.searches, self.stride) = (1, secrets.len());
         for secret in secrets {
-            self.hashes.push(secret.hash_bytes(*class, &keying.field_name, value), memory)?;
+            self.hashes.push(secret.hash_bytes(class, &keying.field_name, value), memory)?;
         }
-        self.states.push(ItemState::Keys { first: true, second: false }, memory)?;
-        Ok(true)
+        self.states.push(ItemState::Keys { first: true, second: false }, memory)
     }
 
     /// Adds a decoded item.

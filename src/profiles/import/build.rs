@@ -1,14 +1,20 @@
-//! Writes sorted keys as buckets.
+//! Writes sorted keys as buckets. A second thread sorts the keys of the next buckets in the meantime.
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
 
 use super::{
     error::ImportError,
-    sort::{RecordMerge, Sorter},
+    sort::{KeyRecord, PartitionedRecords, SortedBuckets, Sorter},
 };
 use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
     profiles::{
-        bucket::{self, BucketEntry, BucketSection, ENTRY_BYTES},
-        key::{Class, HashPrefix, ProfileId, bucket_number},
+        bucket::{self, BucketEntry, ENTRY_BYTES},
+        key::Class,
         manifest::ClassIndex,
     },
 };
@@ -26,20 +32,20 @@ pub struct BuiltIndex {
     pub ambiguous: u64,
 }
 
-/// The sorted keys of all rows, and the number of buckets of each class.
+/// The keys of all rows, and the number of buckets of each class.
 pub struct IndexPlan {
     classes: Vec<ClassIndex>,
     /// The field number of each class in the records, in the order of `classes`.
     field_numbers: Vec<u16>,
-    records: RecordMerge,
+    records: PartitionedRecords,
 }
 
-/// A key in a bucket: its section, the prefix of its hash, and the profile.
-type SectionKey = (BucketSection, HashPrefix, ProfileId);
+/// Sorted buckets, or why they cannot be sorted.
+type SortResult = Result<SortedBuckets, ImportError>;
 
 impl IndexPlan {
     pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
-        let (counts, records) = sorter.finish()?;
+        let (counts, records) = sorter.finish();
         let counts = counts.into_iter().chain(std::iter::repeat(0));
         let mut plan = Self { classes: Vec::new(), field_numbers: Vec::new(), records };
         for (number, ((class, field), count)) in (0..).zip(fields.into_iter().zip(counts)) {
@@ -60,40 +66,65 @@ impl IndexPlan {
 
     /// Builds all buckets, and passes the class, number and text of each one to `on_bucket`. Empty buckets are included.
     pub fn build<E: From<ImportError>>(
-        mut self,
-        mut on_bucket: impl FnMut(&ClassIndex, u32, String) -> Result<(), E>,
+        self,
+        on_bucket: impl FnMut(&ClassIndex, u32, String) -> Result<(), E>,
     ) -> Result<BuiltIndex, E> {
-        let mut built = BuiltIndex::default();
-        let mut next = self.records.next()?;
-        for (mut index, field) in self.classes.into_iter().zip(self.field_numbers) {
-            let mut keys = Vec::new();
-            for number in 0..index.buckets {
-                keys.clear();
-                while let Some(record) = next
-                    && record.field() == field
-                    && bucket_number(record.selector(), index.buckets) == number
-                {
-                    keys.push(record.section_key());
-                    next = self.records.next()?;
-                }
-                let text = built.add_bucket(index.class, &mut keys)?;
+        let Self { classes, field_numbers, records } = self;
+        let fields: Vec<(u16, u32)> =
+            field_numbers.into_iter().zip(classes.iter().map(|index| index.buckets)).collect();
+        let (sender, receiver) = sync_channel(1);
+        thread::scope(|scope| {
+            let sort = || sort_fields(records, &fields, &sender);
+            // Ends when the receiver is dropped.
+            thread::Builder::new().spawn_scoped(scope, sort).map_err(ImportError::from)?;
+            write_buckets(classes, receiver, on_bucket)
+        })
+    }
+}
+
+/// Sorts the records of fields, whose numbers of buckets are given.
+fn sort_fields(mut records: PartitionedRecords, fields: &[(u16, u32)], sender: &SyncSender<SortResult>) {
+    for (field, buckets) in fields {
+        match records.sort(*field, *buckets, |sorted| sender.send(Ok(sorted)).is_ok()) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                // Without a receiver, the build has failed already.
+                let _ = sender.send(Err(error));
+                return;
+            }
+        }
+    }
+}
+
+fn write_buckets<E: From<ImportError>>(
+    classes: Vec<ClassIndex>,
+    sorted: Receiver<SortResult>,
+    mut on_bucket: impl FnMut(&ClassIndex, u32, String) -> Result<(), E>,
+) -> Result<BuiltIndex, E> {
+    let mut built = BuiltIndex::default();
+    for mut index in classes {
+        let mut number = 0;
+        while number < index.buckets {
+            let ended = |_| ImportError::from(io::Error::other("the thread that sorts keys has ended"));
+            let sorted = sorted.recv().map_err(ended)??;
+            for sections in sorted.buckets() {
+                let text = built.add_bucket(index.class, sections)?;
                 index.largest = index.largest.max(u32::try_from(text.len()).unwrap_or(u32::MAX));
                 on_bucket(&index, number, text)?;
+                number += 1;
             }
-            built.classes.push(index);
         }
-        built.classes.sort_by(|a, b| (a.class, &a.field).cmp(&(b.class, &b.field)));
-        Ok(built)
+        built.classes.push(index);
     }
+    built.classes.sort_by(|a, b| (a.class, &a.field).cmp(&(b.class, &b.field)));
+    Ok(built)
 }
 
 impl BuiltIndex {
     /// Counts the keys of a bucket, and returns its text.
-    fn add_bucket(&mut self, class: Class, keys: &mut [SectionKey]) -> Result<String, ImportError> {
-        let is_subscription = |section| section == BucketSection::Subscriptions;
-        keys.sort_unstable_by_key(|(section, hash, profile)| (is_subscription(*section), *hash, *profile));
-        let (profiles, subscriptions) = keys.split_at(keys.partition_point(|(section, ..)| !is_subscription(*section)));
-        let (profiles, subscriptions) = (entries_of(profiles), entries_of(subscriptions));
+    fn add_bucket(&mut self, class: Class, sections: [&[KeyRecord]; 2]) -> Result<String, ImportError> {
+        let [profiles, subscriptions] = sections.map(entries_of);
         for key in [&profiles, &subscriptions].into_iter().flat_map(|entries| entries.chunk_by(|a, b| a.hash == b.hash))
         {
             if class == Class::ProfileId {
@@ -125,9 +156,8 @@ pub fn count_buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
 }
 
 /// Returns the entries of sorted keys of one section.
-fn entries_of(keys: &[SectionKey]) -> Vec<BucketEntry> {
-    let mut entries: Vec<BucketEntry> =
-        keys.iter().map(|(_, hash, profile)| BucketEntry { hash: *hash, profile: Some(*profile) }).collect();
+fn entries_of(keys: &[KeyRecord]) -> Vec<BucketEntry> {
+    let mut entries: Vec<BucketEntry> = keys.iter().map(KeyRecord::entry).collect();
     bucket::limit_profiles(&mut entries);
     entries
 }

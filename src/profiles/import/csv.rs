@@ -156,7 +156,8 @@ fn read_cells(
 ) -> Result<RowContent, RowError> {
     let mut content = RowContent::Empty;
     for (number, cell) in reader.cells(reader.text()?).enumerate() {
-        if cell.trim().is_empty() {
+        // The first character of most cells is no white space.
+        if !matches!(cell.as_bytes().first(), Some(b'!'..=b'~')) && cell.trim().is_empty() {
             continue;
         }
         content = RowContent::Cells;

@@ -9,7 +9,7 @@ use crate::{
     profiles::{
         bucket::BucketSection,
         column::NormalKey,
-        key::{Class, IndexKey, KeyHash, ProfileId},
+        key::{Class, IndexKey, KeyHash, KeyHasher, ProfileId},
         normal::Normaliser,
     },
 };
@@ -24,7 +24,7 @@ pub struct KeyCollector {
 }
 
 impl KeyCollector {
-    /// Sorts at most `run` keys in memory.
+    /// Keeps at most `run` keys in memory.
     pub fn new(key: IndexKey, run: usize) -> Self {
         Self { key, normaliser: Normaliser::native(), fields: Vec::new(), sorter: Sorter::new(run) }
     }
@@ -48,6 +48,11 @@ impl KeyCollector {
 
     pub fn hash(&self, key: &NormalKey<'_>) -> KeyHash {
         key.hash(&self.key)
+    }
+
+    /// Returns the hasher of one class and field.
+    pub fn hasher(&self, class: Class, field: &str) -> KeyHasher {
+        self.key.hasher(class, field)
     }
 
     /// Hashes a normalised key of a class without a field name.

@@ -1,7 +1,7 @@
 //! Builds the buckets of a generation from a file of profiles, in bounded memory (native only).
 //!
 //! ```text
-//! file ─▶ text (source) ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ sorted runs on disk (sort) ─▶ buckets (build)
+//! file ─▶ text (source) ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ partitions on disk (sort) ─▶ buckets (build)
 //! ```
 //! A row is refused completely, or imported without its invalid values. What is left out is counted and reported. A file that
 //! could be read in a way that its author did not mean is rejected. Temporary files contain hashes and profile IDs, never
@@ -66,7 +66,7 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Sorts at most `run` keys in memory (32 bytes each). Further keys are written to temporary files.
+    /// Keeps at most `run` keys in memory (32 bytes each). Further keys are written to a temporary file.
     pub fn new(key: IndexKey, run: usize) -> Self {
         Self { keys: KeyCollector::new(key, run) }
     }
@@ -93,7 +93,7 @@ impl Importer {
         Ok(report)
     }
 
-    /// Sorts all keys, and plans the buckets of each class.
+    /// Plans the buckets of each class.
     pub fn plan(self) -> Result<IndexPlan, ImportError> {
         let (fields, sorter) = self.keys.into_parts();
         IndexPlan::new(fields, sorter)

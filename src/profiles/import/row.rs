@@ -17,6 +17,23 @@ use crate::{
     },
 };
 
+/// Returns the key in a cell that contains one value and nothing that has to be removed or converted. Can return `None` for other
+/// such cells.
+fn find_plain_key(class: Class, cell: &[u8]) -> Option<&[u8]> {
+    let value = match class {
+        // A `+` is the only part of most numbers that is not a part of the key.
+        Class::Phone => cell.strip_prefix(b"+").unwrap_or(cell),
+        _ => cell,
+    };
+    let is_plain = match class {
+        Class::Email => is_normal(class, value) && !value.starts_with(MAILTO.as_bytes()),
+        Class::Phone => is_normal(class, value),
+        Class::Custom | Class::CustomSub => value.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b';'),
+        Class::ProfileId | Class::Push => false,
+    };
+    (is_plain && (1..=KEY_LIMIT).contains(&value.len())).then_some(value)
+}
+
 /// A row that is being read.
 #[derive(Debug, Default)]
 pub struct ProfileRow {
@@ -29,11 +46,16 @@ pub struct ProfileRow {
 impl ProfileRow {
     /// Sets the profile. An empty text is ignored.
     pub fn set_profile(&mut self, text: &str) -> Result<(), RowError> {
-        let text = remove_guard(text);
-        if text.is_empty() {
-            return Ok(());
-        }
-        let id = ProfileId::parse(text);
+        let id = match ProfileId::parse(text) {
+            Some(id) => Some(id),
+            None => {
+                let text = remove_guard(text);
+                if text.is_empty() {
+                    return Ok(());
+                }
+                ProfileId::parse(text)
+            }
+        };
         let id = id.ok_or_else(|| RowError::refused("profile_id: not 24 hexadecimal digits"))?;
         match self.profile.replace(id) {
             None => Ok(()),
@@ -44,13 +66,9 @@ impl ProfileRow {
     /// Adds the values of a CSV cell that is not empty.
     pub fn add_cell(&mut self, keys: &KeyCollector, column: &NumberedColumn, cell: &str) {
         let class = column.column.class;
-        // Most addresses and numbers need no more than this.
-        let is_plain = matches!(class, Class::Email | Class::Phone)
-            && cell.len() <= KEY_LIMIT
-            && is_normal(class, cell.as_bytes())
-            && !(class == Class::Email && cell.starts_with(MAILTO));
-        if is_plain {
-            return self.push(column, keys.hash_bytes(class, cell.as_bytes()));
+        // Most values need no more than this.
+        if let Some(value) = find_plain_key(class, cell.as_bytes()) {
+            return self.push(column, column.hasher.hash(value));
         }
         let cell = if column.column.is_custom() { cell } else { remove_guard(cell) };
         split_cell(class, cell, |value| self.add_value(keys, column, value));
@@ -116,5 +134,57 @@ impl ProfileRow {
             keys.add(field, section, hash, profile)?;
         }
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::profiles::{column::KeyColumn, normal::Normaliser};
+
+    /// Returns the keys in a cell, found without the shortcut.
+    fn find_keys(class: Class, cell: &str) -> Vec<String> {
+        let column = KeyColumn { class, section: BucketSection::Profiles, field: "f".to_owned() };
+        let mut keys = Vec::new();
+        let text = if column.is_custom() { cell } else { remove_guard(cell) };
+        split_cell(class, text, |value| {
+            let value = if class == Class::Email { extract_address(value) } else { value };
+            keys.extend(column.key(value, &Normaliser::native()).map(|key| key.value.into_owned()));
+        });
+        keys
+    }
+
+    #[test]
+    fn finds_plain_keys() {
+        for (class, cell, key) in [
+            (Class::Email, "a@b", Some("a@b")),
+            (Class::Email, "A@b", None),
+            (Class::Email, "mailto:a@b", None),
+            (Class::Phone, "+380501234567", Some("380501234567")),
+            (Class::Phone, "380501234567", Some("380501234567")),
+            (Class::Phone, "+00380501234567", None),
+            (Class::Phone, "++380501234567", None),
+            (Class::Custom, " A-1 ", Some(" A-1 ")),
+            (Class::Custom, "a;b", None),
+            (Class::CustomSub, "ü", None),
+            (Class::Push, "ios:a", None),
+        ] {
+            assert_eq!(find_plain_key(class, cell.as_bytes()), key.map(str::as_bytes), "{class:?} {cell}");
+        }
+        assert_eq!(find_plain_key(Class::Custom, &[b'x'; KEY_LIMIT + 1]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_key_is_the_only_key_of_its_cell(cell in "[-+0-9a-f@.;,:='<> A\u{e9}\t\"]{1,9}|\\+?[0-9]{2,21}") {
+            for class in [Class::Email, Class::Phone, Class::Custom, Class::CustomSub] {
+                if let Some(key) = find_plain_key(class, cell.as_bytes()) {
+                    let key = std::str::from_utf8(key).unwrap().to_owned();
+                    prop_assert_eq!(find_keys(class, &cell), [key], "{:?} {}", class, cell);
+                }
+            }
+        }
     }
 }

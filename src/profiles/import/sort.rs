@@ -1,28 +1,29 @@
-//! Sorts more keys than fit in memory: sorted runs in temporary files are merged when they are read.
+//! Sorts more keys than fit in memory. Hashes are distributed evenly, so keys are first divided into partitions by the upper bits
+//! of their hashes, in memory and in a temporary file. A partition fits in memory, and is sorted when its buckets are built.
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
     fs::File,
-    io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write},
-    vec,
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
 };
 
 use super::error::ImportError;
 use crate::{
-    limits::SORT_READ,
+    limits::SORT_WRITE,
     profiles::{
-        bucket::BucketSection,
-        key::{HashPrefix, KeyHash, ProfileId},
+        bucket::{BucketEntry, BucketSection},
+        key::{HashPrefix, KeyHash, ProfileId, bucket_number},
     },
 };
 
 /// Size of a record in a temporary file, in bytes.
 const RECORD_BYTES: usize = 32;
+/// The partitions of each field, by the upper byte of the selector.
+const PARTITIONS: usize = 256;
+/// The groups of each bucket, by the section and the upper byte of the hash prefix. Few records have a group in common.
+const GROUPS: usize = 2 * 256;
 
-/// A key of a profile. Records are sorted by field, selector, section, hash and profile, so that the records of a bucket are
-/// adjacent, whatever the number of buckets is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A key of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyRecord {
     /// The field (16 bits), the selector (32), the section (8), and the first 72 bits of the hash prefix.
     high: u128,
@@ -31,157 +32,330 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    pub fn new(field: u16, section: BucketSection, hash: KeyHash, profile: ProfileId) -> Self {
+    pub fn new(field: u16, section: BucketSection, hash: KeyHash, ProfileId(id): ProfileId) -> Self {
         let section = u128::from(section.number());
         let prefix = hash.prefix().to_number();
         let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | prefix >> 24;
-        let low = (prefix & 0xFF_FFFF) << 104 | to_number(profile.0) << 8;
-        Self { high, low }
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = id;
+        let profile = u128::from_be_bytes([0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l, 0]);
+        Self { high, low: (prefix & 0xFF_FFFF) << 104 | profile }
     }
 
-    /// The number of the class and field.
-    pub fn field(&self) -> u16 {
-        let [a, b, ..] = self.high.to_be_bytes();
-        u16::from_be_bytes([a, b])
+    /// The position of the record's partition among those of all fields.
+    fn partition(&self) -> usize {
+        let [a, b, c, ..] = self.high.to_be_bytes();
+        usize::from(u16::from_be_bytes([a, b])) * PARTITIONS + usize::from(c)
     }
 
     /// [`KeyHash::selector`].
-    pub fn selector(&self) -> u32 {
+    fn selector(&self) -> u32 {
         let [_, _, a, b, c, d, ..] = self.high.to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// The section, [`KeyHash::prefix`], and the profile.
-    pub fn section_key(&self) -> (BucketSection, HashPrefix, ProfileId) {
-        let [_, _, _, _, _, _, section, ..] = self.high.to_be_bytes();
+    /// The group of the record in its bucket.
+    fn group(&self) -> usize {
+        let [_, _, _, _, _, _, section, first, ..] = self.high.to_be_bytes();
+        usize::from(section & 1) * (GROUPS / 2) + usize::from(first)
+    }
+
+    /// Records of a bucket are sorted by section, hash prefix and profile.
+    fn bucket_order(&self) -> (u128, u128) {
+        (self.high << 48, self.low)
+    }
+
+    /// The entry of the record in its bucket.
+    pub fn entry(&self) -> BucketEntry {
         let [_, _, _, profile @ .., _] = self.low.to_be_bytes();
-        let section = BucketSection::from_number(section);
-        (section, HashPrefix::from_number(self.high << 24 | self.low >> 104), ProfileId(profile))
+        let hash = HashPrefix::from_number(self.high << 24 | self.low >> 104);
+        BucketEntry { hash, profile: Some(ProfileId(profile)) }
+    }
+
+    fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        let (halves, _) = bytes.as_chunks_mut();
+        halves.iter_mut().zip([self.high, self.low]).for_each(|(half, number)| *half = number.to_ne_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Self {
+        match bytes.as_chunks().0 {
+            [high, low] => Self { high: u128::from_ne_bytes(*high), low: u128::from_ne_bytes(*low) },
+            _ => Self::default(),
+        }
     }
 }
 
-fn to_number(bytes: [u8; 12]) -> u128 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+/// Records of a field whose selectors have the same upper byte.
+#[derive(Default)]
+struct Partition {
+    in_memory: Vec<KeyRecord>,
+    in_file: Vec<Segment>,
 }
 
-/// Sorts records in memory, and writes them to temporary files when a run is full.
+/// Adjacent records in the temporary file.
+struct Segment {
+    /// In bytes.
+    start: u64,
+    records: usize,
+}
+
+/// Divides records into partitions, and moves them to a temporary file when there are many.
 pub struct Sorter {
-    /// Most records in a run.
+    /// Most records in memory.
     limit: usize,
-    run: Vec<KeyRecord>,
-    spilled: Vec<File>,
-    /// The number of records of each field in the sorted runs. Duplicates in different runs are counted more than once.
-    counts: Vec<u64>,
+    in_memory: usize,
+    partitions: Vec<Partition>,
+    file: Option<File>,
+    /// Length of the file in bytes.
+    file_length: u64,
 }
 
 impl Sorter {
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), run: Vec::new(), spilled: Vec::new(), counts: Vec::new() }
+        Self { limit: limit.max(1), in_memory: 0, partitions: Vec::new(), file: None, file_length: 0 }
     }
 
     pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
-        if self.run.len() == self.limit {
+        if self.in_memory == self.limit {
             self.spill().map_err(temporary_file)?;
         }
-        if self.run.capacity() == 0 {
-            // Growing step by step would need up to half as much memory again.
-            self.run.reserve_exact(self.limit);
+        let position = record.partition();
+        if position >= self.partitions.len() {
+            self.partitions.resize_with((position / PARTITIONS + 1) * PARTITIONS, Partition::default);
         }
-        self.run.push(record);
+        if let Some(Partition { in_memory, .. }) = self.partitions.get_mut(position) {
+            if in_memory.len() == in_memory.capacity() {
+                // Doubling would need up to twice the memory.
+                in_memory.reserve_exact((in_memory.len() / 4).max(8));
+            }
+            in_memory.push(record);
+            self.in_memory += 1;
+        }
         Ok(())
     }
 
-    /// Moves the run to a temporary file.
+    /// Moves all records to the temporary file.
     fn spill(&mut self) -> io::Result<()> {
-        self.sort();
-        let mut file = BufWriter::new(tempfile::tempfile()?);
-        for record in self.run.drain(..) {
-            file.write_all(&record.high.to_be_bytes())?;
-            file.write_all(&record.low.to_be_bytes())?;
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => tempfile::tempfile()?,
+        };
+        let mut file = BufWriter::with_capacity(SORT_WRITE, file);
+        let capacity: usize = self.partitions.iter().map(|partition| partition.in_memory.capacity()).sum();
+        for Partition { in_memory, in_file } in &mut self.partitions {
+            if !in_memory.is_empty() {
+                in_file.push(Segment { start: self.file_length, records: in_memory.len() });
+                self.file_length += (in_memory.len() * RECORD_BYTES) as u64;
+            }
+            for record in in_memory.iter() {
+                file.write_all(&record.to_bytes())?;
+            }
+            in_memory.clear();
+            // The next records may have other fields.
+            if capacity > self.limit.saturating_mul(2) {
+                *in_memory = Vec::new();
+            }
         }
-        let mut file = file.into_inner().map_err(|error| error.into_error())?;
-        file.rewind()?;
-        self.spilled.push(file);
+        self.file = Some(file.into_inner().map_err(|error| error.into_error())?);
+        self.in_memory = 0;
         Ok(())
     }
 
-    fn sort(&mut self) {
-        self.run.sort_unstable();
-        self.run.dedup();
-        for record in &self.run {
-            let field = usize::from(record.field());
-            if field >= self.counts.len() {
-                self.counts.resize(field + 1, 0);
-            }
-            if let Some(count) = self.counts.get_mut(field) {
-                *count += 1;
-            }
-        }
-    }
-
-    /// Returns the number of records of each field, and the sorted records. Both can contain duplicates. The numbers of fields
-    /// after the last one with records are left out.
-    pub fn finish(mut self) -> Result<(Vec<u64>, RecordMerge), ImportError> {
-        self.sort();
-        let files = self.spilled.into_iter().map(|file| SortedRun::File(BufReader::with_capacity(SORT_READ, file)));
-        let runs = files.chain([SortedRun::Memory(self.run.into_iter())]).collect();
-        Ok((self.counts, RecordMerge::new(runs)?))
-    }
-}
-
-/// Merges sorted runs.
-pub struct RecordMerge {
-    runs: Vec<SortedRun>,
-    /// The next record of each run, with the position of the run.
-    heads: BinaryHeap<Reverse<(KeyRecord, usize)>>,
-}
-
-impl RecordMerge {
-    fn new(mut runs: Vec<SortedRun>) -> Result<Self, ImportError> {
-        let mut heads = BinaryHeap::with_capacity(runs.len());
-        for (position, run) in runs.iter_mut().enumerate() {
-            if let Some(record) = run.next()? {
-                heads.push(Reverse((record, position)));
-            }
-        }
-        Ok(Self { runs, heads })
-    }
-
-    pub fn next(&mut self) -> Result<Option<KeyRecord>, ImportError> {
-        let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
-        let Reverse((record, position)) = *head;
-        match self.runs.get_mut(position).map(SortedRun::next).transpose()?.flatten() {
-            Some(next) => *head = Reverse((next, position)),
-            None => drop(std::collections::binary_heap::PeekMut::pop(head)),
-        }
-        Ok(Some(record))
-    }
-}
-
-enum SortedRun {
-    File(BufReader<File>),
-    Memory(vec::IntoIter<KeyRecord>),
-}
-
-impl SortedRun {
-    fn next(&mut self) -> Result<Option<KeyRecord>, ImportError> {
-        let file = match self {
-            Self::Memory(records) => return Ok(records.next()),
-            Self::File(file) => file,
+    /// Returns the number of records of each field, duplicates included, and the records. The numbers of fields after the last one
+    /// with records are left out.
+    pub fn finish(self) -> (Vec<u64>, PartitionedRecords) {
+        let count = |Partition { in_memory, in_file }: &Partition| {
+            in_memory.len() + in_file.iter().map(|segment| segment.records).sum::<usize>()
         };
-        let mut halves = [[0; RECORD_BYTES / 2]; 2];
-        match file.read_exact(halves.as_flattened_mut()) {
-            Ok(()) => {
-                let [high, low] = halves.map(u128::from_be_bytes);
-                Ok(Some(KeyRecord { high, low }))
+        let fields = self.partitions.chunks(PARTITIONS);
+        let counts = fields.map(|partitions| partitions.iter().map(|partition| count(partition) as u64).sum());
+        (counts.collect(), PartitionedRecords { partitions: self.partitions, file: self.file })
+    }
+}
+
+/// The records of all fields.
+pub struct PartitionedRecords {
+    partitions: Vec<Partition>,
+    file: Option<File>,
+}
+
+impl PartitionedRecords {
+    /// Sorts the records of a field by bucket, and passes a few complete buckets at a time to `on_buckets`, in order. Stops if the
+    /// function returns `false`.
+    pub fn sort(
+        &mut self,
+        field: u16,
+        buckets: u32,
+        mut on_buckets: impl FnMut(SortedBuckets) -> bool,
+    ) -> Result<bool, ImportError> {
+        // The records of the buckets from `next` on.
+        let (mut records, mut next) = (Vec::new(), 0);
+        for part in 0..PARTITIONS {
+            let position = usize::from(field) * PARTITIONS + part;
+            self.take(position, &mut records).map_err(temporary_file)?;
+            // Later partitions begin with this selector, in this bucket.
+            let end =
+                u32::try_from((part as u64 + 1) << 24).map_or(buckets, |selector| bucket_number(selector, buckets));
+            if end > next {
+                let (sorted, rest) = sort_buckets(&records, next..end, buckets);
+                if !on_buckets(sorted) {
+                    return Ok(false);
+                }
+                (records, next) = (rest, end);
             }
-            // A file contains complete records only.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(temporary_file(error)),
+        }
+        Ok(true)
+    }
+
+    /// Moves the records of a partition to `records`.
+    fn take(&mut self, position: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
+        let Some(partition) = self.partitions.get_mut(position) else { return Ok(()) };
+        let Partition { mut in_memory, in_file } = std::mem::take(partition);
+        if let Some(file) = &mut self.file {
+            for Segment { start, records: count } in in_file {
+                let mut bytes = vec![0; count * RECORD_BYTES];
+                file.seek(SeekFrom::Start(start))?;
+                file.read_exact(&mut bytes)?;
+                records.extend(bytes.as_chunks().0.iter().map(KeyRecord::from_bytes));
+            }
+        }
+        records.append(&mut in_memory);
+        Ok(())
+    }
+}
+
+/// The records of adjacent buckets.
+pub struct SortedBuckets {
+    records: Vec<KeyRecord>,
+    /// The position after the records of each section of each bucket.
+    ends: Vec<[usize; 2]>,
+}
+
+impl SortedBuckets {
+    /// Returns the records of each bucket: those of profiles and those of subscriptions.
+    pub fn buckets(&self) -> impl Iterator<Item = [&[KeyRecord]; 2]> {
+        let mut start = 0;
+        self.ends.iter().map(move |ends| {
+            ends.map(|end| self.records.get(std::mem::replace(&mut start, end)..end).unwrap_or_default())
+        })
+    }
+}
+
+/// Sorts the records of some buckets, and returns those of later buckets.
+fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u32) -> (SortedBuckets, Vec<KeyRecord>) {
+    // All later buckets are one.
+    let group = |record: &KeyRecord| {
+        let bucket = bucket_number(record.selector(), buckets).min(wanted.end);
+        bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
+    };
+    let mut ends = vec![0_usize; (wanted.len() + 1) * GROUPS];
+    for record in records {
+        if let Some(count) = ends.get_mut(group(record)) {
+            *count += 1;
         }
     }
+    // Each count becomes the start of its group, and while records are added, the end.
+    let mut next = 0;
+    for start in &mut ends {
+        next += std::mem::replace(start, next);
+    }
+    let mut sorted = vec![KeyRecord::default(); records.len()];
+    for record in records {
+        if let Some(end) = ends.get_mut(group(record)) {
+            if let Some(slot) = sorted.get_mut(*end) {
+                *slot = *record;
+            }
+            *end += 1;
+        }
+    }
+    let mut start = 0;
+    for end in ends.iter().take(wanted.len() * GROUPS) {
+        if let Some(group @ [_, _, ..]) = sorted.get_mut(std::mem::replace(&mut start, *end)..*end) {
+            group.sort_unstable_by_key(KeyRecord::bucket_order);
+        }
+    }
+    let rest = sorted.split_off(start);
+    let section_ends = |groups: &[usize; GROUPS]| {
+        let [.., last] = groups;
+        [groups.get(GROUPS / 2 - 1).copied().unwrap_or_default(), *last]
+    };
+    let ends = ends.as_chunks().0.iter().take(wanted.len()).map(section_ends).collect();
+    (SortedBuckets { records: sorted, ends }, rest)
 }
 
 fn temporary_file(source: io::Error) -> ImportError {
     ImportError::TemporaryFile { folder: std::env::temp_dir(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn entries(records: &[KeyRecord]) -> Vec<BucketEntry> {
+        records.iter().map(KeyRecord::entry).collect()
+    }
+
+    /// Sorts records by comparing them.
+    fn sort_plainly(records: &[KeyRecord], field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
+        let in_field = |record: &&KeyRecord| record.partition() / PARTITIONS == usize::from(field);
+        let of = |bucket: u32, section: usize| {
+            let is_here = |record: &&KeyRecord| {
+                bucket_number(record.selector(), buckets) == bucket && record.group() / (GROUPS / 2) == section
+            };
+            let mut records: Vec<KeyRecord> = records.iter().filter(in_field).filter(is_here).copied().collect();
+            records.sort_by_key(KeyRecord::bucket_order);
+            entries(&records)
+        };
+        (0..buckets).map(|bucket| [of(bucket, 0), of(bucket, 1)]).collect()
+    }
+
+    fn sort(records: &[KeyRecord], limit: usize, field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
+        let mut sorter = Sorter::new(limit);
+        records.iter().for_each(|record| sorter.add(*record).unwrap());
+        let mut sorted = Vec::new();
+        let (counts, mut records) = sorter.finish();
+        let is_complete = records.sort(field, buckets, |part| {
+            sorted.extend(part.buckets().map(|sections| sections.map(entries)));
+            true
+        });
+        assert!(is_complete.unwrap());
+        let found: usize = sorted.iter().flatten().map(Vec::len).sum();
+        assert_eq!(counts.get(usize::from(field)).copied().unwrap_or(0), found as u64);
+        sorted
+    }
+
+    proptest! {
+        #[test]
+        fn sorts_like_comparing(
+            keys in vec((0..3_u16, any::<bool>(), any::<[u8; 2]>(), any::<u32>(), 0..3_u8), 0..300),
+            limit in 1..400_usize,
+            buckets in prop_oneof![1..4_u32, 200..700_u32],
+        ) {
+            let record = |(field, is_profile, prefix, selector, profile): (u16, bool, [u8; 2], u32, u8)| {
+                let section = if is_profile { BucketSection::Profiles } else { BucketSection::Subscriptions };
+                let mut hash = [0; 16];
+                (hash[0], hash[7]) = (prefix[0] % 4, prefix[1]);
+                hash[12..].copy_from_slice(&selector.to_le_bytes());
+                KeyRecord::new(field, section, KeyHash(hash), ProfileId([profile; 12]))
+            };
+            let records: Vec<KeyRecord> = keys.into_iter().map(record).collect();
+            for field in 0..3 {
+                prop_assert_eq!(sort(&records, limit, field, buckets), sort_plainly(&records, field, buckets));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_contains_the_whole_key() {
+        let hash = KeyHash(*b"0123456789abcdef");
+        let record = KeyRecord::new(7, BucketSection::Subscriptions, hash, ProfileId(*b"ABCDEFGHIJKL"));
+        let BucketEntry { hash: prefix, profile } = record.entry();
+        assert_eq!((prefix, profile), (hash.prefix(), Some(ProfileId(*b"ABCDEFGHIJKL"))));
+        assert_eq!((record.selector(), record.partition() / PARTITIONS), (hash.selector(), 7));
+        assert!(record.group() >= GROUPS / 2);
+        assert_eq!(KeyRecord::from_bytes(&record.to_bytes()), record);
+    }
 }

@@ -23,7 +23,7 @@ fn key() -> IndexKey {
     IndexKey::new(&"k".repeat(32)).unwrap()
 }
 
-/// Imports a file, and writes a temporary file for every `run` keys.
+/// Imports a file with at most `run` keys in memory.
 fn try_import(file: &[u8], run: usize) -> Result<(Buckets, BuiltIndex, ImportReport), ImportError> {
     import_with(file, run, &ReadOptions::default())
 }

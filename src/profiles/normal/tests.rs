@@ -1,3 +1,5 @@
+use std::{cell::Cell, rc::Rc};
+
 use proptest::prelude::*;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, char::canonical_combining_class, is_nfc_quick};
 
@@ -121,6 +123,14 @@ fn characters_that_need_no_composition_are_in_nfc() {
     for char in ('\0'..=char::MAX).filter(|char| is_composed(*char)) {
         let is_nfc = is_nfc_quick(std::iter::once(char)) == IsNormalized::Yes;
         assert!(is_nfc && canonical_combining_class(char) == 0, "{char:?}");
+    }
+}
+
+#[test]
+fn characters_that_are_lower_and_composed_stay_as_they_are() {
+    for char in ('\0'..=char::MAX).filter(|char| is_lower_and_composed(*char)) {
+        assert!(char.to_lowercase().eq([char]) && is_composed(char) && !becomes_ascii(char), "{char:?}");
+        assert!(!char.is_ascii(), "{char:?}");
     }
 }
 
@@ -300,15 +310,83 @@ fn remembers_the_labels_of_a_domain_and_forgets_them_when_there_are_many() {
     let normaliser = Normaliser::native();
     for _ in 0..2 {
         for number in 0..DOMAINS_REMEMBERED + 10 {
-            let address = format!("a@ü{number}.example");
+            let address = format!("a@ß{number}.example");
             assert!(normaliser.normalise(Class::Email, &address).unwrap().starts_with("a@xn--"));
             assert_eq!(normaliser.normalise(Class::Email, &format!("a@\u{fffd}{number}")), None);
         }
-        assert!(normaliser.domains.borrow().len() <= DOMAINS_REMEMBERED);
+        assert!((1..=DOMAINS_REMEMBERED).contains(&normaliser.domains.borrow().len()));
     }
     let long = "ü".repeat(DOMAIN_REMEMBERED_LIMIT);
     assert!(normaliser.normalise(Class::Email, &format!("a@{long}")).is_some());
     assert!(!normaliser.domains.borrow().contains_key(&long));
+}
+
+/// Counts the calls of another port.
+#[derive(Debug)]
+struct CountingUnicode {
+    inner: Box<dyn UnicodePort>,
+    calls: Rc<Cell<usize>>,
+}
+
+impl UnicodePort for CountingUnicode {
+    fn compose(&self, text: &str) -> String {
+        self.calls.set(self.calls.get() + 1);
+        self.inner.compose(text)
+    }
+
+    fn domain_to_ascii(&self, domain: &str) -> Option<String> {
+        self.calls.set(self.calls.get() + 1);
+        self.inner.domain_to_ascii(domain)
+    }
+}
+
+#[test]
+fn calls_the_port_once_for_a_letter_and_never_for_a_domain_of_letters() {
+    let calls = Rc::new(Cell::new(0));
+    let normaliser =
+        Normaliser::new(Box::new(CountingUnicode { inner: Normaliser::native().unicode, calls: Rc::clone(&calls) }));
+    for number in 0..1000 {
+        let address = format!("ju\u{308}rgen.mu\u{308}ller.e\u{301}{number}@bücher{number}.example");
+        let expected = format!("jürgen.müller.é{number}@");
+        let normal = normaliser.normalise(Class::Email, &address).unwrap();
+        assert!(normal.starts_with(&expected) && normal.contains("@xn--"), "{normal}");
+    }
+    assert_eq!(calls.get(), 2, "one call for each of ü and é");
+}
+
+#[test]
+fn remembers_composed_letters_and_forgets_them_when_there_are_many() {
+    let normaliser = Normaliser::native();
+    for number in 0..COMPOSED_REMEMBERED as u32 * 2 + 10 {
+        let letter = format!("{}\u{308}", char::from_u32(0x4e00 + number).unwrap());
+        let address = format!("{letter}@b");
+        assert_eq!(normaliser.normalise(Class::Email, &address).as_deref(), Some(&*address));
+        assert!((1..=COMPOSED_REMEMBERED).contains(&normaliser.composed.borrow().len()));
+    }
+    let long = format!("e{}", "\u{301}".repeat(COMPOSED_REMEMBERED_LIMIT));
+    assert!(normaliser.normalise(Class::Email, &format!("{long}@b")).unwrap().starts_with('\u{e9}'));
+    assert!(!normaliser.composed.borrow().contains_key(&long));
+}
+
+#[test]
+fn the_labels_of_a_letter_are_those_of_uts_46() {
+    let unicode = Normaliser::native().unicode;
+    for char in ('\0'..=char::MAX).filter(|char| is_domain_letter(*char) && !char.is_ascii()) {
+        for domain in [format!("{char}"), format!("a{char}1-b.{char}.c")] {
+            assert_eq!(encode_letters(&domain), unicode.domain_to_ascii(&domain), "{char:?}");
+            assert!(encode_letters(&domain).is_some(), "{char:?}");
+        }
+    }
+}
+
+#[test]
+fn leaves_unusual_domains_to_the_platform() {
+    for domain in
+        ["ü..b", ".ü", "xn--a.ü", "XN--a.ü", "ß", "ς", "ü\u{308}", "\u{5d0}", &"ü".repeat(63), &"ü.".repeat(60)]
+    {
+        assert_eq!(encode_letters(domain), None, "{domain}");
+    }
+    assert_eq!(encode_letters("BÜCHER.Example.").as_deref(), Some("xn--bcher-kva.example."));
 }
 
 proptest! {
@@ -322,6 +400,27 @@ proptest! {
         // Another leading 00 would be removed.
         if let Some(once) = phone(&text).filter(|once| !once.starts_with("00")) {
             prop_assert_eq!(phone(&once), Some(once.clone()));
+        }
+    }
+
+    #[test]
+    fn composing_each_letter_is_composing_the_text(
+        text in "[a-zäÉ가각\u{1100}-\u{1112}\u{1161}-\u{1175}\u{11a7}-\u{11c2}\u{300}-\u{345}\u{5b0}-\u{5c7}\u{5d0}-\u{5ea}\u{622}-\u{655}\u{904}-\u{95f}\u{9be}-\u{9cb}\u{e01}-\u{e4e}\u{3042}-\u{309a}\\PC]{1,12}",
+    ) {
+        let normaliser = Normaliser::native();
+        for _ in 0..2 {
+            let mut result = String::new();
+            normaliser.compose(&text, &mut result);
+            prop_assert_eq!(result, text.nfc().collect::<String>());
+        }
+    }
+
+    #[test]
+    fn the_labels_of_letters_are_those_of_uts_46_in_any_order(
+        domain in "[a-zA-Z0-9.\\-À-Öà-öĀ-įŁ-ňΑ-ΡΣ-ρσ-ώЀ-џẠ-ỹぁ-ゖァ-ヺ一-龥가-힣xn]{1,12}(\\.[a-zа-яé]{1,4}){0,3}\\.?",
+    ) {
+        if let Some(ascii) = encode_letters(&domain) {
+            prop_assert_eq!(Some(ascii), Normaliser::native().unicode.domain_to_ascii(&domain));
         }
     }
 

@@ -6,7 +6,14 @@ use std::collections::BTreeMap;
 use trigger_launch::{
     limits::{KEY_PROFILES_LIMIT, RETIRED_GENERATION_MS},
     profiles::{
+        bucket::BucketSection,
         import::{BuiltIndex, ReadOptions},
+        key::{Class, ProfileId},
+        live::{
+            command::DatabaseStatus,
+            message::PendingList,
+            row::{PackedKey, PackedKeys},
+        },
         manifest::{Generation, Manifest},
     },
 };
@@ -318,7 +325,7 @@ fn a_dry_run_checks_everything_and_writes_nothing() {
 fn finds_the_profiles_of_a_key_or_reports_why_there_are_none() {
     let mut kv = FakeKv::default();
     let find = |kv: &mut FakeKv, wanted: FindKey| {
-        let found = find_profiles(kv, &key(), 1, &wanted);
+        let found = find_profiles(kv, &key(), 1, &wanted, None);
         found.map_err(|error| trigger_launch::text::error_chain(&error))
     };
     let email = |address: &str| FindKey { email: Some(address.into()), ..FindKey::default() };
@@ -348,7 +355,7 @@ fn finds_every_profile_of_a_key_up_to_the_limit() {
     import_rows(&mut kv, "a", 1, &rows, checks).0.unwrap();
     let mut find = |holders: usize| {
         let email = Some(format!("shared{holders}@example.com"));
-        find_profiles(&mut kv, &key(), 1, &FindKey { email, ..FindKey::default() }).unwrap()
+        find_profiles(&mut kv, &key(), 1, &FindKey { email, ..FindKey::default() }, None).unwrap()
     };
     for holders in [2, KEY_PROFILES_LIMIT] {
         let mut expected: Vec<String> =
@@ -357,4 +364,56 @@ fn finds_every_profile_of_a_key_up_to_the_limit() {
         assert_eq!(find(holders), expected);
     }
     assert_eq!(find(KEY_PROFILES_LIMIT + 1), ["ambiguous: more than 8 profiles have this key (profile)"]);
+}
+
+/// The list of pending changes that the deployment sends: the e-mail addresses of each profile; none: the profile is deleted.
+fn pending_list(kv: &FakeKv, rows: &[(u8, &[&str])]) -> Vec<u8> {
+    let manifest = Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap();
+    let status = DatabaseStatus { manifest, live: true, live_since: Some(1), version: 1, pending: rows.len() as u64 };
+    let mut list = PendingList::begin(&status);
+    for (number, addresses) in rows {
+        let mut packed = Vec::new();
+        for address in *addresses {
+            let hashes = [key().hash(Class::Email, "", address).0];
+            let section = BucketSection::Profiles;
+            PackedKey { class: Class::Email, field: "", section, hashes: &hashes }.pack(&mut packed);
+        }
+        let id = ProfileId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, *number]);
+        PendingList::push(&mut list, id, PackedKeys::new(&packed, 1), 0).unwrap();
+    }
+    list
+}
+
+#[test]
+fn finds_the_profiles_of_a_key_with_pending_changes() {
+    let mut kv = FakeKv::default();
+    import(&mut kv, "a", 1).unwrap();
+    let mut manifest = Manifest::parse(kv.profiles.get("manifest:1").map(String::as_str)).unwrap();
+    manifest.live = true;
+    kv.profiles.insert("manifest:1".into(), manifest.to_json());
+    let find = |kv: &mut FakeKv, pending: Option<&[u8]>, address: &str| {
+        let wanted = FindKey { email: Some(address.into()), ..FindKey::default() };
+        let found = find::find_with_changes(kv, &key(), 1, &wanted, pending);
+        found.map_err(|error| trigger_launch::text::error_chain(&error))
+    };
+    let without_url = find(&mut kv, None, "user7@example.com");
+    assert_eq!(without_url, Err("the changes of database 1 are live: add --url".into()));
+    let id = |number: u8| format!("{number:024x} (profile)");
+    let none = pending_list(&kv, &[]);
+    assert_eq!(find(&mut kv, Some(&none), "user7@example.com"), Ok(vec![id(7)]));
+
+    let moved = pending_list(&kv, &[(7, &["new@example.com"]), (8, &[]), (9, &["user9@example.com"])]);
+    let not_found = Err("no profile has this key".to_owned());
+    assert_eq!(find(&mut kv, Some(&moved), "user7@example.com"), not_found);
+    assert_eq!(find(&mut kv, Some(&moved), "new@example.com"), Ok(vec![id(7)]));
+    assert_eq!(find(&mut kv, Some(&moved), "user8@example.com"), not_found);
+    assert_eq!(find(&mut kv, Some(&moved), "user9@example.com"), Ok(vec![id(9)]));
+
+    let shared = pending_list(&kv, &[(7, &["user9@example.com"])]);
+    let ambiguous = "ambiguous: several profiles have this key (profile)".to_owned();
+    assert_eq!(find(&mut kv, Some(&shared), "user9@example.com"), Ok(vec![id(9), id(7), ambiguous]));
+    assert_eq!(
+        find(&mut kv, Some(&shared[..9]), "user9@example.com").map(|_| ()).unwrap_err().split(':').next(),
+        Some("the pending changes cannot be read")
+    );
 }

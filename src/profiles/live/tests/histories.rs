@@ -1,25 +1,33 @@
 //! Random histories of imports, changes, deletions, compactions, rotations of the index key and crashes, compared with a plain
-//! map. Launches at two locations search in between, with manifests that are out of date and with buckets that have not arrived.
+//! map. Launches at two locations search in between, with manifests that are out of date, with buckets that have not arrived,
+//! and with cached misses. Compactions fold their changes into the buckets as the command does.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
 
 use super::{NOON, TestKey, changes, generation, hash, manifest, memory, profile};
 use crate::{
-    campaign::tests::{database::Database, faults::Dice},
-    limits::{GENERATION_KEPT_MS, LIVE_DELAY_MS},
+    campaign::tests::{
+        database::Database,
+        faults::{Dice, run},
+    },
+    limits::{GENERATION_KEPT_MS, LIVE_DELAY_MS, RETIRED_GENERATION_MS},
+    problem::Cause,
     profiles::{
-        bucket::{BucketSection, KeyMatch},
-        key::{KeyHash, ProfileId},
+        bucket::{self, BucketEntry, BucketSection, KeyMatch},
+        key::{Class, KeyHash, ProfileId},
         live::{
             command::{Contents, PendingPurpose, Publication},
             database::{DatabaseError, LiveDatabase},
+            fold::Folding,
             message::{Answer, PendingList, Question},
             pending::{FoundHolders, PendingChanges},
         },
-        manifest::{Generation, Manifest},
+        lookup::{self, BucketStore, IndexSearch, LookupError},
+        manifest::{ClassIndex, Generation, Manifest, generation_prefix},
     },
 };
 
@@ -27,25 +35,60 @@ const PROFILES: u64 = 5;
 const KEYS: u64 = 4;
 const SECTIONS: [BucketSection; 2] = [BucketSection::Profiles, BucketSection::Subscriptions];
 /// `PROPERTY_HISTORIES` sets another number of histories: `npm run soak` runs 10,000.
-const HISTORIES: u64 = 1000;
+const HISTORIES: u64 = 500;
+
+const DATABASE: u64 = 1;
 
 /// The keys of each profile.
 type Contacts = BTreeMap<u8, Vec<TestKey>>;
-/// The entries of a generation: the profiles with each hash in each section.
-type Entries = BTreeMap<([u8; 16], bool), BTreeSet<ProfileId>>;
+/// Buckets by their keys in KV.
+type Buckets = BTreeMap<String, String>;
 
+/// What launches at one place read from KV.
 struct Location {
     manifest: Manifest,
-    /// Generations whose buckets have not arrived.
-    missing: BTreeSet<String>,
+    /// Keys of buckets that have not arrived.
+    absent: BTreeSet<String>,
+    /// Keys of buckets that a launch has not found. KV caches the misses.
+    misses: RefCell<BTreeSet<String>>,
+}
+
+/// KV at a location.
+struct LocalBuckets<'a> {
+    kv: &'a Buckets,
+    location: &'a Location,
+}
+
+impl BucketStore for LocalBuckets<'_> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
+        let Location { absent, misses, .. } = self.location;
+        let read = |key: &String| {
+            let value = if absent.contains(key) { None } else { self.kv.get(key).cloned() };
+            if value.is_none() {
+                misses.borrow_mut().insert(key.clone());
+            }
+            value.filter(|_| !misses.borrow().contains(key))
+        };
+        Ok(keys.iter().map(read).collect())
+    }
 }
 
 /// A compaction between its beginning and its publication.
 struct Compaction {
-    replaces: String,
+    old: Generation,
+    new: Generation,
     through: u64,
-    key: String,
-    entries: Entries,
+    folding: Folding,
+    /// The buckets that are not written yet: the position of the class, and the number.
+    rest: Vec<(usize, u32)>,
+}
+
+/// An import between the export and its publication.
+struct Import {
+    export_at: u64,
+    replaces: String,
+    contacts: Contacts,
+    generation: Generation,
 }
 
 struct History {
@@ -58,26 +101,22 @@ struct History {
     contacts: Contacts,
     /// The changes with their times.
     log: Vec<(u64, u8, Option<Vec<TestKey>>)>,
-    generations: BTreeMap<String, Entries>,
+    buckets: Buckets,
     /// KV's copy of the manifest.
     kv: Manifest,
     locations: [Location; 2],
     compaction: Option<Compaction>,
+    import: Option<Import>,
     /// The configured index keys.
     index_keys: Vec<&'static str>,
     next_name: u64,
-    launches: u64,
+    /// How often each kind of event has happened.
+    events: BTreeMap<&'static str, u64>,
 }
 
-fn entries_of(contacts: &Contacts, index_key: &str) -> Entries {
-    let mut entries = Entries::new();
-    for (number, keys) in contacts {
-        for (key, section) in keys.iter().chain([&(0, BucketSection::Profiles)]) {
-            let at = (hash(index_key, *key), *section == BucketSection::Profiles);
-            entries.entry(at).or_default().insert(profile(*number));
-        }
-    }
-    entries
+/// The class of a key. The key 0 of a profile is its ID.
+fn class_of(key: u8) -> Class {
+    if key == 0 { Class::ProfileId } else { Class::Email }
 }
 
 impl History {
@@ -86,7 +125,7 @@ impl History {
         let mut live = LiveDatabase::new(Rc::clone(&sql));
         let kv = manifest("g0", "k1");
         live.start(kv.clone(), NOON).unwrap();
-        let location = || Location { manifest: kv.clone(), missing: BTreeSet::new() };
+        let location = || Location { manifest: kv.clone(), absent: BTreeSet::new(), misses: RefCell::default() };
         Self {
             dice: Dice::new(seed),
             seed,
@@ -95,14 +134,19 @@ impl History {
             live,
             contacts: Contacts::new(),
             log: Vec::new(),
-            generations: BTreeMap::from([("g0".to_owned(), Entries::new())]),
+            buckets: Buckets::new(),
             locations: [location(), location()],
             kv,
             compaction: None,
+            import: None,
             index_keys: vec!["k1"],
             next_name: 1,
-            launches: 0,
+            events: BTreeMap::new(),
         }
+    }
+
+    fn count(&mut self, event: &'static str) {
+        *self.events.entry(event).or_default() += 1;
     }
 
     fn chance(&self, percent: u64) -> bool {
@@ -161,14 +205,51 @@ impl History {
         format!("g{}", self.next_name)
     }
 
-    /// Writes the buckets of a generation. Each location may receive them later.
-    fn store(&mut self, name: &str, entries: Entries) {
-        self.generations.insert(name.to_owned(), entries);
+    /// Writes a bucket. It may arrive later at each location.
+    fn store(&mut self, generation: &Generation, index: &ClassIndex, number: u32, text: String) {
+        let key = generation.bucket_key(DATABASE, index, number);
         for at in 0..2 {
-            if self.chance(30) {
-                self.locations[at].missing.insert(name.to_owned());
+            if self.chance(10) {
+                self.locations[at].absent.insert(key.clone());
             }
         }
+        self.buckets.insert(key, text);
+    }
+
+    /// Writes the buckets of an export.
+    fn store_export(&mut self, contacts: &Contacts, index_key: &str) -> Generation {
+        let mut new = generation(&self.name(), index_key);
+        for class in [Class::ProfileId, Class::Email] {
+            let keys = contacts.iter().flat_map(|(number, keys)| {
+                let all = keys.iter().chain([&(0, BucketSection::Profiles)]);
+                all.filter(|(key, _)| class_of(*key) == class)
+                    .map(|(key, section)| (*section, KeyHash(hash(index_key, *key)), profile(*number)))
+            });
+            let keys: Vec<_> = keys.collect();
+            // As in an import, a class without keys has no index.
+            if keys.is_empty() {
+                continue;
+            }
+            let mut index =
+                ClassIndex { class, field: String::new(), buckets: 1 + self.dice.below(3) as u32, largest: 0 };
+            for number in 0..index.buckets {
+                let sections = SECTIONS.map(|section| {
+                    let here = keys
+                        .iter()
+                        .filter(|(of, hash, _)| *of == section && hash.bucket_number(index.buckets) == number);
+                    let mut entries: Vec<_> =
+                        here.map(|(_, hash, id)| BucketEntry { hash: hash.prefix(), profile: Some(*id) }).collect();
+                    entries.sort_unstable();
+                    bucket::limit_profiles(&mut entries);
+                    entries
+                });
+                let text = bucket::write(&sections[0], &sections[1]).unwrap();
+                index.largest = index.largest.max(text.len() as u32);
+                self.store(&new, &index, number, text);
+            }
+            new.classes.push(index);
+        }
+        new
     }
 
     fn begin_compaction(&mut self) {
@@ -176,59 +257,97 @@ impl History {
             return;
         };
         let list = PendingList::read(&list).unwrap();
-        let current = &list.status.manifest.current;
-        let mut entries = self.generations[&current.name].clone();
-        for row in list.rows() {
-            let (profile, keys) = row.unwrap();
-            entries.values_mut().for_each(|profiles| {
-                profiles.remove(&profile);
-            });
-            for key in keys.map(Result::unwrap) {
-                let at = (key.hashes[0], key.section == BucketSection::Profiles);
-                entries.entry(at).or_default().insert(profile);
+        let old = list.status.manifest.current.clone();
+        let folding = Folding::new(&old, &list).unwrap();
+        let new = generation(&self.name(), &old.key);
+        let positions = folding.classes().iter().enumerate();
+        let rest = positions.flat_map(|(class, index)| (0..index.buckets).map(move |number| (class, number)));
+        let rest = rest.collect();
+        self.compaction = Some(Compaction { old, new, through: list.status.version, folding, rest });
+    }
+
+    /// Writes some of the buckets of a compaction, or all of them and publishes the generation.
+    fn continue_compaction(&mut self) {
+        let Some(mut compaction) = self.compaction.take() else { return };
+        let Compaction { old, new, folding, rest, .. } = &mut compaction;
+        let is_last = self.chance(60);
+        let number = if is_last { rest.len() } else { self.dice.below(rest.len() as u64 + 1) as usize };
+        for (class, number) in rest.drain(..number) {
+            let index = folding.classes()[class].clone();
+            let before = old.classes.get(class).map(|index| old.bucket_key(DATABASE, index, number));
+            let before = before.map(|key| self.buckets.get(&key));
+            // A later import has deleted the generation.
+            if before == Some(None) {
+                return;
             }
+            let text = folding.fold(class, number, before.flatten().map(String::as_str)).unwrap();
+            self.store(new, &index, number, text);
         }
-        let (replaces, key) = (current.name.clone(), current.key.clone());
-        self.compaction = Some(Compaction { replaces, through: list.status.version, key, entries });
-    }
-
-    fn end_compaction(&mut self) {
-        let Some(Compaction { replaces, through, key, entries }) = self.compaction.take() else { return };
-        let name = self.name();
-        self.store(&name, entries);
-        let contents = Contents::ChangesThrough(through);
+        if self.chance(10) {
+            // The command is killed. Its buckets stay.
+            return self.count("killed compactions");
+        }
+        if !is_last {
+            self.compaction = Some(compaction);
+            return;
+        }
+        let Compaction { old, mut new, through, folding, .. } = compaction;
+        new.classes = folding.classes().to_vec();
         // Refused if an import or another compaction came first.
-        self.publish(Publication { replaces, generation: generation(&name, &key), deleted: vec![], contents });
+        if self.publish(old.name, new, Contents::ChangesThrough(through)) {
+            self.count("compactions");
+        }
     }
 
-    fn publish(&mut self, publication: Publication) -> bool {
-        let Ok(reply) = self.run(|live, now| live.publish(publication.clone(), now)) else { return false };
-        // The command may end before it writes KV's copy.
+    fn publish(&mut self, replaces: String, generation: Generation, contents: Contents) -> bool {
+        let deleted = self.delete_retired_generations();
+        let publication = Publication { replaces, generation, deleted, contents };
+        let Ok(reply) = self.run(|live, now| live.publish(publication.clone(), now)) else {
+            self.count("refused generations");
+            return false;
+        };
+        // The command may be killed before it writes KV's copy.
         if self.chance(80) {
             self.kv = reply.status.manifest;
         }
         true
     }
 
-    /// Imports an export of a time in the past, in which the CRM has made changes of its own.
-    fn import(&mut self) {
-        let time = self.now - self.dice.below(4) * 1000;
+    /// Deletes the buckets of generations that were retired a day ago.
+    fn delete_retired_generations(&mut self) -> Vec<String> {
+        let retired = self.live.status().unwrap().manifest.retired;
+        let old = retired.into_iter().filter(|retired| self.now - retired.since >= RETIRED_GENERATION_MS);
+        let names: Vec<String> = old.map(|retired| retired.name).collect();
+        for name in &names {
+            let prefix = generation_prefix(DATABASE, name);
+            self.buckets.retain(|key, _| !key.starts_with(&prefix));
+            self.count("deleted generations");
+        }
+        names
+    }
+
+    /// Exports a time in the past, in which the CRM has made changes of its own.
+    fn begin_import(&mut self) {
+        let export_at = self.now - self.dice.below(4) * 1000;
         let mut contacts = self.contacts.clone();
         for number in 0..PROFILES as u8 {
             if self.chance(40) {
                 contacts.insert(number, self.random_keys());
             }
         }
-        let index_key = self.index_keys[0];
-        let name = self.name();
-        self.store(&name, entries_of(&contacts, index_key));
-        let status = self.live.status().unwrap();
-        let replaces = status.manifest.current.name;
-        let contents = Contents::ExportAt(time);
-        let generation = generation(&name, index_key);
-        if self.publish(Publication { replaces, generation, deleted: vec![], contents }) {
+        let replaces = self.live.status().unwrap().manifest.current.name;
+        let generation = self.store_export(&contacts, self.index_keys[0]);
+        self.import = Some(Import { export_at, replaces, contacts, generation });
+    }
+
+    fn end_import(&mut self) {
+        let Some(Import { export_at, replaces, mut contacts, generation }) = self.import.take() else { return };
+        if self.chance(10) {
+            return self.count("killed imports");
+        }
+        if self.publish(replaces, generation, Contents::ExportAt(export_at)) {
             for (at, number, keys) in &self.log {
-                if *at >= time {
+                if *at >= export_at {
                     match keys {
                         Some(keys) => contacts.insert(*number, keys.clone()),
                         None => contacts.remove(number),
@@ -236,6 +355,7 @@ impl History {
                 }
             }
             self.contacts = contacts;
+            self.count("imports");
         }
     }
 
@@ -245,62 +365,92 @@ impl History {
         self.index_keys = match self.index_keys[..] {
             ["k1"] => vec!["k2", "k1"],
             ["k2"] => vec!["k1", "k2"],
-            [first, ..] if current == first && self.compaction.is_none() => vec![first],
+            [first, ..] if current == first && self.compaction.is_none() && self.import.is_none() => vec![first],
             _ => return,
         };
+        self.count("rotations");
     }
 
     /// A launch of all keys at a location, as `launch::live_search` does it.
     fn launch(&mut self) {
         let at = self.dice.below(2) as usize;
-        let location = &self.locations[at];
-        let hints = std::iter::once(&location.manifest.current).chain(&location.manifest.previous);
-        let mut generations: Vec<Generation> = hints.cloned().collect();
+        let manifest = self.locations[at].manifest.clone();
+        let mut generations: Vec<Generation> = std::iter::once(manifest.current).chain(manifest.previous).collect();
         let mut tried = BTreeSet::new();
-        while let Some(generation) = generations.iter().find(|generation| !tried.contains(&generation.name)).cloned() {
+        let mut has_asked = false;
+        loop {
+            let next = generations.iter().find(|generation| !tried.contains(&generation.name)).cloned();
+            let Some(generation) = next else {
+                if std::mem::replace(&mut has_asked, true) {
+                    return self.count("launches without buckets");
+                }
+                let question = Question { generation: "", about: Some((&[], &[])) };
+                let answer = self.live.answer(question, &mut memory()).unwrap();
+                let Answer::Other(others) = Answer::read(&answer).unwrap() else {
+                    panic!("no generation has this name")
+                };
+                generations = others;
+                continue;
+            };
             tried.insert(generation.name.clone());
-            let missing = self.locations[at].missing.contains(&generation.name);
-            if missing || !self.index_keys.contains(&generation.key.as_str()) {
+            if !self.index_keys.contains(&generation.key.as_str()) {
                 continue;
             }
-            let about = self.chance(50);
-            match self.search(&generation, about) {
+            let is_small = self.chance(50);
+            match self.search(at, &generation, is_small) {
                 Ok(found) => return self.compare(&found, &generation.name),
-                Err(others) => generations = others,
+                Err(SearchFailure::Buckets) => self.count("generations without all buckets"),
+                Err(SearchFailure::Other(others)) => {
+                    self.count("other generations");
+                    (generations, has_asked) = (others, true);
+                }
             }
         }
     }
 
-    /// Returns the profile of each key in each section, or the generations to search instead.
+    /// Returns the profile of each key in each section.
     fn search(
         &mut self,
+        at: usize,
         generation: &Generation,
-        about: bool,
-    ) -> Result<Vec<(u8, BucketSection, KeyMatch)>, Vec<Generation>> {
-        let entries = &self.generations[&generation.name];
-        let keys: Vec<(u8, [u8; 16])> = (0..=KEYS as u8).map(|key| (key, hash(&generation.key, key))).collect();
-        let hashes: Vec<[u8; 16]> = keys.iter().map(|(_, hash)| *hash).collect();
-        let holders = |hash: [u8; 16], section| entries.get(&(hash, section == BucketSection::Profiles));
-        let mut found: BTreeSet<[u8; 12]> = BTreeSet::new();
-        for hash in &hashes {
-            for section in SECTIONS {
-                found.extend(holders(*hash, section).into_iter().flatten().map(|profile| profile.0));
+        is_small: bool,
+    ) -> Result<Vec<(u8, BucketSection, KeyMatch)>, SearchFailure> {
+        let store = LocalBuckets { kv: &self.buckets, location: &self.locations[at] };
+        let hashes: Vec<[u8; 16]> = (0..=KEYS as u8).map(|key| hash(&generation.key, key)).collect();
+        let mut known: BTreeMap<(u8, u8), Vec<ProfileId>> = BTreeMap::new();
+        for class in [Class::ProfileId, Class::Email] {
+            let items: Vec<u32> = (0..=KEYS as u32).filter(|key| class_of(*key as u8) == class).collect();
+            let search = IndexSearch { database: DATABASE, generation, class, field: "", sections: &SECTIONS };
+            let hash_of = |item: u32| KeyHash(hashes[item as usize]);
+            let visited = run(lookup::visit(&store, search, &items, hash_of, |item, bucket| {
+                let Some(bucket) = bucket else { return Ok(()) };
+                SECTIONS.iter().try_for_each(|section| {
+                    let holders = known.entry((item as u8, section.number())).or_default();
+                    bucket.each_holder(*section, hash_of(item).prefix(), |profile| holders.push(profile.unwrap()))
+                })
+            }));
+            match visited {
+                Ok(_) => {}
+                Err(LookupError::Missing(_)) => return Err(SearchFailure::Buckets),
+                Err(error) => panic!("seed {}: {error}", self.seed),
             }
         }
+        let found: BTreeSet<[u8; 12]> = known.values().flatten().map(|profile| profile.0).collect();
         let profiles: Vec<[u8; 12]> = found.into_iter().collect();
-        let question = Question { generation: &generation.name, about: about.then_some((&hashes[..], &profiles[..])) };
+        let about = is_small.then_some((&hashes[..], &profiles[..]));
+        let question = Question { generation: &generation.name, about };
         let answer = self.live.answer(question, &mut memory()).unwrap();
         let list = match Answer::read(&answer).unwrap() {
             Answer::Changes(list) => list,
-            Answer::Other(others) => return Err(others),
+            Answer::Other(others) => return Err(SearchFailure::Other(others)),
             Answer::NotLive => panic!("the database is live"),
         };
         let changes = PendingChanges::new(list, &mut memory()).unwrap();
         let mut results = Vec::new();
-        for (key, hash) in keys {
+        for (key, hash) in (0..).zip(hashes) {
             for section in SECTIONS {
                 let mut found = FoundHolders::default();
-                let base = holders(hash, section).into_iter().flatten();
+                let base = known.get(&(key, section.number())).into_iter().flatten();
                 base.filter(|profile| !changes.is_changed(profile)).for_each(|profile| found.add(*profile));
                 changes.add_holders(section, &KeyHash(hash), &mut found);
                 results.push((key, section, found.result()));
@@ -310,7 +460,7 @@ impl History {
     }
 
     fn compare(&mut self, found: &[(u8, BucketSection, KeyMatch)], name: &str) {
-        self.launches += 1;
+        self.count("launches");
         for (key, section, result) in found {
             let has_key = |keys: &[TestKey]| {
                 (*key == 0 && *section == BucketSection::Profiles) || keys.contains(&(*key, *section))
@@ -327,33 +477,62 @@ impl History {
     }
 
     fn step(&mut self) {
+        let at = self.dice.below(2) as usize;
         match self.dice.below(100) {
-            0..30 => self.change(),
-            30..55 => self.launch(),
-            55..63 if self.compaction.is_none() => self.begin_compaction(),
-            55..71 => self.end_compaction(),
-            71..77 => self.import(),
+            0..28 => self.change(),
+            28..53 => self.launch(),
+            53..60 if self.compaction.is_none() => self.begin_compaction(),
+            53..70 => self.continue_compaction(),
+            70..74 if self.import.is_none() => self.begin_import(),
+            70..77 => self.end_import(),
             77..80 => self.rotate(),
             80..84 => self.crash(),
-            84..90 => self.now += self.dice.below(3) * 1000,
-            90..92 => self.now += GENERATION_KEPT_MS,
-            92..95 => self.run(|live, now| live.clean_up(now)).unwrap(),
-            95..98 => self.locations[self.dice.below(2) as usize].manifest = self.kv.clone(),
-            _ => self.locations[self.dice.below(2) as usize].missing.clear(),
+            84..89 => self.now += self.dice.below(3) * 1000,
+            89..91 => self.now += GENERATION_KEPT_MS,
+            91 => self.now += RETIRED_GENERATION_MS,
+            92..94 => self.run(|live, now| live.clean_up(now)).unwrap(),
+            94..96 => self.locations[at].manifest = self.kv.clone(),
+            96..98 => self.locations[at].absent.clear(),
+            _ => self.locations[at].misses.borrow_mut().clear(),
         }
     }
+}
+
+/// Why a launch did not search a generation.
+enum SearchFailure {
+    /// A bucket is missing.
+    Buckets,
+    /// The object names others.
+    Other(Vec<Generation>),
 }
 
 #[test]
 fn launches_find_what_a_plain_map_contains() {
     let histories = std::env::var("PROPERTY_HISTORIES").map_or(HISTORIES, |number| number.parse().unwrap());
-    let mut launches = 0;
+    let mut events: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 0..histories {
         let mut history = History::new(seed);
-        for _ in 0..40 {
+        for _ in 0..60 {
             history.step();
         }
-        launches += history.launches;
+        for (event, number) in history.events {
+            *events.entry(event).or_default() += number;
+        }
     }
-    assert!(launches > histories * 4, "{launches} launches found all their buckets");
+    println!("{histories} histories: {events:?}");
+    assert!(events["launches"] > histories * 5, "{events:?}");
+    for event in [
+        "compactions",
+        "deleted generations",
+        "generations without all buckets",
+        "imports",
+        "killed compactions",
+        "killed imports",
+        "launches without buckets",
+        "other generations",
+        "refused generations",
+        "rotations",
+    ] {
+        assert!(events.get(event).is_some_and(|number| *number >= histories / 50), "{event}: {events:?}");
+    }
 }
