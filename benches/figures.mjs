@@ -4,7 +4,7 @@ import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
 
 const MIB = 1024 * 1024;
 
@@ -53,6 +53,11 @@ export function figures(sections) {
     note('delivery_300_pages_linear_memory_growth', pages.memory / MIB, '≤', 8, 'MiB');
     note('delivery_hanging_receiver_over_none', hanging.ratio, '≥', 0.9);
     note('delivery_hanging_receiver_linear_memory_growth', hanging.memory / MIB, '≤', 2, 'MiB');
+  }
+  if (sections.stats) {
+    const { median, slowest } = sections.stats;
+    note('stats_100k_launches', Math.max(median.hours, median.days), '≤', 50, 'ms');
+    note('stats_100k_launches_slowest_launch_while_counting', slowest, '≤', 500, 'ms');
   }
   if (sections.size) {
     note('wasm_raw', sections.size.raw / 1024, '≤', 560, 'KiB');

@@ -17,6 +17,7 @@ import { index } from './sections/index.mjs';
 import { launches } from './sections/launches.mjs';
 import { rate } from './sections/rate.mjs';
 import { size } from './sections/size.mjs';
+import { stats } from './sections/stats.mjs';
 import { FOLDER } from './state.mjs';
 import { describeVariation, floorVariation } from './statistics.mjs';
 
@@ -29,7 +30,7 @@ const VARIED = 3;
  */
 
 /** @type {Record<string, (options: Options) => Promise<unknown>>} */
-const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments, delivery };
+const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments, delivery, stats };
 
 const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
   --quick   fewer runs; the results go to .bench/quick.json

@@ -96,6 +96,22 @@ async function importProfiles(database, count) {
   rmSync(file);
 }
 
+/** The database of the object of one of our campaigns. @param {string} name the campaign's name */
+export function objectFile(name) {
+  const folder = path.join(stateOf('ours'), 'v3', 'do', 'trigger-launch-CampaignObject');
+  const files = readdirSync(folder).filter((file) => /^[0-9a-f]{64}\.sqlite$/.test(file));
+  const found = files
+    .map((file) => path.join(folder, file))
+    .find((file) => {
+      const database = new DatabaseSync(file, { readOnly: true });
+      const campaigns = database.prepare('SELECT count(*) AS found FROM campaign WHERE name = ?').get(name);
+      database.close();
+      return campaigns?.found === 1;
+    });
+  if (!found) throw new Failure(`no object of the campaign ${name}`);
+  return found;
+}
+
 /** Creates a folder with the files that the command line needs, and with the index key. */
 function operatorsFolder() {
   const folder = path.join(FOLDER, 'operator');

@@ -1,10 +1,8 @@
 // Our Worker with a million profiles: its reads of KV, its memory, the time of an item, and the size of a stored launch.
 
-import { readdirSync } from 'node:fs';
-import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { launchBody, MANY_PROFILES, mediaType, PROFILES } from '../data.mjs';
-import { CAMPAIGN, prepareOurs, stateOf } from '../state.mjs';
+import { CAMPAIGN, objectFile, prepareOurs } from '../state.mjs';
 import { median, rotated, significant } from '../statistics.mjs';
 import { BATCH, startOurs } from '../workers.mjs';
 
@@ -50,14 +48,9 @@ export async function index({ quick, say, watch }) {
 
 /** The size in bytes of the database of the object of a campaign. @param {string} name */
 function objectBytes(name) {
-  const folder = path.join(stateOf('ours'), 'v3', 'do', 'trigger-launch-CampaignObject');
-  for (const file of readdirSync(folder).filter((file) => /^[0-9a-f]{64}\.sqlite$/.test(file))) {
-    const database = new DatabaseSync(path.join(folder, file));
-    const one = (/** @type {string} */ query) => Number(Object.values(database.prepare(query).get() ?? {})[0]);
-    const found = one(`SELECT count(*) FROM campaign WHERE name = '${name}'`) === 1;
-    const bytes = one('PRAGMA page_count') * one('PRAGMA page_size');
-    database.close();
-    if (found) return bytes;
-  }
-  throw new Error(`no object of the campaign ${name}`);
+  const database = new DatabaseSync(objectFile(name));
+  const one = (/** @type {string} */ query) => Number(Object.values(database.prepare(query).get() ?? {})[0]);
+  const bytes = one('PRAGMA page_count') * one('PRAGMA page_size');
+  database.close();
+  return bytes;
 }

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import type { Miniflare as Runtime, V4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions as workerOptions } from 'wrangler';
@@ -184,4 +185,16 @@ function parent(id: number): number | undefined {
     // The process has ended.
     return undefined;
   }
+}
+
+/** Opens the database of a campaign's object, in the storage folder of a Worker that does not run. */
+export function openCampaign(folder: string, campaign: number): DatabaseSync {
+  const objects = PersistedWorker.kept.objects(folder, 'CampaignObject');
+  for (const name of readdirSync(objects).filter((file) => file.endsWith('.sqlite'))) {
+    const database = new DatabaseSync(path.join(objects, name));
+    const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'campaign'").all();
+    if (tables.length && database.prepare('SELECT 1 FROM campaign WHERE id = ?').get(campaign)) return database;
+    database.close();
+  }
+  throw new Error(`campaign ${campaign} has no object`);
 }

@@ -58,7 +58,8 @@ fn add_totals(sql: &dyn Sql) -> Result<(), StorageError> {
         "ALTER TABLE campaign ADD COLUMN removed_invalid INTEGER",
         "UPDATE launches SET unmatched = sequence * 1000000, invalid = sequence * 1000000 \
          WHERE sequence = (SELECT max(sequence) FROM launches)",
-        "INSERT INTO due VALUES ('totals', 0, 0)",
+        // Due at once. The runtime rejects an alarm at 0.
+        "INSERT INTO due VALUES ('totals', 0, 1)",
     ] {
         sql.exec(statement, &[])?;
     }

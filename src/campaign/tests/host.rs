@@ -320,6 +320,9 @@ impl Host for FakeHost {
     }
 
     async fn set_alarm(&self, at: Option<u64>) -> Result<(), Cause> {
+        if at == Some(0) {
+            return Err(Cause::new("TypeError: setAlarm() cannot be called with an alarm time <= 0"));
+        }
         self.faults.run("alarm", Cause::new("the storage is gone"), || {
             self.alarm.set(at);
             self.alarm_calls.borrow_mut().push(at);

@@ -178,7 +178,8 @@ fn totals_of_an_undefined_campaign_are_not_found() {
 fn the_alarm_counts_all_launches_in_slices() {
     let dice = Dice::new(3);
     let (object, launches) = object_of_version_1(3 * COUNT_STEP_LAUNCHES + 7, &dice);
-    object.send(&unlimited(&Command::Read));
+    let response = object.send(&unlimited(&Command::Read));
+    assert_eq!(response.status, 200, "{}", response.text());
     let uncounted = || {
         let rows = object.database.exec("SELECT count(*) FROM launches WHERE unmatched IS NULL", &[]);
         rows.unwrap().pop().unwrap().number().unwrap()
