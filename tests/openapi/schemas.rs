@@ -75,6 +75,9 @@ fn closed<const N: usize, const M: usize>(properties: [(&str, Value); N], option
 /// A pattern of ASCII white space, which is trimmed.
 const SPACE: &str = "[ \\t\\n\\f\\r]*";
 
+/// A pattern of text without control characters.
+const NO_CONTROL: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 /// Returns a pattern of a text in any case. Patterns of JSON Schema have no flags.
 fn any_case(text: &str) -> String {
     let letters = text.chars().map(|letter| match letter.is_ascii_alphabetic() {
@@ -153,10 +156,12 @@ fn attachment_upload() -> Value {
     for each in AttachmentField::ALL {
         let schema = match each {
             AttachmentField::Name => {
-                json!({ "type": "string", "minLength": 1, "maxLength": limits::ATTACHMENT_NAME_LIMIT })
+                json!({ "type": "string", "minLength": 1, "maxLength": limits::ATTACHMENT_NAME_LIMIT, "pattern": NO_CONTROL })
             }
             AttachmentField::Data => json!({
                 "type": "string", "description": "Base64, or a data URI in base64.",
+                // Whole groups of four; the last one has no bits that are not used.
+                "pattern": "^(data:[a-z]+/[a-z]+;base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
             }),
         };
         properties.insert(each.name().to_owned(), schema);
@@ -388,7 +393,7 @@ fn api_schemas() -> Value {
         "CampaignDefinition": closed([], [
             ("name", json!({
                 "type": ["string", "null"], "minLength": 1, "maxLength": limits::CAMPAIGN_NAME_LIMIT,
-                "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+                "pattern": NO_CONTROL,
                 "description": format!("At most {} bytes in UTF-8, without control characters.", limits::CAMPAIGN_NAME_LIMIT),
             })),
             ("database", field(FieldKind::Integer)),
