@@ -24,7 +24,7 @@ async function main() {
   const [cases, seed] = settings.values();
   say(`${cases} cases for each operation, seed ${seed}`);
   const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', 'tests/runtime/openapi.spec.ts'];
-  Object.assign(process.env, { OPENAPI_CASES: cases, OPENAPI_SEED: seed, PYTHON_REQUIRED: '1' });
+  Object.assign(process.env, { OPENAPI_CASES: cases, OPENAPI_SEED: seed, REQUIRE_INTERPRETERS: '1' });
   return ended(start(PROJECT_NODE, vitest, { stdio: 'inherit' }));
 }
 

@@ -98,7 +98,7 @@ RULES = {
 def has_null(value):
     if isinstance(value, (dict, list)):
         return any(has_null(each) for each in (value.values() if isinstance(value, dict) else value))
-    return value is None
+    return isinstance(value, type(None))
 
 
 def lenient_schemas():

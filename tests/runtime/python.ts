@@ -11,8 +11,8 @@ export const hasPython = succeeds('python3', [
   'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))',
 ]);
 
-/** Whether tests with Python may be skipped. Where `PYTHON_REQUIRED` is set, they fail instead. */
-export const skipsPython = !hasPython && !process.env.PYTHON_REQUIRED;
+/** Whether tests with Python may be skipped. If `REQUIRE_INTERPRETERS` is set, they fail instead. */
+export const skipsPython = !hasPython && !process.env.REQUIRE_INTERPRETERS;
 
 /** The packages of a list of requirements, which must contain their dependencies. */
 export class PythonEnvironment {
