@@ -21,10 +21,14 @@ describe('receivers of webhooks', () => {
   let hook: string;
   let secret: string;
 
+  const python = new PythonEnvironment('python', 'tests', 'runtime', 'requirements.txt');
+
   beforeAll(async () => {
+    // The installation blocks this process, so that idle connections to a running Worker would be closed.
+    if (!skipsPython) python.install();
     worker = await PersistedWorker.passing(undefined, { direct: true, vars: { WEBHOOK_HOSTS: 'any' } });
     await seed(worker);
-  });
+  }, 300_000);
   afterAll(() => worker.stop());
 
   async function send(method: string, suffix = '', body?: unknown): Promise<Record<string, any>> {
@@ -146,8 +150,6 @@ describe('receivers of webhooks', () => {
   });
 
   it.skipIf(skipsPython)('the Python library verifies the messages', async () => {
-    const python = new PythonEnvironment('python', 'tests', 'runtime', 'requirements.txt');
-    python.install();
     await signed();
     const lines: object[] = receiver.received.flatMap(({ headers, body }) => [
       ...secrets().map((one) => ({ secret: one, headers, body })),
