@@ -4,7 +4,7 @@ import { significant } from './statistics.mjs';
 
 /** @typedef {{ value: number, unit: string, expected: string, holds: boolean }} Metric */
 
-/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: { first: Record<'ours' | 'peer' | 'floor', number> } }} Sections */
+/** The results of the sections that ran. @typedef {{ launches?: Awaited<ReturnType<typeof import('./sections/launches.mjs').launches>>, index?: Awaited<ReturnType<typeof import('./sections/index.mjs').index>>, rate?: Awaited<ReturnType<typeof import('./sections/rate.mjs').rate>>, attachments?: Awaited<ReturnType<typeof import('./sections/attachments.mjs').attachments>>, delivery?: Awaited<ReturnType<typeof import('./sections/delivery.mjs').delivery>>, stats?: Awaited<ReturnType<typeof import('./sections/stats.mjs').stats>>, size?: Awaited<ReturnType<typeof import('./sections/size.mjs').size>>, cold?: Awaited<ReturnType<typeof import('./sections/cold.mjs').cold>> }} Sections */
 
 const MIB = 1024 * 1024;
 

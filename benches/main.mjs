@@ -12,6 +12,7 @@ import { checkVectors } from './peer/vectors.mjs';
 import { report } from './report.mjs';
 import { latest, publish } from './results.mjs';
 import { attachments } from './sections/attachments.mjs';
+import { cold } from './sections/cold.mjs';
 import { delivery } from './sections/delivery.mjs';
 import { index } from './sections/index.mjs';
 import { launches } from './sections/launches.mjs';
@@ -30,7 +31,7 @@ const VARIED = 3;
  */
 
 /** @type {Record<string, (options: Options) => Promise<unknown>>} */
-const SECTIONS = { vectors: checkVectors, size, launches, index, rate, attachments, delivery, stats };
+const SECTIONS = { vectors: checkVectors, size, cold, launches, index, rate, attachments, delivery, stats };
 
 const USAGE = `npm run bench -- [--quick] [--only ${Object.keys(SECTIONS).join('|')}]… [--resume] [--report]
   --quick   fewer runs; the results go to .bench/quick.json
