@@ -317,7 +317,7 @@ pub fn parameters() -> Value {
         "Purpose": query("purpose", json!({ "type": "string", "enum": ["search", "compaction"], "default": "search" }),
             "`compaction`: is refused if the compaction could not be published now."),
         "Generation": query("generation", json!({ "type": "string" }), "The name of a generation; the current one if absent."),
-        "EntriesFrom": query("from", json!({ "type": "integer", "minimum": 0, "default": 0 }),
+        "EntriesFrom": query("from", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX, "default": 0 }),
             "The first bucket to read: `next` of the answer before."),
         "Strict": query("strict", json!({ "type": "boolean" }), "One refused row refuses the request."),
     })
