@@ -210,10 +210,10 @@ fn parse_headers(raw: &str) -> Result<Option<Vec<(String, String)>>, Problem> {
 }
 
 /// Headers that describe the message or the connection, which the Worker sets.
-const RESERVED: [&str; 8] =
+pub const RESERVED: [&str; 8] =
     ["host", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect"];
 /// Prefixes of reserved names.
-const RESERVED_PREFIXES: [&str; 2] = ["content-", "webhook-"];
+pub const RESERVED_PREFIXES: [&str; 2] = ["content-", "webhook-"];
 
 fn check_header_name(name: &str) -> Result<(), String> {
     const SYMBOLS: &[u8] = b"!#$%&'*+-.^_`|~";

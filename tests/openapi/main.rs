@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use serde_json::{Map, Value, json};
 use trigger_launch::{
-    api::routes::{Method, ROUTES, RouteSpec},
+    api::routes::{Method, ROUTES, ReplyFormats, RouteSpec},
     limits,
     problem::{self, Problem},
 };
@@ -79,56 +79,91 @@ fn headers() -> Value {
     })
 }
 
-/// Returns the statuses of refusals, in order.
-fn refusal_statuses() -> BTreeSet<u16> {
-    problem::samples().iter().map(Problem::status).collect()
+/// Which routes a response of a refusal belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Launches, whose refusals are JSON or XML.
+    Launch,
+    /// All other routes, whose refusals are JSON.
+    Json,
 }
 
-/// Returns a response for each status of a refusal.
-fn refusals() -> Value {
-    let mut responses = Map::new();
-    for status in refusal_statuses() {
-        let samples = problem::samples();
-        let same: Vec<&Problem> = samples.iter().filter(|sample| sample.status() == status).collect();
-        let texts: BTreeSet<&str> = same.iter().map(|sample| sample.text()).collect();
-        let mut headers = json!({
-            "Request-ID": reference("headers", "Request-ID"),
-            "RateLimit-Policy": reference("headers", "RateLimit-Policy"),
-        });
-        for (name, has) in
-            [("Retry-After", matches!(status, 429 | 503)), ("Allow", status == 405), ("Content-Range", status == 416)]
-        {
-            if has {
-                headers[name] = reference("headers", name);
-            }
+impl RefusalKind {
+    pub fn of(spec: &RouteSpec) -> Self {
+        match spec.formats {
+            ReplyFormats::JsonOrXml => Self::Launch,
+            _ => Self::Json,
         }
-        let examples: Map<String, Value> = same
-            .iter()
-            .map(|sample| {
-                let mut value = json!({
-                    "error": sample.code(), "error_text": sample.text(), "error_debug": sample.debug("85297b79995c895b03ffccf3fbd13272"),
-                });
-                if status == 410 {
-                    value["first"] = json!(7);
-                }
-                (format!("problem{}", sample.rank()), json!({ "value": value }))
-            })
-            .collect();
-        let schema = json!({
-            "$ref": format!("#/components/schemas/{}", if status == 410 { "ExpiredError" } else { "Error" }),
-        });
-        let xml = json!({ "schema": schema });
-        let json_content = json!({ "schema": schema, "examples": examples });
-        responses.insert(
-            format!("Error{status}"),
-            json!({
-                "description": texts.into_iter().collect::<Vec<_>>().join(", or "),
-                "headers": headers,
-                "content": { "application/json": json_content, "application/xml": xml },
-            }),
-        );
+    }
+
+    /// The name of the response in `components`.
+    pub fn component(self, status: u16) -> String {
+        let prefix = if self == Self::Launch { "Launch" } else { "" };
+        format!("{prefix}Error{status}")
+    }
+}
+
+/// Returns a response for each status of a refusal and each kind of route that has it.
+fn refusals() -> Value {
+    let mut used = BTreeSet::new();
+    for spec in &ROUTES {
+        let kind = RefusalKind::of(spec);
+        used.extend(operations::refusal_statuses(spec).into_iter().map(|status| (kind == RefusalKind::Launch, status)));
+    }
+    let mut responses = Map::new();
+    for (is_launch, status) in used {
+        let kind = if is_launch { RefusalKind::Launch } else { RefusalKind::Json };
+        responses.insert(kind.component(status), refusal(kind, status));
     }
     Value::Object(responses)
+}
+
+fn refusal(kind: RefusalKind, status: u16) -> Value {
+    let samples = problem::samples();
+    // Live changes concern databases; a launch never gets these refusals.
+    let is_possible = |sample: &Problem| {
+        kind == RefusalKind::Json || !matches!(sample, Problem::LiveChanges { .. } | Problem::WebhookConflict(_))
+    };
+    let same: Vec<&Problem> =
+        samples.iter().filter(|sample| sample.status() == status && is_possible(sample)).collect();
+    let texts: BTreeSet<&str> = same.iter().map(|sample| sample.text()).collect();
+    let mut headers = json!({
+        "Request-ID": reference("headers", "Request-ID"),
+        "RateLimit-Policy": reference("headers", "RateLimit-Policy"),
+    });
+    for (name, has) in
+        [("Retry-After", matches!(status, 429 | 503)), ("Allow", status == 405), ("Content-Range", status == 416)]
+    {
+        if has {
+            headers[name] = reference("headers", name);
+        }
+    }
+    if same.iter().any(|sample| matches!(sample, Problem::LiveChanges { .. })) {
+        headers["Retry-After"] = json!({
+            "description": "Seconds until the request can be sent again; absent if time alone does not help.",
+            "schema": { "type": "integer", "minimum": 1 },
+        });
+    }
+    let examples: Map<String, Value> = same
+        .iter()
+        .map(|sample| {
+            let mut value = json!({
+                "error": sample.code(), "error_text": sample.text(), "error_debug": sample.debug("85297b79995c895b03ffccf3fbd13272"),
+            });
+            if status == 410 {
+                value["first"] = json!(7);
+            }
+            (format!("problem{}", sample.rank()), json!({ "value": value }))
+        })
+        .collect();
+    let schema = json!({
+        "$ref": format!("#/components/schemas/{}", if status == 410 { "ExpiredError" } else { "Error" }),
+    });
+    let mut content = json!({ "application/json": { "schema": schema, "examples": examples } });
+    if kind == RefusalKind::Launch {
+        content["application/xml"] = json!({ "schema": schema });
+    }
+    json!({ "description": texts.into_iter().collect::<Vec<_>>().join(", or "), "headers": headers, "content": content })
 }
 
 fn written(description: &Value) -> String {

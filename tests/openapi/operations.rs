@@ -9,7 +9,7 @@ use trigger_launch::{
     text::SAFE_INTEGER_MAX,
 };
 
-use super::{path_parameters, reference, schemas::of};
+use super::{RefusalKind, path_parameters, reference, schemas::of};
 
 /// What the table of routes does not say about an operation.
 struct Details {
@@ -18,7 +18,7 @@ struct Details {
     query: &'static [&'static str],
     /// The schema of the body.
     body: Option<&'static str>,
-    /// The schema of the reply. `None`: an object that only the command line reads.
+    /// The schema of the reply. `None`: a file.
     reply: Option<&'static str>,
     /// Statuses besides those of every operation of its kind.
     statuses: &'static [u16],
@@ -84,10 +84,26 @@ fn details(name: &str) -> Details {
         "webhook_attempts" => {
             Details { query: &["AttemptsLimit"], ..read("List attempts of delivery", "WebhookAttempts") }
         }
-        "pending_changes" | "entries" | "manifest" | "live" | "publish" => Details {
-            summary: "For the command line; can change with a release",
-            statuses: &[409, 410, 507],
+        "pending_changes" => Details {
+            query: &["Purpose"],
+            statuses: &[409],
+            summary: "Read pending changes, for the command line",
             ..DETAILS
+        },
+        "entries" => Details {
+            query: &["Generation", "EntriesFrom"],
+            ..read("Read the entries of a generation, for the command line", "EntriesLines")
+        },
+        "manifest" => read("Read the manifest, for the command line", "DatabaseStatus"),
+        "live" => Details {
+            body: Some("LiveSetting"),
+            statuses: &[409],
+            ..read("Turn live changes on or off, for the command line", "DatabaseStatus")
+        },
+        "publish" => Details {
+            body: Some("Publication"),
+            statuses: &[409],
+            ..read("Make a generation the current one, for the command line", "Published")
         },
         _ => panic!("describe the route {name} in tests/openapi/operations.rs"),
     }
@@ -128,6 +144,14 @@ fn request_body(spec: &RouteSpec, body: &str) -> Value {
         "start" => json!({ "id": 96, "matching": "custom", "field_name": "Custom_ID", "field_value": "003" }),
         "define" => json!({ "name": "Welcome", "database": 1, "active": true }),
         "change_profiles" => json!([{ "profile_id": "6606e08f10bcdd88297057a7", "email": ["example1@example.com"] }]),
+        "live" => json!({ "live": false }),
+        "publish" => json!({
+            "replaces": "k3v9x2", "contents": { "changes_through": 17 },
+            "generation": {
+                "name": "m8q4z1", "created": 1_700_000_000_000_u64, "normalisation": 3, "key": "5f0c",
+                "classes": [{ "class": "email", "buckets": 1, "largest": 1024 }],
+            },
+        }),
         "webhook_define" => json!({ "url": "https://receiver.example/launches", "recipients": "none" }),
         _ => json!({ "after": 0 }),
     };
@@ -135,22 +159,27 @@ fn request_body(spec: &RouteSpec, body: &str) -> Value {
     if spec.formats == ReplyFormats::JsonOrXml {
         content["application/xml"] = json!({ "schema": of(body) });
     }
+    if spec.name == "change_profiles" {
+        content["application/x-ndjson"] = json!({ "schema": of(body) });
+    }
     json!({ "required": true, "content": content })
 }
 
 fn responses(spec: &RouteSpec, details: &Details) -> Value {
     let mut responses = Map::new();
-    let content = match (spec.formats, details.reply) {
-        (ReplyFormats::File, _) => json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } }),
-        (ReplyFormats::JsonOrXml, Some(reply)) => {
+    let file = json!({ "schema": { "type": "string", "format": "binary" } });
+    let content = match (spec.name, spec.formats, details.reply) {
+        ("pending_changes", ..) => json!({ "application/octet-stream": file }),
+        ("entries", .., Some(reply)) => json!({ "application/x-ndjson": { "schema": of(reply) } }),
+        (_, ReplyFormats::JsonOrXml, Some(reply)) => {
             json!({ "application/json": { "schema": of(reply) }, "application/xml": { "schema": of(reply) } })
         }
-        (ReplyFormats::JsonOrNdjson, Some(reply)) => json!({
+        (_, ReplyFormats::JsonOrNdjson, Some(reply)) => json!({
             "application/json": { "schema": of(reply) },
-            "application/x-ndjson": { "schema": { "type": "string", "description": "One recipient on each line." } },
+            "application/x-ndjson": { "schema": of("RecipientLines") },
         }),
-        (_, Some(reply)) => json!({ "application/json": { "schema": of(reply) } }),
-        (_, None) => json!({ "application/json": { "schema": { "type": "object" } } }),
+        (.., Some(reply)) => json!({ "application/json": { "schema": of(reply) } }),
+        (.., None) => json!({ "*/*": file }),
     };
     let mut success = json!({ "description": "Success.", "content": content });
     success["headers"] = success_headers(spec);
@@ -164,12 +193,17 @@ fn responses(spec: &RouteSpec, details: &Details) -> Value {
         responses.insert("304".to_owned(), json!({ "description": "The caller has the file." }));
     }
     for status in statuses(spec, details) {
-        responses.insert(status.to_string(), reference("responses", &format!("Error{status}")));
+        let name = RefusalKind::of(spec).component(status);
+        responses.insert(status.to_string(), reference("responses", &name));
     }
     Value::Object(responses)
 }
 
-/// The statuses of refusals.
+/// Returns the statuses of a route's refusals.
+pub fn refusal_statuses(spec: &RouteSpec) -> Vec<u16> {
+    statuses(spec, &details(spec.name))
+}
+
 fn statuses(spec: &RouteSpec, details: &Details) -> Vec<u16> {
     if spec.name == "healthz" {
         return vec![405];
@@ -181,7 +215,7 @@ fn statuses(spec: &RouteSpec, details: &Details) -> Vec<u16> {
     if !path_parameters(spec).is_empty() {
         statuses.push(404);
     }
-    if details.body.is_some() || matches!(spec.name, "live" | "publish") {
+    if details.body.is_some() {
         statuses.extend([408, 413, 415]);
     }
     statuses.extend(details.statuses);
@@ -280,6 +314,11 @@ pub fn parameters() -> Value {
         "To": query("to", time, "The first time after the period."),
         "Offset": query("offset", json!({ "type": "string", "pattern": "^(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$" }),
             "The time zone in which hours and days begin."),
+        "Purpose": query("purpose", json!({ "type": "string", "enum": ["search", "compaction"], "default": "search" }),
+            "`compaction`: is refused if the compaction could not be published now."),
+        "Generation": query("generation", json!({ "type": "string" }), "The name of a generation; the current one if absent."),
+        "EntriesFrom": query("from", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX, "default": 0 }),
+            "The first bucket to read: `next` of the answer before."),
         "Strict": query("strict", json!({ "type": "boolean" }), "One refused row refuses the request."),
     })
 }
@@ -290,6 +329,11 @@ pub fn delivery() -> Value {
     json!({
         "operationId": "delivery",
         "summary": "A launch is delivered, at least once",
+        "description": format!(
+            "The receiver has {} s to send a status line; the rest of its response is not read. Redirects are not followed and \
+             count as failures. A failed attempt is repeated after 5 s, and later at growing intervals.",
+            limits::DELIVERY_TIMEOUT_MS / 1000,
+        ),
         "parameters": [
             header("webhook-id", "The same in every attempt."),
             header("webhook-timestamp", "Seconds since 1970."),
@@ -298,8 +342,9 @@ pub fn delivery() -> Value {
         "requestBody": { "required": true, "content": { "application/json": { "schema": of("Delivery") } } },
         "responses": {
             "2XX": { "description": "The page was received." },
+            "3XX": { "description": "Not followed. The page is sent again later." },
             "410": { "description": "Stops the delivery." },
-            "default": { "description": "The page is sent again later." },
+            "default": { "description": "The page is sent again later, after `Retry-After` if the response has it." },
         },
         "security": [],
     })

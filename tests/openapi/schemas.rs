@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 use trigger_launch::{
     access::Scope,
+    delivery::config::{RESERVED, RESERVED_PREFIXES},
     fields::{AttachmentField, Endpoint, FieldKind, ItemField, RootField},
     launch::matching::Matching,
     limits,
     outcome::{Outcome, ReportList},
+    profiles::key::Class,
     text::SAFE_INTEGER_MAX,
 };
 
@@ -19,7 +21,10 @@ pub fn of(name: &str) -> Value {
 
 /// Whether a schema describes a body that callers send. Unknown fields of such bodies are ignored, or the API rejects them.
 pub fn is_request(name: &str) -> bool {
-    matches!(name, "StartBatch" | "Start" | "Item" | "AttachmentUpload" | "ProfileChange")
+    matches!(
+        name,
+        "StartBatch" | "Start" | "Item" | "AttachmentUpload" | "ProfileChange" | "LiveSetting" | "Publication"
+    )
 }
 
 fn count() -> Value {
@@ -67,18 +72,34 @@ fn closed<const N: usize, const M: usize>(properties: [(&str, Value); N], option
     json!({ "type": "object", "properties": all, "required": required, "additionalProperties": false })
 }
 
+/// A pattern of ASCII white space, which is trimmed.
+const SPACE: &str = "[ \\t\\n\\f\\r]*";
+
+/// A pattern of text without control characters.
+const NO_CONTROL: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// Returns a pattern of a text in any case. Patterns of JSON Schema have no flags.
+fn any_case(text: &str) -> String {
+    let letters = text.chars().map(|letter| match letter.is_ascii_alphabetic() {
+        true => format!("[{}{letter}]", letter.to_ascii_uppercase()),
+        false => letter.to_string(),
+    });
+    letters.collect()
+}
+
 /// The schema of a field by its type. `null` means that the field is absent.
 fn field(kind: FieldKind) -> Value {
     match kind {
         FieldKind::Text => json!({ "type": ["string", "null"] }),
         FieldKind::Integer => json!({
-            "anyOf": [nullable(id()), { "type": "string", "pattern": "^[ \\t\\r\\n]*[0-9]+[ \\t\\r\\n]*$" }],
+            "anyOf": [nullable(id()), { "type": "string", "pattern": format!("^{SPACE}0*[1-9][0-9]{{0,14}}{SPACE}$") }],
         }),
         FieldKind::TextOrInteger => json!({ "type": ["string", "integer", "null"] }),
         FieldKind::Boolean => json!({
             "anyOf": [
                 { "type": ["boolean", "null"] },
-                { "enum": [0, 1, "0", "1", "true", "false"] },
+                { "enum": [0, 1] },
+                { "type": "string", "pattern": format!("^{SPACE}({}|{}|[01]){SPACE}$", any_case("true"), any_case("false")) },
             ],
         }),
         FieldKind::Object => object_or_null(),
@@ -113,8 +134,12 @@ fn launch(endpoint: Endpoint) -> Value {
         }
         properties.insert(name.to_owned(), schema);
     }
+    let with_field: Vec<&str> =
+        Matching::ALL.iter().filter(|(mode, _)| mode.needs_field_name()).map(|(_, name)| *name).collect();
     json!({
         "type": "object", "properties": properties, "required": required,
+        "if": { "properties": { "matching": { "enum": with_field } }, "required": ["matching"] },
+        "then": { "properties": { "field_name": { "type": "string", "minLength": 1 } }, "required": ["field_name"] },
         "xml": { "name": "xml" },
         "description": "Unknown fields are ignored. In XML, arrays are repeated elements.",
     })
@@ -131,10 +156,12 @@ fn attachment_upload() -> Value {
     for each in AttachmentField::ALL {
         let schema = match each {
             AttachmentField::Name => {
-                json!({ "type": "string", "minLength": 1, "maxLength": limits::ATTACHMENT_NAME_LIMIT })
+                json!({ "type": "string", "minLength": 1, "maxLength": limits::ATTACHMENT_NAME_LIMIT, "pattern": NO_CONTROL })
             }
             AttachmentField::Data => json!({
                 "type": "string", "description": "Base64, or a data URI in base64.",
+                // Whole groups of four; the last one has no bits that are not used.
+                "pattern": "^(data:[a-z]+/[a-z]+;base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
             }),
         };
         properties.insert(each.name().to_owned(), schema);
@@ -174,6 +201,18 @@ fn error(extra: &[(&str, Value)]) -> Value {
     schema
 }
 
+/// Returns a pattern of the names of headers.
+fn header_names() -> String {
+    format!("^[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{}}}$", limits::WEBHOOK_HEADER_NAME_LIMIT)
+}
+
+/// Returns a pattern of the names of headers that the Worker sets.
+fn reserved_headers() -> String {
+    let names = RESERVED.iter().map(|name| any_case(name) + "$");
+    let prefixes = RESERVED_PREFIXES.iter().map(|prefix| any_case(prefix));
+    format!("^({})", names.chain(prefixes).collect::<Vec<_>>().join("|"))
+}
+
 fn webhook() -> Value {
     closed(
         [
@@ -191,8 +230,135 @@ fn webhook() -> Value {
     )
 }
 
+/// A launch in the log. `is_complete`: its texts are required; in a message they are on page 1 only.
+fn logged_launch(is_complete: bool) -> Value {
+    let texts =
+        [("content", object_or_null()), ("custom_data", object_or_null()), ("attachments", array(of("Attachment")))];
+    let mut schema = closed(
+        [
+            ("launch_id", launch_id()),
+            ("sequence", id()),
+            ("trigger_id", id()),
+            ("accepted_at", time()),
+            ("request_id", text()),
+            ("token_name", text()),
+            ("matching", json!({ "type": "string", "enum": Matching::ALL.map(|(_, name)| name) })),
+            ("recipients", count()),
+            ("unmatched", count()),
+            ("invalid", count()),
+            ("duplicates", count()),
+            ("skip_triggers", json!({ "type": "boolean" })),
+        ],
+        texts,
+    );
+    if is_complete {
+        schema["required"].as_array_mut().unwrap().extend(["content", "custom_data", "attachments"].map(Value::from));
+    }
+    schema
+}
+
+/// A row of changes.
+fn profile_change() -> Value {
+    let keys = |integers: bool| {
+        let types = if integers { json!(["string", "integer", "null"]) } else { json!(["string", "null"]) };
+        json!({ "anyOf": [{ "type": types }, { "type": "array", "items": { "type": types } }] })
+    };
+    json!({
+        "type": "object",
+        "properties": {
+            "profile_id": { "type": "string", "pattern": format!("^{SPACE}[0-9A-Fa-f]{{24}}{SPACE}$") },
+            "deleted": field(FieldKind::Boolean),
+            "email": keys(false), "phone": keys(true), "email_sub": keys(false), "phone_sub": keys(true), "push_sub": keys(false),
+        },
+        "patternProperties": { "^custom(_sub)?:": keys(true) },
+        "required": ["profile_id"],
+        "description": "All keys of the profile, with the names of an import file. A row with an invalid value is refused, and the \
+            others are applied.",
+    })
+}
+
+/// The manifest of a database, and its generations. Requests may contain unknown members, which are ignored.
+fn manifest_schemas(schemas: &mut Map<String, Value>) {
+    let classes: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+    let milliseconds = || {
+        let mut schema = count();
+        schema["description"] = json!("Milliseconds since 1970.");
+        schema
+    };
+    let small = |minimum: u32| json!({ "type": "integer", "minimum": minimum, "maximum": u32::MAX });
+    let class = closed(
+        [("class", json!({ "type": "string", "enum": classes })), ("buckets", small(1)), ("largest", small(0))],
+        [("field", text())],
+    );
+    let generation = closed(
+        [
+            ("name", text()),
+            ("created", milliseconds()),
+            ("normalisation", small(0)),
+            ("key", text()),
+            ("classes", array(of("ClassIndex"))),
+        ],
+        [("profiles", count())],
+    );
+    let manifest = closed(
+        [("format", small(0)), ("current", of("Generation"))],
+        [
+            ("previous", of("Generation")),
+            ("retired", array(closed([("name", text()), ("since", milliseconds())], []))),
+            ("live", json!({ "type": "boolean" })),
+        ],
+    );
+    let status = closed(
+        [
+            ("manifest", of("Manifest")),
+            ("live", json!({ "type": "boolean" })),
+            ("live_since", nullable(milliseconds())),
+            ("version", count()),
+            ("pending", count()),
+        ],
+        [],
+    );
+    let contents = json!({ "oneOf": [
+        closed([("changes_through", count())], []),
+        closed([("export_at", milliseconds())], []),
+    ] });
+    let published = closed([("status", of("DatabaseStatus")), ("superseded", count()), ("later", count())], []);
+    let mut setting = closed([("live", json!({ "type": "boolean" }))], [("manifest", of("Manifest"))]);
+    setting["description"] = json!("To turn changes on, send the manifest in KV, which already says that they are on.");
+    let publication = closed(
+        [("replaces", text()), ("generation", of("Generation")), ("contents", contents)],
+        [("deleted", array(text()))],
+    );
+    let lines = json!({ "oneOf": [
+        closed([("generation", of("Generation"))], []),
+        closed([("class", count()), ("number", count()), ("bucket", text())], []),
+        closed([("next", nullable(count()))], []),
+    ] });
+    for (name, schema) in [
+        ("ClassIndex", class),
+        ("Generation", generation),
+        ("Manifest", manifest),
+        ("DatabaseStatus", status),
+        ("Published", published),
+        ("LiveSetting", setting),
+        ("Publication", publication),
+        (
+            "EntriesLines",
+            json!({ "type": "array", "items": lines, "description": "The elements are lines of the body." }),
+        ),
+    ] {
+        schemas.insert(name.to_owned(), schema);
+    }
+}
+
 /// Returns every schema.
 pub fn all() -> Value {
+    let mut schemas = api_schemas();
+    manifest_schemas(schemas.as_object_mut().unwrap());
+    schemas
+}
+
+fn api_schemas() -> Value {
     let scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
     json!({
         "StartBatch": launch(Endpoint::StartBatch),
@@ -225,9 +391,16 @@ pub fn all() -> Value {
             ("launches", count()), ("recipients", count()),
         ], []),
         "CampaignDefinition": closed([], [
-            ("name", json!({ "type": ["string", "null"], "minLength": 1, "maxLength": limits::CAMPAIGN_NAME_LIMIT })),
-            ("database", nullable(id())),
-            ("active", json!({ "type": ["boolean", "null"] })),
+            ("name", json!({
+                "type": ["string", "null"], "minLength": 1, "maxLength": limits::CAMPAIGN_NAME_LIMIT,
+                "pattern": NO_CONTROL,
+                "description": format!("At most {} bytes in UTF-8, without control characters.", limits::CAMPAIGN_NAME_LIMIT),
+            })),
+            ("database", field(FieldKind::Integer)),
+            ("active", field(FieldKind::Boolean)),
+            ("id", json!({ "description": "The ID in the path, or absent." })),
+            ("launches", json!({ "description": "Ignored, so that the answer to a read can be sent back." })),
+            ("recipients", json!({ "description": "Ignored." })),
         ]),
         "Campaigns": closed([
             ("campaigns", array(closed(
@@ -240,14 +413,7 @@ pub fn all() -> Value {
             ("name", text()), ("content_type", text()), ("size", count()),
             ("sha256", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })),
         ], []),
-        "Launch": closed([
-            ("launch_id", launch_id()), ("sequence", id()), ("trigger_id", id()), ("accepted_at", time()),
-            ("request_id", text()), ("token_name", text()), ("matching", text()),
-            ("recipients", count()), ("unmatched", count()), ("invalid", count()), ("duplicates", count()),
-            ("skip_triggers", json!({ "type": "boolean" })),
-            ("content", object_or_null()), ("custom_data", object_or_null()),
-            ("attachments", array(of("Attachment"))),
-        ], []),
+        "Launch": logged_launch(true),
         "Launches": closed([("launches", array(of("Launch"))), ("first", nullable(id())), ("next", nullable(id()))], []),
         "Stats": closed([("buckets", json!({
             "type": "array", "maxItems": limits::STATS_BUCKETS_MAX,
@@ -257,12 +423,22 @@ pub fn all() -> Value {
         }))], []),
         "Recipient": closed([("index", count()), ("profile_id", profile_id())], [("custom_data", json!({ "type": "object", "additionalProperties": true }))]),
         "Recipients": closed([("recipients", array(of("Recipient"))), ("next", nullable(count()))], []),
+        "RecipientLines": { "type": "array", "items": of("Recipient"), "description": "The elements are lines of the body." },
         "WebhookDefinition": closed([], [
-            ("url", json!({ "type": "string", "format": "uri", "description": "Required when the webhook is created." })),
-            ("headers", json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": 10 })),
-            ("recipients", json!({ "type": "string", "enum": ["inline", "none"] })),
-            ("ordering", json!({ "type": "string", "enum": ["strict", "relaxed"] })),
-            ("active", json!({ "type": "boolean" })),
+            ("url", json!({
+                "type": ["string", "null"], "format": "uri", "maxLength": limits::WEBHOOK_URL_LIMIT,
+                "description": "An address with https and a public host name. Required when the webhook is created.",
+            })),
+            ("headers", json!({
+                "type": ["object", "null"], "maxProperties": limits::WEBHOOK_HEADERS_LIMIT,
+                "propertyNames": { "allOf": [{ "pattern": header_names() }, { "not": { "pattern": reserved_headers() } }] },
+                "additionalProperties": {
+                    "type": "string", "pattern": "^[\\t -~]*$", "maxLength": limits::WEBHOOK_HEADER_VALUE_LIMIT,
+                },
+            })),
+            ("recipients", json!({ "type": ["string", "null"], "enum": ["inline", "none", null] })),
+            ("ordering", json!({ "type": ["string", "null"], "enum": ["strict", "relaxed", null] })),
+            ("active", field(FieldKind::Boolean)),
         ]),
         "WebhookState": closed([
             ("status", json!({ "type": "string", "enum": ["idle", "delivering", "retrying", "paused", "stopped"] })),
@@ -271,7 +447,9 @@ pub fn all() -> Value {
             ("last_status", nullable(count())), ("last_error", nullable(text())),
         ], []),
         "Webhook": webhook(),
-        "WebhookReplay": closed([("after", count())], []),
+        "WebhookReplay": closed([("after", json!({
+            "anyOf": [count(), { "type": "string", "pattern": format!("^{SPACE}[0-9]{{1,15}}{SPACE}$") }],
+        }))], []),
         "WebhookTest": closed([("status", nullable(count())), ("duration_ms", count()), ("error", nullable(text()))], []),
         "WebhookAttempts": closed([("attempts", array(closed([
             ("webhook_id", text()), ("sequence", count()), ("page", count()), ("at", time()), ("duration_ms", count()),
@@ -280,19 +458,13 @@ pub fn all() -> Value {
         "Delivery": closed([
             ("type", json!({ "type": "string", "enum": ["launch.created"] })),
             ("timestamp", time()),
-            ("data", closed([("launch", json!({ "type": "object", "description": "A launch. `content`, `custom_data` and \
-                `attachments` are on page 1 only." })), ("page", id()), ("pages", id())], [("recipients", array(of("Recipient")))])),
+            ("data", closed([("launch", logged_launch(false)), ("page", id()), ("pages", id())], [("recipients", array(of("Recipient")))])),
         ], []),
         "Database": closed([
             ("database", id()), ("generation", text()), ("created_at", time()), ("live", json!({ "type": "boolean" })),
             ("live_since", nullable(time())), ("version", count()), ("pending", count()), ("limit", count()),
         ], []),
-        "ProfileChange": {
-            "type": "object",
-            "properties": { "profile_id": { "type": "string" }, "deleted": { "type": "boolean" } },
-            "required": ["profile_id"],
-            "description": "The keys of the profile, with the names of an import file.",
-        },
+        "ProfileChange": profile_change(),
         "ProfileChanges": { "type": "array", "items": of("ProfileChange"), "maxItems": limits::CHANGES_ROWS_LIMIT },
         "ChangesApplied": closed([
             ("error", json!({ "const": 0 })), ("error_text", json!({ "const": "Successful operation" })),

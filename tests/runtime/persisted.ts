@@ -42,6 +42,8 @@ export interface Setup {
   log?: (message: string) => void;
   /** Connects callers to the Worker itself, without Miniflare's entry Worker in between. */
   direct?: boolean;
+  /** Answers what the Worker sends to other hosts. */
+  outbound?: (request: { text(): Promise<string> }) => Response | Promise<Response>;
   /** Starts the Worker twice, in two isolates that share the storage. */
   twice?: boolean;
 }
@@ -84,7 +86,7 @@ export class PersistedWorker implements Served {
   static async start(
     folder: string,
     points?: (point: Point) => void,
-    { root = ROOT, modules = MODULES, vars = {}, log, direct = false, twice = false }: Setup = {},
+    { root = ROOT, modules = MODULES, vars = {}, log, direct = false, outbound, twice = false }: Setup = {},
   ): Promise<PersistedWorker> {
     // Module rules are not needed, because each module is named.
     const { modulesRules: _, ...options } = workerOptions(path.join(root, 'wrangler.toml')).workerOptions;
@@ -96,6 +98,7 @@ export class PersistedWorker implements Served {
       bindings: { ...(options.bindings as Vars), RATE_LIMITING: 'off', PROFILE_INDEX_KEY: INDEX_KEY, ...vars },
       serviceBindings: points ? { METRICS: METRICS.name } : {},
       unsafeDirectSockets: direct ? [{}] : [],
+      ...(outbound && { outboundService: outbound }),
     };
     const objects = options.durableObjects as Record<string, { className: string }>;
     const shared = Object.entries(objects).map(([binding, { className }]) => [
