@@ -92,7 +92,7 @@ async function runTests(filter, suite, counts) {
   const vitest = [inRoot('node_modules', 'vitest', 'vitest.mjs'), 'run', `tests/runtime/${suite}.spec.ts`];
   /** @type {[string, string[]][]} */
   const programs = [
-    ['cargo', ['test', '--lib', filter]],
+    ['cargo', ['test', '--release', '--lib', filter]],
     [PROJECT_NODE, vitest],
   ];
   /** @type {string[]} */
