@@ -283,6 +283,14 @@ function LaunchTable({
         { head: 'Invalid', numeric: true, cell: ({ invalid }) => <Num value={invalid} /> },
         { head: 'Duplicates', numeric: true, cell: ({ duplicates }) => <Num value={duplicates} /> },
         ...arrival,
+        {
+          head: 'Request ID',
+          cell: ({ request_id }) => (
+            <code>
+              <Text value={request_id} limit={24} />
+            </code>
+          ),
+        },
         { head: 'Matching', cell: ({ matching }) => <code>{matching}</code> },
         { head: 'Token', cell: ({ token_name }) => <Text value={token_name} limit={40} /> },
       ]}

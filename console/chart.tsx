@@ -35,6 +35,8 @@ function draw({ element, buckets, measure, period, onHover }: PlotOptions): uPlo
   const options: uPlot.Options = {
     width: element.clientWidth,
     height: HEIGHT,
+    // Half the width of a label.
+    padding: [null, 28, null, null],
     legend: { show: false },
     cursor: { sync: { key: 'console' }, drag: { x: false, y: false }, points: { show: false }, y: false },
     scales: {
@@ -46,7 +48,7 @@ function draw({ element, buckets, measure, period, onHover }: PlotOptions): uPlo
         ...axis,
         grid: { show: false },
         size: 28,
-        space: 64,
+        space: 84,
         values: (_, ticks) => ticks.map((at) => bucketName(new Date(at * 1000), period)),
       },
       { ...axis, size: 48, space: 28, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => compact.format(tick)) },

@@ -321,6 +321,7 @@ export function ComposeView({ route }: { route: Route }) {
         current && (
           <Section title="Report of the dry run">
             <Outcomes outcomes={current.outcomes} />
+            {current.matched === 0 && <p>None of the keys is that of a profile.</p>}
             <div class="row">
               <Action
                 label={`Launch to ${plural(current.matched, 'recipient')}`}

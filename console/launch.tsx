@@ -124,7 +124,13 @@ function Arrival({ launch: { trigger_id, sequence } }: { launch: Launch }) {
   const session = useSession();
   const loaded = useLoad(`arrival ${trigger_id}`, (signal) => readWebhook(session, trigger_id, signal), 5_000);
   if (loaded.data === undefined) return <span class="zero">{loaded.failure ? 'Unknown' : '–'}</span>;
-  if (loaded.data === null) return <Pill tone="neutral">No webhook</Pill>;
+  if (loaded.data === null) {
+    return (
+      <span class="row">
+        <Pill tone="neutral">No webhook</Pill> <span class="hint">Nothing is sent: senders read the log.</span>
+      </span>
+    );
+  }
   return (
     <a class="bare" href={urlOf(['campaigns', trigger_id, 'webhook'])}>
       <ArrivalPill webhook={loaded.data} sequence={sequence} />
@@ -145,7 +151,7 @@ function Reasons({ launch }: { launch: Launch }) {
   const [wanted, setWanted] = useState(missed <= REPORT_LIMIT);
   const request = call('get', '/api/v1.1/campaigns/triggers/{trigger_id}/launches/{launch_id}/report', pathOf(launch));
   return (
-    <Section title="Not reached, and why">
+    <Section title="Items that did not become recipients">
       {missed === 0 ? (
         <p>Every item became a recipient.</p>
       ) : wanted ? (
@@ -216,7 +222,7 @@ function MissedItems({ items }: { items: Missed[] }) {
           rows={part}
           id={({ index }) => index}
           columns={[
-            { head: 'Position in data', numeric: true, cell: ({ index }) => count(index) },
+            { head: 'Item', cell: ({ index }) => <code>data[{index}]</code> },
             { head: 'Reason', cell: ({ reason }) => <code>{reason}</code> },
           ]}
         />
@@ -301,7 +307,7 @@ function Recipients({ launch, route }: { launch: Launch; route: Route }) {
                 rows={recipients}
                 id={({ index }) => index}
                 columns={[
-                  { head: 'Position', numeric: true, cell: ({ index }) => count(index) },
+                  { head: 'Recipient', numeric: true, cell: ({ index }) => count(index) },
                   { head: 'Profile', cell: ({ profile_id }) => <code>{profile_id}</code> },
                   ...(recipients.some(({ custom_data }) => custom_data)
                     ? [
