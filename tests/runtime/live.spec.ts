@@ -97,9 +97,9 @@ it('a compaction changes nothing that launches find', { timeout: 120_000 }, asyn
   const before = await status();
   expect(before).toMatchObject({ live: true, limit: 100_000 });
   await change([{ profile_id: ID.two, email: ['two@live.example'], 'custom:New': '7' }]);
-  expect(await profiles('find', '--email', 'two@live.example')).toBe(`${ID.two} (profile)`);
+  expect(await profiles('find', '--email', 'two@live.example')).toBe(`${ID.two} (profile)\n`);
   expect(await profiles('compact')).toContain('compacted');
-  expect(await profiles('find', '--email', 'two@live.example')).toBe(`${ID.two} (profile)`);
+  expect(await profiles('find', '--email', 'two@live.example')).toBe(`${ID.two} (profile)\n`);
   const after = await status();
   expect(after).toMatchObject({ pending: 0 });
   expect(after.generation).not.toBe(before.generation);
