@@ -46,7 +46,7 @@ use crate::{
             webhook::{Ordering, RecipientsMode, WebhookCommand, WebhookDefinition},
         },
     },
-    limits::{ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS},
+    limits::{ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_REQUESTS_AT_ONCE, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS},
     memory::{Budget, Reservation},
     problem::Cause,
     storage::sql::{Sql, StorageError},
@@ -254,6 +254,10 @@ impl<H: DeliveryHost> Inner<H> {
             let has_time = self.host.now() < end;
             if has_time {
                 due = loop {
+                    // Requests of before a replay, or of a webhook that was removed, count too.
+                    if requests.len() >= DELIVERY_REQUESTS_AT_ONCE {
+                        break None;
+                    }
                     match self.next_request(log)? {
                         NextRequest::Send(request) => requests.push(request),
                         NextRequest::Failed(answered) => self.record(log, answered)?,

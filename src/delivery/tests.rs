@@ -318,6 +318,19 @@ fn three_requests_at_once_at_most_and_in_the_order_of_the_webhook() {
 }
 
 #[test]
+fn replays_do_not_add_requests_to_those_that_are_in_progress() {
+    let object = with_webhook();
+    plan(&object, vec![Behavior::Hang; 20]);
+    launches(&object, 0..3);
+    for _ in 0..5 {
+        send(&object, WebhookCommand::Replay(0));
+    }
+    assert_eq!(received(&object).len(), 3);
+    advance(&object, DAY);
+    assert_eq!(state(&object)["delivered_through"], 3);
+}
+
+#[test]
 fn a_paused_webhook_sends_nothing_and_delivers_later() {
     let object = with_webhook();
     let active = |active| WebhookDefinition { active: Some(active), ..WebhookDefinition::default() };

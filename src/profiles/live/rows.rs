@@ -16,7 +16,7 @@ use super::{
     row::{PackedKey, count_units},
 };
 use crate::{
-    limits::{CHANGED_KEYS_LIMIT, CHANGES_LIMIT, CHANGES_ROWS_LIMIT, FIELD_NAME_SHOWN},
+    limits::{CELLS_LIMIT, CHANGED_KEYS_LIMIT, CHANGES_LIMIT, CHANGES_ROWS_LIMIT, FIELD_NAME_SHOWN},
     memory::Reservation,
     outcome::Outcome,
     problem::{Problem, Refused},
@@ -165,7 +165,11 @@ impl RowReader<'_> {
 
     /// Returns the profile and its packed keys, which are empty if the profile is deleted.
     fn read_row(&mut self, row: Row) -> Result<(ProfileId, Vec<u8>), RowFault> {
-        let Row(Some(members)) = row else { return Err(RowFault::of("", Outcome::WrongType)) };
+        let members = match row {
+            Row::Object(members) => members,
+            Row::TooLarge => return Err(RowFault::new("", TOO_MANY_KEYS)),
+            Row::Other => return Err(RowFault::of("", Outcome::WrongType)),
+        };
         let mut profile = None;
         let mut is_deleted = false;
         let mut packed: Vec<Vec<u8>> = Vec::new();
@@ -289,8 +293,14 @@ fn read_deleted(name: &str, value: &MemberValue, is_deleted: &mut bool) -> Resul
     Ok(())
 }
 
-/// A row: its members in order, or `None` if it is not an object.
-struct Row(Option<Vec<(String, MemberValue)>>);
+/// A row.
+enum Row {
+    /// The members in order.
+    Object(Vec<(String, MemberValue)>),
+    /// More members and values than any valid row has. They are not kept: they would take many times the memory of the body.
+    TooLarge,
+    Other,
+}
 
 /// The value of a member.
 enum MemberValue {
@@ -299,7 +309,10 @@ enum MemberValue {
     Integer(String),
     Boolean(bool),
     Null,
+    /// The values that are not empty.
     List(Vec<MemberValue>),
+    /// More values than a row may have.
+    TooMany,
     Other,
 }
 
@@ -346,27 +359,33 @@ impl<'de> Visitor<'de> for RowVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        let mut parts = 0;
+        while let Some((name, value)) = map.next_entry::<String, MemberValue>()? {
+            parts += value.values().count().max(1);
+            if parts > CHANGED_KEYS_LIMIT + CELLS_LIMIT || matches!(value, MemberValue::TooMany) {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Row::TooLarge);
+            }
+            members.push((name, value));
         }
-        Ok(Row(Some(members)))
+        Ok(Row::Object(members))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Row, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Row(None))
+        Ok(Row::Other)
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Row, E> {
-        Ok(Row(None))
+        Ok(Row::Other)
     }
 
     visit_scalars!(Row,
-        visit_bool: bool => |_| Row(None),
-        visit_i64: i64 => |_| Row(None),
-        visit_u64: u64 => |_| Row(None),
-        visit_f64: f64 => |_| Row(None),
-        visit_str: &str => |_: &str| Row(None)
+        visit_bool: bool => |_| Row::Other,
+        visit_i64: i64 => |_| Row::Other,
+        visit_u64: u64 => |_| Row::Other,
+        visit_f64: f64 => |_| Row::Other,
+        visit_str: &str => |_: &str| Row::Other
     );
 }
 
@@ -387,8 +406,17 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<MemberValue, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = list.next_element::<MemberValue>()? {
-            // Lists inside of lists are not valid values, and their contents are not needed.
-            values.push(if matches!(value, MemberValue::List(_)) { MemberValue::Other } else { value });
+            if values.len() > CHANGED_KEYS_LIMIT {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(MemberValue::TooMany);
+            }
+            match value {
+                MemberValue::Null => {}
+                MemberValue::Text(text) if text.is_empty() => {}
+                // Lists inside of lists are not valid values, and their contents are not needed.
+                MemberValue::List(_) | MemberValue::TooMany => values.push(MemberValue::Other),
+                value => values.push(value),
+            }
         }
         Ok(MemberValue::List(values))
     }
@@ -527,6 +555,24 @@ mod tests {
             (3, "profile_id".to_owned(), DUPLICATE),
         ];
         assert_eq!(array(&rows), Ok((1, expected)));
+    }
+
+    #[test]
+    fn keeps_neither_the_values_nor_the_members_of_a_row_that_has_too_many() {
+        let row = |json: &str| serde_json::from_str::<Row>(json).unwrap();
+        let values = |value: &str, count: usize| vec![value; count].join(",");
+        let list = |value: &str| row(&format!(r#"{{"email":[{}]}}"#, values(value, 50_000)));
+        assert!(matches!(list("0"), Row::TooLarge));
+        assert!(matches!(list("[0]"), Row::TooLarge));
+        for empty in ["null", r#""""#] {
+            let Row::Object(members) = list(empty) else { panic!("{empty}") };
+            assert!(matches!(&members[..], [(_, MemberValue::List(values))] if values.is_empty()), "{empty}");
+        }
+        assert!(matches!(row(&format!("{{{}}}", values(r#""a":null"#, 50_000))), Row::TooLarge));
+        let lists = values(&format!(r#""custom:x":[{}]"#, values("1", 500)), 50);
+        assert!(matches!(row(&format!("{{{lists}}}")), Row::TooLarge));
+        let rows = format!(r#"[{{"profile_id":"{A}","phone":[{}]}},{{"profile_id":"{B}"}}]"#, values("7", 50_000));
+        assert_eq!(array(&rows), Ok((1, vec![(0, String::new(), TOO_MANY_KEYS)])));
     }
 
     #[test]
