@@ -46,7 +46,9 @@ use crate::{
             webhook::{Ordering, RecipientsMode, WebhookCommand, WebhookDefinition},
         },
     },
-    limits::{ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_REQUESTS_AT_ONCE, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS},
+    limits::{
+        ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_REQUESTS_AT_ONCE, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS,
+    },
     memory::{Budget, Reservation},
     problem::Cause,
     storage::sql::{Sql, StorageError},

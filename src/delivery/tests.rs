@@ -28,7 +28,7 @@ use crate::{
             host::{Behavior, FakeHost, Received, TestObject},
         },
     },
-    limits::{DELIVERY_RETRY_MS, DELIVERY_TIMEOUT_MS, SECRET_OVERLAP_MS},
+    limits::{DELIVERY_REQUESTS_AT_ONCE, DELIVERY_RETRY_MS, DELIVERY_TIMEOUT_MS, SECRET_OVERLAP_MS},
     storage::sql::Sql as _,
     telemetry::DataPoint,
 };
@@ -320,12 +320,12 @@ fn three_requests_at_once_at_most_and_in_the_order_of_the_webhook() {
 #[test]
 fn replays_do_not_add_requests_to_those_that_are_in_progress() {
     let object = with_webhook();
-    plan(&object, vec![Behavior::Hang; 20]);
+    plan(&object, vec![Behavior::Hang; DELIVERY_REQUESTS_AT_ONCE]);
     launches(&object, 0..3);
     for _ in 0..5 {
         send(&object, WebhookCommand::Replay(0));
     }
-    assert_eq!(received(&object).len(), 3);
+    assert_eq!(received(&object).len(), DELIVERY_REQUESTS_AT_ONCE);
     advance(&object, DAY);
     assert_eq!(state(&object)["delivered_through"], 3);
 }
