@@ -149,14 +149,14 @@ const VIEWS = {
   'console-launch': async (page) => {
     await go(page, '#/campaigns/101');
     await page.locator('main .table a.name').nth(4).click();
-    await page.getByRole('heading', { name: 'Recipients' }).waitFor();
+    await page.getByRole('heading', { name: 'Recipients', exact: true }).waitFor();
     await page.locator('.skeleton').first().waitFor({ state: 'detached' });
     await page.getByText('This launch as a curl command').click();
   },
   'console-first-launch': async (page) => {
     await go(page, '#/campaigns/8');
     await page.locator('main .table a.name').first().click();
-    await page.getByRole('heading', { name: 'Recipients' }).waitFor();
+    await page.getByRole('heading', { name: 'Recipients', exact: true }).waitFor();
     await page.locator('.skeleton').first().waitFor({ state: 'detached' });
   },
   'console-webhook': async (page) => go(page, '#/campaigns/104/webhook'),
