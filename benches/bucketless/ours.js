@@ -5,9 +5,13 @@ import { bucketless } from './bucket.js';
 
 export { CampaignObject, ProfilesObject } from '../../build/index.js';
 
-export default class extends Worker {
-  /** @param {ExecutionContext} context @param {object} env */
-  constructor(context, env) {
-    super(context, { ...env, ATTACHMENTS: bucketless });
-  }
-}
+/** @type {object | undefined} the bindings of the isolate, which keeps them */
+let bindings;
+
+export default {
+  /** @param {Request} request @param {object} env @param {ExecutionContext} context */
+  fetch(request, env, context) {
+    bindings ??= { ...env, ATTACHMENTS: bucketless };
+    return Worker.fetch(request, bindings, context);
+  },
+};
