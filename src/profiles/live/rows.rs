@@ -165,15 +165,14 @@ impl RowReader<'_> {
 
     /// Returns the profile and its packed keys, which are empty if the profile is deleted.
     fn read_row(&mut self, row: Row) -> Result<(ProfileId, Vec<u8>), RowFault> {
-        let members = match row {
-            Row::Object(members) => members,
-            Row::TooLarge => return Err(RowFault::new("", TOO_MANY_KEYS)),
+        let (members, mut fault) = match row {
+            Row::Object(members) => (members, None),
+            Row::TooLarge(profile_id) => (profile_id.into_iter().collect(), Some(RowFault::new("", TOO_MANY_KEYS))),
             Row::Other => return Err(RowFault::of("", Outcome::WrongType)),
         };
         let mut profile = None;
         let mut is_deleted = false;
         let mut packed: Vec<Vec<u8>> = Vec::new();
-        let mut fault = None;
         for (name, value) in members {
             let read = match column(&name) {
                 Some(RowColumn::ProfileId) => read_profile_id(&name, &value, &mut profile),
@@ -293,12 +292,16 @@ fn read_deleted(name: &str, value: &MemberValue, is_deleted: &mut bool) -> Resul
     Ok(())
 }
 
+/// The name and the value of a member.
+type Member = (String, MemberValue);
+
 /// A row.
 enum Row {
     /// The members in order.
-    Object(Vec<(String, MemberValue)>),
-    /// More members and values than any valid row has. They are not kept: they would take many times the memory of the body.
-    TooLarge,
+    Object(Vec<Member>),
+    /// More members and values than any valid row has. Only the profile's ID is kept: the others would take many times the memory
+    /// of the body.
+    TooLarge(Option<Member>),
     Other,
 }
 
@@ -363,8 +366,13 @@ impl<'de> Visitor<'de> for RowVisitor {
         while let Some((name, value)) = map.next_entry::<String, MemberValue>()? {
             parts += value.values().count().max(1);
             if parts > CHANGED_KEYS_LIMIT + CELLS_LIMIT || matches!(value, MemberValue::TooMany) {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                return Ok(Row::TooLarge);
+                members.push((name, value));
+                let is_id = |(name, _): &Member| matches!(column(name), Some(RowColumn::ProfileId));
+                let mut profile_id = members.into_iter().find(is_id);
+                while let Some(member) = map.next_entry()? {
+                    profile_id = profile_id.or_else(|| Some(member).filter(is_id));
+                }
+                return Ok(Row::TooLarge(profile_id));
             }
             members.push((name, value));
         }
@@ -562,17 +570,21 @@ mod tests {
         let row = |json: &str| serde_json::from_str::<Row>(json).unwrap();
         let values = |value: &str, count: usize| vec![value; count].join(",");
         let list = |value: &str| row(&format!(r#"{{"email":[{}]}}"#, values(value, 50_000)));
-        assert!(matches!(list("0"), Row::TooLarge));
-        assert!(matches!(list("[0]"), Row::TooLarge));
+        assert!(matches!(list("0"), Row::TooLarge(_)));
+        assert!(matches!(list("[0]"), Row::TooLarge(_)));
         for empty in ["null", r#""""#] {
             let Row::Object(members) = list(empty) else { panic!("{empty}") };
             assert!(matches!(&members[..], [(_, MemberValue::List(values))] if values.is_empty()), "{empty}");
         }
-        assert!(matches!(row(&format!("{{{}}}", values(r#""a":null"#, 50_000))), Row::TooLarge));
+        assert!(matches!(row(&format!("{{{}}}", values(r#""a":null"#, 50_000))), Row::TooLarge(_)));
         let lists = values(&format!(r#""custom:x":[{}]"#, values("1", 500)), 50);
-        assert!(matches!(row(&format!("{{{lists}}}")), Row::TooLarge));
-        let rows = format!(r#"[{{"profile_id":"{A}","phone":[{}]}},{{"profile_id":"{B}"}}]"#, values("7", 50_000));
-        assert_eq!(array(&rows), Ok((1, vec![(0, String::new(), TOO_MANY_KEYS)])));
+        assert!(matches!(row(&format!("{{{lists}}}")), Row::TooLarge(_)));
+        let phones = format!(r#""phone":[{}]"#, values("7", 50_000));
+        for large in [format!(r#""profile_id":"{A}",{phones}"#), format!(r#"{phones},"profile_id":"{A}""#)] {
+            let rows = format!(r#"[{{{large}}},{{"profile_id":"{B}"}},{{"profile_id":"{A}"}}]"#);
+            let refused = vec![(0, String::new(), TOO_MANY_KEYS), (2, "profile_id".to_owned(), DUPLICATE)];
+            assert_eq!(array(&rows), Ok((1, refused)));
+        }
     }
 
     #[test]
