@@ -32,8 +32,8 @@ export class PythonEnvironment {
     if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
     rmSync(this.folder, { recursive: true, force: true });
     run('python3', ['-m', 'venv', this.folder]);
-    const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '-r', this.requirements];
-    run(this.program('python'), ['-m', 'pip', 'install', ...options]);
+    const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--require-hashes'];
+    run(this.program('python'), ['-m', 'pip', 'install', ...options, '-r', this.requirements]);
     writeFileSync(stamp, wanted);
   }
 
