@@ -226,8 +226,15 @@ pub const BUCKET_LIMIT: usize = 80 * 1024;
 pub const KEY_PROFILES_LIMIT: usize = 8;
 /// Longest row of a file that is imported, in bytes.
 pub const ROW_LIMIT: usize = 1024 * 1024;
-/// Most custom fields (and custom channels) of one database's index.
+/// Most custom fields and custom channels of a database.
 pub const FIELDS_LIMIT: usize = 1000;
+/// Most bytes of the names of a database's custom fields and channels together, in JSON: a database's object stores several
+/// generations in one row, each with all names.
+pub const FIELD_NAMES_LIMIT: usize = 256 * 1024;
+/// Longest name of a generation, or of its key, in bytes.
+pub const GENERATION_NAME_LIMIT: usize = 64;
+/// Most retired generations in a manifest.
+pub const RETIRED_LIMIT: usize = 5000;
 /// Seconds for which an edge location may serve a KV value (token, campaign, manifest) from its cache.
 pub const KV_CACHE_SECONDS: u64 = 60;
 /// Seconds for which an edge location may cache a bucket. A bucket never changes.
@@ -235,6 +242,8 @@ pub const BUCKET_CACHE_SECONDS: u64 = 86_400;
 
 /// Pending changes of one database, counted in profiles and keys, at which further ones are refused.
 pub const CHANGES_LIMIT: u64 = 100_000;
+/// Bytes of a field's name for which a pending key counts once more, so that [`CHANGES_LIMIT`] also limits memory.
+pub const CHANGE_NAME_BYTES: usize = 64;
 /// Rows in one request with changes.
 pub const CHANGES_ROWS_LIMIT: usize = 10_000;
 /// Largest body of a request with changes, in bytes.
@@ -252,6 +261,10 @@ pub const GENERATION_KEPT_MS: u64 = 300_000;
 pub const QUESTION_ITEMS: usize = 1000;
 /// Pending changes that an object reads from its database at once.
 pub const PENDING_READ_AT_ONCE: u32 = 1000;
+/// Bytes of packed keys after which an object reads no further pending changes at once.
+pub const PENDING_READ_BYTES: u64 = 256 * KIB;
+/// Most bytes of the settings of a database's object in JSON, which are in one row of at most 2 MB.
+pub const LIVE_SETTINGS_LIMIT: usize = 1_900_000;
 /// Pending changes that an object writes with one statement, of at most 100 parameters.
 pub const PENDING_ROWS_WRITTEN_AT_ONCE: usize = 48;
 /// Request IDs that an alarm removes at most.

@@ -65,11 +65,12 @@ pub async fn serve<P: ApiPorts + 'static, C: Clock, B: Body>(
         ProfilesOperation::ReadChanges => request.read_changes(memory).await,
         ProfilesOperation::ReadEntries => request.read_entries(memory).await,
         ProfilesOperation::SetLive => {
-            let setting = parse(&read_body(body, PUBLICATION_LIMIT, memory).await?)?;
+            let setting = parse(&read_publication(body, memory).await?)?;
             request.set_live(setting, memory).await
         }
         ProfilesOperation::Publish => {
-            let publication: Publication = parse(&read_body(body, PUBLICATION_LIMIT, memory).await?)?;
+            let publication: Publication = parse(&read_publication(body, memory).await?)?;
+            publication.check().map_err(Problem::BadField)?;
             let command = DatabaseCommand::Publish(Box::new(publication));
             let reply: PublishReply = request.command(&command, memory).await?;
             json_reply(&reply, request_id)
@@ -77,9 +78,9 @@ pub async fn serve<P: ApiPorts + 'static, C: Clock, B: Body>(
     }
 }
 
-/// Largest body of a publication, in bytes. A generation has at most [`crate::limits::FIELDS_LIMIT`] classes, whose names have
-/// at most 1,024 bytes.
-const PUBLICATION_LIMIT: usize = 4 * 1024 * 1024;
+/// Largest body with a generation or a manifest, in bytes. The names of a generation's fields have at most
+/// [`crate::limits::FIELD_NAMES_LIMIT`] bytes.
+const PUBLICATION_LIMIT: usize = 2 * 1024 * 1024;
 
 fn no_such_database() -> Refused {
     Problem::NotFound("database").into()
@@ -281,7 +282,10 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
     async fn set_live(&self, setting: LiveSetting, memory: &mut Reservation) -> Result<Reply<P::Stream>, Refused> {
         let command = match setting {
             LiveSetting { live: false, .. } => DatabaseCommand::Stop,
-            LiveSetting { manifest: Some(manifest), .. } if manifest.live => DatabaseCommand::Start(manifest),
+            LiveSetting { manifest: Some(manifest), .. } if manifest.live => {
+                manifest.check().map_err(Problem::BadField)?;
+                DatabaseCommand::Start(manifest)
+            }
             _ => {
                 let what = "manifest: send the manifest in KV, which says that changes are live";
                 return Err(Problem::BadField(what.to_owned()).into());
@@ -304,9 +308,11 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
         let generation = generation.ok_or(Problem::NotFound("generation"))?.clone();
         let largest = generation.classes.iter().map(|class| class.largest as usize).max().unwrap_or(1).max(1);
         let at_once = (BYTES_IN_FLIGHT / 4 / largest).clamp(1, BULK_KEYS);
-        let mut working = memory.sibling();
         // A bucket as it is read, and the line that contains it.
-        working.grow((at_once * largest * 2) as u64)?;
+        let page_bytes = (at_once * largest * 2) as u64;
+        let mut memory = memory.sibling();
+        memory.grow(page_bytes)?;
+        memory.shrink(page_bytes);
         let reader = EntriesReader {
             ports: Rc::clone(self.ports),
             database: self.database,
@@ -315,7 +321,8 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
             has_begun: false,
             at_once,
             reads: 0,
-            _working: working,
+            page_bytes,
+            memory,
         };
         let pieces = stream::unfold(reader, |mut reader| async move { Some((reader.next_piece().await?, reader)) });
         let mut reply = Reply::json(Vec::new(), &self.head.request_id);
@@ -341,7 +348,10 @@ struct EntriesReader<P> {
     /// Buckets in one read.
     at_once: usize,
     reads: u64,
-    _working: Reservation,
+    /// Bytes of memory that a page needs while it is built.
+    page_bytes: u64,
+    /// Empty between two pages: a caller who reads slowly must not reserve the memory of others.
+    memory: Reservation,
 }
 
 impl<P: ApiPorts> EntriesReader<P> {
@@ -351,20 +361,26 @@ impl<P: ApiPorts> EntriesReader<P> {
             let generation = serde_json::to_string(&self.generation).map_err(Cause::new);
             return Some(generation.map(|generation| format!("{{\"generation\":{generation}}}\n").into_bytes()));
         }
-        let piece = self.read_buckets(next).await;
+        // Without memory, the reply ends here. Its last line says where the next one begins.
+        let has_room = self.reads < ENTRIES_READS && self.memory.grow(self.page_bytes).is_ok();
+        let piece = self.read_buckets(next, if has_room { self.at_once } else { 0 }).await;
+        self.memory.shrink(self.memory.bytes());
         if piece.is_err() {
             self.next = None;
         }
         Some(piece)
     }
 
-    async fn read_buckets(&mut self, next: u64) -> Result<Vec<u8>, Cause> {
+    /// Returns the lines of at most `count` buckets. Without a bucket, returns the last line.
+    async fn read_buckets(&mut self, next: u64, count: usize) -> Result<Vec<u8>, Cause> {
         let generation = &self.generation;
-        let all = generation.classes.iter().enumerate();
-        let buckets = all.flat_map(|(class, index)| (0..index.buckets).map(move |number| (class, index, number)));
-        let skipped = usize::try_from(next).unwrap_or(usize::MAX);
-        let group: Vec<_> =
-            if self.reads < ENTRIES_READS { buckets.skip(skipped).take(self.at_once).collect() } else { Vec::new() };
+        let mut skipped = next;
+        let buckets = generation.classes.iter().enumerate().flat_map(|(class, index)| {
+            let first = u32::try_from(skipped).unwrap_or(u32::MAX).min(index.buckets);
+            skipped -= u64::from(first);
+            (first..index.buckets).map(move |number| (class, index, number))
+        });
+        let group: Vec<_> = buckets.take(count).collect();
         if group.is_empty() {
             let total: u64 = generation.classes.iter().map(|index| u64::from(index.buckets)).sum();
             self.next = None;
@@ -384,6 +400,17 @@ impl<P: ApiPorts> EntriesReader<P> {
         self.next = Some(next + group.len() as u64);
         Ok(lines.into_bytes())
     }
+}
+
+/// Reads a body with a generation or a manifest.
+async fn read_publication<C: Clock, B: Body>(
+    body: &mut PacedBody<'_, C, B>,
+    memory: &mut Reservation,
+) -> Result<Vec<u8>, Refused> {
+    let bytes = read_body(body, PUBLICATION_LIMIT, memory).await?;
+    // The parsed content, the command, and the message to the object.
+    memory.grow(3 * bytes.len() as u64)?;
+    Ok(bytes)
 }
 
 /// Reads a body of at most `limit` bytes, after reserving its memory.

@@ -10,7 +10,7 @@ use super::{
     receive::items::{Items, Keying},
 };
 use crate::{
-    limits::QUESTION_ITEMS,
+    limits::{KEY_PROFILES_LIMIT, QUESTION_ITEMS},
     memory::Reservation,
     problem::{Cause, Refused},
     profiles::{
@@ -172,12 +172,16 @@ async fn search_generation<P: Ports>(
         return search_with_changes(ports, search, (generation, key_position), &changes, memory, statistics).await;
     }
     let candidates = find_candidates(ports, search, (generation, key_position), memory, statistics).await?;
-    let mut hashes: Vec<[u8; 16]> = Vec::new();
+    // The lists and the message that contains them.
+    let named: usize = candidates.iter().map(Vec::len).sum();
+    memory.grow((2 * (candidates.len() * 16 + named * 12)) as u64)?;
+    let mut hashes: Vec<[u8; 16]> = Vec::with_capacity(candidates.len());
     for (number, _) in search.keying.matching.searches().iter().enumerate() {
         let keys = wanted_items(search.items, number, |_| true);
         hashes.extend(keys.into_iter().map(|item| search.items.hash(item, key_position, number).0));
     }
-    let profiles: Vec<[u8; 12]> = candidates.iter().flatten().filter_map(|known| Some(known.profile?.0)).collect();
+    let mut profiles: Vec<[u8; 12]> = Vec::with_capacity(named);
+    profiles.extend(candidates.iter().flatten().filter_map(|known| Some(known.profile?.0)));
     let question = Question { generation: &generation.name, about: Some((&hashes, &profiles)) };
     let answer = ask(ports, search.database, question, memory).await?;
     let changes = read_answer(&answer, memory)?;
@@ -195,8 +199,9 @@ struct Candidate {
 /// The candidates of each item for the first search, and then for the second.
 type ItemCandidates = Vec<Vec<Candidate>>;
 
-/// Bytes to reserve for each item and search of a small launch: its candidates, and its part of the question.
-const CANDIDATE_BYTES: usize = 512;
+/// Bytes to reserve for the candidates of each item and search of a small launch: a list that doubles, in two sections.
+const CANDIDATE_BYTES: usize =
+    size_of::<Vec<Candidate>>() + (2 * KEY_PROFILES_LIMIT).next_power_of_two() * size_of::<Candidate>();
 
 /// Finds the profiles of all items in the index.
 async fn find_candidates<P: Ports>(

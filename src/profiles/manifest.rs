@@ -3,6 +3,7 @@
 //! An import writes the buckets of a new generation, and then the manifest, in which the current generation becomes the previous
 //! one. A launch therefore searches either the old import or the new one, never a mixture.
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -11,6 +12,10 @@ use super::{
     key::{Class, IndexKey, NORMALISATION_VERSION, first_half},
 };
 use crate::{
+    limits::{
+        BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, FIELD_NAMES_LIMIT, FIELDS_LIMIT, GENERATION_NAME_LIMIT, KEY_LIMIT,
+        RETIRED_LIMIT,
+    },
     problem::Cause,
     text::{error_chain, hex},
 };
@@ -134,7 +139,70 @@ impl IndexError {
     }
 }
 
+/// More custom fields and channels than a database can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{count} custom fields and channels with {bytes} bytes of names; the limits are {FIELDS_LIMIT} and {FIELD_NAMES_LIMIT}"
+)]
+pub struct TooManyFields {
+    count: usize,
+    bytes: usize,
+}
+
+/// The number of custom fields and channels, and the bytes of their names in JSON.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FieldTotals {
+    count: usize,
+    bytes: usize,
+}
+
+impl FieldTotals {
+    /// Counts a field. An index without a field does not count.
+    pub fn add(&mut self, field: &str) {
+        let escaped = |byte: u8| match byte {
+            b'"' | b'\\' => 2,
+            0..b' ' => 6,
+            _ => 1,
+        };
+        self.count += usize::from(!field.is_empty());
+        self.bytes += field.bytes().map(escaped).sum::<usize>();
+    }
+
+    pub fn check(self) -> Result<(), TooManyFields> {
+        let Self { count, bytes } = self;
+        let is_allowed = count <= FIELDS_LIMIT && bytes <= FIELD_NAMES_LIMIT;
+        if is_allowed { Ok(()) } else { Err(TooManyFields { count, bytes }) }
+    }
+}
+
+/// Checks the name of a generation, which a client has sent.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if (1..=GENERATION_NAME_LIMIT).contains(&name.len()) && name.bytes().all(is_valid) {
+        return Ok(());
+    }
+    Err(format!("{what}: must be 1 to {GENERATION_NAME_LIMIT} letters, digits, - and _"))
+}
+
+/// Checks the names of retired generations, which a client has sent.
+pub fn check_retired<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a String>) -> Result<(), String> {
+    if names.len() > RETIRED_LIMIT {
+        return Err(format!("{what}: {} entries; the limit is {RETIRED_LIMIT}", names.len()));
+    }
+    names.enumerate().try_for_each(|(number, name)| check_name(&format!("{what}[{number}]"), name))
+}
+
 impl Manifest {
+    /// Checks a manifest that a client has sent. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        if self.format != FORMAT_VERSION {
+            return Err(format!("manifest.format: must be {FORMAT_VERSION}"));
+        }
+        self.current.check("manifest.current")?;
+        self.previous.iter().try_for_each(|generation| generation.check("manifest.previous"))?;
+        check_retired("manifest.retired", self.retired.iter().map(|retired| &retired.name))
+    }
+
     /// Reads the value of [`manifest_key`], or `None` if KV does not have the key.
     pub fn parse(text: Option<&str>) -> Result<Self, IndexError> {
         /// Read before the rest, whose form depends on the version.
@@ -179,7 +247,9 @@ impl Manifest {
             Some(Self { current, previous, retired, live, .. }) => (Some(current), retired, previous, live),
             None => (None, Vec::new(), None, false),
         };
-        retired.retain(|retired| !deleted.contains(&retired.name));
+        let mut deleted: Vec<&String> = deleted.iter().collect();
+        deleted.sort_unstable();
+        retired.retain(|retired| deleted.binary_search(&&retired.name).is_err());
         retired.extend(replaced.map(|generation| RetiredGeneration { name: generation.name, since: now }));
         Self { format: FORMAT_VERSION, current: generation, previous, retired, live }
     }
@@ -204,6 +274,38 @@ impl Generation {
     pub fn new(name: &str, check: &str, created: u64) -> Self {
         let (name, key) = (name.to_owned(), check.to_owned());
         Self { name, created, normalisation: NORMALISATION_VERSION, key, profiles: 0, classes: Vec::new() }
+    }
+
+    /// Checks a generation that a client has sent. The error names the field.
+    pub fn check(&self, what: &str) -> Result<(), String> {
+        check_name(&format!("{what}.name"), &self.name)?;
+        check_name(&format!("{what}.key"), &self.key)?;
+        const BUCKETS: usize = BULK_READS_LIMIT * BULK_KEYS;
+        let mut totals = FieldTotals::default();
+        let mut seen = HashSet::new();
+        for (number, index) in self.classes.iter().enumerate() {
+            let refuse = |field: &str, must: String| Err(format!("{what}.classes[{number}].{field}: {must}"));
+            let ClassIndex { class, field, buckets, largest } = index;
+            let is_custom = matches!(class, Class::Custom | Class::CustomSub);
+            if is_custom && !(1..=KEY_LIMIT).contains(&field.len()) {
+                return refuse("field", format!("must have 1 to {KEY_LIMIT} bytes"));
+            }
+            if !is_custom && !field.is_empty() {
+                return refuse("field", format!("must be empty for the class {}", class.as_str()));
+            }
+            if !seen.insert((class, field)) {
+                return refuse("class", "a second index of the same class and field".to_owned());
+            }
+            if !(1..=BUCKETS).contains(&(*buckets as usize)) {
+                return refuse("buckets", format!("must be 1 to {BUCKETS}"));
+            }
+            if !(1..=BUCKET_LIMIT).contains(&(*largest as usize)) {
+                return refuse("largest", format!("must be 1 to {BUCKET_LIMIT}"));
+            }
+            totals.add(field);
+            totals.check().map_err(|error| format!("{what}.classes: {error}"))?;
+        }
+        Ok(())
     }
 
     /// Returns the generation with the position of its key, if it can be searched.

@@ -1,10 +1,20 @@
 //! Profiles: reading the state of a database, changing profiles, and the requests of the command line.
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use std::rc::Rc;
 
 use super::{Deployment, TestReply, TestRequest};
 use crate::{
+    api::{
+        Stream, answer,
+        head::HttpRequest,
+        reply::{Reply, ReplyBody},
+    },
+    campaign::tests::faults::run,
+    launch::tests::call::Call,
     limits::{CHANGES_LIMIT, LIVE_DELAY_MS},
+    memory::Reservation,
     profiles::{
         live::message::PendingList,
         manifest::{Manifest, manifest_key},
@@ -162,7 +172,8 @@ fn the_limit_of_pending_changes_is_reported_and_enforced() {
     assert_eq!(reported.len(), 1);
     assert_eq!(reported[0].1.0, "database 1: 100000 of 100000 pending changes");
     let full = deployment.change(&rows(100, 1));
-    assert_eq!(full.refusal(), (507, "compact first".to_owned()));
+    let expected = "compact first: 101000 changes would be pending; the limit is 100000";
+    assert_eq!(full.refusal(), (507, expected.to_owned()));
     assert_eq!(full.json()["error_text"], "Too many pending changes");
 }
 
@@ -206,6 +217,93 @@ fn a_generation_is_published_by_compare_and_set() {
     assert_eq!((&state["generation"], &state["pending"], &state["version"]), (&json!("g2"), &json!(0), &json!(1)));
     let bad = deployment.profiles("POST", "/1/generations", "{}", &[]);
     assert_eq!(bad.status, 400);
+}
+
+/// Sends a request for entries, and returns the reply before its lines are read.
+fn entries(deployment: &Deployment) -> Reply<Stream<Deployment>> {
+    let url = format!("https://example.com{PROFILES}/1/entries");
+    let header = |name: &str| (name == "Authorization").then(|| "Bearer profiles".to_owned());
+    let request = HttpRequest { method: "GET", url: &url, header: &header };
+    run(answer(deployment, request, &mut Call::bare("").chunks(&deployment.world)))
+}
+
+#[test]
+fn entries_reserve_no_memory_while_the_caller_reads() {
+    let deployment = Deployment::new();
+    let budget = &deployment.world.budget;
+    let reply = entries(&deployment);
+    assert_eq!(budget.reserved(), 0);
+    let ReplyBody::Lines(mut lines) = reply.body else { panic!() };
+    for _ in 0..2 {
+        assert!(run(lines.next()).is_some_and(|piece| piece.is_ok()));
+        assert_eq!(budget.reserved(), 0);
+    }
+}
+
+#[test]
+fn entries_end_with_the_place_to_continue_when_there_is_no_memory() {
+    let deployment = Deployment::new();
+    let reply = entries(&deployment);
+    let budget = Rc::clone(&deployment.world.budget);
+    let mut others = Reservation::verified(&budget);
+    while others.grow(64).is_ok() {}
+    let body = TestReply::new(reply).body;
+    let lines: Vec<&str> = body.lines().collect();
+    assert_eq!((lines.len(), lines.last()), (2, Some(&r#"{"next":0}"#)), "{body}");
+    drop(others);
+}
+
+#[test]
+fn a_generation_of_a_client_is_checked() {
+    let deployment = Deployment::new();
+    deployment.go_live();
+    let manifest = deployment.profiles("GET", "/1/manifest", "", &[]).json()["manifest"].clone();
+    let custom = |field: &str| json!({ "class": "custom", "field": field, "buckets": 1, "largest": 16 });
+    let many: Vec<Value> = (0..=1000).map(|number| custom(&number.to_string())).collect();
+    for (pointer, value, fault) in [
+        ("/name", json!(""), "name: must be 1 to 64 letters, digits, - and _"),
+        ("/name", json!("a:b"), "name: must be 1 to 64 letters, digits, - and _"),
+        ("/key", json!("k".repeat(65)), "key: must be 1 to 64 letters, digits, - and _"),
+        ("/classes/0/buckets", json!(0), "classes[0].buckets: must be 1 to 45000"),
+        ("/classes/0/buckets", json!(45_001), "classes[0].buckets: must be 1 to 45000"),
+        ("/classes/0/largest", json!(0), "classes[0].largest: must be 1 to 81920"),
+        ("/classes/0/largest", json!(81_921), "classes[0].largest: must be 1 to 81920"),
+        ("/classes/0", custom(""), "classes[0].field: must have 1 to 1024 bytes"),
+        ("/classes/0", custom(&"x".repeat(1025)), "classes[0].field: must have 1 to 1024 bytes"),
+        ("/classes", json!([custom("x"), custom("x")]), "classes[1].class: a second index of the same class and field"),
+        (
+            "/classes/0",
+            json!({ "class": "email", "field": "x", "buckets": 1, "largest": 16 }),
+            "classes[0].field: must be empty for the class email",
+        ),
+        (
+            "/classes",
+            json!(many),
+            "classes: 1001 custom fields and channels with 2894 bytes of names; the limits are 1000 and 262144",
+        ),
+    ] {
+        let mut generation = manifest["current"].clone();
+        generation["name"] = json!("g2");
+        *generation.pointer_mut(pointer).unwrap() = value.clone();
+        let body = json!({ "replaces": "g1", "generation": generation, "contents": { "changes_through": 0 } });
+        let publication = deployment.profiles("POST", "/1/generations", &body.to_string(), &[]);
+        assert_eq!(publication.refusal(), (400, format!("generation.{fault}")));
+        let mut manifest = manifest.clone();
+        manifest["previous"] = generation;
+        let body = json!({ "live": true, "manifest": manifest });
+        let start = deployment.profiles("PUT", "/1/live", &body.to_string(), &[]);
+        assert_eq!(start.refusal(), (400, format!("manifest.previous.{fault}")));
+    }
+    let deleted = json!({
+        "replaces": "g1", "generation": manifest["current"], "deleted": vec!["x"; 5001], "contents": { "changes_through": 0 },
+    });
+    let refused = deployment.profiles("POST", "/1/generations", &deleted.to_string(), &[]);
+    assert_eq!(refused.refusal(), (400, "deleted: 5001 entries; the limit is 5000".to_owned()));
+    let mut old = manifest.clone();
+    old["format"] = json!(1);
+    let start = deployment.profiles("PUT", "/1/live", &json!({ "live": true, "manifest": old }).to_string(), &[]);
+    assert_eq!(start.refusal(), (400, "manifest.format: must be 2".to_owned()));
+    assert_eq!(deployment.state()["generation"], "g1");
 }
 
 /// The list is not text, so it is read from the object.

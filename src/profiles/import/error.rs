@@ -3,8 +3,8 @@
 use std::{borrow::Cow, io, path::PathBuf};
 
 use crate::{
-    limits::{BUCKET_LIMIT, FIELDS_LIMIT},
-    profiles::key::Class,
+    limits::BUCKET_LIMIT,
+    profiles::{key::Class, manifest::TooManyFields},
 };
 
 /// Why a file cannot be imported.
@@ -30,8 +30,8 @@ pub enum ImportError {
     Quote { line: u64, error: QuoteError },
     #[error("line {line}: {reason}")]
     Array { line: u64, reason: &'static str },
-    #[error("the file needs more than {FIELDS_LIMIT} indexes; remove custom fields or channels")]
-    TooManyFields,
+    #[error("the file has too many custom fields or channels; remove some")]
+    TooManyFields(#[from] TooManyFields),
     #[error("too many keys of the class {}: {keys}; import fewer profiles into this database", class.as_str())]
     TooManyKeys { class: Class, keys: u64 },
     #[error(

@@ -4,14 +4,12 @@ use super::{
     error::ImportError,
     sort::{KeyRecord, Sorter},
 };
-use crate::{
-    limits::FIELDS_LIMIT,
-    profiles::{
-        bucket::BucketSection,
-        column::NormalKey,
-        key::{Class, IndexKey, KeyHash, KeyHasher, ProfileId},
-        normal::Normaliser,
-    },
+use crate::profiles::{
+    bucket::BucketSection,
+    column::NormalKey,
+    key::{Class, IndexKey, KeyHash, KeyHasher, ProfileId},
+    manifest::FieldTotals,
+    normal::Normaliser,
 };
 
 /// Hashes keys and sorts them. Classes with a field name have one number for each field.
@@ -20,13 +18,20 @@ pub struct KeyCollector {
     normaliser: Normaliser,
     /// A class and a field name. The position is the number in [`KeyRecord::field`].
     fields: Vec<(Class, String)>,
+    totals: FieldTotals,
     sorter: Sorter,
 }
 
 impl KeyCollector {
     /// Keeps at most `run` keys in memory.
     pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { key, normaliser: Normaliser::native(), fields: Vec::new(), sorter: Sorter::new(run) }
+        Self {
+            key,
+            normaliser: Normaliser::native(),
+            fields: Vec::new(),
+            totals: FieldTotals::default(),
+            sorter: Sorter::new(run),
+        }
     }
 
     /// Returns the number of a class and field. Adds the field if it is new.
@@ -34,12 +39,11 @@ impl KeyCollector {
         let known = self.fields.iter().position(|(c, f)| *c == class && f == field);
         let number = known.unwrap_or(self.fields.len());
         if known.is_none() {
-            if number == FIELDS_LIMIT {
-                return Err(ImportError::TooManyFields);
-            }
+            self.totals.add(field);
+            self.totals.check()?;
             self.fields.push((class, field.to_owned()));
         }
-        u16::try_from(number).map_err(|_| ImportError::TooManyFields)
+        Ok(u16::try_from(number).map_err(std::io::Error::other)?)
     }
 
     pub fn normaliser(&self) -> &Normaliser {

@@ -352,7 +352,8 @@ fn refuses_a_file_whose_header_is_invalid() {
     assert_eq!(refused("\n \n").as_deref(), Some("the file is empty"));
     assert!(refused(&format!("profile_id,{}", vec!["custom:a"; 2_000].join(","))).is_some());
     let many: Vec<String> = (0..=FIELDS_LIMIT).map(|i| format!("custom:{i}")).collect();
-    let expected = "the file needs more than 1000 indexes; remove custom fields or channels";
+    let expected = "the file has too many custom fields or channels; remove some: 1001 custom fields and channels with 2894 \
+                    bytes of names; the limits are 1000 and 262144";
     assert_eq!(refused(&format!("profile_id,{}", many.join(","))).as_deref(), Some(expected));
     assert_eq!(refused("<html>").as_deref(), Some("the file is a web page or XML; export the profiles as CSV"));
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     problem::{Cause, Problem, Refused},
-    profiles::manifest::{Generation, Manifest},
+    profiles::manifest::{Generation, Manifest, check_name, check_retired},
     text::rfc3339,
 };
 
@@ -45,6 +45,15 @@ pub struct Publication {
     #[serde(default)]
     pub deleted: Vec<String>,
     pub contents: Contents,
+}
+
+impl Publication {
+    /// Checks what a client has sent. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        check_name("replaces", &self.replaces)?;
+        self.generation.check("generation")?;
+        check_retired("deleted", self.deleted.iter())
+    }
 }
 
 /// The changes that a generation contains.
@@ -102,8 +111,8 @@ pub enum DatabaseRefusal {
         live_since: u64,
         now: u64,
     },
-    /// The limit of pending changes is reached.
-    TooManyChanges,
+    /// As many changes would be pending, more than the limit.
+    TooManyChanges(u64),
     RequestIdReused,
     /// The state of the database does not allow the command. Says why, and what to do.
     Conflict(String),
@@ -129,8 +138,8 @@ impl From<DatabaseRefusal> for Refused {
             DatabaseRefusal::NotYet { live_since, now } => {
                 conflict(format!("live changes begin at {}", rfc3339(live_since)), Some(live_since.saturating_sub(now)))
             }
-            DatabaseRefusal::TooManyChanges => {
-                Self::because(Problem::TooManyChanges, Cause::new("CHANGES_LIMIT is reached"))
+            DatabaseRefusal::TooManyChanges(pending) => {
+                Self::because(Problem::TooManyChanges(pending), Cause::new("CHANGES_LIMIT is reached"))
             }
             DatabaseRefusal::RequestIdReused => Problem::RequestIdReused.into(),
             DatabaseRefusal::Conflict(what) => conflict(what, None),

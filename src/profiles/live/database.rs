@@ -6,29 +6,29 @@ use super::{
     command::{ChangeReply, Contents, DatabaseRefusal, DatabaseStatus, PendingPurpose, Publication, PublishReply},
     index::{PendingIndex, PendingRow},
     message::{
-        Answer, ChangeListWriter, ChangeRequest, ChangeSet, ChangeSetHead, DamagedMessage, PendingList, Question,
-        Subject,
+        Answer, ChangeListWriter, ChangeRequest, ChangeSet, ChangeSetHead, DamagedMessage, ListedProfile, PendingList,
+        Question, Subject,
     },
-    row::{DamagedKeys, count_units},
+    row::{DamagedKeys, PackedKeys, count_units},
     schema::SCHEMA,
     state::{KeptGeneration, LiveSettings},
 };
 use crate::{
     limits::{
-        CHANGES_LIMIT, CHANGES_REQUEST_MS, GENERATION_KEPT_MS, LIVE_DELAY_MS, PENDING_READ_AT_ONCE,
-        PENDING_ROWS_WRITTEN_AT_ONCE, REQUESTS_REMOVED_AT_ONCE,
+        CHANGES_LIMIT, CHANGES_REQUEST_MS, FIELD_NAME_SHOWN, GENERATION_KEPT_MS, LIVE_DELAY_MS, LIVE_SETTINGS_LIMIT,
+        PENDING_READ_AT_ONCE, PENDING_READ_BYTES, PENDING_ROWS_WRITTEN_AT_ONCE, REQUESTS_REMOVED_AT_ONCE,
     },
     memory::{OutOfMemory, Reservation},
     problem::Cause,
     profiles::{
         bucket::BucketSection,
-        key::{KeyHash, ProfileId},
-        manifest::Manifest,
+        key::{Class, KeyHash, ProfileId},
+        manifest::{FieldTotals, Generation, Manifest, TooManyFields},
     },
     storage::sql::{Sql, SqlParameter, SqlRow, StorageError},
     text::{error_chain, rfc3339},
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use sha2::{Digest as _, Sha256};
 
 /// Why an operation failed. Nothing was written.
@@ -71,11 +71,15 @@ pub struct LiveDatabase<S> {
     sql: S,
     /// `None`: not read yet, or live changes were never on.
     loaded: Option<LoadedDatabase>,
+    /// The memory of `loaded`.
+    memory: Reservation,
 }
 
 /// What the object keeps in memory. It is changed only after the transaction that writes the same change.
 struct LoadedDatabase {
     settings: LiveSettings,
+    /// Bytes of the settings in JSON.
+    settings_bytes: usize,
     /// The version of the last change, and its time.
     version: u64,
     changed_at: u64,
@@ -115,20 +119,33 @@ impl LoadedDatabase {
         position.ok_or_else(|| StorageError::damaged("a pending change lacks the key of the generation").into())
     }
 
-    /// Writes the changes after a version: all, or those of the profiles and the keys in a question.
+    /// Bytes of memory besides the settings' own.
+    fn bytes(&self) -> u64 {
+        self.index.bytes().saturating_add(self.settings_bytes as u64)
+    }
+
+    /// Writes the changes after a version: all, or those of the profiles and the keys in a question. Reserves the memory first.
     fn list(&self, after: u64, about: Option<Subject<'_>>, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
         let mut writer = ChangeListWriter::new(self.version);
         match about {
-            None => self.list_all(after, &mut writer)?,
-            Some(subject) => self.list_subject(after, subject, &mut writer),
+            None => self.list_all(after, &mut writer, memory)?,
+            Some(subject) => self.list_subject(after, subject, &mut writer, memory)?,
         }
-        let list = writer.finish();
-        memory.grow(list.len() as u64)?;
-        Ok(list)
+        Ok(writer.finish())
     }
 
-    fn list_all(&self, after: u64, writer: &mut ChangeListWriter) -> Result<(), DatabaseError> {
-        for (profile, row) in self.index.rows().filter(|(_, row)| row.version > after) {
+    fn list_all(
+        &self,
+        after: u64,
+        writer: &mut ChangeListWriter,
+        memory: &mut Reservation,
+    ) -> Result<(), DatabaseError> {
+        let rows = || self.index.rows().filter(|(_, row)| row.version > after);
+        let bytes_of = |row: &PendingRow| ListedProfile::HEAD_BYTES + row.keys().count() * ChangeListWriter::KEY_BYTES;
+        let bytes = rows().map(|(_, row)| bytes_of(row)).sum();
+        memory.grow(bytes as u64)?;
+        writer.reserve(bytes);
+        for (profile, row) in rows() {
             let position = self.key_position(row.key_set)?;
             writer.begin(*profile);
             for key in row.keys() {
@@ -139,7 +156,17 @@ impl LoadedDatabase {
         Ok(())
     }
 
-    fn list_subject(&self, after: u64, (hashes, profiles): Subject<'_>, writer: &mut ChangeListWriter) {
+    fn list_subject(
+        &self,
+        after: u64,
+        (hashes, profiles): Subject<'_>,
+        writer: &mut ChangeListWriter,
+        memory: &mut Reservation,
+    ) -> Result<(), DatabaseError> {
+        // Each hash finds at most two profiles in each section.
+        let most = profiles.len() + 4 * hashes.len();
+        let working = (most * FOUND_BYTES) as u64;
+        memory.grow(working)?;
         let is_newer = |profile: &ProfileId| self.index.get(profile).is_some_and(|row| row.version > after);
         let mut found: HashMap<ProfileId, Vec<_>> = HashMap::new();
         for profile in profiles.iter().copied().map(ProfileId).filter(is_newer) {
@@ -156,12 +183,75 @@ impl LoadedDatabase {
                 }
             }
         }
+        let keys: usize = found.values().map(Vec::len).sum();
+        let bytes = found.len() * ListedProfile::HEAD_BYTES + keys * ChangeListWriter::KEY_BYTES;
+        memory.grow(bytes as u64)?;
+        writer.reserve(bytes);
         for (profile, keys) in found {
             writer.begin(profile);
             for (section, hash) in keys {
                 writer.push_key(section, hash);
             }
         }
+        memory.shrink(working);
+        Ok(())
+    }
+
+    /// Counts the fields of the current generation and of all changes.
+    fn field_totals(&self) -> FieldTotals {
+        let current = &self.settings.manifest.current;
+        let mut totals = FieldTotals::default();
+        current.classes.iter().for_each(|index| totals.add(&index.field));
+        let pending = self.index.fields().filter(|(class, field)| current.class(*class, field).is_none());
+        pending.for_each(|(_, field)| totals.add(field));
+        totals
+    }
+
+    /// Refuses changes with more new fields than a generation can have: they could never be compacted.
+    fn check_fields(&self, changed: &[(ProfileId, &[u8])], hashes: usize) -> Result<(), DatabaseError> {
+        let current = &self.settings.manifest.current;
+        let mut seen: HashSet<(Class, &str)> = HashSet::new();
+        let mut totals = None;
+        for (profile, keys) in changed {
+            for key in PackedKeys::new(keys, hashes) {
+                let key = key?;
+                let (class, field) = (key.class, key.field);
+                let is_new = !field.is_empty()
+                    && seen.insert((class, field))
+                    && !self.index.has_field(class, field)
+                    && current.class(class, field).is_none();
+                if is_new {
+                    let totals = totals.get_or_insert_with(|| self.field_totals());
+                    totals.add(field);
+                    totals.check().map_err(|error| {
+                        let name: String = field.chars().take(FIELD_NAME_SHOWN).collect();
+                        let class = class.as_str();
+                        too_many_fields(&format!("profile {profile}: {class}:{name}"), error, "import the whole file")
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a generation whose fields, with those of the changes that it lacks, are too many for the next one.
+    fn check_later_fields(
+        &self,
+        generation: &Generation,
+        is_pending: impl Fn(&PendingRow) -> bool,
+    ) -> Result<(), DatabaseError> {
+        let mut seen: HashSet<(Class, &str)> = HashSet::new();
+        seen.extend(generation.classes.iter().map(|index| (index.class, &*index.field)));
+        for (_, row) in self.index.rows().filter(|(_, row)| is_pending(row)) {
+            for key in row.keys() {
+                let key = key?;
+                seen.insert((key.class, key.field));
+            }
+        }
+        let mut totals = FieldTotals::default();
+        seen.iter().for_each(|(_, field)| totals.add(field));
+        let what = "the generation and the changes that it lacks";
+        totals.check().map_err(|error| too_many_fields(what, error, "compact again, or import the whole file"))
     }
 
     /// Returns how much the object would keep after folding the changes up to `through`, besides the pending changes.
@@ -180,9 +270,18 @@ impl LoadedDatabase {
     }
 }
 
+/// Refuses fields, and says which ones they are and what to do.
+fn too_many_fields(what: &str, error: TooManyFields, remedy: &str) -> DatabaseError {
+    DatabaseRefusal::Conflict(format!("{what}: {error}: {remedy} without fields that are not needed")).into()
+}
+
+/// Bytes of memory for each profile that answers a question, and for each of its keys, at most.
+const FOUND_BYTES: usize = 2 * (size_of::<(ProfileId, Vec<u8>)>() + 1) + 4 * ChangeListWriter::KEY_BYTES + 16;
+
 impl<S: Sql> LiveDatabase<S> {
-    pub fn new(sql: S) -> Self {
-        Self { sql, loaded: None }
+    /// `memory` is that of the isolate, and empty.
+    pub fn new(sql: S, memory: Reservation) -> Self {
+        Self { sql, loaded: None, memory }
     }
 
     /// Returns the state in memory, or `None` if live changes were never on. Reads it after a start of the object.
@@ -191,7 +290,11 @@ impl<S: Sql> LiveDatabase<S> {
             if !SCHEMA.open(&self.sql)? {
                 return Ok(None);
             }
-            self.loaded = Some(read(&self.sql)?);
+            let read = read(&self.sql, &mut self.memory);
+            if read.is_err() {
+                self.memory.shrink(self.memory.bytes());
+            }
+            self.loaded = Some(read?);
         }
         Ok(self.loaded.as_mut())
     }
@@ -201,11 +304,6 @@ impl<S: Sql> LiveDatabase<S> {
         self.load()?;
         let loaded = self.loaded.as_mut().ok_or(DatabaseRefusal::NotLive)?;
         Ok((&self.sql, loaded))
-    }
-
-    /// Bytes of memory of the pending changes.
-    pub fn bytes(&self) -> u64 {
-        self.loaded.as_ref().map_or(0, |loaded| loaded.index.bytes())
     }
 
     pub fn status(&mut self) -> Result<DatabaseStatus, DatabaseError> {
@@ -235,12 +333,12 @@ impl<S: Sql> LiveDatabase<S> {
         let version = loaded.version;
         let folded_at = loaded.settings.folded_at;
         let settings = LiveSettings { manifest, live: true, live_since, folded: version, folded_at, kept: Vec::new() };
-        self.write(settings, version, 0)?;
+        self.write(settings, [version, 0], now)?;
         self.status()
     }
 
     /// Turns live changes off. Generations that launches may still search remain searchable.
-    pub fn stop(&mut self) -> Result<DatabaseStatus, DatabaseError> {
+    pub fn stop(&mut self, now: u64) -> Result<DatabaseStatus, DatabaseError> {
         let (_, loaded) = self.open()?;
         if loaded.pending > 0 {
             return Err(
@@ -249,7 +347,7 @@ impl<S: Sql> LiveDatabase<S> {
         }
         let settings = LiveSettings { live: false, ..loaded.settings.clone() };
         let oldest = loaded.settings.folded_in_all();
-        self.write(settings, oldest, 0)?;
+        self.write(settings, [oldest, 0], now)?;
         self.status()
     }
 
@@ -257,8 +355,8 @@ impl<S: Sql> LiveDatabase<S> {
     fn write(
         &mut self,
         mut settings: LiveSettings,
-        remove_through: u64,
-        remove_before: u64,
+        [remove_through, remove_before]: [u64; 2],
+        now: u64,
     ) -> Result<(), DatabaseError> {
         let (sql, loaded) = self.open()?;
         // Superseded changes count as well: an older export does not contain them.
@@ -266,21 +364,28 @@ impl<S: Sql> LiveDatabase<S> {
         let folded = loaded.index.rows().filter(|(_, row)| is_folded(row));
         settings.folded_at = folded.map(|(_, row)| row.at).max().unwrap_or(0).max(settings.folded_at);
         let text = serde_json::to_string(&settings)?;
+        if text.len() > LIVE_SETTINGS_LIMIT {
+            return Err(settings_too_large(&settings, text.len(), now));
+        }
         sql.transaction(&mut || {
             sql.exec("UPDATE live SET settings = ?", &[SqlParameter::Text(&text)])?;
             let parameters = [remove_through.into(), remove_before.into()];
             sql.exec("DELETE FROM pending WHERE version <= ? OR at < ?", &parameters).map(drop)
         })?;
         loaded.settings = settings;
+        loaded.settings_bytes = text.len();
         loaded.index.remove(remove_through, remove_before)?;
         loaded.pending = loaded.index.units_between(loaded.settings.folded, u64::MAX)?;
-        Ok(())
+        let bytes = loaded.bytes();
+        Ok(self.memory.resize(bytes)?)
     }
 
     /// Applies a set of changes in one transaction.
-    pub fn change(&mut self, content: &[u8], now: u64, memory: &mut Reservation) -> Result<ChangeReply, DatabaseError> {
+    pub fn change(&mut self, content: &[u8], now: u64) -> Result<ChangeReply, DatabaseError> {
         let (head, set) = ChangeSet::read(content)?;
-        let (sql, loaded) = self.open()?;
+        self.load()?;
+        let Self { sql, loaded, memory } = self;
+        let loaded = loaded.as_mut().ok_or(DatabaseRefusal::NotLive)?;
         let now = now.max(loaded.changed_at);
         let key = head.request.as_ref().map(request_key);
         if let (Some(request), Some(key)) = (&head.request, &key)
@@ -328,13 +433,14 @@ impl<S: Sql> LiveDatabase<S> {
                 pending = pending.saturating_sub(row.units()?);
             }
             pending = pending.saturating_add(count_units(keys, hashes)?);
-            needed = needed.saturating_add(PendingIndex::row_bytes(keys, hashes));
+            needed = needed.saturating_add(PendingIndex::row_bytes(keys, hashes)?);
             changed.push((profile, keys));
         }
         if pending > CHANGES_LIMIT && pending > loaded.pending {
-            return Err(DatabaseRefusal::TooManyChanges.into());
+            return Err(DatabaseRefusal::TooManyChanges(pending).into());
         }
-        memory.resize(loaded.index.bytes().saturating_add(needed))?;
+        loaded.check_fields(&changed, hashes)?;
+        memory.resize(loaded.bytes().saturating_add(needed))?;
         let version = loaded.version.saturating_add(u64::from(!changed.is_empty()));
         let is_written = !changed.is_empty() || !restated.is_empty();
         let at = if is_written { now } else { loaded.changed_at };
@@ -377,6 +483,7 @@ impl<S: Sql> LiveDatabase<S> {
         for profile in restated {
             loaded.index.set_time(&profile, at);
         }
+        memory.resize(loaded.bytes())?;
         Ok(reply)
     }
 
@@ -403,12 +510,21 @@ impl<S: Sql> LiveDatabase<S> {
         if purpose == PendingPurpose::Compaction {
             loaded.check_compaction(loaded.version, now)?;
         }
+        // The list has one hash of each key.
+        let bytes_of = |row: &PendingRow| {
+            let other_hashes = row.keys().count() * row.hashes.saturating_sub(1) * 16;
+            ChangeSet::HEAD_BYTES + row.keys.len().saturating_sub(other_hashes)
+        };
+        let rows = || loaded.index.rows().filter(|(_, row)| row.version > loaded.settings.folded);
+        let bytes: usize = rows().map(|(_, row)| bytes_of(row)).sum();
+        // The state in JSON is a part of the settings.
+        memory.grow((loaded.settings_bytes + bytes) as u64)?;
         let mut list = PendingList::begin(&loaded.status());
-        for (profile, row) in loaded.index.rows().filter(|(_, row)| row.version > loaded.settings.folded) {
+        list.reserve_exact(bytes);
+        for (profile, row) in rows() {
             let position = loaded.key_position(row.key_set)?;
             PendingList::push(&mut list, *profile, row.keys(), position)?;
         }
-        memory.grow(list.len() as u64)?;
         Ok(list)
     }
 
@@ -439,6 +555,7 @@ impl<S: Sql> LiveDatabase<S> {
                 let what = "pending changes were not hashed with the key of the new generation: compact first";
                 return Err(DatabaseRefusal::Conflict(what.to_owned()).into());
             }
+            loaded.check_later_fields(&generation, is_pending)?;
             let mut kept = settings.kept.clone();
             match contents {
                 Contents::ChangesThrough(_) => kept.push(KeptGeneration {
@@ -454,7 +571,7 @@ impl<S: Sql> LiveDatabase<S> {
             let superseded =
                 loaded.index.rows().filter(|(_, row)| row.version > settings.folded && !is_pending(row)).count() as u64;
             let oldest = changed.folded_in_all();
-            self.write(changed, oldest, export_at)?;
+            self.write(changed, [oldest, export_at], now)?;
             return self.publish_reply(superseded);
         }
         self.publish_reply(0)
@@ -481,7 +598,7 @@ impl<S: Sql> LiveDatabase<S> {
             let mut settings = loaded.settings.clone();
             settings.kept.retain(|kept| kept.until > now);
             let oldest = settings.folded_in_all();
-            self.write(settings, oldest, 0)?;
+            self.write(settings, [oldest, 0], now)?;
         }
         let (sql, loaded) = self.open()?;
         let limit = [u64::from(REQUESTS_REMOVED_AT_ONCE).into()];
@@ -540,12 +657,31 @@ fn find_key_set(key_sets: &[(u64, Vec<String>)], number: u64) -> Option<&Vec<Str
     key_sets.iter().find(|(known, _)| *known == number).map(|(_, checks)| checks)
 }
 
-/// Reads the state after a start of the object.
-fn read<S: Sql>(sql: &S) -> Result<LoadedDatabase, DatabaseError> {
+/// Reads pending changes: the next rows up to a number of bytes, and at least one row.
+const READ_PENDING: &str = "SELECT profile, version, at, key_set, keys FROM (SELECT *, SUM(LENGTH(keys)) OVER (ORDER BY profile \
+     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - LENGTH(keys) AS before FROM (SELECT * FROM pending WHERE profile > ? \
+     ORDER BY profile LIMIT ?)) WHERE before < ? ORDER BY profile";
+
+/// Why settings cannot be stored, and what to do.
+fn settings_too_large(settings: &LiveSettings, bytes: usize, now: u64) -> DatabaseError {
+    let what =
+        format!("the generations of the database have {bytes} bytes of names; the limit is {LIVE_SETTINGS_LIMIT}");
+    match settings.kept.iter().map(|kept| kept.until).min() {
+        Some(first) => {
+            let what = format!("{what}: compact after {}", rfc3339(first));
+            DatabaseRefusal::TooEarly { what, wait: first.saturating_sub(now) }.into()
+        }
+        None => DatabaseRefusal::Conflict(format!("{what}: remove custom fields")).into(),
+    }
+}
+
+/// Reads the state after a start of the object. Reserves its memory.
+fn read<S: Sql>(sql: &S, memory: &mut Reservation) -> Result<LoadedDatabase, DatabaseError> {
     let row = sql.exec("SELECT changes, changed_at, settings FROM live", &[])?.pop();
     let mut row = row.ok_or_else(|| StorageError::damaged("the row of the table live is missing"))?;
-    let (version, changed_at, settings) = (row.number()?, row.number()?, row.text()?);
-    let settings: LiveSettings = serde_json::from_str(&settings)?;
+    let (version, changed_at, text) = (row.number()?, row.number()?, row.text()?);
+    let settings: LiveSettings = serde_json::from_str(&text)?;
+    let settings_bytes = text.len();
     let mut key_sets = Vec::new();
     for mut row in sql.exec("SELECT number, checks FROM key_sets", &[])? {
         let (number, checks) = (row.number()?, row.text()?);
@@ -554,22 +690,23 @@ fn read<S: Sql>(sql: &S) -> Result<LoadedDatabase, DatabaseError> {
     let mut index = PendingIndex::default();
     let mut last: Vec<u8> = Vec::new();
     loop {
-        let parameters = [SqlParameter::Blob(&last), u64::from(PENDING_READ_AT_ONCE).into()];
-        let statement =
-            "SELECT profile, version, at, key_set, keys FROM pending WHERE profile > ? ORDER BY profile LIMIT ?";
-        let rows = sql.exec(statement, &parameters)?;
+        memory.resize(index.bytes().saturating_add(settings_bytes as u64).saturating_add(PENDING_READ_BYTES))?;
+        let parameters = [SqlParameter::Blob(&last), u64::from(PENDING_READ_AT_ONCE).into(), PENDING_READ_BYTES.into()];
+        let rows = sql.exec(READ_PENDING, &parameters)?;
         if rows.is_empty() {
             break;
         }
         for mut row in rows {
             let (profile, row) = read_row(&mut row, &key_sets)?;
             last = profile.0.to_vec();
+            memory.grow(PendingIndex::row_bytes(&row.keys, row.hashes)?)?;
             index.insert(profile, row)?;
         }
     }
+    memory.resize(index.bytes().saturating_add(settings_bytes as u64))?;
     let pending = index.units_between(settings.folded, u64::MAX)?;
     let oldest_request = oldest_request(sql)?;
-    Ok(LoadedDatabase { settings, version, changed_at, index, key_sets, pending, oldest_request })
+    Ok(LoadedDatabase { settings, settings_bytes, version, changed_at, index, key_sets, pending, oldest_request })
 }
 
 fn read_row(row: &mut SqlRow, key_sets: &[(u64, Vec<String>)]) -> Result<(ProfileId, PendingRow), StorageError> {

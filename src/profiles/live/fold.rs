@@ -11,7 +11,7 @@ use crate::{
     profiles::{
         bucket::{self, Bucket, BucketEntry, BucketSection, CorruptBucket, ENTRY_BYTES, InvalidEntries},
         key::{Class, KeyHash, ProfileId},
-        manifest::{ClassIndex, Generation},
+        manifest::{ClassIndex, FieldTotals, Generation, TooManyFields},
     },
 };
 
@@ -26,6 +26,8 @@ pub enum FoldError {
     Entries(#[from] InvalidEntries),
     #[error("the keys of the class {} have become too many for its buckets: import the whole file", .0.as_str())]
     TooLarge(Class),
+    #[error("too many custom fields or channels; import the whole file without those that are not needed")]
+    Fields(#[from] TooManyFields),
 }
 
 /// A class and a field.
@@ -72,9 +74,12 @@ impl Folding {
                 added.entry((position, key.1.bucket_number(buckets))).or_default().push(key);
             }
         }
+        let mut totals = FieldTotals::default();
         for index in &mut classes {
             index.largest = 0;
+            totals.add(&index.field);
         }
+        totals.check()?;
         Ok(Self { classes, changed, added })
     }
 

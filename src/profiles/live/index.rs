@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet, hash_map::Entry};
 use super::row::{DamagedKeys, PackedKey, PackedKeys, count_units};
 use crate::profiles::{
     bucket::BucketSection,
-    key::{KeyHash, ProfileId},
+    key::{Class, KeyHash, ProfileId},
 };
 
 /// The latest change of a profile.
@@ -50,14 +50,20 @@ enum Holders {
 const ROW_BYTES: usize = 2 * (size_of::<(ProfileId, PendingRow)>() + 1) + 16;
 /// Bytes of memory for each hash: its place in the table at the lowest load.
 const HASH_BYTES: usize = 2 * (size_of::<(HeldKey, Holders)>() + 1);
+/// A custom field or channel.
+type PendingField = (Class, Box<str>);
+/// Bytes of memory for each field besides its name: its place in the map at the lowest load, and the allocation of its name.
+const FIELD_BYTES: usize = 2 * (size_of::<(PendingField, usize)>() + 1) + 16;
 
 #[derive(Debug, Default)]
 pub struct PendingIndex {
     rows: HashMap<ProfileId, PendingRow, DefaultHashBuilder>,
     holders: HashMap<HeldKey, Holders, DefaultHashBuilder>,
+    /// The custom fields and channels of all rows, with the number of their keys.
+    fields: HashMap<PendingField, usize, DefaultHashBuilder>,
     /// The number of hashes of all rows.
     hashes: usize,
-    /// Bytes of the keys of all rows.
+    /// Bytes of the keys of all rows, and of the names in `fields`.
     key_bytes: usize,
 }
 
@@ -84,7 +90,9 @@ impl PendingIndex {
     pub fn insert(&mut self, profile: ProfileId, row: PendingRow) -> Result<(), DamagedKeys> {
         self.remove_row(&profile)?;
         for key in row.keys() {
-            for held in held_keys(&key?) {
+            let key = key?;
+            self.add_field(&key);
+            for held in held_keys(&key) {
                 self.add_holder(held, profile);
             }
         }
@@ -97,11 +105,46 @@ impl PendingIndex {
         let Some(row) = self.rows.remove(profile) else { return Ok(()) };
         self.key_bytes -= row.keys.len();
         for key in row.keys() {
-            for held in held_keys(&key?) {
+            let key = key?;
+            self.remove_field(&key);
+            for held in held_keys(&key) {
                 self.remove_holder(&held, profile);
             }
         }
         Ok(())
+    }
+
+    fn add_field(&mut self, key: &PackedKey<'_>) {
+        if key.field.is_empty() {
+            return;
+        }
+        let count = self.fields.entry((key.class, key.field.into())).or_default();
+        if *count == 0 {
+            self.key_bytes += key.field.len();
+        }
+        *count += 1;
+    }
+
+    fn remove_field(&mut self, key: &PackedKey<'_>) {
+        if key.field.is_empty() {
+            return;
+        }
+        if let Entry::Occupied(mut known) = self.fields.entry((key.class, key.field.into())) {
+            *known.get_mut() -= 1;
+            if *known.get() == 0 {
+                known.remove();
+                self.key_bytes -= key.field.len();
+            }
+        }
+    }
+
+    /// Returns the custom fields and channels of all rows.
+    pub fn fields(&self) -> impl Iterator<Item = (Class, &str)> {
+        self.fields.keys().map(|(class, field)| (*class, &**field))
+    }
+
+    pub fn has_field(&self, class: Class, field: &str) -> bool {
+        self.fields.contains_key(&(class, field.into()))
     }
 
     fn add_holder(&mut self, held: HeldKey, profile: ProfileId) {
@@ -159,14 +202,18 @@ impl PendingIndex {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> u64 {
-        (self.rows.len() * ROW_BYTES + self.hashes * HASH_BYTES + self.key_bytes) as u64
+        let maps = self.rows.len() * ROW_BYTES + self.hashes * HASH_BYTES + self.fields.len() * FIELD_BYTES;
+        (maps + self.key_bytes) as u64
     }
 
-    /// Bytes of memory that a row with these keys needs.
-    pub fn row_bytes(keys: &[u8], hashes: usize) -> u64 {
-        // A packed key has at least three bytes besides its hashes.
-        let hashes_in_row = keys.len() / (3 + 16 * hashes.max(1)) * hashes;
-        (ROW_BYTES + hashes_in_row * HASH_BYTES + keys.len()) as u64
+    /// Bytes of memory that a row with these keys needs at most.
+    pub fn row_bytes(keys: &[u8], hashes: usize) -> Result<u64, DamagedKeys> {
+        let mut bytes = ROW_BYTES + keys.len();
+        for key in PackedKeys::new(keys, hashes) {
+            let field = key?.field;
+            bytes += hashes * HASH_BYTES + if field.is_empty() { 0 } else { FIELD_BYTES + field.len() };
+        }
+        Ok(bytes as u64)
     }
 }
 

@@ -138,6 +138,9 @@ pub struct ChangeSet<'a> {
 }
 
 impl<'a> ChangeSet<'a> {
+    /// Bytes of a profile besides its keys.
+    pub const HEAD_BYTES: usize = 12 + 4;
+
     /// Writes the beginning of a set. [`ChangeSet::push`] appends its rows.
     pub fn begin(head: &ChangeSetHead) -> Vec<u8> {
         let mut message = RequestKind::Changes.with(&[]);
@@ -299,10 +302,18 @@ pub struct ChangeListWriter {
 }
 
 impl ChangeListWriter {
+    /// Bytes of a key.
+    pub const KEY_BYTES: usize = 1 + 16;
+
     pub fn new(version: u64) -> Self {
         let mut answer = vec![CHANGES];
         answer.extend_from_slice(&version.to_le_bytes());
         Self { answer, count_at: None, count: 0 }
+    }
+
+    /// Allocates room for profiles and their keys.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.answer.reserve_exact(bytes);
     }
 
     /// Begins a changed profile. Its keys follow.

@@ -44,25 +44,21 @@ pub struct DatabaseResponse {
 
 /// The object of one database.
 pub struct DatabaseObject<S, H> {
-    database: RefCell<LiveDatabase<S>>,
+    /// The database and the memory of the isolate, or why the configuration is invalid. An invalid configuration fails every
+    /// request.
+    database: Result<(RefCell<LiveDatabase<S>>, Rc<Budget>), Cause>,
     host: H,
-    /// The memory of the isolate, or why the configuration is invalid. An invalid configuration fails every request.
-    budget: Result<Rc<Budget>, Cause>,
-    /// The memory of the pending changes.
-    memory: RefCell<Option<Reservation>>,
     /// The time of the alarm, if it is known.
     alarm: Cell<Option<u64>>,
 }
 
 impl<S: Sql, H: DatabaseHost> DatabaseObject<S, H> {
     pub fn new(sql: S, host: H, budget: Result<Rc<Budget>, Cause>) -> Self {
-        Self {
-            database: RefCell::new(LiveDatabase::new(sql)),
-            host,
-            budget,
-            memory: RefCell::default(),
-            alarm: Cell::default(),
-        }
+        let database = budget.map(|budget| {
+            let database = LiveDatabase::new(sql, Reservation::verified(&budget));
+            (RefCell::new(database), budget)
+        });
+        Self { database, host, alarm: Cell::default() }
     }
 
     /// Answers a request. `length` is the value of [`LENGTH_HEADER`].
@@ -88,7 +84,10 @@ impl<S: Sql, H: DatabaseHost> DatabaseObject<S, H> {
         let now = self.host.now();
         self.alarm.set(None);
         self.host.set_alarm(now.saturating_add(ALARM_GUARD_MS)).await?;
-        let cleaned = self.database.borrow_mut().clean_up(now);
+        let cleaned = match &self.database {
+            Ok((database, _)) => database.borrow_mut().clean_up(now),
+            Err(cause) => Err(cause.clone().into()),
+        };
         match cleaned {
             Ok(()) => self.set_alarm().await,
             Err(error) => {
@@ -103,36 +102,32 @@ impl<S: Sql, H: DatabaseHost> DatabaseObject<S, H> {
         length: Option<&str>,
         body: impl Future<Output = Result<Vec<u8>, Cause>>,
     ) -> Result<Vec<u8>, DatabaseError> {
-        let budget = self.budget.as_ref().map_err(Cause::clone)?;
+        let (database, budget) = self.database.as_ref().map_err(Cause::clone)?;
         let mut request_memory = Reservation::verified(budget);
         let length = length.and_then(|length| length.parse().ok());
         request_memory.grow(length.ok_or_else(|| Cause(format!("no {LENGTH_HEADER}")))?)?;
         let body = body.await?;
         let (kind, content) = RequestKind::split(&body).ok_or(DamagedMessage)?;
         let now = self.host.now();
-        let mut database = self.database.borrow_mut();
-        let mut memory = self.memory.borrow_mut();
-        let memory = memory.get_or_insert_with(|| Reservation::verified(budget));
-        let result = match kind {
+        let mut database = database.borrow_mut();
+        match kind {
             RequestKind::Question => database.answer(Question::read(content)?, &mut request_memory),
-            RequestKind::Changes => database.change(content, now, memory).and_then(|reply| to_json(&reply)),
+            RequestKind::Changes => database.change(content, now).and_then(|reply| to_json(&reply)),
             RequestKind::Command => match from_json(content)? {
                 DatabaseCommand::Status => database.status().and_then(|status| to_json(&status)),
                 DatabaseCommand::Start(manifest) => database.start(*manifest, now).and_then(|status| to_json(&status)),
-                DatabaseCommand::Stop => database.stop().and_then(|status| to_json(&status)),
+                DatabaseCommand::Stop => database.stop(now).and_then(|status| to_json(&status)),
                 DatabaseCommand::Pending(purpose) => database.pending(purpose, now, &mut request_memory),
                 DatabaseCommand::Publish(publication) => {
                     database.publish(*publication, now).and_then(|reply| to_json(&reply))
                 }
             },
-        };
-        // Reserves what was read after a start, and returns what was removed. There may be no memory after a start.
-        memory.resize(database.bytes())?;
-        result
+        }
     }
 
     async fn set_alarm(&self) -> Result<(), Cause> {
-        let Some(at) = self.database.borrow().next_alarm() else { return Ok(()) };
+        let Ok((database, _)) = &self.database else { return Ok(()) };
+        let Some(at) = database.borrow().next_alarm() else { return Ok(()) };
         if self.alarm.get().is_none_or(|known| at < known) {
             self.host.set_alarm(at).await?;
             self.alarm.set(Some(at));

@@ -5,9 +5,12 @@
 //! ```
 //! Numbers are little-endian. A profile without keys is deleted: the keys of a profile that exists include its ID.
 
-use crate::profiles::{
-    bucket::BucketSection,
-    key::{Class, KeyHash},
+use crate::{
+    limits::CHANGE_NAME_BYTES,
+    profiles::{
+        bucket::BucketSection,
+        key::{Class, KeyHash},
+    },
 };
 
 /// A key of a changed profile.
@@ -86,11 +89,13 @@ impl<'a> Iterator for PackedKeys<'a> {
 }
 
 /// Returns how much a changed profile counts towards the limit of pending changes: one for the profile, and one for each key
-/// other than its ID.
+/// other than its ID. A key counts once more for each [`CHANGE_NAME_BYTES`] of its field's name, so that as many changes as the
+/// limit allows need a limited number of bytes.
 pub fn count_units(keys: &[u8], hashes: usize) -> Result<u64, DamagedKeys> {
     let mut units = 1;
     for key in PackedKeys::new(keys, hashes) {
-        units += u64::from(key?.class != Class::ProfileId);
+        let key = key?;
+        units += u64::from(key.class != Class::ProfileId) + (key.field.len() / CHANGE_NAME_BYTES) as u64;
     }
     Ok(units)
 }
@@ -117,6 +122,17 @@ mod tests {
         assert_eq!(read, [email, custom, id]);
         assert_eq!(count_units(&keys, 2), Ok(3));
         assert_eq!(count_units(&[], 2), Ok(1));
+    }
+
+    #[test]
+    fn a_key_counts_once_more_for_each_part_of_a_long_name() {
+        for (length, units) in [(1, 2), (63, 2), (64, 3), (1024, 18)] {
+            let field = "x".repeat(length);
+            let mut keys = Vec::new();
+            let key = PackedKey { class: Class::Custom, field: &field, section: BucketSection::Profiles, hashes: &[] };
+            key.pack(&mut keys);
+            assert_eq!(count_units(&keys, 0), Ok(units), "{length}");
+        }
     }
 
     #[test]

@@ -80,6 +80,9 @@ impl RowFault {
     }
 }
 
+/// Bytes of memory for each profile in the set of profiles, at its lowest load.
+const SEEN_BYTES: u64 = 2 * (size_of::<ProfileId>() as u64 + 1);
+
 /// Reads the rows of a body, and hashes their keys under all index keys.
 pub fn parse_changes(
     body: &[u8],
@@ -90,6 +93,9 @@ pub fn parse_changes(
 ) -> Result<ParsedChanges, Refused> {
     let body = std::str::from_utf8(without_byte_order_mark(body));
     let body = body.map_err(|error| Problem::Malformed(format!("byte {}: not UTF-8", error.valid_up_to())))?;
+    // The members of a row are copied before they are checked, and a row can be as large as the body.
+    let row_bytes = body.len() as u64;
+    memory.grow(row_bytes)?;
     let mut reader = RowReader {
         keys,
         normaliser,
@@ -121,7 +127,9 @@ pub fn parse_changes(
             }
         }
     }
-    Ok(reader.parsed)
+    let parsed = reader.parsed;
+    memory.shrink(row_bytes);
+    Ok(parsed)
 }
 
 /// Adds rows to a set of changes.
@@ -150,15 +158,28 @@ impl RowReader<'_> {
                 // More changes than the limit can never be applied, and would need too much memory.
                 self.units += count_units(&packed, self.keys.len()).map_err(Refused::internal)?;
                 if self.units > CHANGES_LIMIT {
-                    return Err(Problem::TooManyChanges.into());
+                    return Err(Problem::TooManyChanges(self.units).into());
                 }
-                self.memory.grow(packed.len() as u64 + 64)?;
+                self.reserve(packed.len() + ChangeSet::HEAD_BYTES)?;
                 ChangeSet::push(&mut self.parsed.message, profile, &packed);
             }
             Err(RowFault { field, reason }) => {
                 self.memory.grow(field.len() as u64 + 128)?;
                 self.parsed.refused.push(RefusedChange { index, field, reason });
             }
+        }
+        Ok(())
+    }
+
+    /// Makes room for `bytes` at the end of the message, and for a profile in `seen`, after reserving the memory.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.memory.grow(SEEN_BYTES)?;
+        let message = &mut self.parsed.message;
+        let needed = message.len() + bytes;
+        if needed > message.capacity() {
+            let capacity = needed + needed / 2;
+            self.memory.grow((capacity - message.capacity()) as u64)?;
+            message.reserve_exact(capacity - message.len());
         }
         Ok(())
     }
@@ -607,7 +628,7 @@ mod tests {
         let keys: Vec<String> = (0..CHANGED_KEYS_LIMIT).map(|key| key.to_string()).collect();
         let row = |number: u64| format!(r#"{{"profile_id":"{number:024x}","custom:x":[{}]}}"#, keys.join(","));
         let lines: Vec<String> = (0..100).map(row).collect();
-        assert_eq!(parse(&lines.join("\n"), RowFormat::Lines), Err("507 compact first".into()));
+        assert_eq!(parse(&lines.join("\n"), RowFormat::Lines), Err("507 compact first: 100100 changes would be pending; the limit is 100000".into()));
     }
 
     #[test]

@@ -26,10 +26,10 @@ fn bucket_of(holders: impl IntoIterator<Item = u8>) -> String {
 
 /// Folds changes into the only bucket of e-mail addresses.
 fn fold(bucket: &str, rows: &[(u8, Option<&[TestKey]>)]) -> String {
-    let mut live = LiveDatabase::new(Database::new());
+    let mut live = LiveDatabase::new(Database::new(), memory());
     live.start(manifest("g1", "k1"), NOON).unwrap();
     let now = NOON + LIVE_DELAY_MS;
-    live.change(&changes(rows, &["k1"], None), now, &mut memory()).unwrap();
+    live.change(&changes(rows, &["k1"], None), now).unwrap();
     let message = live.pending(PendingPurpose::Compaction, now, &mut memory()).unwrap();
     let list = PendingList::read(&message).unwrap();
     let mut before = generation("g1", "k1");

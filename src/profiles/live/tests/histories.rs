@@ -122,7 +122,7 @@ fn class_of(key: u8) -> Class {
 impl History {
     fn new(seed: u64) -> Self {
         let sql = Rc::new(Database::new());
-        let mut live = LiveDatabase::new(Rc::clone(&sql));
+        let mut live = LiveDatabase::new(Rc::clone(&sql), memory());
         let kv = manifest("g0", "k1");
         live.start(kv.clone(), NOON).unwrap();
         let location = || Location { manifest: kv.clone(), absent: BTreeSet::new(), misses: RefCell::default() };
@@ -155,7 +155,7 @@ impl History {
 
     /// The object ends: its memory is lost.
     fn crash(&mut self) {
-        self.live = LiveDatabase::new(Rc::clone(&self.sql));
+        self.live = LiveDatabase::new(Rc::clone(&self.sql), memory());
     }
 
     /// Runs an operation of the object, which may crash at any statement, or after it and before its answer; then it is repeated.
@@ -189,7 +189,7 @@ impl History {
         let list: Vec<_> = rows.iter().map(|(number, keys)| (*number, keys.as_deref())).collect();
         let request_id = self.dice.number().to_string();
         let message = changes(&list, &self.index_keys, Some((&request_id, "digest")));
-        let reply = self.run(|live, now| live.change(&message, now, &mut memory())).unwrap();
+        let reply = self.run(|live, now| live.change(&message, now)).unwrap();
         assert_eq!(reply.applied, rows.len() as u64);
         for (number, keys) in rows {
             self.log.push((self.now, number, keys.clone()));
