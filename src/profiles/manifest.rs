@@ -247,9 +247,8 @@ impl Manifest {
             Some(Self { current, previous, retired, live, .. }) => (Some(current), retired, previous, live),
             None => (None, Vec::new(), None, false),
         };
-        let mut deleted: Vec<&String> = deleted.iter().collect();
-        deleted.sort_unstable();
-        retired.retain(|retired| deleted.binary_search(&&retired.name).is_err());
+        let deleted: HashSet<&str> = deleted.iter().map(String::as_str).collect();
+        retired.retain(|retired| !deleted.contains(&*retired.name));
         retired.extend(replaced.map(|generation| RetiredGeneration { name: generation.name, since: now }));
         Self { format: FORMAT_VERSION, current: generation, previous, retired, live }
     }
@@ -282,7 +281,7 @@ impl Generation {
         check_name(&format!("{what}.key"), &self.key)?;
         const BUCKETS: usize = BULK_READS_LIMIT * BULK_KEYS;
         let mut totals = FieldTotals::default();
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<(Class, &str)> = HashSet::new();
         for (number, index) in self.classes.iter().enumerate() {
             let refuse = |field: &str, must: String| Err(format!("{what}.classes[{number}].{field}: {must}"));
             let ClassIndex { class, field, buckets, largest } = index;
@@ -293,7 +292,7 @@ impl Generation {
             if !is_custom && !field.is_empty() {
                 return refuse("field", format!("must be empty for the class {}", class.as_str()));
             }
-            if !seen.insert((class, field)) {
+            if !seen.insert((*class, field)) {
                 return refuse("class", "a second index of the same class and field".to_owned());
             }
             if !(1..=BUCKETS).contains(&(*buckets as usize)) {

@@ -628,7 +628,10 @@ mod tests {
         let keys: Vec<String> = (0..CHANGED_KEYS_LIMIT).map(|key| key.to_string()).collect();
         let row = |number: u64| format!(r#"{{"profile_id":"{number:024x}","custom:x":[{}]}}"#, keys.join(","));
         let lines: Vec<String> = (0..100).map(row).collect();
-        assert_eq!(parse(&lines.join("\n"), RowFormat::Lines), Err("507 compact first: 100100 changes would be pending; the limit is 100000".into()));
+        assert_eq!(
+            parse(&lines.join("\n"), RowFormat::Lines),
+            Err("507 compact first: 100100 changes would be pending; the limit is 100000".into())
+        );
     }
 
     #[test]
