@@ -358,15 +358,18 @@ impl<S: Sql> LiveDatabase<S> {
         [remove_through, remove_before]: [u64; 2],
         now: u64,
     ) -> Result<(), DatabaseError> {
-        let (sql, loaded) = self.open()?;
+        self.load()?;
+        let Self { sql, loaded, memory } = self;
+        let loaded = loaded.as_mut().ok_or(DatabaseRefusal::NotLive)?;
         // Superseded changes count as well: an older export does not contain them.
         let is_folded = |row: &PendingRow| row.version <= settings.folded || row.at < remove_before;
         let folded = loaded.index.rows().filter(|(_, row)| is_folded(row));
         settings.folded_at = folded.map(|(_, row)| row.at).max().unwrap_or(0).max(settings.folded_at);
         let text = serde_json::to_string(&settings)?;
-        if text.len() > LIVE_SETTINGS_LIMIT {
+        if text.len() > LIVE_SETTINGS_LIMIT.max(loaded.settings_bytes) {
             return Err(settings_too_large(&settings, text.len(), now));
         }
+        memory.resize(loaded.bytes().saturating_add(text.len() as u64))?;
         sql.transaction(&mut || {
             sql.exec("UPDATE live SET settings = ?", &[SqlParameter::Text(&text)])?;
             let parameters = [remove_through.into(), remove_before.into()];
@@ -376,8 +379,7 @@ impl<S: Sql> LiveDatabase<S> {
         loaded.settings_bytes = text.len();
         loaded.index.remove(remove_through, remove_before)?;
         loaded.pending = loaded.index.units_between(loaded.settings.folded, u64::MAX)?;
-        let bytes = loaded.bytes();
-        Ok(self.memory.resize(bytes)?)
+        Ok(memory.resize(loaded.bytes())?)
     }
 
     /// Applies a set of changes in one transaction.
