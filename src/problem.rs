@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{limits::CHANGES_LIMIT, memory::OutOfMemory};
+use crate::memory::OutOfMemory;
 
 /// A refusal, as the caller sees it. The variants are in the order of decision: if a request has two faults, the earlier variant
 /// is answered ([`Problem::rank`]).
@@ -58,8 +58,8 @@ pub enum Problem {
     },
     /// The campaign's log has reached its limit.
     LogFull,
-    /// As many changes of a database would be pending, more than the limit.
-    TooManyChanges(u64),
+    /// The pending changes of a database have reached their limit.
+    TooManyChanges,
     /// `Range` selects no byte of the file. Contains the size of the file.
     RangeNotSatisfiable(u64),
     /// A service failed; nothing was launched. Says what to do.
@@ -180,7 +180,7 @@ impl Problem {
             Self::RequestIdReused => 422,
             Self::Expired { .. } => 410,
             Self::DatabaseFixed | Self::NotActive | Self::LiveChanges { .. } | Self::WebhookConflict(_) => 409,
-            Self::LogFull | Self::TooManyChanges(_) => 507,
+            Self::LogFull | Self::TooManyChanges => 507,
             Self::RangeNotSatisfiable(_) => 416,
             Self::Unavailable(_) | Self::OutcomeUnknown => 503,
             Self::Internal => 500,
@@ -214,7 +214,7 @@ impl Problem {
             422 => "Request-ID reused",
             429 => "Too many requests",
             503 => "Service unavailable",
-            507 if matches!(self, Self::TooManyChanges(_)) => "Too many pending changes",
+            507 if matches!(self, Self::TooManyChanges) => "Too many pending changes",
             507 => "Launch log full",
             _ => "Internal error",
         }
@@ -242,9 +242,7 @@ impl Problem {
             Self::DatabaseFixed => "database: a campaign keeps the database it was defined with".into(),
             Self::NotActive => "the trigger campaign is paused".into(),
             Self::LiveChanges { what, .. } => what.into(),
-            Self::TooManyChanges(pending) => {
-                format!("compact first: {pending} changes would be pending; the limit is {CHANGES_LIMIT}").into()
-            }
+            Self::TooManyChanges => "compact first".into(),
             Self::Strict { unmatched, invalid, first, reason } => {
                 format!("strict: {unmatched} unmatched, {invalid} invalid; the first is data[{first}]: {reason}").into()
             }
@@ -290,7 +288,7 @@ impl Problem {
             Self::WebhookConflict(_) => 18,
             Self::Strict { .. } => 19,
             Self::LogFull => 20,
-            Self::TooManyChanges(_) => 21,
+            Self::TooManyChanges => 21,
             Self::RangeNotSatisfiable(_) => 22,
             Self::Unavailable(_) => 23,
             Self::OutcomeUnknown => 24,
@@ -330,7 +328,7 @@ pub fn samples() -> Vec<Problem> {
         Problem::WebhookConflict("nothing is blocked".to_owned()),
         Problem::Strict { unmatched: 1, invalid: 0, first: 0, reason: "not_found" },
         Problem::LogFull,
-        Problem::TooManyChanges(CHANGES_LIMIT + 1),
+        Problem::TooManyChanges,
         Problem::RangeNotSatisfiable(7),
         Problem::no_memory(),
         Problem::OutcomeUnknown,
@@ -368,7 +366,7 @@ mod tests {
             (Problem::WebhookConflict("nothing is blocked".into()), 409, 409, "Not possible now"),
             (strict, 400, 400, "Invalid request"),
             (Problem::LogFull, 507, 507, "Launch log full"),
-            (Problem::TooManyChanges(CHANGES_LIMIT + 1), 507, 507, "Too many pending changes"),
+            (Problem::TooManyChanges, 507, 507, "Too many pending changes"),
             (Problem::RangeNotSatisfiable(7), 416, 416, "Range not satisfiable"),
             (Problem::no_memory(), 503, 503, "Service unavailable"),
             (Problem::OutcomeUnknown, 503, 503, "Service unavailable"),

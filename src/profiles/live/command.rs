@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    limits::CHANGES_LIMIT,
     problem::{Cause, Problem, Refused},
     profiles::manifest::{Generation, Manifest, check_name, check_retired},
     text::rfc3339,
@@ -139,7 +140,8 @@ impl From<DatabaseRefusal> for Refused {
                 conflict(format!("live changes begin at {}", rfc3339(live_since)), Some(live_since.saturating_sub(now)))
             }
             DatabaseRefusal::TooManyChanges(pending) => {
-                Self::because(Problem::TooManyChanges(pending), Cause::new("CHANGES_LIMIT is reached"))
+                let cause = format!("{pending} changes would be pending; CHANGES_LIMIT is {CHANGES_LIMIT}");
+                Self::because(Problem::TooManyChanges, Cause(cause))
             }
             DatabaseRefusal::RequestIdReused => Problem::RequestIdReused.into(),
             DatabaseRefusal::Conflict(what) => conflict(what, None),
