@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Cursor, Read as _};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::{
     error::{ImportError, QuoteError, RowError},
@@ -192,6 +193,8 @@ struct CsvReader<R> {
     /// The text of all cells of the row.
     text: Vec<u8>,
     text_length: usize,
+    /// The number of bytes between two cells in `text`.
+    gap: usize,
     /// The positions in `text` at which cells end.
     ends: Vec<usize>,
     /// The number of cells of the row.
@@ -211,6 +214,7 @@ impl<R: BufRead> CsvReader<R> {
             quotes: QuoteChecker::new(delimiter),
             text: vec![0; ROW_LIMIT],
             text_length: 0,
+            gap: 0,
             ends: vec![0; CELLS_LIMIT],
             cells: 0,
         }
@@ -221,6 +225,9 @@ impl<R: BufRead> CsvReader<R> {
         self.skip_line_ends()?;
         self.quotes.begin_row();
         let line = self.lines.current();
+        if self.read_plain_row()? {
+            return Ok(Some(CsvRow { line, result: Ok(()) }));
+        }
         let (mut text_end, mut ends_end) = (0, 0);
         let mut result = Ok(());
         let mut is_first = true;
@@ -257,12 +264,35 @@ impl<R: BufRead> CsvReader<R> {
                     ends_end = 0;
                 }
                 ReadRecordResult::Record => {
-                    (self.text_length, self.cells) = (text_end, ends_end);
+                    (self.text_length, self.gap, self.cells) = (text_end, 0, ends_end);
                     return Ok(Some(CsvRow { line, result }));
                 }
                 ReadRecordResult::End => return Ok(None),
             }
         }
+    }
+
+    /// Reads the next row if all of it is in the read buffer and it has no quotes. Returns `false` for other rows. Most rows need
+    /// no parser. The line end is skipped before the next row.
+    fn read_plain_row(&mut self) -> io::Result<bool> {
+        let input = self.input.fill_buf()?;
+        let row = memchr2(b'\r', b'\n', input).and_then(|length| input.get(..length)).unwrap_or_default();
+        let Some(text) = self.text.get_mut(..row.len()).filter(|_| !row.is_empty() && memchr(b'"', row).is_none())
+        else {
+            return Ok(false);
+        };
+        let mut cells = 0;
+        for end in memchr_iter(self.quotes.delimiter(), row).chain([row.len()]) {
+            let Some(slot) = self.ends.get_mut(cells) else { return Ok(false) };
+            *slot = end;
+            cells += 1;
+        }
+        text.copy_from_slice(row);
+        (self.text_length, self.gap, self.cells) = (row.len(), 1, cells);
+        self.lines.pass(row.get(..1).unwrap_or_default());
+        let length = row.len();
+        self.input.consume(length);
+        Ok(true)
     }
 
     /// Skips empty lines, which the parser would skip as well, so that the line on which the row begins is known.
@@ -294,7 +324,7 @@ impl<R: BufRead> CsvReader<R> {
         let ends = self.ends.get(..self.cells).unwrap_or_default();
         ends.iter().map(move |end| {
             let cell = text.get(start..*end).unwrap_or_default();
-            start = *end;
+            start = *end + self.gap;
             cell
         })
     }
