@@ -41,22 +41,12 @@ pub fn parse_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     if pairs.len() != N || !rest.is_empty() {
         return None;
     }
-    let (mut bytes, mut all) = ([0; N], 0);
+    let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        let [high, low] = pair.map(hex_value);
-        *byte = high << 4 | low;
-        all |= high | low;
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = u8::try_from(high? << 4 | low?).ok()?;
     }
-    (all < 16).then_some(bytes)
-}
-
-/// Returns the value of a hexadecimal digit, or 255 for any other byte. The function has no branches.
-fn hex_value(digit: u8) -> u8 {
-    match (digit.wrapping_sub(b'0'), (digit | 0x20).wrapping_sub(b'a')) {
-        (number @ ..10, _) => number,
-        (_, letter @ ..6) => letter + 10,
-        _ => u8::MAX,
-    }
+    Some(bytes)
 }
 
 /// Returns `time` (milliseconds since 1970) in RFC 3339, in UTC: `2026-11-23T18:00:00.000Z`.

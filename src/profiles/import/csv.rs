@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, Cursor, Read as _};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr2, memchr2_iter};
 
 use super::{
     error::{ImportError, QuoteError, RowError},
@@ -276,21 +276,19 @@ impl<R: BufRead> CsvReader<R> {
     /// no parser. The line end is skipped before the next row.
     fn read_plain_row(&mut self) -> io::Result<bool> {
         let input = self.input.fill_buf()?;
-        let row = memchr2(b'\r', b'\n', input).and_then(|length| input.get(..length)).unwrap_or_default();
-        let Some(text) = self.text.get_mut(..row.len()).filter(|_| !row.is_empty() && memchr(b'"', row).is_none())
-        else {
-            return Ok(false);
-        };
+        let Some(length @ 1..) = memchr2(b'\r', b'\n', input) else { return Ok(false) };
+        let (Some(row), Some(text)) = (input.get(..length), self.text.get_mut(..length)) else { return Ok(false) };
+        let delimiter = self.quotes.delimiter();
         let mut cells = 0;
-        for end in memchr_iter(self.quotes.delimiter(), row).chain([row.len()]) {
-            let Some(slot) = self.ends.get_mut(cells) else { return Ok(false) };
+        for end in memchr2_iter(delimiter, b'"', row).chain([length]) {
+            let is_quote = row.get(end) == Some(&b'"');
+            let Some(slot) = self.ends.get_mut(cells).filter(|_| !is_quote) else { return Ok(false) };
             *slot = end;
             cells += 1;
         }
         text.copy_from_slice(row);
-        (self.text_length, self.gap, self.cells) = (row.len(), 1, cells);
-        self.lines.pass(row.get(..1).unwrap_or_default());
-        let length = row.len();
+        (self.text_length, self.gap, self.cells) = (length, 1, cells);
+        self.lines.pass_text();
         self.input.consume(length);
         Ok(true)
     }
@@ -327,5 +325,50 @@ impl<R: BufRead> CsvReader<R> {
             start = *end + self.gap;
             cell
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    /// Returns the line and the cells of each row. The last row can be an error.
+    fn read_rows(file: &[u8], buffer: usize) -> Vec<Result<(u64, Vec<String>), String>> {
+        let mut reader = CsvReader::new(BufReader::with_capacity(buffer, file), b',', LineCounter::default());
+        let mut rows = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(CsvRow { line, result })) => {
+                    let text = result.and_then(|()| reader.text());
+                    let cells = |text| reader.cells(text).map(str::to_owned).collect();
+                    rows.push(text.map(|text| (line, cells(text))).map_err(|error| format!("{line}: {error}")));
+                }
+                Ok(None) => return rows,
+                Err(error) => {
+                    rows.push(Err(error.to_string()));
+                    return rows;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_with_too_many_cells_is_refused_with_and_without_the_parser() {
+        let file = format!("{}\na,b\n", ",".repeat(CELLS_LIMIT));
+        let rows = read_rows(file.as_bytes(), 1);
+        assert_eq!(rows.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(read_rows(file.as_bytes(), 100_000), rows);
+    }
+
+    proptest! {
+        /// A buffer of one byte never contains a whole row, so the parser reads all rows.
+        #[test]
+        fn plain_rows_are_those_of_the_parser(file in vec(select(b"aa1,,\"\r\n\n \xc3\xa9".as_slice()), 0..60)) {
+            prop_assert_eq!(read_rows(&file, 1000), read_rows(&file, 1));
+        }
     }
 }
