@@ -103,7 +103,10 @@ impl KeyCollector {
     /// Passes the collected rows to the other thread.
     pub fn flush(&mut self) -> Result<(), ImportError> {
         let ended = |_| io::Error::other("the thread that collects keys has ended");
-        Ok(self.batches.send(std::mem::take(&mut self.batch)).map_err(ended)?)
+        let KeyBatch { profile_field, rows, keys } = &self.batch;
+        let (rows, keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(keys.len()));
+        let next = KeyBatch { profile_field: *profile_field, rows, keys };
+        Ok(self.batches.send(std::mem::replace(&mut self.batch, next)).map_err(ended)?)
     }
 
     /// Returns the fields in the order of their numbers. The other thread ends when it has received all batches.
