@@ -16,7 +16,7 @@
 //! | `ndjson`, `array` | read JSON objects, one on each line or in an array |
 //! | `values` | splits cells into values |
 //! | `row` | the keys of one row |
-//! | `keys` | collects the hashed keys of all rows |
+//! | `keys` | collects the hashed keys of rows for a second thread |
 //! | `sort` | sorts more keys than fit in memory |
 //! | `build` | writes sorted keys as buckets |
 //! | `report` | counts rows and values, and why some are left out |
