@@ -9,14 +9,14 @@ import { median, P99_RUNS, p99, rotated, significant } from '../statistics.mjs';
 import { BATCH, BEARER, startOurs, startPeer, startReference } from '../workers.mjs';
 
 /** The numbers of items, with the numbers of measured rounds and of discarded rounds before them. The two largest sizes need no
- * discarded round. The largest has more rounds for the phases, without the peer, which takes half a minute for each launch. `kept`
+ * discarded round. The largest has more rounds for the phases, without the peer, which can take minutes for each launch. `kept`
  * is the number of rounds of our Worker with nothing kept. */
 const SIZES = [
   { items: 1, rounds: P99_RUNS, quick: 60, warm: 20, kept: 200 },
   { items: 10, rounds: 100, quick: 20, warm: 5 },
   { items: 1_000, rounds: 25, quick: 5, warm: 2 },
   { items: 30_000, rounds: 4, quick: 2, warm: 0 },
-  { items: 300_000, rounds: 3, quick: 1, warm: 0, phases: 20 },
+  { items: 300_000, rounds: 2, quick: 1, warm: 0, phases: 20 },
 ];
 /** The number of launches between two blocks of the floor: one for small launches takes as long as a block. */
 const WATCH_EVERY = 200;
