@@ -284,6 +284,9 @@ pub struct BucketEntry {
 /// Removes repeated entries from sorted ones. Replaces the entries of a key by one without a profile if there are more than
 /// [`KEY_PROFILES_LIMIT`], or if one of them has no profile.
 pub fn limit_profiles(entries: &mut Vec<BucketEntry>) {
+    if has_single_entries(entries) {
+        return;
+    }
     entries.dedup();
     let mut kept = Vec::with_capacity(entries.len());
     for key in entries.chunk_by(|a, b| a.hash == b.hash) {
@@ -296,6 +299,11 @@ pub fn limit_profiles(entries: &mut Vec<BucketEntry>) {
         }
     }
     *entries = kept;
+}
+
+/// Whether entries are sorted, and each key has one entry. Most buckets have no other keys.
+fn has_single_entries(entries: &[BucketEntry]) -> bool {
+    entries.is_sorted_by(|a, b| a.hash < b.hash)
 }
 
 /// Entries cannot be written as a bucket.
@@ -327,9 +335,8 @@ pub fn write(profiles: &[BucketEntry], subscriptions: &[BucketEntry]) -> Result<
         for entry in section {
             let [_, second] = entry.hash.to_words();
             let [high, low] = entry.profile.map_or(AMBIGUOUS, encode_id);
-            for word in [word::encode(second), high, low] {
-                text.extend_from_slice(&word.to_le_bytes());
-            }
+            let tail = [word::encode(second), high, low].map(u64::to_le_bytes);
+            text.extend_from_slice(tail.as_flattened());
         }
     }
     String::from_utf8(text).map_err(|_| InvalidEntries)
@@ -339,7 +346,9 @@ fn are_writable(section: &[BucketEntry]) -> bool {
     let is_limited = |key: &[BucketEntry]| {
         key.len() <= KEY_PROFILES_LIMIT && (key.len() == 1 || key.iter().all(|entry| entry.profile.is_some()))
     };
-    section.is_sorted_by(|a, b| a < b) && section.chunk_by(|a, b| a.hash == b.hash).all(is_limited)
+    let is_writable =
+        || section.is_sorted_by(|a, b| a < b) && section.chunk_by(|a, b| a.hash == b.hash).all(is_limited);
+    has_single_entries(section) || is_writable()
 }
 
 fn parse_count(text: &[u8]) -> Result<(usize, &[u8]), CorruptBucket> {

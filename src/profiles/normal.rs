@@ -54,8 +54,11 @@ impl Normaliser {
     fn normalise_email<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
         let value = value.trim();
         let (local, domain) = value.rsplit_once('@')?;
-        let is_forbidden =
-            |char: char| matches!(char, ',' | ';' | '<' | '>' | '"') || char.is_whitespace() || char.is_control();
+        // Most characters need only the first check.
+        let is_forbidden = |char: char| {
+            !char.is_ascii_alphanumeric()
+                && (matches!(char, ',' | ';' | '<' | '>' | '"') || char.is_whitespace() || char.is_control())
+        };
         if local.is_empty() || domain.is_empty() || value.contains(is_forbidden) {
             return None;
         }
@@ -125,7 +128,7 @@ impl Normaliser {
     }
 
     fn normalise_domain<'a>(&self, domain: &'a str) -> Option<Cow<'a, str>> {
-        if domain.contains(['/', '\\', '?', '#', ':', '%', '[', ']']) {
+        if domain.bytes().any(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#' | b':' | b'%' | b'[' | b']')) {
             return None;
         }
         if has_only_plain_characters(domain) {
@@ -201,10 +204,19 @@ fn encode_letters(domain: &str) -> Option<String> {
     /// The longest label and name of the DNS. Runtimes can reject longer ones.
     const LABEL_LIMIT: usize = 63;
     const NAME_LIMIT: usize = 253;
-    if !domain.chars().all(is_domain_letter) {
-        return None;
+    let mut lower = String::with_capacity(domain.len() + 1);
+    for char in domain.chars() {
+        if !is_domain_letter(char) {
+            return None;
+        }
+        if char.is_ascii() {
+            lower.push(char.to_ascii_lowercase());
+        } else if is_lower_and_composed(char) {
+            lower.push(char);
+        } else {
+            lower.extend(char.to_lowercase());
+        }
     }
-    let lower: String = domain.chars().flat_map(char::to_lowercase).collect();
     let mut ascii = String::with_capacity(lower.len() + 8);
     for label in lower.strip_suffix('.').unwrap_or(&lower).split('.') {
         if !ascii.is_empty() {
@@ -257,7 +269,8 @@ fn ends_in_number(domain: &str) -> bool {
 /// Removes characters that cannot be seen. Programs that display or edit addresses add them.
 fn remove_invisible(value: &str) -> Cow<'_, str> {
     let is_invisible = |char: char| {
-        matches!(char,
+        !char.is_ascii()
+            && matches!(char,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
     };

@@ -45,7 +45,7 @@ type SortResult = Result<SortedBuckets, ImportError>;
 
 impl IndexPlan {
     pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
-        let (counts, records) = sorter.finish();
+        let (counts, records) = sorter.finish()?;
         let counts = counts.into_iter().chain(std::iter::repeat(0));
         let mut plan = Self { classes: Vec::new(), field_numbers: Vec::new(), records };
         for (number, ((class, field), count)) in (0..).zip(fields.into_iter().zip(counts)) {

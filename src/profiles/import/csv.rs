@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Cursor, Read as _};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
+use memchr::{memchr2, memchr2_iter};
 
 use super::{
     error::{ImportError, QuoteError, RowError},
@@ -192,6 +193,8 @@ struct CsvReader<R> {
     /// The text of all cells of the row.
     text: Vec<u8>,
     text_length: usize,
+    /// The number of bytes between two cells in `text`.
+    gap: usize,
     /// The positions in `text` at which cells end.
     ends: Vec<usize>,
     /// The number of cells of the row.
@@ -211,6 +214,7 @@ impl<R: BufRead> CsvReader<R> {
             quotes: QuoteChecker::new(delimiter),
             text: vec![0; ROW_LIMIT],
             text_length: 0,
+            gap: 0,
             ends: vec![0; CELLS_LIMIT],
             cells: 0,
         }
@@ -221,6 +225,9 @@ impl<R: BufRead> CsvReader<R> {
         self.skip_line_ends()?;
         self.quotes.begin_row();
         let line = self.lines.current();
+        if self.read_plain_row()? {
+            return Ok(Some(CsvRow { line, result: Ok(()) }));
+        }
         let (mut text_end, mut ends_end) = (0, 0);
         let mut result = Ok(());
         let mut is_first = true;
@@ -257,12 +264,33 @@ impl<R: BufRead> CsvReader<R> {
                     ends_end = 0;
                 }
                 ReadRecordResult::Record => {
-                    (self.text_length, self.cells) = (text_end, ends_end);
+                    (self.text_length, self.gap, self.cells) = (text_end, 0, ends_end);
                     return Ok(Some(CsvRow { line, result }));
                 }
                 ReadRecordResult::End => return Ok(None),
             }
         }
+    }
+
+    /// Reads the next row if all of it is in the read buffer and it has no quotes. Returns `false` for other rows. Most rows need
+    /// no parser. The line end is skipped before the next row.
+    fn read_plain_row(&mut self) -> io::Result<bool> {
+        let input = self.input.fill_buf()?;
+        let Some(length @ 1..) = memchr2(b'\r', b'\n', input) else { return Ok(false) };
+        let (Some(row), Some(text)) = (input.get(..length), self.text.get_mut(..length)) else { return Ok(false) };
+        let delimiter = self.quotes.delimiter();
+        let mut cells = 0;
+        for end in memchr2_iter(delimiter, b'"', row).chain([length]) {
+            let is_quote = row.get(end) == Some(&b'"');
+            let Some(slot) = self.ends.get_mut(cells).filter(|_| !is_quote) else { return Ok(false) };
+            *slot = end;
+            cells += 1;
+        }
+        text.copy_from_slice(row);
+        (self.text_length, self.gap, self.cells) = (length, 1, cells);
+        self.lines.pass_text();
+        self.input.consume(length);
+        Ok(true)
     }
 
     /// Skips empty lines, which the parser would skip as well, so that the line on which the row begins is known.
@@ -294,8 +322,53 @@ impl<R: BufRead> CsvReader<R> {
         let ends = self.ends.get(..self.cells).unwrap_or_default();
         ends.iter().map(move |end| {
             let cell = text.get(start..*end).unwrap_or_default();
-            start = *end;
+            start = *end + self.gap;
             cell
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    /// Returns the line and the cells of each row. The last row can be an error.
+    fn read_rows(file: &[u8], buffer: usize) -> Vec<Result<(u64, Vec<String>), String>> {
+        let mut reader = CsvReader::new(BufReader::with_capacity(buffer, file), b',', LineCounter::default());
+        let mut rows = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(CsvRow { line, result })) => {
+                    let text = result.and_then(|()| reader.text());
+                    let cells = |text| reader.cells(text).map(str::to_owned).collect();
+                    rows.push(text.map(|text| (line, cells(text))).map_err(|error| format!("{line}: {error}")));
+                }
+                Ok(None) => return rows,
+                Err(error) => {
+                    rows.push(Err(error.to_string()));
+                    return rows;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_with_too_many_cells_is_refused_with_and_without_the_parser() {
+        let file = format!("{}\na,b\n", ",".repeat(CELLS_LIMIT));
+        let rows = read_rows(file.as_bytes(), 1);
+        assert_eq!(rows.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(read_rows(file.as_bytes(), 100_000), rows);
+    }
+
+    proptest! {
+        /// A buffer of one byte never contains a whole row, so the parser reads all rows.
+        #[test]
+        fn plain_rows_are_those_of_the_parser(file in vec(select(b"aa1,,\"\r\n\n \xc3\xa9".as_slice()), 0..60)) {
+            prop_assert_eq!(read_rows(&file, 1000), read_rows(&file, 1));
+        }
     }
 }

@@ -24,6 +24,11 @@ impl LineCounter {
         self.current
     }
 
+    /// Passes bytes without line ends.
+    pub fn pass_text(&mut self) {
+        self.after_cr = false;
+    }
+
     /// Counts the line ends in the next bytes of the file.
     pub fn pass(&mut self, bytes: &[u8]) {
         // The position after the last CR.

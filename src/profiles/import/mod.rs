@@ -16,7 +16,7 @@
 //! | `ndjson`, `array` | read JSON objects, one on each line or in an array |
 //! | `values` | splits cells into values |
 //! | `row` | the keys of one row |
-//! | `keys` | collects the hashed keys of all rows |
+//! | `keys` | collects the hashed keys of rows for a second thread |
 //! | `sort` | sorts more keys than fit in memory |
 //! | `build` | writes sorted keys as buckets |
 //! | `report` | counts rows and values, and why some are left out |
@@ -39,10 +39,21 @@ mod source;
 mod tests;
 mod values;
 
-use std::io::Read;
+use std::{
+    io::{self, Read},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
 
-use self::{keys::KeyCollector, lines::LeadingSpace, names::NameResolver, ndjson::ObjectRows};
-use super::key::IndexKey;
+use self::{
+    keys::{KeyBatch, KeyCollector, NumberedField},
+    lines::LeadingSpace,
+    names::NameResolver,
+    ndjson::ObjectRows,
+    sort::Sorter,
+};
+use super::key::{Class, IndexKey};
+use crate::limits::SORT_BATCHES;
 
 pub use self::{
     build::{BuiltIndex, IndexPlan},
@@ -62,40 +73,65 @@ pub struct ReadOptions {
 
 /// Reads files of profiles, and then builds an index of them.
 pub struct Importer {
-    keys: KeyCollector,
+    key: IndexKey,
+    fields: Vec<NumberedField>,
+    sorter: Sorter,
 }
 
 impl Importer {
     /// Keeps at most `run` keys in memory (32 bytes each). Further keys are written to a temporary file.
     pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { keys: KeyCollector::new(key, run) }
+        Self { key, fields: Vec::new(), sorter: Sorter::new(run) }
     }
 
-    /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise.
+    /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise. A second thread
+    /// divides the keys into partitions.
     pub fn read(&mut self, input: impl Read, options: &ReadOptions) -> Result<ImportReport, ImportError> {
-        let mut input = source::open(input, options.encoding)?;
-        let mut report = ImportReport::default();
-        let mut names = NameResolver::new(&options.names);
-        let mut space = LeadingSpace::default();
-        let first = space.skip(&mut input)?;
-        let mut objects = ObjectRows { keys: &mut self.keys, names: &mut names, report: &mut report };
-        match first {
-            None => return Err(ImportError::Empty),
-            Some(b'<') => return Err(ImportError::FileType("a web page or XML; export the profiles as CSV")),
-            Some(b'{') => objects.read_lines(input, space.line_feeds())?,
-            Some(b'[') => objects.read_array(input, space.line_feeds())?,
-            Some(_) => {
-                let input = space.restore_tabs(input);
-                csv::read(&mut self.keys, input, space.lines(), &mut names, &mut report)?;
-            }
-        }
-        names.finish()?;
-        Ok(report)
+        let Self { key, fields, sorter } = self;
+        let (sender, batches) = sync_channel(SORT_BATCHES);
+        thread::scope(|scope| {
+            let add = || add_batches(batches, key, sorter);
+            let adding = thread::Builder::new().spawn_scoped(scope, add)?;
+            let mut keys = KeyCollector::new(key.clone(), std::mem::take(fields), sender);
+            let result = read_file(&mut keys, input, options);
+            let flushed = keys.flush();
+            *fields = keys.into_fields();
+            let ended = |_| io::Error::other("the thread that collects keys has panicked");
+            // The keys of a batch are before the row of an error.
+            adding.join().map_err(ended)??;
+            flushed.and(result)
+        })
     }
 
     /// Plans the buckets of each class.
     pub fn plan(self) -> Result<IndexPlan, ImportError> {
-        let (fields, sorter) = self.keys.into_parts();
-        IndexPlan::new(fields, sorter)
+        IndexPlan::new(self.fields, self.sorter)
     }
+}
+
+/// Adds the keys of batches to a sorter until the sender is dropped.
+fn add_batches(batches: Receiver<KeyBatch>, key: &IndexKey, sorter: &mut Sorter) -> Result<(), ImportError> {
+    let hasher = key.hasher(Class::ProfileId, "");
+    batches.into_iter().try_for_each(|batch| batch.add_to(sorter, &hasher))
+}
+
+fn read_file(keys: &mut KeyCollector, input: impl Read, options: &ReadOptions) -> Result<ImportReport, ImportError> {
+    let mut input = source::open(input, options.encoding)?;
+    let mut report = ImportReport::default();
+    let mut names = NameResolver::new(&options.names);
+    let mut space = LeadingSpace::default();
+    let first = space.skip(&mut input)?;
+    let mut objects = ObjectRows { keys, names: &mut names, report: &mut report };
+    match first {
+        None => return Err(ImportError::Empty),
+        Some(b'<') => return Err(ImportError::FileType("a web page or XML; export the profiles as CSV")),
+        Some(b'{') => objects.read_lines(input, space.line_feeds())?,
+        Some(b'[') => objects.read_array(input, space.line_feeds())?,
+        Some(_) => {
+            let input = space.restore_tabs(input);
+            csv::read(keys, input, space.lines(), &mut names, &mut report)?;
+        }
+    }
+    names.finish()?;
+    Ok(report)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     error::{ImportError, RowError},
-    keys::KeyCollector,
+    keys::{KeyCollector, RowKey},
     names::NumberedColumn,
     report::{ImportReport, ValueCounts},
     values::{MAILTO, extract_address, remove_guard, split_cell},
@@ -11,7 +11,6 @@ use crate::{
     escape::escape_name,
     limits::KEY_LIMIT,
     profiles::{
-        bucket::BucketSection,
         key::{Class, KeyHash, ProfileId},
         normal::is_normal,
     },
@@ -38,7 +37,7 @@ fn find_plain_key(class: Class, cell: &[u8]) -> Option<&[u8]> {
 #[derive(Debug, Default)]
 pub struct ProfileRow {
     profile: Option<ProfileId>,
-    keys: Vec<(u16, BucketSection, KeyHash)>,
+    keys: Vec<RowKey>,
     /// The reasons for values that are skipped.
     skipped: Vec<String>,
 }
@@ -126,13 +125,8 @@ impl ProfileRow {
 
     fn collect(&mut self, keys: &mut KeyCollector) -> Result<ValueCounts, RowError> {
         let profile = self.profile.take().ok_or_else(|| RowError::refused("profile_id: missing"))?;
-        let hash = keys.hash_bytes(Class::ProfileId, &profile.to_hex());
-        let field = keys.field_number(Class::ProfileId, "")?;
-        keys.add(field, BucketSection::Profiles, hash, profile)?;
         let values = ValueCounts { used: self.keys.len() as u64, skipped: self.skipped.len() as u64 };
-        for (field, section, hash) in self.keys.drain(..) {
-            keys.add(field, section, hash, profile)?;
-        }
+        keys.add_row(profile, &mut self.keys)?;
         Ok(values)
     }
 }
@@ -142,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::profiles::{column::KeyColumn, normal::Normaliser};
+    use crate::profiles::{bucket::BucketSection, column::KeyColumn, normal::Normaliser};
 
     /// Returns the keys in a cell, found without the shortcut.
     fn find_keys(class: Class, cell: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::{
 
 use super::error::ImportError;
 use crate::{
-    limits::SORT_WRITE,
+    limits::{SORT_PENDING, SORT_WRITE},
     profiles::{
         bucket::{BucketEntry, BucketSection},
         key::{HashPrefix, KeyHash, ProfileId, bucket_number},
@@ -104,6 +104,12 @@ struct Segment {
 pub struct Sorter {
     /// Most records in memory.
     limit: usize,
+    /// Records that are not in a partition yet. Records of one partition are moved together, because the partitions do not fit in
+    /// the cache of the processor.
+    pending: Vec<KeyRecord>,
+    /// The pending records in the order of their partitions.
+    grouped: Vec<KeyRecord>,
+    /// The records in the memory of partitions.
     in_memory: usize,
     partitions: Vec<Partition>,
     file: Option<File>,
@@ -113,29 +119,47 @@ pub struct Sorter {
 
 impl Sorter {
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), in_memory: 0, partitions: Vec::new(), file: None, file_length: 0 }
+        Self {
+            limit: limit.max(1),
+            pending: Vec::new(),
+            grouped: Vec::new(),
+            in_memory: 0,
+            partitions: Vec::new(),
+            file: None,
+            file_length: 0,
+        }
     }
 
     pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
-        if self.in_memory == self.limit {
+        self.pending.push(record);
+        let is_full = self.pending.len() >= SORT_PENDING.min(self.limit);
+        if is_full { self.divide() } else { Ok(()) }
+    }
+
+    /// Moves the pending records to their partitions.
+    fn divide(&mut self) -> Result<(), ImportError> {
+        if self.in_memory + self.pending.len() > self.limit {
             self.spill().map_err(temporary_file)?;
         }
-        let position = record.partition();
-        if position >= self.partitions.len() {
-            self.partitions.resize_with((position / PARTITIONS + 1) * PARTITIONS, Partition::default);
-        }
-        if let Some(Partition { in_memory, .. }) = self.partitions.get_mut(position) {
-            if in_memory.len() == in_memory.capacity() {
+        let fields = self.pending.iter().map(|record| record.partition() / PARTITIONS + 1).max().unwrap_or(0);
+        let partitions = self.partitions.len().max(fields * PARTITIONS);
+        self.partitions.resize_with(partitions, Partition::default);
+        let ends = group_records(&self.pending, partitions, KeyRecord::partition, &mut self.grouped);
+        let mut start = 0;
+        for (Partition { in_memory, .. }, end) in self.partitions.iter_mut().zip(ends) {
+            let group = self.grouped.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+            if group.len() > in_memory.capacity() - in_memory.len() {
                 // Doubling would need up to twice the memory.
-                in_memory.reserve_exact((in_memory.len() / 4).max(8));
+                in_memory.reserve_exact((in_memory.len() / 4).max(group.len()));
             }
-            in_memory.push(record);
-            self.in_memory += 1;
+            in_memory.extend_from_slice(group);
         }
+        self.in_memory += self.pending.len();
+        self.pending.clear();
         Ok(())
     }
 
-    /// Moves all records to the temporary file.
+    /// Moves the records of all partitions to the temporary file.
     fn spill(&mut self) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
@@ -164,13 +188,14 @@ impl Sorter {
 
     /// Returns the number of records of each field, duplicates included, and the records. The numbers of fields after the last one
     /// with records are left out.
-    pub fn finish(self) -> (Vec<u64>, PartitionedRecords) {
+    pub fn finish(mut self) -> Result<(Vec<u64>, PartitionedRecords), ImportError> {
+        self.divide()?;
         let count = |Partition { in_memory, in_file }: &Partition| {
             in_memory.len() + in_file.iter().map(|segment| segment.records).sum::<usize>()
         };
         let fields = self.partitions.chunks(PARTITIONS);
         let counts = fields.map(|partitions| partitions.iter().map(|partition| count(partition) as u64).sum());
-        (counts.collect(), PartitionedRecords { partitions: self.partitions, file: self.file })
+        Ok((counts.collect(), PartitionedRecords { partitions: self.partitions, file: self.file }))
     }
 }
 
@@ -249,26 +274,8 @@ fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u3
         let bucket = bucket_number(record.selector(), buckets).min(wanted.end);
         bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
     };
-    let mut ends = vec![0_usize; (wanted.len() + 1) * GROUPS];
-    for record in records {
-        if let Some(count) = ends.get_mut(group(record)) {
-            *count += 1;
-        }
-    }
-    // Each count becomes the start of its group, and while records are added, the end.
-    let mut next = 0;
-    for start in &mut ends {
-        next += std::mem::replace(start, next);
-    }
-    let mut sorted = vec![KeyRecord::default(); records.len()];
-    for record in records {
-        if let Some(end) = ends.get_mut(group(record)) {
-            if let Some(slot) = sorted.get_mut(*end) {
-                *slot = *record;
-            }
-            *end += 1;
-        }
-    }
+    let mut sorted = Vec::new();
+    let ends = group_records(records, (wanted.len() + 1) * GROUPS, group, &mut sorted);
     let mut start = 0;
     for end in ends.iter().take(wanted.len() * GROUPS) {
         if let Some(group @ [_, _, ..]) = sorted.get_mut(std::mem::replace(&mut start, *end)..*end) {
@@ -282,6 +289,36 @@ fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u3
     };
     let ends = ends.as_chunks().0.iter().take(wanted.len()).map(section_ends).collect();
     (SortedBuckets { records: sorted, ends }, rest)
+}
+
+/// Writes the records to `grouped`, those of one group together. Returns the position after each group.
+fn group_records(
+    records: &[KeyRecord],
+    groups: usize,
+    group: impl Fn(&KeyRecord) -> usize,
+    grouped: &mut Vec<KeyRecord>,
+) -> Vec<usize> {
+    let mut ends = vec![0_usize; groups];
+    for record in records {
+        if let Some(count) = ends.get_mut(group(record)) {
+            *count += 1;
+        }
+    }
+    // Each count becomes the start of its group, and while records are added, the end.
+    let mut next = 0;
+    for start in &mut ends {
+        next += std::mem::replace(start, next);
+    }
+    grouped.resize(records.len(), KeyRecord::default());
+    for record in records {
+        if let Some(end) = ends.get_mut(group(record)) {
+            if let Some(slot) = grouped.get_mut(*end) {
+                *slot = *record;
+            }
+            *end += 1;
+        }
+    }
+    ends
 }
 
 fn temporary_file(source: io::Error) -> ImportError {
@@ -316,7 +353,7 @@ mod tests {
         let mut sorter = Sorter::new(limit);
         records.iter().for_each(|record| sorter.add(*record).unwrap());
         let mut sorted = Vec::new();
-        let (counts, mut records) = sorter.finish();
+        let (counts, mut records) = sorter.finish().unwrap();
         let is_complete = records.sort(field, buckets, |part| {
             sorted.extend(part.buckets().map(|sections| sections.map(entries)));
             true

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{build::count_buckets, *};
 use crate::{
-    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, FIELDS_LIMIT, KEY_LIMIT, ROW_LIMIT},
+    limits::{BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, FIELDS_LIMIT, KEY_LIMIT, ROW_LIMIT, SORT_BATCH, SORT_PENDING},
     profiles::{
         bucket::{Bucket, BucketSection, KeyMatch},
         key::{Class, ProfileId},
@@ -184,6 +184,18 @@ fn refuses_a_csv_row_or_skips_a_value_and_imports_the_others() {
     let email = |value| look_up((&buckets, &built), Class::Email, "", BucketSection::Profiles, value);
     assert_eq!([email("a@x"), email("c@x"), email("e@x"), email("g@x")], [1, 2, 2, 2].map(profile));
     assert_eq!([email("d@x"), email("f\n@x"), email("h@x")], [KeyMatch::None, KeyMatch::None, profile(4)]);
+}
+
+#[test]
+fn imports_the_rows_of_many_batches_whatever_the_memory_is() {
+    let rows = SORT_BATCH + SORT_PENDING;
+    let row = |row: usize| format!("{row:024x},c{row}@x,{}", 79_000_000_000 + row);
+    let file =
+        ["profile_id,email,phone".to_owned()].into_iter().chain((0..rows).map(row)).collect::<Vec<_>>().join("\n");
+    let (buckets, built, report) = try_import(file.as_bytes(), 10 * rows).unwrap();
+    assert_eq!((report.rows.accepted, built.profiles, built.keys), (rows as u64, rows as u64, 2 * rows as u64));
+    let with_file = try_import(file.as_bytes(), SORT_PENDING + 1).unwrap();
+    assert_eq!((with_file.0, with_file.2), (buckets, report));
 }
 
 #[test]
