@@ -91,7 +91,8 @@ RULES = {
     "webhook_define": [r"url: is missing, and the campaign has no webhook", r"headers: .*: is given twice"],
     "webhook_replay": [r"after: the last launch has the sequence"],
     "change_profiles": [r"strict: \d+ rows refused"],
-    "live": [r"manifest: send the manifest in KV"],
+    "live": [r"manifest: send the manifest in KV", r"manifest\..*\.class: a second index"],
+    "publish": [r"generation\.classes\[\d+\]\.class: a second index"],
 }
 
 

@@ -8,7 +8,7 @@ use trigger_launch::{
     launch::matching::Matching,
     limits,
     outcome::{Outcome, ReportList},
-    profiles::key::Class,
+    profiles::{key::Class, manifest::FORMAT_VERSION},
     text::SAFE_INTEGER_MAX,
 };
 
@@ -279,32 +279,45 @@ fn profile_change() -> Value {
 
 /// The manifest of a database, and its generations. Requests may contain unknown members, which are ignored.
 fn manifest_schemas(schemas: &mut Map<String, Value>) {
-    let classes: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+    let (custom, fixed): (Vec<Class>, Vec<Class>) =
+        Class::ALL.iter().partition(|class| matches!(class, Class::Custom | Class::CustomSub));
+    let names = |classes: Vec<Class>| -> Vec<&str> { classes.into_iter().map(Class::as_str).collect() };
     let milliseconds = || {
         let mut schema = count();
         schema["description"] = json!("Milliseconds since 1970.");
         schema
     };
-    let small = |minimum: u32| json!({ "type": "integer", "minimum": minimum, "maximum": u32::MAX });
-    let class = closed(
-        [("class", json!({ "type": "string", "enum": classes })), ("buckets", small(1)), ("largest", small(0))],
-        [("field", text())],
-    );
+    let name =
+        || json!({ "type": "string", "pattern": format!("^[0-9A-Za-z_-]{{1,{}}}$", limits::GENERATION_NAME_LIMIT) });
+    let between = |maximum: usize| json!({ "type": "integer", "minimum": 1, "maximum": maximum });
+    let index = |classes: Vec<Class>| {
+        [
+            ("class", json!({ "type": "string", "enum": names(classes) })),
+            ("buckets", between(limits::BULK_READS_LIMIT * limits::BULK_KEYS)),
+            ("largest", between(limits::BUCKET_LIMIT)),
+        ]
+    };
+    let [class, buckets, largest] = index(custom);
+    let field = json!({ "type": "string", "minLength": 1, "maxLength": limits::KEY_LIMIT });
+    let class = json!({ "oneOf": [
+        closed(index(fixed), []),
+        closed([class, buckets, largest, ("field", field)], []),
+    ] });
     let generation = closed(
         [
-            ("name", text()),
+            ("name", name()),
             ("created", milliseconds()),
-            ("normalisation", small(0)),
-            ("key", text()),
+            ("normalisation", json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })),
+            ("key", name()),
             ("classes", array(of("ClassIndex"))),
         ],
         [("profiles", count())],
     );
     let manifest = closed(
-        [("format", small(0)), ("current", of("Generation"))],
+        [("format", json!({ "const": FORMAT_VERSION })), ("current", of("Generation"))],
         [
             ("previous", of("Generation")),
-            ("retired", array(closed([("name", text()), ("since", milliseconds())], []))),
+            ("retired", array(closed([("name", name()), ("since", milliseconds())], []))),
             ("live", json!({ "type": "boolean" })),
         ],
     );
@@ -326,8 +339,8 @@ fn manifest_schemas(schemas: &mut Map<String, Value>) {
     let mut setting = closed([("live", json!({ "type": "boolean" }))], [("manifest", of("Manifest"))]);
     setting["description"] = json!("To turn changes on, send the manifest in KV, which already says that they are on.");
     let publication = closed(
-        [("replaces", text()), ("generation", of("Generation")), ("contents", contents)],
-        [("deleted", array(text()))],
+        [("replaces", name()), ("generation", of("Generation")), ("contents", contents)],
+        [("deleted", array(name()))],
     );
     let lines = json!({ "oneOf": [
         closed([("generation", of("Generation"))], []),
