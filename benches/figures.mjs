@@ -64,7 +64,6 @@ export function figures(sections) {
     note('live_launch_300k_100k_pending_over_other', large.live / large.still, '≤', 1.3);
     note('live_rows_while_compacting', changes.perSecond, '≥', 10_000, 'rows a second');
     note('live_rows_in_the_best_second', changes.burst, '≥', 20_000, 'rows');
-    note('live_linear_memory_growth_100k_pending', large.memory / MIB, '≤', 6, 'MiB');
   }
   if (sections.imports) {
     const { csv, own } = sections.imports;

@@ -247,7 +247,6 @@ function liveTable({ campaigns, items, pending, rows, one, rate, changes, large 
         duration(large.still),
         large.runs,
       ],
-      ['linear memory that the pending keys add', mebibytes(large.memory), '', 1],
       [
         `launches of one a second, into ${campaigns} campaigns`,
         whole.format(rate.live),

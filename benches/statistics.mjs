@@ -30,19 +30,21 @@ export const DRIFT_LIMIT = 0.2;
 /**
  * How much the floor varied during a run. `spread` is the interquartile range of the blocks; `drift` is the distance between the
  * medians of the first and the last quarter of the blocks. Both are in proportion to the median of all blocks. `sections` are those
- * with half of their blocks further than `DRIFT_LIMIT` from it. `steady` is whether the run can be published.
+ * to repeat: those with half of their blocks further than `DRIFT_LIMIT` from it and, if the spread of the run is too large, those
+ * whose own spread is. `steady` is whether the run can be published.
  * @param {Block[]} blocks in the order of time
  */
 export function floorVariation(blocks) {
   const all = blocks.map(({ ms }) => ms);
   const middle = median(all);
   const quarter = Math.max(1, Math.floor(all.length / 4));
-  const spread = (quantile(all, 0.75) - quantile(all, 0.25)) / middle;
+  const spread = spreadOf(all, middle);
   const drift = Math.abs(median(all.slice(-quarter)) - median(all.slice(0, quarter))) / middle;
   const sections = [...new Set(blocks.map(({ section }) => section))].filter((name) => {
-    const own = blocks.filter(({ section }) => section === name);
-    const far = own.filter(({ ms }) => Math.abs(ms - middle) > DRIFT_LIMIT * middle);
-    return far.length * 2 >= own.length;
+    const own = blocks.filter(({ section }) => section === name).map(({ ms }) => ms);
+    const far = own.filter((ms) => Math.abs(ms - middle) > DRIFT_LIMIT * middle);
+    const isSpread = spread > SPREAD_LIMIT && spreadOf(own, middle) > SPREAD_LIMIT;
+    return isSpread || far.length * 2 >= own.length;
   });
   return {
     median: significant(middle),
@@ -56,13 +58,14 @@ export function floorVariation(blocks) {
   };
 }
 
+/** The interquartile range in proportion to a value. @param {number[]} values @param {number} middle */
+const spreadOf = (values, middle) => (quantile(values, 0.75) - quantile(values, 0.25)) / middle;
+
 /** Describes a floor that varied too much. @param {ReturnType<typeof floorVariation>} floor */
 export function describeVariation({ median, lowest, highest, blocks, spread, drift, sections }) {
   const percent = (/** @type {number} */ share) => `${Math.round(share * 100)} %`;
   const where =
-    sections.length > 0
-      ? `; the section${sections.length > 1 ? 's' : ''} ${sections.join(', ')} differed by more than ${percent(DRIFT_LIMIT)}`
-      : '';
+    sections.length > 0 ? `; the section${sections.length > 1 ? 's' : ''} ${sections.join(', ')} varied` : '';
   return (
     `the floor varied too much: its median was ${median} ms, from ${lowest} to ${highest} ms in ${blocks} blocks. ` +
     `The interquartile range was ${percent(spread)} of the median (at most ${percent(SPREAD_LIMIT)}), ` +

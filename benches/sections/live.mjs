@@ -80,7 +80,6 @@ export async function live({ quick, say, watch }) {
   openNow();
   worker = await start(true);
   await change(worker, 0, ROWS, address);
-
   const one = await singles(worker, quick ? 300 : 2_000, watch);
   say(`a launch of one: ${one.live} ms in a live database, ${one.still} ms in another; ${one.runs} runs`);
   const rate = await rates(worker, quick, watch);
@@ -89,12 +88,8 @@ export async function live({ quick, say, watch }) {
   say(`${changes.perSecond} rows a second for ${changes.seconds} s, at most ${changes.burst} in a second`);
   // A profile and its address count as two.
   for (let from = 0; from < PENDING / 2; from += ROWS) await change(worker, from, ROWS, address);
-  // The other launches have grown the linear memory, which never shrinks.
-  await worker.stop();
-  worker = await start(true);
   const large = await largeLaunches(worker, quick ? 5 : 15, watch);
   say(`${ITEMS} items with ${PENDING} pending keys: ${large.live} ms, in another database ${large.still} ms`);
-  say(`linear memory that the pending keys add: ${large.memory} bytes`);
   await worker.stop();
   return { campaigns: MANY.count, items: ITEMS, pending: PENDING, rows: ROWS, one, rate, changes, large };
 }
@@ -158,29 +153,18 @@ async function changeRate(worker, seconds, watch) {
   return { seconds, perSecond: significant(total / seconds), burst: Math.max(...applied), compactions };
 }
 
-/** Launches of the most items in both databases. @param {Worker} worker that has handled no launch @param {number} rounds @param {() => Promise<void>} watch */
+/** Launches of the most items in both databases. @param {Worker} worker @param {number} rounds @param {() => Promise<void>} watch */
 async function largeLaunches(worker, rounds, watch) {
   const body = (/** @type {number} */ campaign) => launchBody('json', 'matched', ITEMS, { campaign });
   const variants = { live: body(LIVE.one), still: body(CAMPAIGN.small) };
-  /** @param {keyof typeof variants} name */
-  const launch = async (name) => {
-    const { headers, line } = worker.watched();
-    const { ms } = await worker.client.must(BATCH, variants[name], { ...headers, ...JSON_TYPE });
-    return { ms, memory: (await line).wasm_bytes };
-  };
-  /** Repeats a launch until it adds no memory. @param {keyof typeof variants} name */
-  const settled = async (name) => {
-    let before = 0;
-    for (let { memory } = await launch(name); memory > before; { memory } = await launch(name)) before = memory;
-    return before;
-  };
-  const still = await settled('still');
-  const memory = (await settled('live')) - still;
   /** @type {Record<keyof typeof variants, number[]>} */
   const ms = { live: [], still: [] };
-  for (let round = 0; round < rounds; round++) {
+  for (let round = -1; round < rounds; round++) {
     await watch();
-    for (const name of rotated(/** @type {const} */ (['live', 'still']), round)) ms[name].push((await launch(name)).ms);
+    for (const name of rotated(/** @type {const} */ (['live', 'still']), round + 1)) {
+      const answer = await worker.client.must(BATCH, variants[name], { ...BEARER, ...JSON_TYPE });
+      if (round >= 0) ms[name].push(answer.ms);
+    }
   }
-  return { runs: rounds, live: significant(median(ms.live)), still: significant(median(ms.still)), memory };
+  return { runs: rounds, live: significant(median(ms.live)), still: significant(median(ms.still)) };
 }

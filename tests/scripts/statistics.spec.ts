@@ -75,6 +75,13 @@ describe('the floor of a run', () => {
     expect(floor.steady).toBe(false);
   });
 
+  it('names the sections with a large interquartile range if that of the run is too large', () => {
+    const noisy = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? 2 : 2.36));
+    const quiet = Array.from({ length: 8 }, () => 2.2);
+    const floor = floorVariation([...blocks(noisy, 'rate'), ...blocks(quiet, 'index')]);
+    expect(floor).toMatchObject({ sections: ['rate'], steady: false });
+  });
+
   it('names the sections in which half of the blocks differed', () => {
     const floor = floorVariation([
       ...blocks(Array.from({ length: 20 }, () => 2)),
@@ -85,6 +92,6 @@ describe('the floor of a run', () => {
     expect(floor).toMatchObject({ sections: ['rate'], steady: false });
     const text = describeVariation(floor);
     expect(text).toContain('from 2 to 3 ms in 33 blocks');
-    expect(text).toContain('the section rate differed by more than 20 %');
+    expect(text).toContain('the section rate varied');
   });
 });
