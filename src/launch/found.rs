@@ -12,7 +12,7 @@ use crate::{
         lookup::{LookupError, Statistics},
     },
 };
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 use std::hash::BuildHasher;
 
 /// The recipients of a launch, and the outcome of each item.
@@ -134,17 +134,18 @@ pub(super) fn collect_recipients(
     let hasher = hashbrown::DefaultHashBuilder::default();
     let mut outcomes = OutcomePacker::default();
     let mut with_data = items.custom_data().map(|(item, _)| item).zip(0_u32..).peekable();
-    let id_of = |item: u32| found.ids.get(item as usize);
     for (item, (outcome, id)) in (0_u32..).zip(found.outcomes.iter().zip(&found.ids)) {
         let data = with_data.next_if(|(with, _)| *with == item).map(|(_, place)| place);
         let mut outcome = *outcome;
         if outcome == Outcome::Matched {
-            let hash = |id: &ProfileId| hasher.hash_one(id.0);
-            let entry = seen.entry(hash(id), |other| id_of(*other) == Some(id), |other| id_of(*other).map_or(0, hash));
-            match entry {
-                hashbrown::hash_table::Entry::Occupied(_) => outcome = Outcome::Duplicate,
-                hashbrown::hash_table::Entry::Vacant(place) => {
-                    place.insert(item);
+            let recipients = result.recipients.as_chunks().0;
+            let id_of = |recipient: &u32| recipients.get(*recipient as usize).copied().map(ProfileId);
+            let hash_of = |recipient: &u32| id_of(recipient).map_or(0, |id| hasher.hash_one(id));
+            match seen.entry(hasher.hash_one(id), |recipient| id_of(recipient) == Some(*id), hash_of) {
+                hash_table::Entry::Occupied(_) => outcome = Outcome::Duplicate,
+                hash_table::Entry::Vacant(place) => {
+                    // There are at most as many recipients as items.
+                    place.insert(u32::try_from(recipients.len()).unwrap_or(u32::MAX));
                     result.recipients.extend_from_slice(&id.0);
                 }
             }

@@ -15,7 +15,7 @@ use crate::{
     problem::{Cause, Refused},
     profiles::{
         bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-        key::{IndexKey, KeyHash, ProfileId},
+        key::{HashPrefix, IndexKey, KeyHash, ProfileId},
         live::{
             message::{Answer, Question},
             pending::{FoundHolders, PendingChanges, PendingError},
@@ -50,8 +50,8 @@ impl From<crate::memory::OutOfMemory> for LiveSearchError {
     }
 }
 
-/// Receives an item, the hash of its key, and the bucket of the key. One type for both kinds of searches keeps the Worker small.
-type OnItem<'a> = &'a mut dyn FnMut(u32, &KeyHash, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
+/// Receives an item, its key, and the bucket of the key. One type for both kinds of searches keeps the Worker small.
+type OnItem<'a> = &'a mut dyn FnMut(u32, HashPrefix, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
 type HashOf<'a> = &'a dyn Fn(u32) -> KeyHash;
 
 /// The database, and what the search needs of the request.
@@ -217,13 +217,13 @@ async fn find_candidates<P: Ports>(
     let mut candidates = vec![Vec::new(); searches.len() * items.len()];
     for (step, search) in searches.iter().enumerate() {
         let wanted = wanted_items(items, step, |_| true);
-        let on_item: OnItem<'_> = &mut |item, hash, bucket| {
+        let on_item: OnItem<'_> = &mut |item, key, bucket| {
             let (Some(bucket), Some(own)) = (bucket, candidates.get_mut(step * items.len() + item as usize)) else {
                 return Ok(());
             };
             search.sections.iter().try_for_each(|section| {
                 let add = |profile| own.push(Candidate { section: *section, profile });
-                bucket.each_holder(*section, hash.prefix(), add)
+                bucket.each_holder(*section, key, add)
             })
         };
         *statistics += visit_step(ports, live, generation, step, &wanted, memory, on_item).await?;
@@ -246,7 +246,7 @@ async fn visit_step<P: Ports>(
     let working = lookup::working_bytes(&search, wanted.len());
     memory.grow(working)?;
     let hash: HashOf<'_> = &|item| items.hash(item, key_position, step);
-    let visited = lookup::visit(ports, search, wanted, hash, |item, bucket| on_item(item, &hash(item), bucket)).await?;
+    let visited = lookup::visit(ports, search, wanted, hash, on_item).await?;
     memory.shrink(working);
     Ok(visited)
 }
@@ -262,8 +262,8 @@ fn apply_changes(
     for (step, search) in keying.matching.searches().iter().enumerate() {
         for item in wanted_items(items, step, |item| found.is_missing(item)) {
             let own = candidates.get(step * items.len() + item as usize).map(Vec::as_slice).unwrap_or_default();
-            let hash = items.hash(item, key_position, step);
-            let result = first_match(search.sections, changes, &hash, |section, holders| {
+            let key = items.hash(item, key_position, step).prefix();
+            let result = first_match(search.sections, changes, key, |section, holders| {
                 for known in own.iter().filter(|known| known.section == section) {
                     add_holder(known.profile, changes, holders);
                 }
@@ -280,13 +280,13 @@ fn apply_changes(
 fn first_match<E>(
     sections: &[BucketSection],
     changes: &PendingChanges<'_>,
-    hash: &KeyHash,
+    key: HashPrefix,
     mut add_known: impl FnMut(BucketSection, &mut FoundHolders) -> Result<(), E>,
 ) -> Result<KeyMatch, E> {
     for section in sections {
         let mut holders = FoundHolders::default();
+        changes.add_holders(*section, key, &mut holders);
         add_known(*section, &mut holders)?;
-        changes.add_holders(*section, hash, &mut holders);
         if holders.result() != KeyMatch::None {
             return Ok(holders.result());
         }
@@ -294,10 +294,10 @@ fn first_match<E>(
     Ok(KeyMatch::None)
 }
 
-/// Adds a profile of the index, unless it has changed.
+/// Adds a profile of the index, unless it has changed. Most changes leave most keys as they are, and then the profile is known.
 fn add_holder(profile: Option<ProfileId>, changes: &PendingChanges<'_>, holders: &mut FoundHolders) {
     match profile {
-        Some(profile) if changes.is_changed(&profile) => {}
+        Some(profile) if holders.has(profile) || changes.is_changed(profile) => {}
         Some(profile) => holders.add(profile),
         None => holders.add_unknown(),
     }
@@ -317,11 +317,9 @@ async fn search_with_changes<P: Ports>(
     let mut found = FoundProfiles::new(items);
     for (step, search) in keying.matching.searches().iter().enumerate() {
         let wanted = wanted_items(items, step, |item| found.is_missing(item));
-        let on_item: OnItem<'_> = &mut |item, hash, bucket| {
-            let result = first_match(search.sections, changes, hash, |section, holders| match bucket {
-                Some(bucket) => {
-                    bucket.each_holder(section, hash.prefix(), |profile| add_holder(profile, changes, holders))
-                }
+        let on_item: OnItem<'_> = &mut |item, key, bucket| {
+            let result = first_match(search.sections, changes, key, |section, holders| match bucket {
+                Some(bucket) => bucket.each_holder(section, key, |profile| add_holder(profile, changes, holders)),
                 None => Ok(()),
             })?;
             found.record(item, result);

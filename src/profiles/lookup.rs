@@ -99,22 +99,22 @@ pub async fn find<S: BucketStore>(
     .await
 }
 
-/// Reads the buckets for the keys of `items`. `on_item` receives each item once, in any order, with the bucket of its key; or
-/// without one, if the generation does not have the class.
+/// Reads the buckets for the keys of `items`. `on_item` receives each item once, in any order, with its key and the key's bucket; or
+/// without a bucket, if the generation does not have the class.
 pub async fn visit<S: BucketStore>(
     store: &S,
     search: IndexSearch<'_>,
     items: &[u32],
     hash: impl Fn(u32) -> KeyHash,
-    mut on_item: impl FnMut(u32, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
+    mut on_item: impl FnMut(u32, HashPrefix, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
 ) -> Result<Statistics, LookupError> {
     let Some(index) = search.generation.class(search.class, search.field) else {
         // Without a bucket, nothing can be damaged.
-        let visited = items.iter().try_for_each(|item| on_item(*item, None));
+        let visited = items.iter().try_for_each(|item| on_item(*item, hash(*item).prefix(), None));
         return visited.map(|()| Statistics::default()).map_err(|CorruptBucket| LookupError::Corrupt(String::new()));
     };
     let keys = SortedKeys::new(index.buckets, items, hash);
-    search_buckets(store, search, index, &keys, |key, bucket| on_item(key.item, Some(bucket))).await
+    search_buckets(store, search, index, &keys, |key, bucket| on_item(key.item, key.prefix(), Some(bucket))).await
 }
 
 /// Passes each key with its bucket to `on_key`, bucket by bucket.

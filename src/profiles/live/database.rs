@@ -145,8 +145,14 @@ impl LoadedDatabase {
         let bytes = rows().map(|(_, row)| bytes_of(row)).sum();
         memory.grow(bytes as u64)?;
         writer.reserve(bytes);
+        let mut known = None;
         for (profile, row) in rows() {
-            let position = self.key_position(row.key_set)?;
+            // Almost all rows have the same set of keys.
+            let position = match known {
+                Some((key_set, position)) if key_set == row.key_set => position,
+                _ => self.key_position(row.key_set)?,
+            };
+            known = Some((row.key_set, position));
             writer.begin(*profile);
             for key in row.keys() {
                 let key = key?;

@@ -9,7 +9,7 @@ use crate::{
     memory::{OutOfMemory, Reservation},
     profiles::{
         bucket::{BucketSection, KeyMatch},
-        key::{KeyHash, ProfileId},
+        key::{HashPrefix, KeyHash, ProfileId},
     },
 };
 
@@ -46,7 +46,7 @@ pub enum PendingError {
     Damaged(#[from] DamagedMessage),
 }
 
-/// The profiles that have a key: those found in the index, and then those of pending changes. More than one is ambiguous.
+/// The profiles that have a key: those of pending changes, and those found in the index. More than one is ambiguous.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FoundHolders {
     first: Option<ProfileId>,
@@ -60,6 +60,11 @@ impl FoundHolders {
             Some(first) if first != profile => self.has_more = true,
             _ => self.first = Some(profile),
         }
+    }
+
+    /// Whether adding a profile would change nothing.
+    pub fn has(&self, profile: ProfileId) -> bool {
+        self.first == Some(profile)
     }
 
     /// Adds profiles that are not known. The key is ambiguous.
@@ -115,14 +120,15 @@ impl<'a> PendingChanges<'a> {
         let Self { rows, hasher, profiles, keys: table, .. } = self;
         let rows: &[u8] = rows;
         let profile = u32::try_from(at).map_err(|_| DamagedMessage)?;
-        let id_at = |at: &u32| bytes_at::<12>(rows, *at);
-        let hash_at = |at: &u32| hasher.hash_one(id_at(at));
+        let hash_at = |at: &u32| profile_at(rows, *at).map_or(0, |profile| hasher.hash_one(profile));
         profiles.insert_unique(hash_at(&profile), profile, hash_at);
         for (number, key) in keys.iter().enumerate() {
             let position = at + ListedProfile::HEAD_BYTES + number * 17;
             let position = u32::try_from(position).map_err(|_| DamagedMessage)?;
-            let is_same = |other: &ChangedKey| bytes_at::<17>(rows, other.key) == Some(key);
-            match table.entry(table_hash_of(Some(key)), is_same, |other| table_hash_of(bytes_at(rows, other.key))) {
+            let key = split_key(key);
+            let is_same = |other: &ChangedKey| key_at(rows, other.key) == Some(key);
+            let hash_at = |other: &ChangedKey| key_at(rows, other.key).map_or(0, |(_, hash)| table_hash(hash));
+            match table.entry(table_hash(key.1), is_same, hash_at) {
                 Entry::Vacant(place) => {
                     place.insert(ChangedKey { key: position, profile });
                 }
@@ -138,39 +144,44 @@ impl<'a> PendingChanges<'a> {
     }
 
     /// Whether entries of the profile in the index do not count.
-    pub fn is_changed(&self, profile: &ProfileId) -> bool {
-        let is_same = |at: &u32| bytes_at(self.rows, *at) == Some(&profile.0);
-        self.profiles.find(self.hasher.hash_one(Some(&profile.0)), is_same).is_some()
+    pub fn is_changed(&self, profile: ProfileId) -> bool {
+        let is_same = |at: &u32| profile_at(self.rows, *at) == Some(profile);
+        self.profiles.find(self.hasher.hash_one(profile), is_same).is_some()
     }
 
     /// Adds the profiles that have a key in their latest change.
-    pub fn add_holders(&self, section: BucketSection, hash: &KeyHash, found: &mut FoundHolders) {
-        let is_same = |key: &ChangedKey| match bytes_at::<17>(self.rows, key.key) {
-            Some([known, rest @ ..]) => *known == section.number() && *rest == hash.0,
-            None => false,
-        };
-        match self.keys.find(table_hash(&hash.0), is_same) {
+    ///
+    /// Keys are compared by the part of their hashes that identifies them in a bucket. The whole hash of an item is far away in
+    /// memory when the buckets are searched one after the other.
+    pub fn add_holders(&self, section: BucketSection, hash: HashPrefix, found: &mut FoundHolders) {
+        let is_same = |known: &ChangedKey| key_at(self.rows, known.key) == Some((section.number(), hash));
+        match self.keys.find(table_hash(hash), is_same) {
             None => {}
             Some(ChangedKey { profile: SHARED, .. }) => found.add_unknown(),
             Some(ChangedKey { profile, .. }) => {
-                bytes_at(self.rows, *profile).into_iter().for_each(|id| found.add(ProfileId(*id)));
+                profile_at(self.rows, *profile).into_iter().for_each(|profile| found.add(profile));
             }
         }
     }
 }
 
-fn bytes_at<const N: usize>(rows: &[u8], at: u32) -> Option<&[u8; N]> {
-    rows.get(at as usize..)?.first_chunk()
+/// Returns the profile at a position.
+fn profile_at(rows: &[u8], at: u32) -> Option<ProfileId> {
+    rows.get(at as usize..)?.first_chunk().copied().map(ProfileId)
+}
+
+/// Returns the section and the hash of the key at a position.
+fn key_at(rows: &[u8], at: u32) -> Option<(u8, HashPrefix)> {
+    rows.get(at as usize..)?.first_chunk().map(split_key)
+}
+
+fn split_key([section, hash @ ..]: &[u8; 17]) -> (u8, HashPrefix) {
+    (*section, KeyHash(*hash).prefix())
 }
 
 /// The place of a key in the table. Its hash is keyed with a secret, so callers cannot choose hashes that collide.
-fn table_hash(hash: &[u8; 16]) -> u64 {
-    hash.first_chunk().map_or(0, |half| u64::from_le_bytes(*half))
-}
-
-/// As [`table_hash`], for a key with its section before it.
-fn table_hash_of(key: Option<&[u8; 17]>) -> u64 {
-    key.map_or(0, |[_, hash @ ..]| table_hash(hash))
+fn table_hash(hash: HashPrefix) -> u64 {
+    hash.first
 }
 
 /// Bytes of a table for this many entries. The number of places is a power of two. At most seven in eight places are used, and each
@@ -206,7 +217,7 @@ mod tests {
 
     fn find(changes: &PendingChanges<'_>, section: BucketSection, hash: KeyHash) -> KeyMatch {
         let mut found = FoundHolders::default();
-        changes.add_holders(section, &hash, &mut found);
+        changes.add_holders(section, hash.prefix(), &mut found);
         found.result()
     }
 
@@ -225,7 +236,7 @@ mod tests {
         let mut memory = Reservation::verified(&Budget::new(MIB, MIB));
         let changes = PendingChanges::new(list, &mut memory).unwrap();
         assert_eq!(changes.version(), 3);
-        assert_eq!([1, 2, 3, 4].map(|number| changes.is_changed(&id(number))), [true, true, true, false]);
+        assert_eq!([1, 2, 3, 4].map(|number| changes.is_changed(id(number))), [true, true, true, false]);
         assert_eq!(find(&changes, Profiles, hash(1)), KeyMatch::Ambiguous);
         assert_eq!(find(&changes, Subscriptions, hash(1)), KeyMatch::None);
         assert_eq!(find(&changes, Subscriptions, hash(2)), KeyMatch::Profile(id(1)));

@@ -72,8 +72,8 @@ fn find(live: &mut Live, generation: &str, key: u8, section: BucketSection, abou
     let Ok(Answer::Changes(list)) = Answer::read(&answer) else { return None };
     let changes = PendingChanges::new(list, &mut memory()).unwrap();
     let mut found = FoundHolders::default();
-    changes.add_holders(section, &KeyHash(hashes[0]), &mut found);
-    Some((found.result(), changes.is_changed(&profile(1))))
+    changes.add_holders(section, KeyHash(hashes[0]).prefix(), &mut found);
+    Some((found.result(), changes.is_changed(profile(1))))
 }
 
 fn publication(replaces: &str, name: &str, contents: Contents) -> Publication {
