@@ -6,7 +6,7 @@ use super::{
     command::{ChangeReply, Contents, DatabaseRefusal, DatabaseStatus, PendingPurpose, Publication, PublishReply},
     index::{PendingIndex, PendingRow},
     message::{
-        Answer, ChangeListWriter, ChangeRequest, ChangeSet, ChangeSetHead, DamagedMessage, ListedProfile, PendingList,
+        Answer, ChangeList, ChangeListWriter, ChangeRequest, ChangeSet, ChangeSetHead, DamagedMessage, PendingList,
         Question, Subject,
     },
     row::{DamagedKeys, PackedKeys, count_units},
@@ -124,29 +124,14 @@ impl LoadedDatabase {
         self.index.bytes().saturating_add(self.settings_bytes as u64)
     }
 
-    /// Writes the changes after a version: all, or those of the profiles and the keys in a question. Reserves the memory first.
-    fn list(&self, after: u64, about: Option<Subject<'_>>, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
-        let mut writer = ChangeListWriter::new(self.version);
-        match about {
-            None => self.list_all(after, &mut writer, memory)?,
-            Some(subject) => self.list_subject(after, subject, &mut writer, memory)?,
-        }
-        Ok(writer.finish())
-    }
-
-    fn list_all(
-        &self,
-        after: u64,
-        writer: &mut ChangeListWriter,
-        memory: &mut Reservation,
-    ) -> Result<(), DatabaseError> {
-        let rows = || self.index.rows().filter(|(_, row)| row.version > after);
-        let bytes_of = |row: &PendingRow| ListedProfile::HEAD_BYTES + row.keys().count() * ChangeListWriter::KEY_BYTES;
-        let bytes = rows().map(|(_, row)| bytes_of(row)).sum();
-        memory.grow(bytes as u64)?;
-        writer.reserve(bytes);
+    /// Writes all changes after a version. Reserves the memory first.
+    fn list_all(&self, after: u64, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
+        // Room for all changes. Counting the keys that are written takes as long as writing them.
+        let most = self.index.count();
+        memory.grow(ChangeListWriter::bytes(most))?;
+        let mut writer = ChangeListWriter::new(self.version, most);
         let mut known = None;
-        for (profile, row) in rows() {
+        for (profile, row) in self.index.rows().filter(|(_, row)| row.version > after) {
             // Almost all rows have the same set of keys.
             let position = match known {
                 Some((key_set, position)) if key_set == row.key_set => position,
@@ -159,16 +144,16 @@ impl LoadedDatabase {
                 writer.push_key(key.section, key.hash(position).ok_or(DamagedKeys)?);
             }
         }
-        Ok(())
+        Ok(writer.finish())
     }
 
+    /// Writes the changes after a version of the profiles and the keys in a question. Reserves the memory first.
     fn list_subject(
         &self,
         after: u64,
         (hashes, profiles): Subject<'_>,
-        writer: &mut ChangeListWriter,
         memory: &mut Reservation,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Vec<u8>, DatabaseError> {
         // Each hash finds at most two profiles in each section.
         let most = profiles.len() + 4 * hashes.len();
         let working = (most * FOUND_BYTES) as u64;
@@ -189,10 +174,9 @@ impl LoadedDatabase {
                 }
             }
         }
-        let keys: usize = found.values().map(Vec::len).sum();
-        let bytes = found.len() * ListedProfile::HEAD_BYTES + keys * ChangeListWriter::KEY_BYTES;
-        memory.grow(bytes as u64)?;
-        writer.reserve(bytes);
+        let count = [found.len(), found.values().map(Vec::len).sum()];
+        memory.grow(ChangeListWriter::bytes(count))?;
+        let mut writer = ChangeListWriter::new(self.version, count);
         for (profile, keys) in found {
             writer.begin(profile);
             for (section, hash) in keys {
@@ -200,7 +184,7 @@ impl LoadedDatabase {
             }
         }
         memory.shrink(working);
-        Ok(())
+        Ok(writer.finish())
     }
 
     /// Counts the fields of the current generation and of all changes.
@@ -282,7 +266,7 @@ fn too_many_fields(what: &str, error: TooManyFields, remedy: &str) -> DatabaseEr
 }
 
 /// Bytes of memory for each profile that answers a question, and for each of its keys, at most.
-const FOUND_BYTES: usize = 2 * (size_of::<(ProfileId, Vec<u8>)>() + 1) + 4 * ChangeListWriter::KEY_BYTES + 16;
+const FOUND_BYTES: usize = 2 * (size_of::<(ProfileId, Vec<u8>)>() + 1) + 4 * ChangeList::KEY_BYTES + 16;
 
 impl<S: Sql> LiveDatabase<S> {
     /// `memory` is that of the isolate, and empty.
@@ -500,7 +484,10 @@ impl<S: Sql> LiveDatabase<S> {
         let Some(loaded) = self.load()? else { return Ok(Answer::not_live()) };
         let settings = &loaded.settings;
         match settings.folded_in(question.generation) {
-            Some(after) => loaded.list(after, question.about, memory),
+            Some(after) => match question.about {
+                None => loaded.list_all(after, memory),
+                Some(subject) => loaded.list_subject(after, subject, memory),
+            },
             // While changes are off, imports do not inform the object.
             None if !settings.live && !settings.manifest.has_generation(question.generation) => Ok(Answer::not_live()),
             None => Ok(Answer::other(&settings.searchable())),

@@ -61,7 +61,8 @@ pub struct PendingIndex {
     holders: HashMap<HeldKey, Holders, DefaultHashBuilder>,
     /// The custom fields and channels of all rows, with the number of their keys.
     fields: HashMap<PendingField, usize, DefaultHashBuilder>,
-    /// The number of hashes of all rows.
+    /// The number of keys of all rows, and of their hashes.
+    keys: usize,
     hashes: usize,
     /// Bytes of the keys of all rows, and of the names in `fields`.
     key_bytes: usize,
@@ -74,6 +75,11 @@ impl PendingIndex {
 
     pub fn rows(&self) -> impl Iterator<Item = (&ProfileId, &PendingRow)> {
         self.rows.iter()
+    }
+
+    /// Returns the number of rows and of their keys.
+    pub fn count(&self) -> [usize; 2] {
+        [self.rows.len(), self.keys]
     }
 
     /// Returns the profiles that have a key.
@@ -91,6 +97,7 @@ impl PendingIndex {
         self.remove_row(&profile)?;
         for key in row.keys() {
             let key = key?;
+            self.keys += 1;
             self.add_field(&key);
             for held in held_keys(&key) {
                 self.add_holder(held, profile);
@@ -106,6 +113,7 @@ impl PendingIndex {
         self.key_bytes -= row.keys.len();
         for key in row.keys() {
             let key = key?;
+            self.keys -= 1;
             self.remove_field(&key);
             for held in held_keys(&key) {
                 self.remove_holder(&held, profile);

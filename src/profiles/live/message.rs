@@ -285,103 +285,93 @@ pub enum Answer<'a> {
     NotLive,
 }
 
-/// The changes of one version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The changes of one version: all keys of each changed profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChangeList<'a> {
     pub version: u64,
-    rows: &'a [u8],
+    keys: &'a [[u8; ChangeList::KEY_BYTES]],
+    profiles: &'a [[u8; ChangeList::PROFILE_BYTES]],
+}
+
+/// A key in the latest change of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedKey {
+    /// [`BucketSection::number`].
+    pub section: u8,
+    pub hash: KeyHash,
+    /// The number of the profile in the list.
+    pub profile: u32,
+}
+
+impl ChangeList<'_> {
+    /// The section, the hash, and the number of the profile.
+    pub const KEY_BYTES: usize = 1 + 16 + 4;
+    pub const PROFILE_BYTES: usize = 12;
+
+    /// Returns the number of profiles and of keys.
+    pub fn count(self) -> [usize; 2] {
+        [self.profiles.len(), self.keys.len()]
+    }
+
+    pub fn profile(self, number: u32) -> Option<ProfileId> {
+        self.profiles.get(number as usize).copied().map(ProfileId)
+    }
+
+    pub fn key(self, number: u32) -> Option<ListedKey> {
+        let [section, rest @ ..] = self.keys.get(number as usize)?;
+        let (hash, rest) = rest.split_first_chunk()?;
+        Some(ListedKey { section: *section, hash: KeyHash(*hash), profile: u32::from_le_bytes(*rest.first_chunk()?) })
+    }
 }
 
 /// Writes an answer with changes.
 #[derive(Debug)]
 pub struct ChangeListWriter {
+    /// The answer without its profiles.
     answer: Vec<u8>,
-    /// Where the number of keys of the current profile is written, and the keys so far.
-    count_at: Option<usize>,
-    count: u32,
+    /// The profiles, which follow at the end.
+    profiles: Vec<[u8; ChangeList::PROFILE_BYTES]>,
 }
 
 impl ChangeListWriter {
-    /// Bytes of a key.
-    pub const KEY_BYTES: usize = 1 + 16;
+    const HEAD_BYTES: usize = 1 + 8 + 4;
 
-    pub fn new(version: u64) -> Self {
-        let mut answer = vec![CHANGES];
+    /// Makes room for a number of profiles and of their keys.
+    pub fn new(version: u64, [profiles, keys]: [usize; 2]) -> Self {
+        let mut answer =
+            Vec::with_capacity(Self::HEAD_BYTES + keys * ChangeList::KEY_BYTES + profiles * ChangeList::PROFILE_BYTES);
+        answer.push(CHANGES);
         answer.extend_from_slice(&version.to_le_bytes());
-        Self { answer, count_at: None, count: 0 }
+        push_length(&mut answer, 0);
+        Self { answer, profiles: Vec::with_capacity(profiles) }
     }
 
-    /// Allocates room for profiles and their keys.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.answer.reserve_exact(bytes);
+    /// Bytes of memory for a number of profiles and of their keys.
+    pub fn bytes([profiles, keys]: [usize; 2]) -> u64 {
+        (keys * ChangeList::KEY_BYTES + 2 * profiles * ChangeList::PROFILE_BYTES) as u64
     }
 
     /// Begins a changed profile. Its keys follow.
     pub fn begin(&mut self, profile: ProfileId) {
-        self.end_profile();
-        self.answer.extend_from_slice(&profile.0);
-        self.count_at = Some(self.answer.len());
-        self.answer.extend_from_slice(&[0; 4]);
+        self.profiles.push(profile.0);
     }
 
     /// Adds a key of the profile.
     pub fn push_key(&mut self, section: BucketSection, hash: KeyHash) {
         self.answer.push(section.number());
         self.answer.extend_from_slice(&hash.0);
-        self.count = self.count.saturating_add(1);
-    }
-
-    fn end_profile(&mut self) {
-        let count = std::mem::take(&mut self.count).to_le_bytes();
-        let place =
-            self.count_at.take().and_then(|at| self.answer.get_mut(at..)).and_then(|rest| rest.first_chunk_mut());
-        if let Some(place) = place {
-            *place = count;
-        }
+        push_length(&mut self.answer, self.profiles.len().saturating_sub(1));
     }
 
     pub fn finish(mut self) -> Vec<u8> {
-        self.end_profile();
+        let keys = (self.answer.len() - Self::HEAD_BYTES) / ChangeList::KEY_BYTES;
+        let place = self.answer.get_mut(Self::HEAD_BYTES - 4..).and_then(|rest| rest.first_chunk_mut());
+        if let Some(place) = place {
+            // Messages are far below 4 GiB.
+            *place = u32::try_from(keys).unwrap_or(u32::MAX).to_le_bytes();
+        }
+        self.answer.extend_from_slice(self.profiles.as_flattened());
         self.answer
-    }
-}
-
-/// A profile with the keys of its latest change: sections and hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListedProfile<'a> {
-    /// The position in [`ChangeList::bytes`]: first the profile's ID, and after [`ListedProfile::HEAD_BYTES`] its keys.
-    pub at: usize,
-    /// The section (0: profiles, 1: subscriptions) and the hash of each key.
-    pub keys: &'a [[u8; 17]],
-}
-
-impl ListedProfile<'_> {
-    /// The profile's ID and the number of its keys.
-    pub const HEAD_BYTES: usize = 12 + 4;
-}
-
-impl<'a> ChangeList<'a> {
-    pub fn bytes(self) -> &'a [u8] {
-        self.rows
-    }
-
-    pub fn profiles(self) -> impl Iterator<Item = Result<ListedProfile<'a>, DamagedMessage>> {
-        let mut parts = Parts(self.rows);
-        std::iter::from_fn(move || {
-            if parts.0.is_empty() {
-                return None;
-            }
-            let mut read = || {
-                let at = self.rows.len() - parts.0.len();
-                parts.bytes(12)?;
-                Ok(ListedProfile { at, keys: parts.arrays()? })
-            };
-            let row = read();
-            if row.is_err() {
-                parts.0 = &[];
-            }
-            Some(row)
-        })
     }
 }
 
@@ -404,7 +394,11 @@ impl<'a> Answer<'a> {
             Some((&NOT_LIVE, [])) => Ok(Self::NotLive),
             Some((&CHANGES, rest)) => {
                 let mut parts = Parts(rest);
-                Ok(Self::Changes(ChangeList { version: u64::from_le_bytes(parts.array()?), rows: parts.0 }))
+                let (version, keys) = (u64::from_le_bytes(parts.array()?), parts.arrays()?);
+                match parts.0.as_chunks() {
+                    (profiles, []) => Ok(Self::Changes(ChangeList { version, keys, profiles })),
+                    _ => Err(DamagedMessage),
+                }
             }
             Some((&OTHER, rest)) => from_json(rest).map(Self::Other).map_err(|_| DamagedMessage),
             _ => Err(DamagedMessage),
@@ -435,18 +429,27 @@ mod tests {
 
     #[test]
     fn a_list_of_changes_is_read_as_it_was_written() {
-        let mut writer = ChangeListWriter::new(7);
+        let mut writer = ChangeListWriter::new(7, [3, 3]);
         let keys = [(BucketSection::Profiles, KeyHash([1; 16])), (BucketSection::Subscriptions, KeyHash([2; 16]))];
         writer.begin(ProfileId([9; 12]));
         keys.iter().for_each(|(section, hash)| writer.push_key(*section, *hash));
         writer.begin(ProfileId([8; 12]));
+        writer.begin(ProfileId([7; 12]));
+        writer.push_key(BucketSection::Profiles, KeyHash([3; 16]));
         let answer = writer.finish();
         let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
-        let read: Vec<_> = list.profiles().map(Result::unwrap).collect();
-        assert_eq!(list.version, 7);
-        assert_eq!(read.iter().map(|row| list.bytes()[row.at]).collect::<Vec<_>>(), [9, 8]);
-        assert_eq!(read[0].keys.iter().map(|key| (key[0], key[1])).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
-        assert_eq!(read[1].keys.len(), 0);
+        assert_eq!((list.version, list.count()), (7, [3, 3]));
+        assert_eq!(
+            [0, 1, 2, 3].map(|number| list.profile(number).map(|id| id.0[0])),
+            [Some(9), Some(8), Some(7), None]
+        );
+        let key = |section, byte, profile| Some(ListedKey { section, hash: KeyHash([byte; 16]), profile });
+        assert_eq!([0, 1, 2, 3].map(|number| list.key(number)), [key(0, 1, 0), key(1, 2, 0), key(0, 3, 2), None]);
+        for end in 0..answer.len() {
+            // A list that ends after a profile lacks the others.
+            let cut = Answer::read(&answer[..end]);
+            assert!(cut.is_err() || (answer.len() - end) % ChangeList::PROFILE_BYTES == 0, "{end}");
+        }
     }
 
     #[test]

@@ -4,38 +4,29 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::message::{ChangeList, DamagedMessage, ListedProfile};
+use super::message::{ChangeList, DamagedMessage};
 use crate::{
     memory::{OutOfMemory, Reservation},
     profiles::{
         bucket::{BucketSection, KeyMatch},
-        key::{HashPrefix, KeyHash, ProfileId},
+        key::{HashPrefix, ProfileId},
     },
 };
 
-/// The changes of one version. The tables contain positions in the message, so that 100,000 keys need less than 6 MiB.
+/// The changes of one version. The tables contain numbers of the list, so that 100,000 keys need less than 6 MiB, and so that most
+/// of what a search reads stays in the processor's cache.
 #[derive(Debug)]
 pub struct PendingChanges<'a> {
-    version: u64,
-    rows: &'a [u8],
+    list: ChangeList<'a>,
     /// IDs of profiles are often counted, so their own bytes would be bad hashes.
     hasher: DefaultHashBuilder,
     profiles: HashTable<u32>,
-    /// One entry for each key, however many profiles have it.
-    keys: HashTable<ChangedKey>,
+    /// One entry for each key, however many profiles have it: its number, and [`SHARED`] if more than one has it.
+    keys: HashTable<u32>,
 }
 
-/// A key in the latest change of a profile.
-#[derive(Debug, Clone, Copy)]
-struct ChangedKey {
-    /// The position of the section and the hash.
-    key: u32,
-    /// The position of the profile, or [`SHARED`].
-    profile: u32,
-}
-
-/// More than one profile has the key. Messages are far below 4 GiB.
-const SHARED: u32 = u32::MAX;
+/// The bit of a key that more than one profile has. Numbers of keys are lower.
+const SHARED: u32 = 1 << 31;
 
 /// Why a list of changes cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,68 +75,63 @@ impl FoundHolders {
 impl<'a> PendingChanges<'a> {
     /// No changes: the database has none, or the object does not know it.
     pub fn none() -> Self {
-        Self {
-            version: 0,
-            rows: &[],
-            hasher: DefaultHashBuilder::default(),
-            profiles: HashTable::new(),
-            keys: HashTable::new(),
-        }
+        let hasher = DefaultHashBuilder::default();
+        Self { list: ChangeList::default(), hasher, profiles: HashTable::new(), keys: HashTable::new() }
     }
 
     /// Builds the tables, after reserving their memory.
     pub fn new(list: ChangeList<'a>, memory: &mut Reservation) -> Result<Self, PendingError> {
-        let (mut profiles, mut keys) = (0, 0);
-        for changed in list.profiles() {
-            profiles += 1;
-            keys += changed?.keys.len();
-        }
-        memory.grow(table_bytes::<u32>(profiles) + table_bytes::<ChangedKey>(keys))?;
+        let [profiles, keys] = list.count();
+        memory.grow(table_bytes(profiles) + table_bytes(keys))?;
         let mut changes = Self {
-            version: list.version,
-            rows: list.bytes(),
+            list,
             hasher: DefaultHashBuilder::default(),
             profiles: HashTable::with_capacity(profiles),
             keys: HashTable::with_capacity(keys),
         };
-        for changed in list.profiles() {
-            let changed = changed?;
-            changes.add(changed.at, changed.keys)?;
+        for (number, _) in (0..SHARED).zip(0..profiles) {
+            changes.add_profile(number);
+        }
+        for (number, _) in (0..SHARED).zip(0..keys) {
+            changes.add_key(number)?;
         }
         Ok(changes)
     }
 
-    /// Adds the changed profile at a position.
-    fn add(&mut self, at: usize, keys: &[[u8; 17]]) -> Result<(), DamagedMessage> {
-        let Self { rows, hasher, profiles, keys: table, .. } = self;
-        let rows: &[u8] = rows;
-        let profile = u32::try_from(at).map_err(|_| DamagedMessage)?;
-        let hash_at = |at: &u32| profile_at(rows, *at).map_or(0, |profile| hasher.hash_one(profile));
-        profiles.insert_unique(hash_at(&profile), profile, hash_at);
-        for (number, key) in keys.iter().enumerate() {
-            let position = at + ListedProfile::HEAD_BYTES + number * 17;
-            let position = u32::try_from(position).map_err(|_| DamagedMessage)?;
-            let key = split_key(key);
-            let is_same = |other: &ChangedKey| key_at(rows, other.key) == Some(key);
-            let hash_at = |other: &ChangedKey| key_at(rows, other.key).map_or(0, |(_, hash)| table_hash(hash));
-            match table.entry(table_hash(key.1), is_same, hash_at) {
-                Entry::Vacant(place) => {
-                    place.insert(ChangedKey { key: position, profile });
+    fn add_profile(&mut self, number: u32) {
+        let Self { list, hasher, profiles, .. } = self;
+        let hash_of = |number: &u32| list.profile(*number).map_or(0, |profile| hasher.hash_one(profile));
+        profiles.insert_unique(hash_of(&number), number, hash_of);
+    }
+
+    fn add_key(&mut self, number: u32) -> Result<(), DamagedMessage> {
+        let Self { list, keys, .. } = self;
+        let key = list.key(number).ok_or(DamagedMessage)?;
+        list.profile(key.profile).ok_or(DamagedMessage)?;
+        let known = |number: &u32| list.key(*number & !SHARED);
+        let is_same =
+            |number: &u32| known(number).is_some_and(|other| (other.section, other.hash) == (key.section, key.hash));
+        let hash_of = |number: &u32| known(number).map_or(0, |other| table_hash(other.hash.prefix()));
+        match keys.entry(table_hash(key.hash.prefix()), is_same, hash_of) {
+            Entry::Vacant(place) => {
+                place.insert(number);
+            }
+            Entry::Occupied(mut place) => {
+                if known(place.get()).is_some_and(|other| other.profile != key.profile) {
+                    *place.get_mut() |= SHARED;
                 }
-                Entry::Occupied(mut known) if known.get().profile != profile => known.get_mut().profile = SHARED,
-                Entry::Occupied(_) => {}
             }
         }
         Ok(())
     }
 
     pub fn version(&self) -> u64 {
-        self.version
+        self.list.version
     }
 
     /// Whether entries of the profile in the index do not count.
     pub fn is_changed(&self, profile: ProfileId) -> bool {
-        let is_same = |at: &u32| profile_at(self.rows, *at) == Some(profile);
+        let is_same = |number: &u32| self.list.profile(*number) == Some(profile);
         self.profiles.find(self.hasher.hash_one(profile), is_same).is_some()
     }
 
@@ -154,29 +140,19 @@ impl<'a> PendingChanges<'a> {
     /// Keys are compared by the part of their hashes that identifies them in a bucket. The whole hash of an item is far away in
     /// memory when the buckets are searched one after the other.
     pub fn add_holders(&self, section: BucketSection, hash: HashPrefix, found: &mut FoundHolders) {
-        let is_same = |known: &ChangedKey| key_at(self.rows, known.key) == Some((section.number(), hash));
+        let known = |number: &u32| self.list.key(*number & !SHARED);
+        let is_same = |number: &u32| {
+            known(number).is_some_and(|key| key.section == section.number() && key.hash.prefix() == hash)
+        };
         match self.keys.find(table_hash(hash), is_same) {
             None => {}
-            Some(ChangedKey { profile: SHARED, .. }) => found.add_unknown(),
-            Some(ChangedKey { profile, .. }) => {
-                profile_at(self.rows, *profile).into_iter().for_each(|profile| found.add(profile));
+            Some(number) if number & SHARED != 0 => found.add_unknown(),
+            Some(number) => {
+                let profile = known(number).and_then(|key| self.list.profile(key.profile));
+                profile.into_iter().for_each(|profile| found.add(profile));
             }
         }
     }
-}
-
-/// Returns the profile at a position.
-fn profile_at(rows: &[u8], at: u32) -> Option<ProfileId> {
-    rows.get(at as usize..)?.first_chunk().copied().map(ProfileId)
-}
-
-/// Returns the section and the hash of the key at a position.
-fn key_at(rows: &[u8], at: u32) -> Option<(u8, HashPrefix)> {
-    rows.get(at as usize..)?.first_chunk().map(split_key)
-}
-
-fn split_key([section, hash @ ..]: &[u8; 17]) -> (u8, HashPrefix) {
-    (*section, KeyHash(*hash).prefix())
 }
 
 /// The place of a key in the table. Its hash is keyed with a secret, so callers cannot choose hashes that collide.
@@ -186,12 +162,12 @@ fn table_hash(hash: HashPrefix) -> u64 {
 
 /// Bytes of a table for this many entries. The number of places is a power of two. At most seven in eight places are used, and each
 /// place has one byte in addition to its entry.
-fn table_bytes<T>(entries: usize) -> u64 {
+fn table_bytes(entries: usize) -> u64 {
     if entries == 0 {
         return 0;
     }
     let places = (entries * 8 / 7 + 1).next_power_of_two().max(4);
-    (places * (size_of::<T>() + 1) + 16) as u64
+    (places * (size_of::<u32>() + 1) + 16) as u64
 }
 
 #[cfg(test)]
@@ -200,7 +176,10 @@ mod tests {
     use crate::{
         limits::MIB,
         memory::Budget,
-        profiles::live::message::{Answer, ChangeListWriter},
+        profiles::{
+            key::KeyHash,
+            live::message::{Answer, ChangeListWriter},
+        },
     };
 
     fn id(number: u32) -> ProfileId {
@@ -224,7 +203,7 @@ mod tests {
     #[test]
     fn finds_changed_profiles_and_their_keys_in_the_right_section() {
         use BucketSection::{Profiles, Subscriptions};
-        let mut writer = ChangeListWriter::new(3);
+        let mut writer = ChangeListWriter::new(3, [3, 3]);
         writer.begin(id(1));
         writer.push_key(Profiles, hash(1));
         writer.push_key(Subscriptions, hash(2));
@@ -247,7 +226,7 @@ mod tests {
         const LIMIT: u32 = 100_000;
         // Each profile has its ID and a number of other keys, which count with the profile towards the limit.
         for other_keys in [0, 1, 2, 9] {
-            let mut writer = ChangeListWriter::new(1);
+            let mut writer = ChangeListWriter::new(1, [0, 0]);
             let mut number = 0;
             for profile in 0..LIMIT / (1 + other_keys) {
                 writer.begin(id(profile));
