@@ -14,7 +14,7 @@ pub const KEY_LIMIT: usize = 1024;
 pub const PHONE_DIGITS_MIN: usize = 3;
 /// Most digits of a phone number, after normalisation.
 pub const PHONE_DIGITS: usize = 20;
-/// E-mail domains that are not ASCII whose A-labels are remembered. When there are more, all of them are forgotten.
+/// E-mail domains whose A-labels come from the platform and are remembered. When there are more, all of them are forgotten.
 pub const DOMAINS_REMEMBERED: usize = 256;
 /// Longest domain whose A-labels are remembered, in bytes.
 pub const DOMAIN_REMEMBERED_LIMIT: usize = 64;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`key`] | classes of keys, the keyed hash, profile IDs |
 //! | [`normal`] | the normalisation of keys |
+//! | `punycode` | the encoding of domains that are not ASCII |
 //! | `unicode` | the Unicode operations of normalisation (native only) |
 //! | [`bucket`] | the format of a bucket: writing and searching it |
 //! | [`manifest`] | the format of a manifest, and the names of all keys in KV |
@@ -29,6 +30,7 @@ pub mod live;
 pub mod lookup;
 pub mod manifest;
 pub mod normal;
+mod punycode;
 #[cfg(not(target_arch = "wasm32"))]
 mod unicode;
 

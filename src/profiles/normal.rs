@@ -7,9 +7,9 @@
 use std::{borrow::Cow, cell::RefCell, fmt};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
-use idna::punycode;
+use memchr::memrchr;
 
-use super::key::Class;
+use super::{key::Class, punycode::Letters};
 use crate::limits::{
     COMPOSED_REMEMBERED, COMPOSED_REMEMBERED_LIMIT, DOMAIN_REMEMBERED_LIMIT, DOMAINS_REMEMBERED, PHONE_DIGITS,
     PHONE_DIGITS_MIN,
@@ -27,124 +27,136 @@ pub trait UnicodePort: fmt::Debug {
 #[derive(Debug)]
 pub struct Normaliser {
     unicode: Box<dyn UnicodePort>,
-    /// The A-labels of domains. Most addresses of a launch have one of a few domains.
+    /// Results of [`UnicodePort::domain_to_ascii`]. Most addresses of a launch have one of a few domains.
     domains: RefCell<HashMap<String, Option<String>, DefaultHashBuilder>>,
+    /// The last domain that was encoded, and its A-labels. Most addresses have the domain of the one before.
+    last_domain: RefCell<(String, String)>,
     /// Results of [`UnicodePort::compose`] for a letter with its marks. A language has a few dozen of them.
     composed: RefCell<HashMap<String, String, DefaultHashBuilder>>,
 }
 
 impl Normaliser {
     pub fn new(unicode: Box<dyn UnicodePort>) -> Self {
-        Self { unicode, domains: RefCell::default(), composed: RefCell::default() }
+        Self { unicode, domains: RefCell::default(), last_domain: RefCell::default(), composed: RefCell::default() }
     }
 
     /// Normalises a key. Returns `None` if the key is not valid.
     pub fn normalise<'a>(&self, class: Class, value: &'a str) -> Option<Cow<'a, str>> {
         match class {
-            Class::Email => match remove_invisible(value) {
-                Cow::Borrowed(text) => self.normalise_email(text),
+            Class::Email => self.normalise_email(value).or_else(|| match remove_invisible(value) {
+                Cow::Borrowed(_) => None,
                 Cow::Owned(text) => Some(Cow::Owned(self.normalise_email(&text)?.into_owned())),
-            },
+            }),
             Class::Phone => normalise_phone(value),
             Class::ProfileId => normalise_profile_id(value),
             Class::Push | Class::Custom | Class::CustomSub => (!value.is_empty()).then_some(Cow::Borrowed(value)),
         }
     }
 
+    /// Normalises an address. Returns `None` if it is not valid, or has an invisible character. Those are so rare that they are
+    /// removed only when an address was rejected.
     fn normalise_email<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
         let value = value.trim();
-        let (local, domain) = value.rsplit_once('@')?;
-        // Most characters need only the first check.
-        let is_forbidden = |char: char| {
-            !char.is_ascii_alphanumeric()
-                && (matches!(char, ',' | ';' | '<' | '>' | '"') || char.is_whitespace() || char.is_control())
-        };
-        if local.is_empty() || domain.is_empty() || value.contains(is_forbidden) {
+        let at = memrchr(b'@', value.as_bytes())?;
+        let (local, domain) = (value.get(..at)?, value.get(at + 1..)?);
+        if local.is_empty() || domain.is_empty() {
             return None;
         }
-        if !value.is_ascii() {
-            let domain = self.normalise_domain(domain)?;
-            let mut address = self.normalise_local_part(local);
-            address.push('@');
-            address.push_str(&domain);
-            return Some(Cow::Owned(address));
+        if value.is_ascii() {
+            let is_lower = !value.bytes().any(|byte| byte.is_ascii_uppercase());
+            let address = if is_lower { Cow::Borrowed(value) } else { Cow::Owned(value.to_ascii_lowercase()) };
+            return (!value.contains(is_rejected)).then_some(address);
         }
-        let is_lower = !value.bytes().any(|byte| byte.is_ascii_uppercase());
-        Some(if is_lower { Cow::Borrowed(value) } else { Cow::Owned(value.to_ascii_lowercase()) })
+        let mut address = String::with_capacity(value.len() + 16);
+        self.push_local_part(local, &mut address)?;
+        address.push('@');
+        self.push_domain(domain, &mut address)?;
+        Some(Cow::Owned(address))
     }
 
-    /// Converts each character to lower case, and the text to NFC. A character that would become ASCII stays as it is, because
-    /// anybody could register it in place of the ASCII character.
-    fn normalise_local_part(&self, local: &str) -> String {
-        let mut result = String::with_capacity(local.len() + 1);
-        // The text after the last character that stays as it is, and whether it is in NFC.
-        let (mut start, mut is_in_nfc) = (0, true);
-        for char in local.chars() {
-            if char.is_ascii() {
-                result.push(char.to_ascii_lowercase());
-            } else if is_lower_and_composed(char) {
-                result.push(char);
-            } else if becomes_ascii(char) {
-                self.compose_from(start, is_in_nfc, &mut result);
-                result.push(char);
-                (start, is_in_nfc) = (result.len(), true);
-            } else {
-                let lower = char.to_lowercase();
-                is_in_nfc &= lower.clone().all(is_composed);
-                result.extend(lower);
+    /// Appends the normalised local part to an empty text, or returns `None` if a character is rejected.
+    ///
+    /// Each character is converted to lower case, and the text to NFC. A character that would become ASCII stays as it is,
+    /// because anybody could register it in place of the ASCII character.
+    fn push_local_part(&self, local: &str, result: &mut String) -> Option<()> {
+        // The start of the last letter, if it has marks that are not composed yet.
+        let mut letter = None;
+        let mut rest = local;
+        loop {
+            let (plain, next, others) = split_run(rest, |byte| matches!(byte, b'-'..=b':' | b'_'..=b'~'));
+            if !plain.is_empty() {
+                self.compose_from(letter.take(), result);
+                result.push_str(plain);
             }
-        }
-        self.compose_from(start, is_in_nfc, &mut result);
-        result
-    }
-
-    /// Converts the text from a position on to NFC.
-    fn compose_from(&self, start: usize, is_in_nfc: bool, text: &mut String) {
-        if !is_in_nfc {
-            let piece = text.split_off(start);
-            self.compose(&piece, text);
-        }
-    }
-
-    /// Appends the NFC of a text to `result`. Composes each letter with its marks separately, because a call of the port takes
-    /// longer than a search in memory.
-    fn compose(&self, text: &str, result: &mut String) {
-        if split_letters(text).any(|letter| letter.len() > COMPOSED_REMEMBERED_LIMIT) {
-            return result.push_str(&self.unicode.compose(text));
-        }
-        for letter in split_letters(text) {
-            if letter.chars().all(is_composed) {
-                result.push_str(letter);
-                continue;
+            let Some(char) = next else { break };
+            rest = others;
+            let lower = lower_local(char)?;
+            if is_composed(lower) || becomes_ascii(lower) {
+                self.compose_from(letter.take(), result);
+            } else if letter.is_none() {
+                let last = result.char_indices().next_back().filter(|(_, last)| !becomes_ascii(*last));
+                letter = Some(last.map_or(result.len(), |(at, _)| at));
             }
-            if let Some(known) = self.composed.borrow().get(letter) {
-                result.push_str(known);
-                continue;
-            }
-            let composed = self.unicode.compose(letter);
-            result.push_str(&composed);
-            remember(&mut self.composed.borrow_mut(), COMPOSED_REMEMBERED, letter, composed);
+            result.push(lower);
         }
+        self.compose_from(letter, result);
+        Some(())
     }
 
-    fn normalise_domain<'a>(&self, domain: &'a str) -> Option<Cow<'a, str>> {
-        if domain.bytes().any(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#' | b':' | b'%' | b'[' | b']')) {
-            return None;
+    /// Converts the text from a position on, a letter with its marks, to NFC. Each letter is composed separately, because a call
+    /// of the port takes longer than a search in memory.
+    fn compose_from(&self, start: Option<usize>, text: &mut String) {
+        let Some((start, letter)) = start.and_then(|start| Some((start, text.get(start..)?))) else { return };
+        let mut memory = self.composed.borrow_mut();
+        if let Some(known) = memory.get(letter) {
+            text.truncate(start);
+            return text.push_str(known);
         }
+        let composed = self.unicode.compose(letter);
+        if letter.len() <= COMPOSED_REMEMBERED_LIMIT {
+            remember(&mut memory, COMPOSED_REMEMBERED, letter, composed.clone());
+        }
+        text.truncate(start);
+        text.push_str(&composed);
+    }
+
+    /// Appends the normalised domain of an address that is not ASCII, or returns `None` if it is not valid.
+    fn push_domain(&self, domain: &str, result: &mut String) -> Option<()> {
+        let start = result.len();
         if has_only_plain_characters(domain) {
-            let is_lower = !domain.bytes().any(|byte| byte.is_ascii_uppercase());
-            let domain = if is_lower { Cow::Borrowed(domain) } else { Cow::Owned(domain.to_ascii_lowercase()) };
-            return Some(domain).filter(|domain| !ends_in_number(domain));
+            result.push_str(domain);
+            let domain = result.get_mut(start..)?;
+            domain.make_ascii_lowercase();
+            return (!ends_in_number(domain)).then_some(());
         }
-        if let Some(known) = self.domains.borrow().get(domain) {
-            return known.clone().map(Cow::Owned);
+        let mut last = self.last_domain.borrow_mut();
+        let (last_domain, last_ascii) = &mut *last;
+        if last_domain == domain {
+            result.push_str(last_ascii);
+            return Some(());
         }
-        let ascii = encode_letters(domain).or_else(|| self.unicode.domain_to_ascii(domain));
-        let ascii = ascii.filter(|ascii| !ascii.is_empty() && !ends_in_number(ascii));
-        if domain.len() <= DOMAIN_REMEMBERED_LIMIT {
-            remember(&mut self.domains.borrow_mut(), DOMAINS_REMEMBERED, domain, ascii.clone());
+        if push_labels(domain, result).is_none() {
+            result.truncate(start);
+            let is_rejected =
+                |char| is_rejected(char) || matches!(char, '/' | '\\' | '?' | '#' | ':' | '%' | '[' | ']');
+            if domain.contains(is_rejected) {
+                return None;
+            }
+            let mut memory = self.domains.borrow_mut();
+            if let Some(known) = memory.get(domain) {
+                result.push_str(known.as_ref()?);
+            } else {
+                let ascii = self.unicode.domain_to_ascii(domain);
+                if domain.len() <= DOMAIN_REMEMBERED_LIMIT {
+                    remember(&mut memory, DOMAINS_REMEMBERED, domain, ascii.clone());
+                }
+                result.push_str(&ascii?);
+            }
         }
-        ascii.map(Cow::Owned)
+        let ascii = result.get(start..).filter(|ascii| !ascii.is_empty() && !ends_in_number(ascii))?;
+        domain.clone_into(last_domain);
+        ascii.clone_into(last_ascii);
+        Some(())
     }
 }
 
@@ -156,23 +168,42 @@ fn remember<T>(map: &mut HashMap<String, T, DefaultHashBuilder>, limit: usize, k
     map.insert(key.to_owned(), value);
 }
 
-/// Splits a text before each character that NFC neither changes nor composes with the character before. The NFC of the text
-/// consists of the NFC of the parts.
-fn split_letters(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let mut starts = rest.char_indices().skip(1).filter(|(_, char)| is_composed(*char)).map(|(at, _)| at);
-        let (letter, others) = rest.split_at_checked(starts.next().unwrap_or(rest.len()))?;
-        rest = others;
-        (!letter.is_empty()).then_some(letter)
-    })
+/// Splits a text into the ASCII of a kind at its start, the next character, and the characters after it.
+fn split_run(text: &str, is_of_kind: impl Fn(&u8) -> bool) -> (&str, Option<char>, &str) {
+    let end = text.as_bytes().iter().position(|byte| !is_of_kind(byte)).unwrap_or(text.len());
+    let (run, others) = text.split_at_checked(end).unwrap_or_default();
+    let mut others = others.chars();
+    (run, others.next(), others.as_str())
+}
+
+/// Whether an address with this character is not valid, or has to be normalised without this invisible character.
+fn is_rejected(char: char) -> bool {
+    // Most characters need only the first check.
+    !matches!(char, '-'..=':' | '?'..='~')
+        && (matches!(char, ',' | ';' | '<' | '>' | '"')
+            || char.is_whitespace()
+            || char.is_control()
+            || is_invisible(char))
+}
+
+/// Returns a character of a local part in lower case, or `None` if the character is rejected.
+fn lower_local(char: char) -> Option<char> {
+    if is_lower_and_composed(char) {
+        Some(char)
+    } else if is_rejected(char) {
+        None
+    } else if becomes_ascii(char) || matches!(char, '\u{300}'..='\u{36f}') {
+        Some(char)
+    } else {
+        // Only U+0130 has a lower case of two characters, and it becomes ASCII.
+        char.to_lowercase().next()
+    }
 }
 
 /// Whether lower case or NFC would convert a character that is not ASCII into text with an ASCII character.
 fn becomes_ascii(char: char) -> bool {
-    // The three characters are all whose NFC contains an ASCII character. A test checks that.
-    !char.is_ascii()
-        && (matches!(char, '\u{37e}' | '\u{1fef}' | '\u{212a}') || char.to_lowercase().any(|lower| lower.is_ascii()))
+    // A test checks that there are no others.
+    matches!(char, '\u{130}' | '\u{37e}' | '\u{1fef}' | '\u{212a}')
 }
 
 /// Whether a text of such characters is in NFC whatever their order is. It can be `false` for other characters of such texts.
@@ -195,49 +226,62 @@ fn is_lower_and_composed(char: char) -> bool {
 /// Whether a domain consists of characters that UTS 46 leaves as they are, apart from case. A-labels are not decoded: runtimes
 /// do not check them in a domain that is ASCII.
 fn has_only_plain_characters(domain: &str) -> bool {
-    domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    domain.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
-/// Returns the A-labels of a domain of letters that UTS 46 changes to lower case and nothing else. Returns `None` for any other
-/// domain.
-fn encode_letters(domain: &str) -> Option<String> {
-    /// The longest label and name of the DNS. Runtimes can reject longer ones.
-    const LABEL_LIMIT: usize = 63;
+/// Appends the A-labels of a domain of letters that UTS 46 changes to lower case and nothing else. Returns `None` for any other
+/// domain, of which a part can have been appended.
+fn push_labels(domain: &str, result: &mut String) -> Option<()> {
+    /// The longest name of the DNS. Runtimes can reject longer ones.
     const NAME_LIMIT: usize = 253;
-    let mut lower = String::with_capacity(domain.len() + 1);
-    for char in domain.chars() {
+    let start = result.len();
+    let mut label = start;
+    let mut letters = Letters::default();
+    let mut rest = domain;
+    loop {
+        let (plain, next, others) = split_run(rest, |byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z'));
+        result.push_str(plain);
+        let Some(char) = next else { break };
+        rest = others;
         if !is_domain_letter(char) {
             return None;
         }
-        if char.is_ascii() {
-            lower.push(char.to_ascii_lowercase());
-        } else if is_lower_and_composed(char) {
-            lower.push(char);
+        if char == '.' {
+            finish_label(label, &mut letters, result)?;
+            label = result.len() + 1;
+        }
+        let lower = if is_lower_and_composed(char) { char } else { char.to_lowercase().next()? };
+        if lower.is_ascii() {
+            result.push(lower);
         } else {
-            lower.extend(char.to_lowercase());
+            letters.push(lower, result.len() - label);
         }
     }
-    let mut ascii = String::with_capacity(lower.len() + 8);
-    for label in lower.strip_suffix('.').unwrap_or(&lower).split('.') {
-        if !ascii.is_empty() {
-            ascii.push('.');
-        }
-        let start = ascii.len();
-        if label.is_ascii() {
-            ascii.push_str(label);
-        } else {
-            ascii.push_str(ACE_PREFIX);
-            ascii.push_str(&punycode::encode_str(label)?);
-        }
-        // The platform decodes and checks a label that is encoded already.
-        if label.starts_with(ACE_PREFIX) || !(1..=LABEL_LIMIT).contains(&(ascii.len() - start)) {
-            return None;
-        }
+    // A name can end in a point.
+    if label < result.len() || letters.len() > 0 {
+        finish_label(label, &mut letters, result)?;
     }
-    if lower.ends_with('.') {
-        ascii.push('.');
+    (result.len() - start <= NAME_LIMIT).then_some(())
+}
+
+/// Ends the label that starts at a position.
+fn finish_label(start: usize, letters: &mut Letters, result: &mut String) -> Option<()> {
+    /// The longest label of the DNS. Runtimes can reject longer ones.
+    const LABEL_LIMIT: usize = 63;
+    let ascii = result.get(start..)?;
+    // The platform decodes and checks a label that is encoded already.
+    if ascii.starts_with(ACE_PREFIX) || !(1..=LABEL_LIMIT).contains(&(ascii.len() + letters.len())) {
+        return None;
     }
-    (ascii.len() <= NAME_LIMIT).then_some(ascii)
+    if letters.len() > 0 {
+        let length = ascii.len();
+        result.insert_str(start, ACE_PREFIX);
+        if length > 0 {
+            result.push('-');
+        }
+        letters.encode(length, result);
+    }
+    (result.len() - start <= LABEL_LIMIT).then_some(())
 }
 
 /// The start of every A-label.
@@ -259,26 +303,28 @@ fn is_domain_letter(char: char) -> bool {
 /// Whether the URL standard reads a domain as an IPv4 address, valid or not: the last label is a number.
 fn ends_in_number(domain: &str) -> bool {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let last = domain.rsplit('.').next().unwrap_or_default();
-    match last.strip_prefix("0x") {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    let domain = domain.as_bytes();
+    let last = memrchr(b'.', domain).and_then(|dot| domain.get(dot + 1..)).unwrap_or(domain);
+    match last.strip_prefix(b"0x") {
+        Some(digits) => digits.iter().all(u8::is_ascii_hexdigit),
+        None => !last.is_empty() && last.iter().all(u8::is_ascii_digit),
     }
 }
 
 /// Removes characters that cannot be seen. Programs that display or edit addresses add them.
 fn remove_invisible(value: &str) -> Cow<'_, str> {
-    let is_invisible = |char: char| {
-        !char.is_ascii()
-            && matches!(char,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-    };
     if !value.is_ascii() && value.contains(is_invisible) {
         Cow::Owned(value.replace(is_invisible, ""))
     } else {
         Cow::Borrowed(value)
     }
+}
+
+fn is_invisible(char: char) -> bool {
+    !char.is_ascii()
+        && matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Removes separators and the prefix of international numbers. Returns `None` unless 3 to 20 digits are left.
