@@ -448,7 +448,7 @@ mod tests {
         for end in 0..answer.len() {
             // A list that ends after a profile lacks the others.
             let cut = Answer::read(&answer[..end]);
-            assert!(cut.is_err() || (answer.len() - end) % ChangeList::PROFILE_BYTES == 0, "{end}");
+            assert!(cut.is_err() || (answer.len() - end).is_multiple_of(ChangeList::PROFILE_BYTES), "{end}");
         }
     }
 
