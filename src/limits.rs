@@ -283,8 +283,10 @@ pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
 pub const SORT_RUN_KEYS: usize = 3 * 512 * 1024;
 /// Keys that an import passes at once to the thread that sorts them, the profile ID of each row included.
 pub const SORT_BATCH: usize = 4096;
+/// Bytes of the texts of keys after which an import passes fewer keys at once.
+pub const SORT_BATCH_BYTES: usize = 256 * 1024;
 /// Batches of keys that wait for the thread that sorts them.
-pub const SORT_BATCHES: usize = 2;
+pub const SORT_BATCHES: usize = 8;
 /// Keys that are divided into partitions at once.
 pub const SORT_PENDING: usize = 8192;
 /// Size of the write buffer of the temporary file, in bytes.

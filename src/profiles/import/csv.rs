@@ -149,7 +149,7 @@ enum RowContent {
 
 /// Adds the cells of the reader's row to `row`.
 fn read_cells(
-    keys: &KeyCollector,
+    keys: &mut KeyCollector,
     columns: &[FileColumn],
     reader: &CsvReader<impl BufRead>,
     line: u64,

@@ -1,17 +1,20 @@
-//! Collects the hashed keys of rows, and passes them to another thread.
+//! Collects the keys of rows, and passes them to another thread, which hashes them.
 
-use std::{io, sync::mpsc::SyncSender};
+use std::{
+    io,
+    sync::{Arc, mpsc::SyncSender},
+};
 
 use super::{
     error::ImportError,
+    names::NumberedColumn,
     sort::{KeyRecord, Sorter},
 };
 use crate::{
-    limits::SORT_BATCH,
+    limits::{SORT_BATCH, SORT_BATCH_BYTES},
     profiles::{
         bucket::BucketSection,
-        column::NormalKey,
-        key::{Class, IndexKey, KeyHash, KeyHasher, ProfileId},
+        key::{Class, IndexKey, KeyHasher, ProfileId},
         manifest::FieldTotals,
         normal::Normaliser,
     },
@@ -20,44 +23,75 @@ use crate::{
 /// A class and a field name. The position in a list is the number of the field in [`KeyRecord`].
 pub type NumberedField = (Class, String);
 
-/// A key of a row: the number of its field, its section and its hash.
-pub type RowKey = (u16, BucketSection, KeyHash);
+/// A normalised key of a row. Its text is in the batch: the provider of a push subscription, and the value.
+#[derive(Debug)]
+struct RowKey {
+    field: u16,
+    section: BucketSection,
+    provider_length: usize,
+    value_length: usize,
+}
 
 /// The keys of some rows.
 #[derive(Debug, Default)]
 pub struct KeyBatch {
     /// The number of the field of profile IDs.
     profile_field: u16,
+    /// The hasher of each field. Those of push subscriptions have not read a provider.
+    hashers: Arc<Vec<KeyHasher>>,
     /// The profile of each row, and the number of its keys.
     rows: Vec<(ProfileId, usize)>,
     keys: Vec<RowKey>,
+    /// The texts of all keys.
+    text: String,
 }
 
 impl KeyBatch {
-    /// Adds the profile IDs and the keys to a sorter. `hasher` hashes profile IDs: this thread does less than the one that reads
-    /// the rows.
-    pub fn add_to(&self, sorter: &mut Sorter, hasher: &KeyHasher) -> Result<(), ImportError> {
-        let mut rest = self.keys.as_slice();
+    /// Hashes the profile IDs and the keys, and adds them to a sorter.
+    pub fn add_to(&self, sorter: &mut Sorter, key: &IndexKey) -> Result<(), ImportError> {
+        let profile_hasher = self.hasher(self.profile_field)?;
+        let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
+        let mut take_text = |length| {
+            let (taken, rest) = text.split_at_checked(length).ok_or_else(inconsistent_batch)?;
+            text = rest;
+            Ok::<_, ImportError>(taken)
+        };
         for (profile, count) in &self.rows {
-            let hash = hasher.hash(&profile.to_hex());
+            let hash = profile_hasher.hash(&profile.to_hex());
             sorter.add(KeyRecord::new(self.profile_field, BucketSection::Profiles, hash, *profile))?;
-            let (keys, others) = rest.split_at_checked(*count).unwrap_or_default();
-            for (field, section, hash) in keys {
-                sorter.add(KeyRecord::new(*field, *section, *hash, *profile))?;
+            for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count) {
+                let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
+                let hash = match provider {
+                    "" => self.hasher(*field)?.hash(value.as_bytes()),
+                    _ => key.hash(Class::Push, provider, value),
+                };
+                sorter.add(KeyRecord::new(*field, *section, hash, *profile))?;
             }
-            rest = others;
         }
         Ok(())
     }
+
+    fn hasher(&self, field: u16) -> Result<&KeyHasher, ImportError> {
+        self.hashers.get(usize::from(field)).ok_or_else(inconsistent_batch)
+    }
 }
 
-/// Numbers fields, and collects hashed keys in batches. Classes with a field name have one number for each field.
+fn inconsistent_batch() -> ImportError {
+    io::Error::other("a batch of keys is inconsistent").into()
+}
+
+/// Numbers fields, and collects keys in batches. Classes with a field name have one number for each field.
 pub struct KeyCollector {
     key: IndexKey,
     normaliser: Normaliser,
     fields: Vec<NumberedField>,
+    /// The number of the field of profile IDs, after the first row.
+    profile_field: Option<u16>,
     totals: FieldTotals,
+    /// The rows, and after them the keys of a row that is being read.
     batch: KeyBatch,
+    /// The number of keys of complete rows in the batch, and the length of their texts.
+    complete: (usize, usize),
     batches: SyncSender<KeyBatch>,
 }
 
@@ -66,7 +100,10 @@ impl KeyCollector {
     pub fn new(key: IndexKey, fields: Vec<NumberedField>, batches: SyncSender<KeyBatch>) -> Self {
         let mut totals = FieldTotals::default();
         fields.iter().for_each(|(_, field)| totals.add(field));
-        Self { key, normaliser: Normaliser::native(), fields, totals, batch: KeyBatch::default(), batches }
+        let hashers = fields.iter().map(|(class, field)| key.hasher(*class, field)).collect();
+        let batch = KeyBatch { hashers: Arc::new(hashers), ..KeyBatch::default() };
+        let normaliser = Normaliser::native();
+        Self { key, normaliser, fields, profile_field: None, totals, batch, complete: (0, 0), batches }
     }
 
     /// Returns the number of a class and field. Adds the field if it is new.
@@ -77,6 +114,7 @@ impl KeyCollector {
             self.totals.add(field);
             self.totals.check()?;
             self.fields.push((class, field.to_owned()));
+            Arc::make_mut(&mut self.batch.hashers).push(self.key.hasher(class, field));
         }
         Ok(u16::try_from(number).map_err(std::io::Error::other)?)
     }
@@ -85,31 +123,56 @@ impl KeyCollector {
         &self.normaliser
     }
 
-    pub fn hash(&self, key: &NormalKey<'_>) -> KeyHash {
-        key.hash(&self.key)
+    /// Adds a normalised key to the row that is being read. `provider` is that of a push subscription, or empty.
+    pub fn add_key(&mut self, column: &NumberedColumn, provider: &str, value: &str) {
+        let KeyBatch { keys, text, .. } = &mut self.batch;
+        let (provider_length, value_length) = (provider.len(), value.len());
+        keys.push(RowKey { field: column.field_number, section: column.column.section, provider_length, value_length });
+        text.push_str(provider);
+        text.push_str(value);
     }
 
-    /// Returns the hasher of one class and field.
-    pub fn hasher(&self, class: Class, field: &str) -> KeyHasher {
-        self.key.hasher(class, field)
+    /// Removes the keys of the row that is being read.
+    pub fn discard_row(&mut self) {
+        let (keys, bytes) = self.complete;
+        self.batch.keys.truncate(keys);
+        self.batch.text.truncate(bytes);
     }
 
-    /// Adds a row. Removes all keys from `keys`.
-    pub fn add_row(&mut self, profile: ProfileId, keys: &mut Vec<RowKey>) -> Result<(), ImportError> {
-        self.batch.profile_field = self.field_number(Class::ProfileId, "")?;
-        self.batch.rows.push((profile, keys.len()));
-        self.batch.keys.append(keys);
-        let is_full = self.batch.rows.len() + self.batch.keys.len() >= SORT_BATCH;
-        if is_full { self.flush() } else { Ok(()) }
+    /// Completes the row that is being read. Returns the number of its keys.
+    pub fn add_row(&mut self, profile: ProfileId) -> Result<usize, ImportError> {
+        let profile_field = match self.profile_field {
+            Some(number) => number,
+            None => self.field_number(Class::ProfileId, "")?,
+        };
+        self.profile_field = Some(profile_field);
+        let KeyBatch { rows, keys, text, .. } = &mut self.batch;
+        let (known, _) = std::mem::replace(&mut self.complete, (keys.len(), text.len()));
+        let count = keys.len() - known;
+        rows.push((profile, count));
+        if rows.len() + keys.len() >= SORT_BATCH || text.len() >= SORT_BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(count)
     }
 
-    /// Passes the collected rows to the other thread.
+    /// Passes the complete rows to the other thread.
     pub fn flush(&mut self) -> Result<(), ImportError> {
-        let ended = |_| io::Error::other("the thread that collects keys has ended");
-        let KeyBatch { profile_field, rows, keys } = &self.batch;
-        let (rows, keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(keys.len()));
-        let next = KeyBatch { profile_field: *profile_field, rows, keys };
-        Ok(self.batches.send(std::mem::replace(&mut self.batch, next)).map_err(ended)?)
+        self.discard_row();
+        self.complete = (0, 0);
+        // Without a row there are no keys.
+        let Some(profile_field) = self.profile_field else { return Ok(()) };
+        let KeyBatch { rows, keys, text, hashers, .. } = &self.batch;
+        let next = KeyBatch {
+            profile_field,
+            hashers: Arc::clone(hashers),
+            rows: Vec::with_capacity(rows.len()),
+            keys: Vec::with_capacity(keys.len()),
+            text: String::with_capacity(text.len()),
+        };
+        let batch = KeyBatch { profile_field, ..std::mem::replace(&mut self.batch, next) };
+        let ended = |_| io::Error::other("the thread that hashes keys has ended");
+        Ok(self.batches.send(batch).map_err(ended)?)
     }
 
     /// Returns the fields in the order of their numbers. The other thread ends when it has received all batches.

@@ -1,7 +1,7 @@
 //! Builds the buckets of a generation from a file of profiles, in bounded memory (native only).
 //!
 //! ```text
-//! file ─▶ text (source) ─▶ rows (csv, ndjson) ─▶ hashed keys (row, keys) ─▶ partitions on disk (sort) ─▶ buckets (build)
+//! file ─▶ text (source) ─▶ rows (csv, ndjson) ─▶ keys (row) ─▶ hashes (keys) ─▶ partitions on disk (sort) ─▶ buckets (build)
 //! ```
 //! A row is refused completely, or imported without its invalid values. What is left out is counted and reported. A file that
 //! could be read in a way that its author did not mean is rejected. Temporary files contain hashes and profile IDs, never
@@ -16,7 +16,7 @@
 //! | `ndjson`, `array` | read JSON objects, one on each line or in an array |
 //! | `values` | splits cells into values |
 //! | `row` | the keys of one row |
-//! | `keys` | collects the hashed keys of rows for a second thread |
+//! | `keys` | collects the keys of rows for a second thread, which hashes them |
 //! | `sort` | sorts more keys than fit in memory |
 //! | `build` | writes sorted keys as buckets |
 //! | `report` | counts rows and values, and why some are left out |
@@ -52,7 +52,7 @@ use self::{
     ndjson::ObjectRows,
     sort::Sorter,
 };
-use super::key::{Class, IndexKey};
+use super::key::IndexKey;
 use crate::limits::SORT_BATCHES;
 
 pub use self::{
@@ -85,7 +85,7 @@ impl Importer {
     }
 
     /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise. A second thread
-    /// divides the keys into partitions.
+    /// hashes the keys and divides them into partitions.
     pub fn read(&mut self, input: impl Read, options: &ReadOptions) -> Result<ImportReport, ImportError> {
         let Self { key, fields, sorter } = self;
         let (sender, batches) = sync_channel(SORT_BATCHES);
@@ -96,7 +96,7 @@ impl Importer {
             let result = read_file(&mut keys, input, options);
             let flushed = keys.flush();
             *fields = keys.into_fields();
-            let ended = |_| io::Error::other("the thread that collects keys has panicked");
+            let ended = |_| io::Error::other("the thread that hashes keys has panicked");
             // The keys of a batch are before the row of an error.
             adding.join().map_err(ended)??;
             flushed.and(result)
@@ -109,10 +109,9 @@ impl Importer {
     }
 }
 
-/// Adds the keys of batches to a sorter until the sender is dropped.
+/// Hashes the keys of batches, and adds them to a sorter, until the sender is dropped.
 fn add_batches(batches: Receiver<KeyBatch>, key: &IndexKey, sorter: &mut Sorter) -> Result<(), ImportError> {
-    let hasher = key.hasher(Class::ProfileId, "");
-    batches.into_iter().try_for_each(|batch| batch.add_to(sorter, &hasher))
+    batches.into_iter().try_for_each(|batch| batch.add_to(sorter, key))
 }
 
 fn read_file(keys: &mut KeyCollector, input: impl Read, options: &ReadOptions) -> Result<ImportReport, ImportError> {

@@ -7,10 +7,7 @@ use strsim::jaro_winkler;
 use super::{error::ImportError, keys::KeyCollector};
 use crate::{
     escape::escape_name,
-    profiles::{
-        column::{Column, ColumnError, KNOWN_NAMES, KeyColumn, simplify_name},
-        key::KeyHasher,
-    },
+    profiles::column::{Column, ColumnError, KNOWN_NAMES, KeyColumn, simplify_name},
 };
 
 /// The character of [`crate::text::BYTE_ORDER_MARK`]. Some files have a second byte order mark, or one after white space. It is
@@ -76,8 +73,6 @@ pub struct NumberedColumn {
     pub name: String,
     pub column: KeyColumn,
     pub field_number: u16,
-    /// Hashes the keys of the column, unless they are push subscriptions, which have a provider each.
-    pub hasher: KeyHasher,
     /// Whether the operator mapped the name to the column.
     pub is_alias: bool,
 }
@@ -133,8 +128,7 @@ impl<'a> NameResolver<'a> {
             Ok(Column::ProfileId) => FileColumn::ProfileId,
             Ok(Column::Keys(column)) => {
                 let field_number = keys.field_number(column.class, &column.field)?;
-                let hasher = keys.hasher(column.class, &column.field);
-                FileColumn::Keys(NumberedColumn { name: name.to_owned(), column, field_number, hasher, is_alias })
+                FileColumn::Keys(NumberedColumn { name: name.to_owned(), column, field_number, is_alias })
             }
             Err(_) if name.is_empty() && !self.options.ignore_unknown => FileColumn::Unnamed,
             Err(_) if self.options.ignore_unknown => FileColumn::Ignored,

@@ -143,7 +143,7 @@ fn set_profile(value: &RawValue, row: &mut ProfileRow) -> Result<(), RowError> {
     }
 }
 
-fn add_values(keys: &KeyCollector, column: &NumberedColumn, value: &RawValue, row: &mut ProfileRow) {
+fn add_values(keys: &mut KeyCollector, column: &NumberedColumn, value: &RawValue, row: &mut ProfileRow) {
     if !value.get().starts_with('[') {
         return add_value(keys, column, value, row);
     }
@@ -153,7 +153,7 @@ fn add_values(keys: &KeyCollector, column: &NumberedColumn, value: &RawValue, ro
     }
 }
 
-fn add_value(keys: &KeyCollector, column: &NumberedColumn, value: &RawValue, row: &mut ProfileRow) {
+fn add_value(keys: &mut KeyCollector, column: &NumberedColumn, value: &RawValue, row: &mut ProfileRow) {
     let text = value.get();
     let digits = if column.column.is_custom() { text.strip_prefix('-').unwrap_or(text) } else { text };
     if text == "null" {

@@ -1,8 +1,8 @@
-//! The keys of one row. Keys are collected when the row is complete, so that a refused row adds none.
+//! The keys of one row. They are discarded if the row is refused.
 
 use super::{
     error::{ImportError, RowError},
-    keys::{KeyCollector, RowKey},
+    keys::KeyCollector,
     names::NumberedColumn,
     report::{ImportReport, ValueCounts},
     values::{MAILTO, extract_address, remove_guard, split_cell},
@@ -11,33 +11,32 @@ use crate::{
     escape::escape_name,
     limits::KEY_LIMIT,
     profiles::{
-        key::{Class, KeyHash, ProfileId},
+        key::{Class, ProfileId},
         normal::is_normal,
     },
 };
 
 /// Returns the key in a cell that contains one value and nothing that has to be removed or converted. Can return `None` for other
 /// such cells.
-fn find_plain_key(class: Class, cell: &[u8]) -> Option<&[u8]> {
+fn find_plain_key(class: Class, cell: &str) -> Option<&str> {
     let value = match class {
         // A `+` is the only part of most numbers that is not a part of the key.
-        Class::Phone => cell.strip_prefix(b"+").unwrap_or(cell),
+        Class::Phone => cell.strip_prefix('+').unwrap_or(cell),
         _ => cell,
     };
     let is_plain = match class {
-        Class::Email => is_normal(class, value) && !value.starts_with(MAILTO.as_bytes()),
-        Class::Phone => is_normal(class, value),
-        Class::Custom | Class::CustomSub => value.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b';'),
+        Class::Email => is_normal(class, value.as_bytes()) && !value.starts_with(MAILTO),
+        Class::Phone => is_normal(class, value.as_bytes()),
+        Class::Custom | Class::CustomSub => value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';'),
         Class::ProfileId | Class::Push => false,
     };
     (is_plain && (1..=KEY_LIMIT).contains(&value.len())).then_some(value)
 }
 
-/// A row that is being read.
+/// A row that is being read. Its keys are in the collector.
 #[derive(Debug, Default)]
 pub struct ProfileRow {
     profile: Option<ProfileId>,
-    keys: Vec<RowKey>,
     /// The reasons for values that are skipped.
     skipped: Vec<String>,
 }
@@ -63,24 +62,24 @@ impl ProfileRow {
     }
 
     /// Adds the values of a CSV cell that is not empty.
-    pub fn add_cell(&mut self, keys: &KeyCollector, column: &NumberedColumn, cell: &str) {
+    pub fn add_cell(&mut self, keys: &mut KeyCollector, column: &NumberedColumn, cell: &str) {
         let class = column.column.class;
         // Most values need no more than this.
-        if let Some(value) = find_plain_key(class, cell.as_bytes()) {
-            return self.push(column, column.hasher.hash(value));
+        if let Some(value) = find_plain_key(class, cell) {
+            return keys.add_key(column, "", value);
         }
         let cell = if column.column.is_custom() { cell } else { remove_guard(cell) };
         split_cell(class, cell, |value| self.add_value(keys, column, value));
     }
 
     /// Adds a string of NDJSON.
-    pub fn add_text(&mut self, keys: &KeyCollector, column: &NumberedColumn, text: &str) {
+    pub fn add_text(&mut self, keys: &mut KeyCollector, column: &NumberedColumn, text: &str) {
         let text = if column.column.is_custom() { text } else { remove_guard(text) };
         self.add_value(keys, column, text);
     }
 
     /// Adds one value. An empty value is ignored; an invalid value is skipped, with its reason.
-    fn add_value(&mut self, keys: &KeyCollector, column: &NumberedColumn, value: &str) {
+    fn add_value(&mut self, keys: &mut KeyCollector, column: &NumberedColumn, value: &str) {
         let is_empty = if column.column.is_custom() { value.is_empty() } else { value.trim().is_empty() };
         if is_empty {
             return;
@@ -88,13 +87,12 @@ impl ProfileRow {
         let is_email = column.column.class == Class::Email;
         let value = if is_email { extract_address(value) } else { value };
         match column.column.key(value, keys.normaliser()) {
-            Ok(key) => self.push(column, keys.hash(&key)),
+            Ok(key) => {
+                let provider = if key.class == Class::Push { key.field } else { "" };
+                keys.add_key(column, provider, &key.value);
+            }
             Err(reason) => self.skip(column, &reason.to_string()),
         }
-    }
-
-    fn push(&mut self, column: &NumberedColumn, hash: KeyHash) {
-        self.keys.push((column.field_number, column.column.section, hash));
     }
 
     /// Skips a value.
@@ -104,11 +102,10 @@ impl ProfileRow {
 
     pub fn clear(&mut self) {
         self.profile = None;
-        self.keys.clear();
         self.skipped.clear();
     }
 
-    /// Adds the row to the report, and collects its keys if `result` is not an error.
+    /// Adds the row to the report, and completes its keys if `result` is not an error. Discards the keys otherwise.
     pub fn finish(
         &mut self,
         line: u64,
@@ -117,17 +114,17 @@ impl ProfileRow {
         report: &mut ImportReport,
     ) -> Result<(), ImportError> {
         let result = result.and_then(|()| self.collect(keys));
-        if result.is_ok() {
-            self.skipped.iter().for_each(|reason| report.add_skipped(line, reason));
+        match &result {
+            Ok(_) => self.skipped.iter().for_each(|reason| report.add_skipped(line, reason)),
+            Err(_) => keys.discard_row(),
         }
         report.add_row(line, result)
     }
 
     fn collect(&mut self, keys: &mut KeyCollector) -> Result<ValueCounts, RowError> {
         let profile = self.profile.take().ok_or_else(|| RowError::refused("profile_id: missing"))?;
-        let values = ValueCounts { used: self.keys.len() as u64, skipped: self.skipped.len() as u64 };
-        keys.add_row(profile, &mut self.keys)?;
-        Ok(values)
+        let used = keys.add_row(profile)? as u64;
+        Ok(ValueCounts { used, skipped: self.skipped.len() as u64 })
     }
 }
 
@@ -165,17 +162,16 @@ mod tests {
             (Class::CustomSub, "ü", None),
             (Class::Push, "ios:a", None),
         ] {
-            assert_eq!(find_plain_key(class, cell.as_bytes()), key.map(str::as_bytes), "{class:?} {cell}");
+            assert_eq!(find_plain_key(class, cell), key, "{class:?} {cell}");
         }
-        assert_eq!(find_plain_key(Class::Custom, &[b'x'; KEY_LIMIT + 1]), None);
+        assert_eq!(find_plain_key(Class::Custom, &"x".repeat(KEY_LIMIT + 1)), None);
     }
 
     proptest! {
         #[test]
         fn a_plain_key_is_the_only_key_of_its_cell(cell in "[-+0-9a-f@.;,:='<> A\u{e9}\t\"]{1,9}|\\+?[0-9]{2,21}") {
             for class in [Class::Email, Class::Phone, Class::Custom, Class::CustomSub] {
-                if let Some(key) = find_plain_key(class, cell.as_bytes()) {
-                    let key = std::str::from_utf8(key).unwrap().to_owned();
+                if let Some(key) = find_plain_key(class, &cell) {
                     prop_assert_eq!(find_keys(class, &cell), [key], "{:?} {}", class, cell);
                 }
             }

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    thread::{self, JoinHandle},
 };
 
 use super::error::ImportError;
@@ -19,8 +20,10 @@ use crate::{
 const RECORD_BYTES: usize = 32;
 /// The partitions of each field, by the upper byte of the selector.
 const PARTITIONS: usize = 256;
-/// The groups of each bucket, by the section and the upper byte of the hash prefix. Few records have a group in common.
-const GROUPS: usize = 2 * 256;
+/// The groups of each bucket, by the section and the first nine bits of the hash prefix. Few records have a group in common.
+const GROUPS: usize = 2 << 9;
+/// The parts of the memory: two contain records that are not written yet, and one contains records that are being written.
+const RUNS_IN_MEMORY: usize = 3;
 
 /// A key of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,8 +58,8 @@ impl KeyRecord {
 
     /// The group of the record in its bucket.
     fn group(&self) -> usize {
-        let [_, _, _, _, _, _, section, first, ..] = self.high.to_be_bytes();
-        usize::from(section & 1) * (GROUPS / 2) + usize::from(first)
+        // The lowest bit of the section is before the prefix.
+        (self.high >> 63) as usize % GROUPS
     }
 
     /// Records of a bucket are sorted by section, hash prefix and profile.
@@ -86,11 +89,39 @@ impl KeyRecord {
     }
 }
 
-/// Records of a field whose selectors have the same upper byte.
+/// Records in the order of their partitions.
+struct Chunk {
+    records: Vec<KeyRecord>,
+    /// The number of records that have been taken.
+    taken: usize,
+}
+
+impl Chunk {
+    /// The partition of the next record.
+    fn next_partition(&self) -> Option<usize> {
+        self.records.get(self.taken).map(KeyRecord::partition)
+    }
+
+    /// Takes the records of a partition. Skips those of partitions before.
+    fn take(&mut self, partition: usize) -> &[KeyRecord] {
+        let rest = self.records.get(self.taken..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|record| record.partition() < partition).count();
+        self.taken += skipped;
+        let rest = rest.get(skipped..).unwrap_or_default();
+        let count = rest.iter().take_while(|record| record.partition() == partition).count();
+        self.taken += count;
+        rest.get(..count).unwrap_or_default()
+    }
+}
+
+/// The temporary file, and where the records of each partition are in it.
 #[derive(Default)]
-struct Partition {
-    in_memory: Vec<KeyRecord>,
-    in_file: Vec<Segment>,
+struct SpillFile {
+    file: Option<File>,
+    /// In bytes.
+    length: u64,
+    /// Adjacent records of each partition.
+    segments: Vec<Vec<Segment>>,
 }
 
 /// Adjacent records in the temporary file.
@@ -100,114 +131,124 @@ struct Segment {
     records: usize,
 }
 
-/// Divides records into partitions, and moves them to a temporary file when there are many.
-pub struct Sorter {
-    /// Most records in memory.
-    limit: usize,
-    /// Records that are not in a partition yet. Records of one partition are moved together, because the partitions do not fit in
-    /// the cache of the processor.
-    pending: Vec<KeyRecord>,
-    /// The pending records in the order of their partitions.
-    grouped: Vec<KeyRecord>,
-    /// The records in the memory of partitions.
-    in_memory: usize,
-    partitions: Vec<Partition>,
-    file: Option<File>,
-    /// Length of the file in bytes.
-    file_length: u64,
-}
-
-impl Sorter {
-    pub fn new(limit: usize) -> Self {
-        Self {
-            limit: limit.max(1),
-            pending: Vec::new(),
-            grouped: Vec::new(),
-            in_memory: 0,
-            partitions: Vec::new(),
-            file: None,
-            file_length: 0,
-        }
-    }
-
-    pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
-        self.pending.push(record);
-        let is_full = self.pending.len() >= SORT_PENDING.min(self.limit);
-        if is_full { self.divide() } else { Ok(()) }
-    }
-
-    /// Moves the pending records to their partitions.
-    fn divide(&mut self) -> Result<(), ImportError> {
-        if self.in_memory + self.pending.len() > self.limit {
-            self.spill().map_err(temporary_file)?;
-        }
-        let fields = self.pending.iter().map(|record| record.partition() / PARTITIONS + 1).max().unwrap_or(0);
-        let partitions = self.partitions.len().max(fields * PARTITIONS);
-        self.partitions.resize_with(partitions, Partition::default);
-        let ends = group_records(&self.pending, partitions, KeyRecord::partition, &mut self.grouped);
-        let mut start = 0;
-        for (Partition { in_memory, .. }, end) in self.partitions.iter_mut().zip(ends) {
-            let group = self.grouped.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
-            if group.len() > in_memory.capacity() - in_memory.len() {
-                // Doubling would need up to twice the memory.
-                in_memory.reserve_exact((in_memory.len() / 4).max(group.len()));
-            }
-            in_memory.extend_from_slice(group);
-        }
-        self.in_memory += self.pending.len();
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Moves the records of all partitions to the temporary file.
-    fn spill(&mut self) -> io::Result<()> {
+impl SpillFile {
+    /// Appends the records of chunks in the order of their partitions.
+    fn write(&mut self, mut chunks: Vec<Chunk>) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
         };
         let mut file = BufWriter::with_capacity(SORT_WRITE, file);
-        let capacity: usize = self.partitions.iter().map(|partition| partition.in_memory.capacity()).sum();
-        for Partition { in_memory, in_file } in &mut self.partitions {
-            if !in_memory.is_empty() {
-                in_file.push(Segment { start: self.file_length, records: in_memory.len() });
-                self.file_length += (in_memory.len() * RECORD_BYTES) as u64;
+        while let Some(partition) = chunks.iter().filter_map(Chunk::next_partition).min() {
+            let mut records = 0;
+            for chunk in &mut chunks {
+                for record in chunk.take(partition) {
+                    file.write_all(&record.to_bytes())?;
+                    records += 1;
+                }
             }
-            for record in in_memory.iter() {
-                file.write_all(&record.to_bytes())?;
+            if self.segments.len() <= partition {
+                self.segments.resize_with(partition + 1, Vec::new);
             }
-            in_memory.clear();
-            // The next records may have other fields.
-            if capacity > self.limit.saturating_mul(2) {
-                *in_memory = Vec::new();
+            if let Some(segments) = self.segments.get_mut(partition) {
+                segments.push(Segment { start: self.length, records });
             }
+            self.length += (records * RECORD_BYTES) as u64;
         }
         self.file = Some(file.into_inner().map_err(|error| error.into_error())?);
-        self.in_memory = 0;
         Ok(())
+    }
+}
+
+/// Divides records into partitions, and moves them to a temporary file when there are many.
+pub struct Sorter {
+    /// Records that are not in a chunk yet, at most `chunk_length`.
+    pending: Vec<KeyRecord>,
+    chunk_length: usize,
+    /// Chunks that are not in the file, at most twice `run`.
+    chunks: Vec<Chunk>,
+    /// The number of chunks that are moved to the file at once.
+    run: usize,
+    /// The number of records of each field.
+    counts: Vec<u64>,
+    /// The thread that writes the oldest chunks, so that reading continues in the meantime.
+    writing: Option<JoinHandle<io::Result<SpillFile>>>,
+}
+
+impl Sorter {
+    /// `limit`: most records in memory.
+    pub fn new(limit: usize) -> Self {
+        let run_length = (limit / RUNS_IN_MEMORY).max(1);
+        let chunk_length = SORT_PENDING.min(run_length);
+        Self {
+            pending: Vec::new(),
+            chunk_length,
+            chunks: Vec::new(),
+            run: run_length / chunk_length,
+            counts: Vec::new(),
+            writing: None,
+        }
+    }
+
+    pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
+        self.pending.push(record);
+        if self.pending.len() >= self.chunk_length { self.divide() } else { Ok(()) }
+    }
+
+    /// Moves the pending records to a chunk.
+    fn divide(&mut self) -> Result<(), ImportError> {
+        let fields = self.pending.iter().map(|record| record.partition() / PARTITIONS + 1).max().unwrap_or(0);
+        let mut records = Vec::new();
+        let ends = group_records(&self.pending, fields * PARTITIONS, KeyRecord::partition, &mut records);
+        self.pending.clear();
+        self.counts.resize(self.counts.len().max(fields), 0);
+        let mut start = 0;
+        for (count, ends) in self.counts.iter_mut().zip(ends.chunks(PARTITIONS)) {
+            let end = ends.last().copied().unwrap_or_default();
+            *count += (end - std::mem::replace(&mut start, end)) as u64;
+        }
+        self.chunks.push(Chunk { records, taken: 0 });
+        if self.chunks.len() >= 2 * self.run { self.spill().map_err(temporary_file) } else { Ok(()) }
+    }
+
+    /// Moves the oldest chunks to the temporary file.
+    fn spill(&mut self) -> io::Result<()> {
+        let mut file = self.wait_for_file()?;
+        let chunks = self.chunks.drain(..self.run).collect();
+        let write = move || file.write(chunks).map(|()| file);
+        self.writing = Some(thread::Builder::new().spawn(write)?);
+        Ok(())
+    }
+
+    /// Returns the temporary file when no thread writes to it.
+    fn wait_for_file(&mut self) -> io::Result<SpillFile> {
+        let Some(writing) = self.writing.take() else { return Ok(SpillFile::default()) };
+        let ended = |_| io::Error::other("the thread that writes the temporary file has panicked");
+        writing.join().map_err(ended)?
     }
 
     /// Returns the number of records of each field, duplicates included, and the records. The numbers of fields after the last one
     /// with records are left out.
     pub fn finish(mut self) -> Result<(Vec<u64>, PartitionedRecords), ImportError> {
         self.divide()?;
-        let count = |Partition { in_memory, in_file }: &Partition| {
-            in_memory.len() + in_file.iter().map(|segment| segment.records).sum::<usize>()
-        };
-        let fields = self.partitions.chunks(PARTITIONS);
-        let counts = fields.map(|partitions| partitions.iter().map(|partition| count(partition) as u64).sum());
-        Ok((counts.collect(), PartitionedRecords { partitions: self.partitions, file: self.file }))
+        let file = self.wait_for_file().map_err(temporary_file)?;
+        Ok((self.counts, PartitionedRecords { chunks: self.chunks, file, next: 0, bytes: Vec::new() }))
     }
 }
 
 /// The records of all fields.
 pub struct PartitionedRecords {
-    partitions: Vec<Partition>,
-    file: Option<File>,
+    chunks: Vec<Chunk>,
+    file: SpillFile,
+    /// The partition after the last one that has been taken.
+    next: usize,
+    /// Bytes read from the file.
+    bytes: Vec<u8>,
 }
 
 impl PartitionedRecords {
     /// Sorts the records of a field by bucket, and passes a few complete buckets at a time to `on_buckets`, in order. Stops if the
-    /// function returns `false`.
+    /// function returns `false`. Fields must be sorted in ascending order.
     pub fn sort(
         &mut self,
         field: u16,
@@ -235,17 +276,20 @@ impl PartitionedRecords {
 
     /// Moves the records of a partition to `records`.
     fn take(&mut self, position: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
-        let Some(partition) = self.partitions.get_mut(position) else { return Ok(()) };
-        let Partition { mut in_memory, in_file } = std::mem::take(partition);
-        if let Some(file) = &mut self.file {
-            for Segment { start, records: count } in in_file {
-                let mut bytes = vec![0; count * RECORD_BYTES];
+        if position < self.next {
+            return Err(io::Error::other("the fields are not sorted in order"));
+        }
+        self.next = position + 1;
+        let segments = self.file.segments.get_mut(position).map(std::mem::take).unwrap_or_default();
+        if let Some(file) = &mut self.file.file {
+            for Segment { start, records: count } in segments {
+                self.bytes.resize(count * RECORD_BYTES, 0);
                 file.seek(SeekFrom::Start(start))?;
-                file.read_exact(&mut bytes)?;
-                records.extend(bytes.as_chunks().0.iter().map(KeyRecord::from_bytes));
+                file.read_exact(&mut self.bytes)?;
+                records.extend(self.bytes.as_chunks().0.iter().map(KeyRecord::from_bytes));
             }
         }
-        records.append(&mut in_memory);
+        self.chunks.iter_mut().for_each(|chunk| records.extend_from_slice(chunk.take(position)));
         Ok(())
     }
 }
@@ -276,10 +320,14 @@ fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u3
     };
     let mut sorted = Vec::new();
     let ends = group_records(records, (wanted.len() + 1) * GROUPS, group, &mut sorted);
+    let bucket_ends = ends.as_chunks::<GROUPS>().0.iter().take(wanted.len());
     let mut start = 0;
-    for end in ends.iter().take(wanted.len() * GROUPS) {
-        if let Some(group @ [_, _, ..]) = sorted.get_mut(std::mem::replace(&mut start, *end)..*end) {
-            group.sort_unstable_by_key(KeyRecord::bucket_order);
+    for [.., end] in bucket_ends.clone() {
+        let bucket = sorted.get_mut(std::mem::replace(&mut start, *end)..*end).unwrap_or_default();
+        for group in bucket.chunk_by_mut(|a, b| a.group() == b.group()) {
+            if group.len() > 1 {
+                group.sort_unstable_by_key(KeyRecord::bucket_order);
+            }
         }
     }
     let rest = sorted.split_off(start);
@@ -287,7 +335,7 @@ fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u3
         let [.., last] = groups;
         [groups.get(GROUPS / 2 - 1).copied().unwrap_or_default(), *last]
     };
-    let ends = ends.as_chunks().0.iter().take(wanted.len()).map(section_ends).collect();
+    let ends = bucket_ends.map(section_ends).collect();
     (SortedBuckets { records: sorted, ends }, rest)
 }
 
@@ -349,19 +397,30 @@ mod tests {
         (0..buckets).map(|bucket| [of(bucket, 0), of(bucket, 1)]).collect()
     }
 
-    fn sort(records: &[KeyRecord], limit: usize, field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
+    /// Returns the buckets of each of the fields.
+    fn sort(records: &[KeyRecord], limit: usize, fields: &[u16], buckets: u32) -> Vec<Vec<[Vec<BucketEntry>; 2]>> {
         let mut sorter = Sorter::new(limit);
         records.iter().for_each(|record| sorter.add(*record).unwrap());
-        let mut sorted = Vec::new();
         let (counts, mut records) = sorter.finish().unwrap();
-        let is_complete = records.sort(field, buckets, |part| {
-            sorted.extend(part.buckets().map(|sections| sections.map(entries)));
-            true
-        });
-        assert!(is_complete.unwrap());
-        let found: usize = sorted.iter().flatten().map(Vec::len).sum();
-        assert_eq!(counts.get(usize::from(field)).copied().unwrap_or(0), found as u64);
-        sorted
+        let sort_field = |field: &u16| {
+            let mut sorted = Vec::new();
+            let is_complete = records.sort(*field, buckets, |part| {
+                sorted.extend(part.buckets().map(|sections| sections.map(entries)));
+                true
+            });
+            assert!(is_complete.unwrap());
+            let found: usize = sorted.iter().flatten().map(Vec::len).sum();
+            assert_eq!(counts.get(usize::from(*field)).copied().unwrap_or(0), found as u64);
+            sorted
+        };
+        fields.iter().map(sort_field).collect()
+    }
+
+    #[test]
+    fn fields_out_of_order_are_an_error() {
+        let (_, mut records) = Sorter::new(1).finish().unwrap();
+        assert!(records.sort(1, 1, |_| true).is_ok());
+        assert!(records.sort(0, 1, |_| true).is_err());
     }
 
     proptest! {
@@ -379,8 +438,9 @@ mod tests {
                 KeyRecord::new(field, section, KeyHash(hash), ProfileId([profile; 12]))
             };
             let records: Vec<KeyRecord> = keys.into_iter().map(record).collect();
-            for field in 0..3 {
-                prop_assert_eq!(sort(&records, limit, field, buckets), sort_plainly(&records, field, buckets));
+            for fields in [vec![0, 1, 2], vec![0, 2], vec![1]] {
+                let expected: Vec<_> = fields.iter().map(|field| sort_plainly(&records, *field, buckets)).collect();
+                prop_assert_eq!(sort(&records, limit, &fields, buckets), expected);
             }
         }
     }
