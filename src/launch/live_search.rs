@@ -15,12 +15,12 @@ use crate::{
     problem::{Cause, Refused},
     profiles::{
         bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-        key::{HashPrefix, IndexKey, KeyHash, ProfileId},
+        key::{BucketPlace, HashPrefix, IndexKey, KeyHash, ProfileId},
         live::{
             message::{Answer, Question},
-            pending::{FoundHolders, PendingChanges, PendingError},
+            pending::{ChangedKeys, FoundHolders, PendingChanges},
         },
-        lookup::{self, LookupError, Statistics},
+        lookup::{self, KeyPlace, LookupError, Statistics},
         manifest::{Generation, Manifest},
     },
     text::error_chain,
@@ -50,8 +50,8 @@ impl From<crate::memory::OutOfMemory> for LiveSearchError {
     }
 }
 
-/// Receives an item, its key, and the bucket of the key. One type for both kinds of searches keeps the Worker small.
-type OnItem<'a> = &'a mut dyn FnMut(u32, HashPrefix, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
+/// Receives an item, the place of its key, and the bucket of the key. One type for both kinds of searches keeps the Worker small.
+type OnItem<'a> = &'a mut dyn FnMut(u32, KeyPlace, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>;
 type HashOf<'a> = &'a dyn Fn(u32) -> KeyHash;
 
 /// The database, and what the search needs of the request.
@@ -145,14 +145,11 @@ async fn ask<P: Ports>(
 
 /// Reads an answer, and builds the tables of the changes in it.
 fn read_answer<'a>(answer: &'a [u8], memory: &mut Reservation) -> Result<PendingChanges<'a>, LiveSearchError> {
-    let damaged = |error: &dyn std::fmt::Display| LiveSearchError::Object(ObjectError::Lost(Cause::new(error)));
-    match Answer::read(answer).map_err(|error| damaged(&error))? {
+    let damaged = |error| LiveSearchError::Object(ObjectError::Lost(Cause::new(error)));
+    match Answer::read(answer).map_err(damaged)? {
         Answer::NotLive => Ok(PendingChanges::none()),
         Answer::Other(others) => Err(LiveSearchError::Other(others)),
-        Answer::Changes(list) => PendingChanges::new(list, memory).map_err(|error| match error {
-            PendingError::OutOfMemory(error) => error.into(),
-            error @ PendingError::Damaged(_) => damaged(&error),
-        }),
+        Answer::Changes(list) => Ok(PendingChanges::new(list, memory)?),
     }
 }
 
@@ -217,13 +214,13 @@ async fn find_candidates<P: Ports>(
     let mut candidates = vec![Vec::new(); searches.len() * items.len()];
     for (step, search) in searches.iter().enumerate() {
         let wanted = wanted_items(items, step, |_| true);
-        let on_item: OnItem<'_> = &mut |item, key, bucket| {
+        let on_item: OnItem<'_> = &mut |item, place, bucket| {
             let (Some(bucket), Some(own)) = (bucket, candidates.get_mut(step * items.len() + item as usize)) else {
                 return Ok(());
             };
             search.sections.iter().try_for_each(|section| {
                 let add = |profile| own.push(Candidate { section: *section, profile });
-                bucket.each_holder(*section, key, add)
+                bucket.each_holder(*section, place.prefix, add)
             })
         };
         *statistics += visit_step(ports, live, generation, step, &wanted, memory, on_item).await?;
@@ -259,11 +256,12 @@ fn apply_changes(
     changes: &PendingChanges<'_>,
 ) -> FoundProfiles {
     let mut found = FoundProfiles::new(items);
+    let keys = changes.keys_in(BucketPlace::WHOLE);
     for (step, search) in keying.matching.searches().iter().enumerate() {
         for item in wanted_items(items, step, |item| found.is_missing(item)) {
             let own = candidates.get(step * items.len() + item as usize).map(Vec::as_slice).unwrap_or_default();
             let key = items.hash(item, key_position, step).prefix();
-            let result = first_match(search.sections, changes, key, |section, holders| {
+            let result = first_match(search.sections, &keys, key, |section, holders| {
                 for known in own.iter().filter(|known| known.section == section) {
                     add_holder(known.profile, changes, holders);
                 }
@@ -279,13 +277,13 @@ fn apply_changes(
 /// Finds the profile of a key in the first section that has one. `add_known` adds the profiles that the index has in a section.
 fn first_match<E>(
     sections: &[BucketSection],
-    changes: &PendingChanges<'_>,
+    changed: &ChangedKeys<'_>,
     key: HashPrefix,
     mut add_known: impl FnMut(BucketSection, &mut FoundHolders) -> Result<(), E>,
 ) -> Result<KeyMatch, E> {
     for section in sections {
         let mut holders = FoundHolders::default();
-        changes.add_holders(*section, key, &mut holders);
+        changed.add_holders(*section, key, &mut holders);
         add_known(*section, &mut holders)?;
         if holders.result() != KeyMatch::None {
             return Ok(holders.result());
@@ -317,9 +315,15 @@ async fn search_with_changes<P: Ports>(
     let mut found = FoundProfiles::new(items);
     for (step, search) in keying.matching.searches().iter().enumerate() {
         let wanted = wanted_items(items, step, |item| found.is_missing(item));
-        let on_item: OnItem<'_> = &mut |item, key, bucket| {
-            let result = first_match(search.sections, changes, key, |section, holders| match bucket {
-                Some(bucket) => bucket.each_holder(section, key, |profile| add_holder(profile, changes, holders)),
+        // The keys of the bucket that is being searched.
+        let mut changed = (BucketPlace::WHOLE, None);
+        let on_item: OnItem<'_> = &mut |item, KeyPlace { bucket: place, prefix }, bucket| {
+            if changed.0 != place {
+                changed = (place, None);
+            }
+            let keys = changed.1.get_or_insert_with(|| changes.keys_in(place));
+            let result = first_match(search.sections, keys, prefix, |section, holders| match bucket {
+                Some(bucket) => bucket.each_holder(section, prefix, |profile| add_holder(profile, changes, holders)),
                 None => Ok(()),
             })?;
             found.record(item, result);

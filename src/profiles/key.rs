@@ -179,6 +179,19 @@ fn lower_half(number: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
+/// A bucket of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketPlace {
+    pub number: u32,
+    /// The number of buckets of the index.
+    pub buckets: u32,
+}
+
+impl BucketPlace {
+    /// The only bucket of an index with one. It has all keys.
+    pub const WHOLE: Self = Self { number: 0, buckets: 1 };
+}
+
 /// Returns the number of the bucket for a selector. Buckets are ranges of selectors, in ascending order.
 pub fn bucket_number(selector: u32, buckets: u32) -> u32 {
     // The upper half of the product is less than `buckets`, so it always fits.

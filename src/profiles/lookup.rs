@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::{
     BINDING,
     bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
-    key::{Class, HashPrefix, KeyHash},
+    key::{BucketPlace, Class, HashPrefix, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
 use crate::{
@@ -62,6 +62,13 @@ pub struct IndexSearch<'a> {
     pub sections: &'a [BucketSection],
 }
 
+/// Where a key is in an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPlace {
+    pub bucket: BucketPlace,
+    pub prefix: HashPrefix,
+}
+
 /// The reads of a search. Buckets from the cache are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
@@ -92,42 +99,49 @@ pub async fn find<S: BucketStore>(
         return Ok(Statistics::default());
     };
     let keys = SortedKeys::new(index.buckets, items, hash);
-    search_buckets(store, search, index, &keys, |key, bucket| {
+    search_buckets(store, search, index, &keys, |key, _, bucket| {
         on_result(key.item, bucket.find_first(search.sections, key.prefix())?);
         Ok(())
     })
     .await
 }
 
-/// Reads the buckets for the keys of `items`. `on_item` receives each item once, in any order, with its key and the key's bucket; or
+/// Reads the buckets for the keys of `items`. `on_item` receives each item once, bucket by bucket, with the place of its key; or
 /// without a bucket, if the generation does not have the class.
 pub async fn visit<S: BucketStore>(
     store: &S,
     search: IndexSearch<'_>,
     items: &[u32],
     hash: impl Fn(u32) -> KeyHash,
-    mut on_item: impl FnMut(u32, HashPrefix, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
+    mut on_item: impl FnMut(u32, KeyPlace, Option<&Bucket<'_>>) -> Result<(), CorruptBucket>,
 ) -> Result<Statistics, LookupError> {
     let Some(index) = search.generation.class(search.class, search.field) else {
         // Without a bucket, nothing can be damaged.
-        let visited = items.iter().try_for_each(|item| on_item(*item, hash(*item).prefix(), None));
+        let visited = items.iter().try_for_each(|item| {
+            let place = KeyPlace { bucket: BucketPlace::WHOLE, prefix: hash(*item).prefix() };
+            on_item(*item, place, None)
+        });
         return visited.map(|()| Statistics::default()).map_err(|CorruptBucket| LookupError::Corrupt(String::new()));
     };
     let keys = SortedKeys::new(index.buckets, items, hash);
-    search_buckets(store, search, index, &keys, |key, bucket| on_item(key.item, key.prefix(), Some(bucket))).await
+    search_buckets(store, search, index, &keys, |key, number, bucket| {
+        let place = KeyPlace { bucket: BucketPlace { number, buckets: index.buckets }, prefix: key.prefix() };
+        on_item(key.item, place, Some(bucket))
+    })
+    .await
 }
 
-/// Passes each key with its bucket to `on_key`, bucket by bucket.
+/// Passes each key with the number of its bucket and the bucket to `on_key`, bucket by bucket.
 async fn search_buckets<S: BucketStore>(
     store: &S,
     search: IndexSearch<'_>,
     index: &ClassIndex,
     keys: &SortedKeys,
-    mut on_key: impl FnMut(&SearchedKey, &Bucket<'_>) -> Result<(), CorruptBucket>,
+    mut on_key: impl FnMut(&SearchedKey, u32, &Bucket<'_>) -> Result<(), CorruptBucket>,
 ) -> Result<Statistics, LookupError> {
-    let mut search_bucket = |keys: &[SearchedKey], text: &str| {
+    let mut search_bucket = |number: u32, keys: &[SearchedKey], text: &str| {
         let bucket = Bucket::parse(text)?;
-        keys.iter().try_for_each(|key| on_key(key, &bucket))
+        keys.iter().try_for_each(|key| on_key(key, number, &bucket))
     };
     let prefix = bucket_prefix(search.database, &search.generation.name, search.class, search.field);
     let bucket_key = |bucket: u32| format!("{prefix}{bucket}");
@@ -135,7 +149,7 @@ async fn search_buckets<S: BucketStore>(
     for (bucket, keys) in keys.buckets() {
         let key = bucket_key(bucket);
         match store.cached(&key) {
-            Some(text) => search_bucket(keys, &text).map_err(|CorruptBucket| LookupError::Corrupt(key))?,
+            Some(text) => search_bucket(bucket, keys, &text).map_err(|CorruptBucket| LookupError::Corrupt(key))?,
             None => uncached.push((bucket, keys)),
         }
     }
@@ -157,9 +171,9 @@ async fn search_buckets<S: BucketStore>(
             let cause = format!("KV {BINDING}: {} values for {} keys", texts.len(), groups.len());
             return Err(LookupError::Store(Cause(cause)));
         }
-        for ((key, (_, searched)), text) in keys.into_iter().zip(groups).zip(texts) {
+        for ((key, (bucket, searched)), text) in keys.into_iter().zip(groups).zip(texts) {
             let Some(text) = text else { return Err(LookupError::Missing(key)) };
-            if let Err(CorruptBucket) = search_bucket(searched, &text) {
+            if let Err(CorruptBucket) = search_bucket(*bucket, searched, &text) {
                 return Err(LookupError::Corrupt(key));
             }
             if fits_cache {

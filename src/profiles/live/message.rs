@@ -3,6 +3,8 @@
 //! The first byte of a request is its kind ([`RequestKind`]). Worker and object are deployed together, so these formats are not
 //! stored, and can change with a release.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     profiles::{
         bucket::BucketSection,
-        key::{KeyHash, ProfileId},
+        key::{BucketPlace, HashPrefix, KeyHash, ProfileId, bucket_number},
         manifest::Generation,
     },
     text::from_json,
@@ -285,7 +287,7 @@ pub enum Answer<'a> {
     NotLive,
 }
 
-/// The changes of one version: all keys of each changed profile.
+/// The changes of one version: all keys of each changed profile, sorted by [`KeyHash::selector`], which is the order of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChangeList<'a> {
     pub version: u64,
@@ -303,6 +305,13 @@ pub struct ListedKey {
     pub profile: u32,
 }
 
+impl ListedKey {
+    /// Compares the part of the hash that identifies a key in a bucket: the other part of a searched key is not at hand.
+    pub fn is_same(&self, section: u8, hash: HashPrefix) -> bool {
+        self.section == section && self.hash.prefix() == hash
+    }
+}
+
 impl ChangeList<'_> {
     /// The section, the hash, and the number of the profile.
     pub const KEY_BYTES: usize = 1 + 16 + 4;
@@ -313,15 +322,37 @@ impl ChangeList<'_> {
         [self.profiles.len(), self.keys.len()]
     }
 
+    /// Returns the numbers of the keys in a bucket.
+    pub fn keys_in(self, BucketPlace { number, buckets }: BucketPlace) -> Range<usize> {
+        let before = |bucket| self.keys.partition_point(|key| bucket_number(selector(key), buckets) < bucket);
+        before(number)..before(number.saturating_add(1))
+    }
+
+    /// Whether the keys are sorted, and every key has a profile.
+    fn is_valid(self) -> bool {
+        let has_profile = |key| (profile_number(key) as usize) < self.profiles.len();
+        self.keys.is_sorted_by_key(selector) && self.keys.iter().all(has_profile)
+    }
+
     pub fn profile(self, number: u32) -> Option<ProfileId> {
         self.profiles.get(number as usize).copied().map(ProfileId)
     }
 
     pub fn key(self, number: u32) -> Option<ListedKey> {
-        let [section, rest @ ..] = self.keys.get(number as usize)?;
-        let (hash, rest) = rest.split_first_chunk()?;
-        Some(ListedKey { section: *section, hash: KeyHash(*hash), profile: u32::from_le_bytes(*rest.first_chunk()?) })
+        let key = self.keys.get(number as usize)?;
+        let [section, rest @ ..] = key;
+        Some(ListedKey { section: *section, hash: KeyHash(*rest.first_chunk()?), profile: profile_number(key) })
     }
+}
+
+/// [`KeyHash::selector`] of a key in a list.
+fn selector([.., a, b, c, d, _, _, _, _]: &[u8; ChangeList::KEY_BYTES]) -> u32 {
+    u32::from_le_bytes([*a, *b, *c, *d])
+}
+
+/// The number of the profile of a key in a list.
+fn profile_number([.., a, b, c, d]: &[u8; ChangeList::KEY_BYTES]) -> u32 {
+    u32::from_le_bytes([*a, *b, *c, *d])
 }
 
 /// Writes an answer with changes.
@@ -364,11 +395,12 @@ impl ChangeListWriter {
     }
 
     pub fn finish(mut self) -> Vec<u8> {
-        let keys = (self.answer.len() - Self::HEAD_BYTES) / ChangeList::KEY_BYTES;
-        let place = self.answer.get_mut(Self::HEAD_BYTES - 4..).and_then(|rest| rest.first_chunk_mut());
-        if let Some(place) = place {
+        if let Some((head, keys)) = self.answer.split_first_chunk_mut::<{ Self::HEAD_BYTES }>() {
+            let (keys, _) = keys.as_chunks_mut();
+            keys.sort_unstable_by_key(selector);
             // Messages are far below 4 GiB.
-            *place = u32::try_from(keys).unwrap_or(u32::MAX).to_le_bytes();
+            let count = u32::try_from(keys.len()).unwrap_or(u32::MAX).to_le_bytes();
+            head.iter_mut().rev().zip(count.into_iter().rev()).for_each(|(place, byte)| *place = byte);
         }
         self.answer.extend_from_slice(self.profiles.as_flattened());
         self.answer
@@ -395,10 +427,9 @@ impl<'a> Answer<'a> {
             Some((&CHANGES, rest)) => {
                 let mut parts = Parts(rest);
                 let (version, keys) = (u64::from_le_bytes(parts.array()?), parts.arrays()?);
-                match parts.0.as_chunks() {
-                    (profiles, []) => Ok(Self::Changes(ChangeList { version, keys, profiles })),
-                    _ => Err(DamagedMessage),
-                }
+                let (profiles, []) = parts.0.as_chunks() else { return Err(DamagedMessage) };
+                let list = ChangeList { version, keys, profiles };
+                if list.is_valid() { Ok(Self::Changes(list)) } else { Err(DamagedMessage) }
             }
             Some((&OTHER, rest)) => from_json(rest).map(Self::Other).map_err(|_| DamagedMessage),
             _ => Err(DamagedMessage),
@@ -445,11 +476,37 @@ mod tests {
         );
         let key = |section, byte, profile| Some(ListedKey { section, hash: KeyHash([byte; 16]), profile });
         assert_eq!([0, 1, 2, 3].map(|number| list.key(number)), [key(0, 1, 0), key(1, 2, 0), key(0, 3, 2), None]);
-        for end in 0..answer.len() {
-            // A list that ends after a profile lacks the others.
-            let cut = Answer::read(&answer[..end]);
-            assert!(cut.is_err() || (answer.len() - end).is_multiple_of(ChangeList::PROFILE_BYTES), "{end}");
+        // The last profile has a key, so a list without it is damaged.
+        (0..answer.len()).for_each(|end| assert_eq!(Answer::read(&answer[..end]), Err(DamagedMessage), "{end}"));
+    }
+
+    #[test]
+    fn the_keys_of_a_bucket_are_adjacent() {
+        let hash = |selector: u32| {
+            let mut hash = [7; 16];
+            hash[12..].copy_from_slice(&selector.to_le_bytes());
+            KeyHash(hash)
+        };
+        let selectors = [u32::MAX, 3 << 30, 0, 1 << 31, 5, (1 << 31) - 1];
+        let mut writer = ChangeListWriter::new(1, [1, 6]);
+        writer.begin(ProfileId([1; 12]));
+        selectors.iter().for_each(|selector| writer.push_key(BucketSection::Profiles, hash(*selector)));
+        let mut answer = writer.finish();
+        let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
+        for buckets in 1..9 {
+            for number in 0..buckets {
+                let place = BucketPlace { number, buckets };
+                let found = list.keys_in(place).map(|key| list.key(key as u32).unwrap().hash.selector());
+                let mut expected = selectors.map(|selector| (bucket_number(selector, buckets), selector));
+                expected.sort_unstable();
+                let expected =
+                    expected.into_iter().filter(|(bucket, _)| *bucket == number).map(|(_, selector)| selector);
+                assert!(found.eq(expected), "{place:?}");
+            }
         }
+        // Not sorted.
+        answer[13..].rotate_left(ChangeList::KEY_BYTES);
+        assert_eq!(Answer::read(&answer), Err(DamagedMessage));
     }
 
     #[test]

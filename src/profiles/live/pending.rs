@@ -4,38 +4,34 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::message::{ChangeList, DamagedMessage};
+use super::message::ChangeList;
 use crate::{
     memory::{OutOfMemory, Reservation},
     profiles::{
         bucket::{BucketSection, KeyMatch},
-        key::{HashPrefix, ProfileId},
+        key::{BucketPlace, HashPrefix, ProfileId},
     },
 };
 
-/// The changes of one version. The tables contain numbers of the list, so that 100,000 keys need less than 6 MiB, and so that most
-/// of what a search reads stays in the processor's cache.
+/// The changes of one version. The tables contain numbers of the list, so that 100,000 keys need less than 6 MiB.
 #[derive(Debug)]
 pub struct PendingChanges<'a> {
     list: ChangeList<'a>,
     /// IDs of profiles are often counted, so their own bytes would be bad hashes.
     hasher: DefaultHashBuilder,
     profiles: HashTable<u32>,
+}
+
+/// The keys of changed profiles in one bucket.
+#[derive(Debug)]
+pub struct ChangedKeys<'a> {
+    list: ChangeList<'a>,
     /// One entry for each key, however many profiles have it: its number, and [`SHARED`] if more than one has it.
-    keys: HashTable<u32>,
+    table: HashTable<u32>,
 }
 
 /// The bit of a key that more than one profile has. Numbers of keys are lower.
 const SHARED: u32 = 1 << 31;
-
-/// Why a list of changes cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PendingError {
-    #[error(transparent)]
-    OutOfMemory(#[from] OutOfMemory),
-    #[error(transparent)]
-    Damaged(#[from] DamagedMessage),
-}
 
 /// The profiles that have a key: those of pending changes, and those found in the index. More than one is ambiguous.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,54 +71,20 @@ impl FoundHolders {
 impl<'a> PendingChanges<'a> {
     /// No changes: the database has none, or the object does not know it.
     pub fn none() -> Self {
-        let hasher = DefaultHashBuilder::default();
-        Self { list: ChangeList::default(), hasher, profiles: HashTable::new(), keys: HashTable::new() }
+        Self { list: ChangeList::default(), hasher: DefaultHashBuilder::default(), profiles: HashTable::new() }
     }
 
-    /// Builds the tables, after reserving their memory.
-    pub fn new(list: ChangeList<'a>, memory: &mut Reservation) -> Result<Self, PendingError> {
+    /// Builds the table of profiles, after reserving its memory and that of all keys.
+    pub fn new(list: ChangeList<'a>, memory: &mut Reservation) -> Result<Self, OutOfMemory> {
         let [profiles, keys] = list.count();
         memory.grow(table_bytes(profiles) + table_bytes(keys))?;
-        let mut changes = Self {
-            list,
-            hasher: DefaultHashBuilder::default(),
-            profiles: HashTable::with_capacity(profiles),
-            keys: HashTable::with_capacity(keys),
-        };
-        for (number, _) in (0..SHARED).zip(0..profiles) {
-            changes.add_profile(number);
-        }
-        for (number, _) in (0..SHARED).zip(0..keys) {
-            changes.add_key(number)?;
-        }
-        Ok(changes)
-    }
-
-    fn add_profile(&mut self, number: u32) {
-        let Self { list, hasher, profiles, .. } = self;
+        let hasher = DefaultHashBuilder::default();
+        let mut table = HashTable::with_capacity(profiles);
         let hash_of = |number: &u32| list.profile(*number).map_or(0, |profile| hasher.hash_one(profile));
-        profiles.insert_unique(hash_of(&number), number, hash_of);
-    }
-
-    fn add_key(&mut self, number: u32) -> Result<(), DamagedMessage> {
-        let Self { list, keys, .. } = self;
-        let key = list.key(number).ok_or(DamagedMessage)?;
-        list.profile(key.profile).ok_or(DamagedMessage)?;
-        let known = |number: &u32| list.key(*number & !SHARED);
-        let is_same =
-            |number: &u32| known(number).is_some_and(|other| (other.section, other.hash) == (key.section, key.hash));
-        let hash_of = |number: &u32| known(number).map_or(0, |other| table_hash(other.hash.prefix()));
-        match keys.entry(table_hash(key.hash.prefix()), is_same, hash_of) {
-            Entry::Vacant(place) => {
-                place.insert(number);
-            }
-            Entry::Occupied(mut place) => {
-                if known(place.get()).is_some_and(|other| other.profile != key.profile) {
-                    *place.get_mut() |= SHARED;
-                }
-            }
+        for (number, _) in (0..).zip(0..profiles) {
+            table.insert_unique(hash_of(&number), number, hash_of);
         }
-        Ok(())
+        Ok(Self { list, hasher, profiles: table })
     }
 
     pub fn version(&self) -> u64 {
@@ -135,16 +97,39 @@ impl<'a> PendingChanges<'a> {
         self.profiles.find(self.hasher.hash_one(profile), is_same).is_some()
     }
 
+    /// Returns the keys in a bucket. A search of one bucket after the other has all that it reads in the processor's cache.
+    pub fn keys_in(&self, bucket: BucketPlace) -> ChangedKeys<'a> {
+        let numbers = self.list.keys_in(bucket);
+        let mut keys = ChangedKeys { list: self.list, table: HashTable::with_capacity(numbers.len()) };
+        (0..SHARED).take(numbers.end).skip(numbers.start).for_each(|number| keys.add(number));
+        keys
+    }
+}
+
+impl ChangedKeys<'_> {
+    fn add(&mut self, number: u32) {
+        let Self { list, table } = self;
+        let Some(key) = list.key(number) else { return };
+        let known = |number: &u32| list.key(*number & !SHARED);
+        let is_same = |number: &u32| known(number).is_some_and(|other| other.is_same(key.section, key.hash.prefix()));
+        let hash_of = |number: &u32| known(number).map_or(0, |other| table_hash(other.hash.prefix()));
+        match table.entry(table_hash(key.hash.prefix()), is_same, hash_of) {
+            Entry::Vacant(place) => {
+                place.insert(number);
+            }
+            Entry::Occupied(mut place) => {
+                if known(place.get()).is_some_and(|other| other.profile != key.profile) {
+                    *place.get_mut() |= SHARED;
+                }
+            }
+        }
+    }
+
     /// Adds the profiles that have a key in their latest change.
-    ///
-    /// Keys are compared by the part of their hashes that identifies them in a bucket. The whole hash of an item is far away in
-    /// memory when the buckets are searched one after the other.
     pub fn add_holders(&self, section: BucketSection, hash: HashPrefix, found: &mut FoundHolders) {
         let known = |number: &u32| self.list.key(*number & !SHARED);
-        let is_same = |number: &u32| {
-            known(number).is_some_and(|key| key.section == section.number() && key.hash.prefix() == hash)
-        };
-        match self.keys.find(table_hash(hash), is_same) {
+        let is_same = |number: &u32| known(number).is_some_and(|key| key.is_same(section.number(), hash));
+        match self.table.find(table_hash(hash), is_same) {
             None => {}
             Some(number) if number & SHARED != 0 => found.add_unknown(),
             Some(number) => {
@@ -195,9 +180,14 @@ mod tests {
     }
 
     fn find(changes: &PendingChanges<'_>, section: BucketSection, hash: KeyHash) -> KeyMatch {
-        let mut found = FoundHolders::default();
-        changes.add_holders(section, hash.prefix(), &mut found);
-        found.result()
+        let results = [1, 2, 1000].map(|buckets| {
+            let bucket = BucketPlace { number: hash.bucket_number(buckets), buckets };
+            let mut found = FoundHolders::default();
+            changes.keys_in(bucket).add_holders(section, hash.prefix(), &mut found);
+            found.result()
+        });
+        assert_eq!(results[..2], results[1..], "the number of buckets does not matter");
+        results[0]
     }
 
     #[test]

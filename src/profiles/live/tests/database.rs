@@ -16,7 +16,7 @@ use crate::{
             KeyMatch,
         },
         key::KeyHash,
-        key::{Class, ProfileId},
+        key::{BucketPlace, Class, ProfileId},
         live::{
             command::{ChangeReply, Contents, DatabaseRefusal, PendingPurpose, Publication},
             database::{DatabaseError, LiveDatabase, encode_changes},
@@ -72,7 +72,7 @@ fn find(live: &mut Live, generation: &str, key: u8, section: BucketSection, abou
     let Ok(Answer::Changes(list)) = Answer::read(&answer) else { return None };
     let changes = PendingChanges::new(list, &mut memory()).unwrap();
     let mut found = FoundHolders::default();
-    changes.add_holders(section, KeyHash(hashes[0]).prefix(), &mut found);
+    changes.keys_in(BucketPlace::WHOLE).add_holders(section, KeyHash(hashes[0]).prefix(), &mut found);
     Some((found.result(), changes.is_changed(profile(1))))
 }
 

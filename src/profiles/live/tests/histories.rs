@@ -18,7 +18,7 @@ use crate::{
     problem::Cause,
     profiles::{
         bucket::{self, BucketEntry, BucketSection, KeyMatch},
-        key::{Class, KeyHash, ProfileId},
+        key::{BucketPlace, Class, KeyHash, ProfileId},
         live::{
             command::{Contents, PendingPurpose, Publication},
             database::{DatabaseError, LiveDatabase},
@@ -422,11 +422,11 @@ impl History {
             let items: Vec<u32> = (0..=KEYS as u32).filter(|key| class_of(*key as u8) == class).collect();
             let search = IndexSearch { database: DATABASE, generation, class, field: "", sections: &SECTIONS };
             let hash_of = |item: u32| KeyHash(hashes[item as usize]);
-            let visited = run(lookup::visit(&store, search, &items, hash_of, |item, key, bucket| {
+            let visited = run(lookup::visit(&store, search, &items, hash_of, |item, place, bucket| {
                 let Some(bucket) = bucket else { return Ok(()) };
                 SECTIONS.iter().try_for_each(|section| {
                     let holders = known.entry((item as u8, section.number())).or_default();
-                    bucket.each_holder(*section, key, |profile| holders.push(profile.unwrap()))
+                    bucket.each_holder(*section, place.prefix, |profile| holders.push(profile.unwrap()))
                 })
             }));
             match visited {
@@ -448,11 +448,13 @@ impl History {
         let changes = PendingChanges::new(list, &mut memory()).unwrap();
         let mut results = Vec::new();
         for (key, hash) in (0..).zip(hashes) {
+            let hash = KeyHash(hash);
+            let keys = changes.keys_in(BucketPlace { number: hash.bucket_number(3), buckets: 3 });
             for section in SECTIONS {
                 let mut found = FoundHolders::default();
                 let base = known.get(&(key, section.number())).into_iter().flatten();
                 base.filter(|profile| !changes.is_changed(**profile)).for_each(|profile| found.add(*profile));
-                changes.add_holders(section, KeyHash(hash).prefix(), &mut found);
+                keys.add_holders(section, hash.prefix(), &mut found);
                 results.push((key, section, found.result()));
             }
         }
