@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     error::ImportError,
-    names::NumberedColumn,
     sort::{KeyRecord, Sorter},
 };
 use crate::{
@@ -124,10 +123,10 @@ impl KeyCollector {
     }
 
     /// Adds a normalised key to the row that is being read. `provider` is that of a push subscription, or empty.
-    pub fn add_key(&mut self, column: &NumberedColumn, provider: &str, value: &str) {
+    pub fn add_key(&mut self, (field, section): (u16, BucketSection), provider: &str, value: &str) {
         let KeyBatch { keys, text, .. } = &mut self.batch;
         let (provider_length, value_length) = (provider.len(), value.len());
-        keys.push(RowKey { field: column.field_number, section: column.column.section, provider_length, value_length });
+        keys.push(RowKey { field, section, provider_length, value_length });
         text.push_str(provider);
         text.push_str(value);
     }

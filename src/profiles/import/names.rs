@@ -7,7 +7,10 @@ use strsim::jaro_winkler;
 use super::{error::ImportError, keys::KeyCollector};
 use crate::{
     escape::escape_name,
-    profiles::column::{Column, ColumnError, KNOWN_NAMES, KeyColumn, simplify_name},
+    profiles::{
+        bucket::BucketSection,
+        column::{Column, ColumnError, KNOWN_NAMES, KeyColumn, simplify_name},
+    },
 };
 
 /// The character of [`crate::text::BYTE_ORDER_MARK`]. Some files have a second byte order mark, or one after white space. It is
@@ -75,6 +78,13 @@ pub struct NumberedColumn {
     pub field_number: u16,
     /// Whether the operator mapped the name to the column.
     pub is_alias: bool,
+}
+
+impl NumberedColumn {
+    /// The number of the index and the section of its keys.
+    pub fn place(&self) -> (u16, BucketSection) {
+        (self.field_number, self.column.section)
+    }
 }
 
 /// An unknown name, and the known name that is most similar.

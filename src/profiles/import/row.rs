@@ -66,7 +66,7 @@ impl ProfileRow {
         let class = column.column.class;
         // Most values need no more than this.
         if let Some(value) = find_plain_key(class, cell) {
-            return keys.add_key(column, "", value);
+            return keys.add_key(column.place(), "", value);
         }
         let cell = if column.column.is_custom() { cell } else { remove_guard(cell) };
         split_cell(class, cell, |value| self.add_value(keys, column, value));
@@ -89,7 +89,7 @@ impl ProfileRow {
         match column.column.key(value, keys.normaliser()) {
             Ok(key) => {
                 let provider = if key.class == Class::Push { key.field } else { "" };
-                keys.add_key(column, provider, &key.value);
+                keys.add_key(column.place(), provider, &key.value);
             }
             Err(reason) => self.skip(column, &reason.to_string()),
         }

@@ -90,13 +90,13 @@ impl KeyRecord {
 }
 
 /// Records in the order of their partitions.
-struct Chunk {
+struct PartitionedChunk {
     records: Vec<KeyRecord>,
     /// The number of records that have been taken.
     taken: usize,
 }
 
-impl Chunk {
+impl PartitionedChunk {
     /// The partition of the next record.
     fn next_partition(&self) -> Option<usize> {
         self.records.get(self.taken).map(KeyRecord::partition)
@@ -133,13 +133,13 @@ struct Segment {
 
 impl SpillFile {
     /// Appends the records of chunks in the order of their partitions.
-    fn write(&mut self, mut chunks: Vec<Chunk>) -> io::Result<()> {
+    fn write(&mut self, mut chunks: Vec<PartitionedChunk>) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
         };
         let mut file = BufWriter::with_capacity(SORT_WRITE, file);
-        while let Some(partition) = chunks.iter().filter_map(Chunk::next_partition).min() {
+        while let Some(partition) = chunks.iter().filter_map(PartitionedChunk::next_partition).min() {
             let mut records = 0;
             for chunk in &mut chunks {
                 for record in chunk.take(partition) {
@@ -166,7 +166,7 @@ pub struct Sorter {
     pending: Vec<KeyRecord>,
     chunk_length: usize,
     /// Chunks that are not in the file, at most twice `run`.
-    chunks: Vec<Chunk>,
+    chunks: Vec<PartitionedChunk>,
     /// The number of chunks that are moved to the file at once.
     run: usize,
     /// The number of records of each field.
@@ -207,7 +207,7 @@ impl Sorter {
             let end = ends.last().copied().unwrap_or_default();
             *count += (end - std::mem::replace(&mut start, end)) as u64;
         }
-        self.chunks.push(Chunk { records, taken: 0 });
+        self.chunks.push(PartitionedChunk { records, taken: 0 });
         if self.chunks.len() >= 2 * self.run { self.spill().map_err(temporary_file) } else { Ok(()) }
     }
 
@@ -238,7 +238,7 @@ impl Sorter {
 
 /// The records of all fields.
 pub struct PartitionedRecords {
-    chunks: Vec<Chunk>,
+    chunks: Vec<PartitionedChunk>,
     file: SpillFile,
     /// The partition after the last one that has been taken.
     next: usize,

@@ -297,7 +297,7 @@ pub struct ChangeList<'a> {
 
 /// A key in the latest change of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListedKey {
+pub struct PendingKey {
     /// [`BucketSection::number`].
     pub section: u8,
     pub hash: KeyHash,
@@ -305,8 +305,8 @@ pub struct ListedKey {
     pub profile: u32,
 }
 
-impl ListedKey {
-    /// Compares the part of the hash that identifies a key in a bucket: the other part of a searched key is not at hand.
+impl PendingKey {
+    /// Compares the part of the hash that identifies a key in a bucket, which is all that a searched key has.
     pub fn is_same(&self, section: u8, hash: HashPrefix) -> bool {
         self.section == section && self.hash.prefix() == hash
     }
@@ -338,10 +338,10 @@ impl ChangeList<'_> {
         self.profiles.get(number as usize).copied().map(ProfileId)
     }
 
-    pub fn key(self, number: u32) -> Option<ListedKey> {
+    pub fn key(self, number: u32) -> Option<PendingKey> {
         let key = self.keys.get(number as usize)?;
         let [section, rest @ ..] = key;
-        Some(ListedKey { section: *section, hash: KeyHash(*rest.first_chunk()?), profile: profile_number(key) })
+        Some(PendingKey { section: *section, hash: KeyHash(*rest.first_chunk()?), profile: profile_number(key) })
     }
 }
 
@@ -474,7 +474,7 @@ mod tests {
             [0, 1, 2, 3].map(|number| list.profile(number).map(|id| id.0[0])),
             [Some(9), Some(8), Some(7), None]
         );
-        let key = |section, byte, profile| Some(ListedKey { section, hash: KeyHash([byte; 16]), profile });
+        let key = |section, byte, profile| Some(PendingKey { section, hash: KeyHash([byte; 16]), profile });
         assert_eq!([0, 1, 2, 3].map(|number| list.key(number)), [key(0, 1, 0), key(1, 2, 0), key(0, 3, 2), None]);
         // The last profile has a key, so a list without it is damaged.
         (0..answer.len()).for_each(|end| assert_eq!(Answer::read(&answer[..end]), Err(DamagedMessage), "{end}"));
