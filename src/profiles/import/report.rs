@@ -98,26 +98,24 @@ impl ImportReport {
 
     /// Returns an error if more rows are refused, or more values skipped, than the operator accepts.
     pub fn check(&self, most: Percentage) -> Result<(), TooManyBad> {
-        let check = |what, bad, good| {
-            let error = TooManyBad { what, bad, total: good + bad, most };
-            if most.is_exceeded_by(bad, good + bad) { Err(error) } else { Ok(()) }
+        let exceeds = |bad, good, what| {
+            let total = good + bad;
+            most.is_exceeded_by(bad, total).then(|| format!("{bad} of {total} {what}"))
         };
-        check("rows are refused", self.rows.refused, self.rows.accepted)?;
-        check("values are skipped", self.values.skipped, self.values.used)
+        let rows = exceeds(self.rows.refused, self.rows.accepted, "rows refused");
+        let values = exceeds(self.values.skipped, self.values.used, "values skipped");
+        let what: Vec<String> = rows.into_iter().chain(values).collect();
+        if what.is_empty() { Ok(()) } else { Err(TooManyBad { what: what.join(" and "), most }) }
     }
 }
 
 const OTHER_REASONS: &str = "other reasons";
 
 /// Too many rows are refused, or too many values skipped.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error(
-    "{bad} of {total} {what}, which is more than {most}; correct the file, or accept a higher percentage with --max-bad"
-)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what}, which is more than {most}; correct the file, or accept a higher percentage with --max-bad")]
 pub struct TooManyBad {
-    what: &'static str,
-    bad: u64,
-    total: u64,
+    what: String,
     most: Percentage,
 }
 
@@ -200,9 +198,14 @@ mod tests {
         assert_eq!(check((0, 0), (0, 0), "0"), Ok(()));
         assert_eq!(check((50, 50), (0, 100), "100%"), Ok(()));
         let error = check((98, 1), (0, 0), "1%").unwrap_err();
-        assert!(error.starts_with("1 of 99 rows are refused, which is more than 1 %; "), "{error}");
+        assert!(error.starts_with("1 of 99 rows refused, which is more than 1 %; "), "{error}");
         let error = check((99, 1), (199, 3), "1.48").unwrap_err();
-        assert!(error.starts_with("3 of 202 values are skipped, which is more than 1.48 %; "), "{error}");
+        assert!(error.starts_with("3 of 202 values skipped, which is more than 1.48 %; "), "{error}");
+        let error = check((5, 1), (9, 3), "1%").unwrap_err();
+        assert!(
+            error.starts_with("1 of 6 rows refused and 3 of 12 values skipped, which is more than 1 %; "),
+            "{error}"
+        );
         for text in ["", "%", "-1", "101", "1e1", "inf", "NaN", "a", "1 2"] {
             assert_eq!(text.parse::<Percentage>(), Err(InvalidPercentage), "{text}");
         }

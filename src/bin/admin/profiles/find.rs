@@ -29,7 +29,7 @@ pub enum FindError {
     NotFound,
     #[error("{message}")]
     Index { message: String, source: IndexError },
-    #[error("the changes of database {0} are live: add --url")]
+    #[error("the changes of database {0} are live: add --url, with a token in TRIGGER_LAUNCH_TOKEN")]
     Live(u64),
     #[error("the pending changes cannot be read")]
     Changes(#[from] DamagedMessage),

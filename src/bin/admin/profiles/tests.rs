@@ -397,7 +397,10 @@ fn finds_the_profiles_of_a_key_with_pending_changes() {
         found.map_err(|error| trigger_launch::text::error_chain(&error))
     };
     let without_url = find(&mut kv, None, "user7@example.com");
-    assert_eq!(without_url, Err("the changes of database 1 are live: add --url".into()));
+    assert_eq!(
+        without_url,
+        Err("the changes of database 1 are live: add --url, with a token in TRIGGER_LAUNCH_TOKEN".into())
+    );
     let id = |number: u8| format!("{number:024x} (profile)");
     let none = pending_list(&kv, &[]);
     assert_eq!(find(&mut kv, Some(&none), "user7@example.com"), Ok(vec![id(7)]));
