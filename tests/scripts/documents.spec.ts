@@ -51,7 +51,10 @@ const NOT_RUN: Record<string, [firstLine: string, reason: string][]> = {
     ['npx wrangler deploy', ACCOUNT],
   ],
   'docs/guides/keep-profiles-current.md': [
-    ['npm run admin -- token create --name profiles --scope profiles --remote', ACCOUNT],
+    [
+      'export TRIGGER_LAUNCH_TOKEN=$(npm run --silent admin -- token create --name profiles --scope profiles --remote)',
+      ACCOUNT,
+    ],
     [`npm run admin -- profiles live on --database 1 --url ${HOST} --remote`, ACCOUNT],
     [`curl "${HOST}/api/v1.1/profiles/1/changes" \\`, DEPLOYED],
     [`npm run admin -- profiles apply changes.ndjson --database 1 --url ${HOST}`, DEPLOYED],
