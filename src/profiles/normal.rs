@@ -230,7 +230,7 @@ fn has_only_plain_characters(domain: &str) -> bool {
 }
 
 /// Appends the A-labels of a domain of letters that UTS 46 changes to lower case and nothing else. Returns `None` for any other
-/// domain, of which a part can have been appended.
+/// domain; then the caller removes what was appended.
 fn push_labels(domain: &str, result: &mut String) -> Option<()> {
     /// The longest name of the DNS. Runtimes can reject longer ones.
     const NAME_LIMIT: usize = 253;

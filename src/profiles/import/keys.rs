@@ -145,6 +145,7 @@ impl KeyCollector {
             None => self.field_number(Class::ProfileId, "")?,
         };
         self.profile_field = Some(profile_field);
+        self.batch.profile_field = profile_field;
         let KeyBatch { rows, keys, text, .. } = &mut self.batch;
         let (known, _) = std::mem::replace(&mut self.complete, (keys.len(), text.len()));
         let count = keys.len() - known;
@@ -159,19 +160,19 @@ impl KeyCollector {
     pub fn flush(&mut self) -> Result<(), ImportError> {
         self.discard_row();
         self.complete = (0, 0);
-        // Without a row there are no keys.
-        let Some(profile_field) = self.profile_field else { return Ok(()) };
-        let KeyBatch { rows, keys, text, hashers, .. } = &self.batch;
+        let KeyBatch { profile_field, rows, keys, text, hashers } = &self.batch;
+        if rows.is_empty() {
+            return Ok(());
+        }
         let next = KeyBatch {
-            profile_field,
+            profile_field: *profile_field,
             hashers: Arc::clone(hashers),
             rows: Vec::with_capacity(rows.len()),
             keys: Vec::with_capacity(keys.len()),
             text: String::with_capacity(text.len()),
         };
-        let batch = KeyBatch { profile_field, ..std::mem::replace(&mut self.batch, next) };
         let ended = |_| io::Error::other("the thread that hashes keys has ended");
-        Ok(self.batches.send(batch).map_err(ended)?)
+        Ok(self.batches.send(std::mem::replace(&mut self.batch, next)).map_err(ended)?)
     }
 
     /// Returns the fields in the order of their numbers. The other thread ends when it has received all batches.

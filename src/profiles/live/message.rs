@@ -323,8 +323,12 @@ impl ChangeList<'_> {
     }
 
     /// Returns the numbers of the keys in a bucket.
-    pub fn keys_in(self, BucketPlace { number, buckets }: BucketPlace) -> Range<usize> {
-        let before = |bucket| self.keys.partition_point(|key| bucket_number(selector(key), buckets) < bucket);
+    pub fn keys_in(self, BucketPlace { number, buckets }: BucketPlace) -> Range<u32> {
+        let before = |bucket| {
+            let keys = self.keys.partition_point(|key| bucket_number(selector(key), buckets) < bucket);
+            // Messages are far below 4 GiB.
+            u32::try_from(keys).unwrap_or(u32::MAX)
+        };
         before(number)..before(number.saturating_add(1))
     }
 
@@ -496,7 +500,7 @@ mod tests {
         for buckets in 1..9 {
             for number in 0..buckets {
                 let place = BucketPlace { number, buckets };
-                let found = list.keys_in(place).map(|key| list.key(key as u32).unwrap().hash.selector());
+                let found = list.keys_in(place).map(|key| list.key(key).unwrap().hash.selector());
                 let mut expected = selectors.map(|selector| (bucket_number(selector, buckets), selector));
                 expected.sort_unstable();
                 let expected =

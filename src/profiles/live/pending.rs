@@ -101,7 +101,7 @@ impl<'a> PendingChanges<'a> {
     pub fn keys_in(&self, bucket: BucketPlace) -> ChangedKeys<'a> {
         let numbers = self.list.keys_in(bucket);
         let mut keys = ChangedKeys { list: self.list, table: HashTable::with_capacity(numbers.len()) };
-        (0..SHARED).take(numbers.end).skip(numbers.start).for_each(|number| keys.add(number));
+        numbers.for_each(|number| keys.add(number));
         keys
     }
 }
