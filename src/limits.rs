@@ -358,7 +358,7 @@ pub struct Limits {
     pub memory: u64,
     /// `UNVERIFIED_LIMIT`: part of `MEMORY_LIMIT` for all callers whose token is not verified yet.
     pub unverified: u64,
-    /// `BUCKETS_KEPT`: bytes of buckets that an isolate caches, in addition to the memory of requests.
+    /// `BUCKETS_KEPT`: bytes of profile indexes that an isolate caches, in addition to the memory of requests.
     pub kept: u64,
     /// `REMEMBER_SECONDS`: how long an isolate remembers tokens, manifests and campaigns' databases.
     pub remember_seconds: u64,

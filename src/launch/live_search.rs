@@ -15,9 +15,10 @@ use crate::{
     problem::{Cause, Refused},
     profiles::{
         bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
+        cache::changes_key,
         key::{BucketPlace, HashPrefix, IndexKey, KeyHash, ProfileId},
         live::{
-            message::{Answer, Question},
+            message::{Answer, ChangeList, Question, Subject},
             pending::{ChangedKeys, FoundHolders, PendingChanges},
         },
         lookup::{self, KeyPlace, LookupError, Statistics},
@@ -25,7 +26,7 @@ use crate::{
     },
     text::error_chain,
 };
-use std::convert::Infallible;
+use std::{convert::Infallible, rc::Rc};
 
 /// Why a generation was not searched.
 #[derive(Debug)]
@@ -89,12 +90,9 @@ pub async fn search_live<P: Ports>(
             }
             // No generation of the manifest can be read. The object may name others.
             None if !has_asked => {
-                let about = Some((&[][..], &[][..]));
-                let error = match ask(ports, database, Question { generation: "", about }, memory).await {
-                    Ok(answer) => match Answer::read(&answer) {
-                        Ok(Answer::Other(others)) => LiveSearchError::Other(others),
-                        _ => LiveSearchError::Other(Vec::new()),
-                    },
+                let subject = Subject::Keys { hashes: &[], profiles: &[] };
+                let error = match ask(ports, database, Question { generation: "", subject }, memory).await {
+                    Ok(_) => LiveSearchError::Other(Vec::new()),
                     Err(error) => error,
                 };
                 Err((String::new(), error))
@@ -133,24 +131,57 @@ fn cannot_read_changes(database: u64, error: ObjectError) -> Refused {
     error.into_refused(format!("profile changes of database {database} cannot be read now: retry later"))
 }
 
-/// Asks the database's object.
+/// Asks the database's object for changes. `None`: the database has no live changes.
 async fn ask<P: Ports>(
     ports: &P,
     database: u64,
     question: Question<'_>,
     memory: &mut Reservation,
-) -> Result<Vec<u8>, LiveSearchError> {
-    ports.ask_database(database, &question.encode(), memory).await.map_err(LiveSearchError::Object)
+) -> Result<Option<ChangeList>, LiveSearchError> {
+    let answer = ports.ask_database(database, &question.encode(), memory).await.map_err(LiveSearchError::Object)?;
+    match Answer::read(answer) {
+        Ok(Answer::NotLive) => Ok(None),
+        Ok(Answer::Changes(list)) => Ok(Some(list)),
+        Ok(Answer::Other(others)) => Err(LiveSearchError::Other(others)),
+        Err(error) => Err(LiveSearchError::Object(ObjectError::Lost(Cause::new(error)))),
+    }
 }
 
-/// Reads an answer, and builds the tables of the changes in it.
-fn read_answer<'a>(answer: &'a [u8], memory: &mut Reservation) -> Result<PendingChanges<'a>, LiveSearchError> {
-    let damaged = |error| LiveSearchError::Object(ObjectError::Lost(Cause::new(error)));
-    match Answer::read(answer).map_err(damaged)? {
-        Answer::NotLive => Ok(PendingChanges::none()),
-        Answer::Other(others) => Err(LiveSearchError::Other(others)),
-        Answer::Changes(list) => Ok(PendingChanges::new(list, memory)?),
+/// Returns all changes that a generation lacks. Those that the isolate has kept are brought up to date.
+async fn all_changes<P: Ports>(
+    ports: &P,
+    database: u64,
+    generation: &str,
+    memory: &mut Reservation,
+) -> Result<Rc<PendingChanges>, LiveSearchError> {
+    let key = changes_key(database, generation);
+    let kept = || ports.cache().and_then(|cache| cache.borrow_mut().changes(&key));
+    let keep = |changes: PendingChanges| {
+        let changes = Rc::new(changes);
+        if let Some(cache) = ports.cache() {
+            cache.borrow_mut().put_changes(key.clone(), Rc::clone(&changes));
+        }
+        changes
+    };
+    let question = |version| Question { generation, subject: Subject::After(version) };
+    // The kept changes are not held while the object is asked, because they do not count towards the memory of the launch.
+    if let Some(version) = kept().map(|changes| changes.version()) {
+        let before = memory.bytes();
+        let Some(later) = ask(ports, database, question(version), memory).await? else { return Ok(Rc::default()) };
+        // In the meantime, another launch may have kept later ones.
+        if let Some(changes) = kept().filter(|changes| changes.version() >= version) {
+            if later.version() <= changes.version() {
+                changes.reserve(memory)?;
+                return Ok(changes);
+            }
+            if changes.can_apply(&later) {
+                return Ok(keep(changes.updated(later, memory)?));
+            }
+        }
+        memory.shrink(memory.bytes().saturating_sub(before));
     }
+    let Some(list) = ask(ports, database, question(0), memory).await? else { return Ok(Rc::default()) };
+    Ok(keep(PendingChanges::new(list, memory)?))
 }
 
 async fn search_generation<P: Ports>(
@@ -163,9 +194,7 @@ async fn search_generation<P: Ports>(
     let usable = generation.usable(search.secrets).map_err(|error| LookupError::Store(Cause(error_chain(&error))))?;
     let key_position = usable.key_position;
     if search.items.len() > QUESTION_ITEMS {
-        let answer =
-            ask(ports, search.database, Question { generation: &generation.name, about: None }, memory).await?;
-        let changes = read_answer(&answer, memory)?;
+        let changes = all_changes(ports, search.database, &generation.name, memory).await?;
         return search_with_changes(ports, search, (generation, key_position), &changes, memory, statistics).await;
     }
     let candidates = find_candidates(ports, search, (generation, key_position), memory, statistics).await?;
@@ -179,9 +208,9 @@ async fn search_generation<P: Ports>(
     }
     let mut profiles: Vec<[u8; 12]> = Vec::with_capacity(named);
     profiles.extend(candidates.iter().flatten().filter_map(|known| Some(known.profile?.0)));
-    let question = Question { generation: &generation.name, about: Some((&hashes, &profiles)) };
-    let answer = ask(ports, search.database, question, memory).await?;
-    let changes = read_answer(&answer, memory)?;
+    let subject = Subject::Keys { hashes: &hashes, profiles: &profiles };
+    let list = ask(ports, search.database, Question { generation: &generation.name, subject }, memory).await?;
+    let changes = PendingChanges::new(list.unwrap_or_default(), memory)?;
     Ok(apply_changes(search, key_position, &candidates, &changes))
 }
 
@@ -253,7 +282,7 @@ fn apply_changes(
     LiveSearch { items, keying, .. }: LiveSearch<'_>,
     key_position: usize,
     candidates: &ItemCandidates,
-    changes: &PendingChanges<'_>,
+    changes: &PendingChanges,
 ) -> FoundProfiles {
     let mut found = FoundProfiles::new(items);
     let keys = changes.keys_in(BucketPlace::WHOLE);
@@ -293,7 +322,7 @@ fn first_match<E>(
 }
 
 /// Adds a profile of the index, unless it has changed. Most changes leave most keys as they are, and then the profile is known.
-fn add_holder(profile: Option<ProfileId>, changes: &PendingChanges<'_>, holders: &mut FoundHolders) {
+fn add_holder(profile: Option<ProfileId>, changes: &PendingChanges, holders: &mut FoundHolders) {
     match profile {
         Some(profile) if holders.has(profile) || changes.is_changed(profile) => {}
         Some(profile) => holders.add(profile),
@@ -306,7 +335,7 @@ async fn search_with_changes<P: Ports>(
     ports: &P,
     live: LiveSearch<'_>,
     generation: (&Generation, usize),
-    changes: &PendingChanges<'_>,
+    changes: &PendingChanges,
     memory: &mut Reservation,
     statistics: &mut Statistics,
 ) -> Result<FoundProfiles, LiveSearchError> {

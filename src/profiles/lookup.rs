@@ -1,13 +1,14 @@
 //! Finds the profiles of all items of a launch. Reads each bucket once, up to [`BULK_KEYS`] buckets in one bulk read of KV, and
 //! a few bulk reads at once.
 
-use std::{future::Future, ops::AddAssign, rc::Rc};
+use std::{cell::RefCell, future::Future, ops::AddAssign};
 
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{
     BINDING,
     bucket::{Bucket, BucketSection, CorruptBucket, KeyMatch},
+    cache::IndexCache,
     key::{BucketPlace, Class, HashPrefix, KeyHash},
     manifest::{ClassIndex, Generation, bucket_prefix},
 };
@@ -16,21 +17,15 @@ use crate::{
     problem::Cause,
 };
 
-/// Reads buckets, and caches them for later launches.
+/// Reads buckets.
 pub trait BucketStore {
     /// Reads at most [`BULK_KEYS`] values, and returns them in the order of the keys. A value is `None` if the store does not
     /// have the key, or does not have it at this location yet.
     fn read(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<String>>, Cause>>;
-    /// Returns the largest size of the cache ([`super::cache`]) in bytes.
-    fn cache_limit(&self) -> usize {
-        0
-    }
-    /// Returns a bucket from the cache.
-    fn cached(&self, _key: &str) -> Option<Rc<String>> {
+    /// The cache of the isolate, if there is one.
+    fn cache(&self) -> Option<&RefCell<IndexCache>> {
         None
     }
-    /// Adds a bucket to the cache.
-    fn cache(&self, _key: String, _bucket: String) {}
 }
 
 /// Why a search failed. The results that it has reported are not valid.
@@ -148,13 +143,14 @@ async fn search_buckets<S: BucketStore>(
     let mut uncached: Vec<(u32, &[SearchedKey])> = Vec::new();
     for (bucket, keys) in keys.buckets() {
         let key = bucket_key(bucket);
-        match store.cached(&key) {
+        match store.cache().and_then(|cache| cache.borrow_mut().bucket(&key)) {
             Some(text) => search_bucket(bucket, keys, &text).map_err(|CorruptBucket| LookupError::Corrupt(key))?,
             None => uncached.push((bucket, keys)),
         }
     }
     // A search that may read more than the cache can contain would evict the buckets of all other launches.
-    let fits_cache = keys.buckets.len().saturating_mul(index.largest as usize) <= store.cache_limit();
+    let most_bytes = keys.buckets.len().saturating_mul(index.largest as usize);
+    let cache = store.cache().filter(|cache| most_bytes <= cache.borrow().limit());
     let plan = plan_reads(index, keys.keys.len());
     let reads = uncached.chunks(plan.keys).map(|groups| {
         // Built when the read begins: the keys of all buckets together would take megabytes.
@@ -176,8 +172,8 @@ async fn search_buckets<S: BucketStore>(
             if let Err(CorruptBucket) = search_bucket(*bucket, searched, &text) {
                 return Err(LookupError::Corrupt(key));
             }
-            if fits_cache {
-                store.cache(key, text);
+            if let Some(cache) = cache {
+                cache.borrow_mut().put_bucket(key, text);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     api::settings::{Settings, SettingsError},
     launch::remembered::Remembered,
     problem::Cause,
-    profiles::{cache::BucketCache, normal::Normaliser},
+    profiles::{cache::IndexCache, normal::Normaliser},
 };
 
 /// The bindings of a request. The runtime's objects can be used by all requests of an isolate.
@@ -66,8 +66,8 @@ impl Bindings {
 pub struct Isolate {
     pub settings: Settings,
     pub normaliser: Rc<Normaliser>,
-    /// Buckets of profile indexes that were read recently.
-    pub buckets: RefCell<BucketCache>,
+    /// What was read of profile indexes recently.
+    pub index: RefCell<IndexCache>,
     pub remembered: RefCell<Remembered>,
     bindings: OnceCell<Rc<Bindings>>,
 }
@@ -95,11 +95,11 @@ pub fn isolate(env: &Env) -> std::result::Result<Rc<Isolate>, SettingsError> {
         let variable = |name: &str| env.var(name).ok().map(|value| value.to_string());
         let secret = |name: &str| env.secret(name).ok().map(|value| value.to_string());
         let settings = Settings::read(variable, secret)?;
-        let buckets = BucketCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
+        let index = IndexCache::new(usize::try_from(settings.limits.kept).unwrap_or(0));
         let normaliser = Rc::new(Normaliser::new(Box::new(RuntimeUnicode)));
         let remembered = RefCell::new(Remembered::new(&settings.limits));
-        let (buckets, bindings) = (RefCell::new(buckets), OnceCell::new());
-        let isolate = Isolate { settings, normaliser, buckets, remembered, bindings };
+        let (index, bindings) = (RefCell::new(index), OnceCell::new());
+        let isolate = Isolate { settings, normaliser, index, remembered, bindings };
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(isolate))))
     })
 }

@@ -29,7 +29,7 @@ use crate::{
     limits::{BUCKET_CACHE_SECONDS, KV_CACHE_SECONDS},
     memory::Reservation,
     problem::Cause,
-    profiles::{lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
+    profiles::{cache::IndexCache, lookup::BucketStore, manifest::manifest_key, normal::Normaliser},
 };
 
 /// What one request uses.
@@ -74,16 +74,8 @@ impl BucketStore for RequestPorts {
         self.bindings.profiles.texts(keys, BUCKET_CACHE_SECONDS).await
     }
 
-    fn cache_limit(&self) -> usize {
-        self.isolate.buckets.borrow().limit()
-    }
-
-    fn cached(&self, key: &str) -> Option<Rc<String>> {
-        self.isolate.buckets.borrow_mut().get(key)
-    }
-
-    fn cache(&self, key: String, bucket: String) {
-        self.isolate.buckets.borrow_mut().put(key, bucket);
+    fn cache(&self) -> Option<&RefCell<IndexCache>> {
+        Some(&self.isolate.index)
     }
 }
 

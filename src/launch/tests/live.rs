@@ -1,5 +1,7 @@
 //! Launches in a database whose profiles change between imports.
 
+use std::{cell::RefCell, ops::Range};
+
 use super::{
     call::{Call, reply},
     world::{CAMPAIGN, World},
@@ -11,6 +13,7 @@ use crate::{
     limits::{KEY_PROFILES_LIMIT, KV_CACHE_SECONDS, LIVE_DELAY_MS, MIB, QUESTION_ITEMS},
     memory::Reservation,
     profiles::{
+        cache::{IndexCache, changes_key},
         live::{
             command::{ChangeReply, Contents, DatabaseCommand, Publication},
             message::{ChangeSetHead, RequestKind},
@@ -195,6 +198,64 @@ fn a_launch_asks_the_object_once_and_only_in_a_live_database() {
         world.find_profiles("email", r#"{"email":"example1@example.com"}"#, many);
         assert_eq!(world.faults.calls("database"), before + 1, "many: {many}");
     }
+}
+
+/// A world whose isolate keeps what it has read of the index.
+fn world_with_cache(bytes: usize) -> World {
+    let mut world = World::new();
+    world.index = Some(RefCell::new(IndexCache::new(bytes)));
+    world.go_live();
+    world
+}
+
+/// Finds an address with a large launch. Returns whether it was found, and how often the object was asked.
+fn find_and_count(world: &World, email: &str) -> (bool, u32) {
+    let before = world.faults.calls("database");
+    let found = world.find_profiles("email", &format!(r#"{{"email":"{email}"}}"#), true);
+    (found == "1 matched", world.faults.calls("database") - before)
+}
+
+#[test]
+fn a_large_launch_asks_for_the_changes_that_the_isolate_lacks() {
+    let world = world_with_cache(MIB as usize);
+    let change = |numbers: Range<u32>, suffix: &str| {
+        let row = |number| format!(r#"{{"profile_id":"{number:024x}","email":"{number}{suffix}@example.com"}}"#);
+        world.change(&format!("[{}]", numbers.map(row).collect::<Vec<_>>().join(",")));
+    };
+    let kept_version = || {
+        let name = world.live_manifest().current.name;
+        let changes = world.index.as_ref().unwrap().borrow_mut().changes(&changes_key(1, &name));
+        changes.map(|changes| changes.version())
+    };
+    change(0..100, "a");
+    assert_eq!(kept_version(), None);
+    for _ in 0..2 {
+        assert_eq!(find_and_count(&world, "5a@example.com"), (true, 1));
+        assert_eq!(kept_version(), Some(1));
+    }
+    change(5..6, "b");
+    assert_eq!(find_and_count(&world, "5a@example.com"), (false, 1));
+    assert_eq!(kept_version(), Some(2));
+    assert_eq!(find_and_count(&world, "5b@example.com"), (true, 1));
+    world.change(r#"[{"profile_id":"000000000000000000000007","deleted":true}]"#);
+    assert_eq!(find_and_count(&world, "7a@example.com"), (false, 1));
+    assert_eq!(find_and_count(&world, "8a@example.com"), (true, 1));
+    // More than a quarter of the list changes.
+    change(0..50, "c");
+    assert_eq!(find_and_count(&world, "5b@example.com"), (false, 2));
+    assert_eq!(find_and_count(&world, "7c@example.com"), (true, 1));
+    assert_eq!(find_and_count(&world, "60a@example.com"), (true, 1));
+    assert_eq!(world.budget.reserved(), 0, "everything is released");
+}
+
+#[test]
+fn a_list_that_is_larger_than_the_cache_is_read_by_each_launch() {
+    let world = world_with_cache(10);
+    world.change(&format!(r#"[{{"profile_id":"{A}","email":"new@example.com"}}]"#));
+    assert_eq!(find_and_count(&world, "new@example.com"), (true, 1));
+    world.change(&format!(r#"[{{"profile_id":"{A}","email":"newer@example.com"}}]"#));
+    assert_eq!(find_and_count(&world, "new@example.com"), (false, 1));
+    assert_eq!(find_and_count(&world, "newer@example.com"), (true, 1));
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::{
     memory::{Budget, Reservation},
     problem::{Cause, RateLimit},
     profiles::{
+        cache::IndexCache,
         live::{
             message::STATUS_REFUSED,
             object::{DatabaseObject, parse_refusal},
@@ -131,6 +132,10 @@ impl BucketStore for World {
     async fn read(&self, keys: &[String]) -> Result<Vec<Option<String>>, Cause> {
         assert!(keys.len() <= BULK_KEYS);
         self.get("buckets", || keys.iter().map(|key| self.at_edge(key)).collect()).await
+    }
+
+    fn cache(&self) -> Option<&RefCell<IndexCache>> {
+        self.index.as_ref()
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     memory::Budget,
     problem::{Cause, RateLimit},
     profiles::{
+        cache::IndexCache,
         key::IndexKey,
         live::object::{DatabaseHost, DatabaseObject},
     },
@@ -91,6 +92,8 @@ pub struct World {
     edge: RefCell<BTreeMap<String, (Option<String>, u64)>>,
     /// What this isolate remembers.
     pub remembered: RefCell<Remembered>,
+    /// What this isolate keeps of profile indexes, in tests of it.
+    pub index: Option<RefCell<IndexCache>>,
     pub(super) imports: Cell<u64>,
     databases: RefCell<BTreeMap<u64, Rc<Database>>>,
     /// The objects of databases, and their stored rows.
@@ -127,6 +130,7 @@ impl World {
             kv: RefCell::default(),
             edge: RefCell::default(),
             remembered: RefCell::new(Remembered::new(&limits)),
+            index: None,
             imports: Cell::new(0),
             databases: RefCell::default(),
             live_objects: RefCell::default(),

@@ -125,9 +125,9 @@ impl LoadedDatabase {
     }
 
     /// Writes all changes after a version. Reserves the memory first.
-    fn list_all(&self, after: u64, memory: &mut Reservation) -> Result<Vec<u8>, DatabaseError> {
+    fn list_all(&self, after: u64, memory: &mut Reservation) -> Result<ChangeList, DatabaseError> {
         // Room for all changes. Counting the keys that are written takes as long as writing them.
-        let most = self.index.count();
+        let most = if after < self.version { self.index.count() } else { [0; 2] };
         memory.grow(ChangeListWriter::bytes(most))?;
         let mut writer = ChangeListWriter::new(self.version, most);
         let mut known = None;
@@ -147,13 +147,14 @@ impl LoadedDatabase {
         Ok(writer.finish())
     }
 
-    /// Writes the changes after a version of the profiles and the keys in a question. Reserves the memory first.
-    fn list_subject(
+    /// Writes the changes after a version of profiles that have one of the keys, and of the named profiles. Reserves the memory
+    /// first.
+    fn list_keys(
         &self,
         after: u64,
-        (hashes, profiles): Subject<'_>,
+        (hashes, profiles): (&[[u8; 16]], &[[u8; 12]]),
         memory: &mut Reservation,
-    ) -> Result<Vec<u8>, DatabaseError> {
+    ) -> Result<ChangeList, DatabaseError> {
         // Each hash finds at most two profiles in each section.
         let most = profiles.len() + 4 * hashes.len();
         let working = (most * FOUND_BYTES) as u64;
@@ -484,10 +485,13 @@ impl<S: Sql> LiveDatabase<S> {
         let Some(loaded) = self.load()? else { return Ok(Answer::not_live()) };
         let settings = &loaded.settings;
         match settings.folded_in(question.generation) {
-            Some(after) => match question.about {
-                None => loaded.list_all(after, memory),
-                Some(subject) => loaded.list_subject(after, subject, memory),
-            },
+            Some(folded) => {
+                let list = match question.subject {
+                    Subject::After(version) => loaded.list_all(folded.max(version), memory)?,
+                    Subject::Keys { hashes, profiles } => loaded.list_keys(folded, (hashes, profiles), memory)?,
+                };
+                Ok(list.into_message())
+            }
             // While changes are off, imports do not inform the object.
             None if !settings.live && !settings.manifest.has_generation(question.generation) => Ok(Answer::not_live()),
             None => Ok(Answer::other(&settings.searchable())),

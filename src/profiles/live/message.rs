@@ -12,6 +12,7 @@ use super::{
     row::{DamagedKeys, PackedKey, PackedKeys},
 };
 use crate::{
+    memory::{OutOfMemory, Reservation},
     profiles::{
         bucket::BucketSection,
         key::{BucketPlace, HashPrefix, KeyHash, ProfileId, bucket_number},
@@ -234,28 +235,45 @@ impl<'a> PendingList<'a> {
     }
 }
 
-/// The hashes of keys, and profiles.
-pub type Subject<'a> = (&'a [[u8; 16]], &'a [[u8; 12]]);
+/// The pending changes that a question asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// All changes after a version.
+    After(u64),
+    /// The changes of profiles that have one of the keys, and of these profiles.
+    Keys { hashes: &'a [[u8; 16]], profiles: &'a [[u8; 12]] },
+}
+
+/// The first byte of [`Subject::After`].
+const AFTER: u8 = 0;
+/// The first byte of [`Subject::Keys`].
+const KEYS: u8 = 1;
 
 /// Asks for the pending changes that a generation lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question<'a> {
     /// The name of the generation that the launch searches.
     pub generation: &'a str,
-    /// The keys and the profiles of interest. `None`: all pending changes.
-    pub about: Option<Subject<'a>>,
+    pub subject: Subject<'a>,
 }
 
 impl<'a> Question<'a> {
     pub fn encode(&self) -> Vec<u8> {
         let mut message = RequestKind::Question.with(&[]);
         push_section(&mut message, self.generation.as_bytes());
-        if let Some((hashes, profiles)) = self.about {
-            message.reserve(hashes.len() * 16 + profiles.len() * 12 + 8);
-            push_length(&mut message, hashes.len());
-            message.extend_from_slice(hashes.as_flattened());
-            push_length(&mut message, profiles.len());
-            message.extend_from_slice(profiles.as_flattened());
+        match self.subject {
+            Subject::After(version) => {
+                message.push(AFTER);
+                message.extend_from_slice(&version.to_le_bytes());
+            }
+            Subject::Keys { hashes, profiles } => {
+                message.reserve(1 + hashes.len() * 16 + profiles.len() * 12 + 8);
+                message.push(KEYS);
+                push_length(&mut message, hashes.len());
+                message.extend_from_slice(hashes.as_flattened());
+                push_length(&mut message, profiles.len());
+                message.extend_from_slice(profiles.as_flattened());
+            }
         }
         message
     }
@@ -264,8 +282,12 @@ impl<'a> Question<'a> {
     pub fn read(content: &'a [u8]) -> Result<Self, DamagedMessage> {
         let mut parts = Parts(content);
         let generation = std::str::from_utf8(parts.section()?).map_err(|_| DamagedMessage)?;
-        let about = if parts.0.is_empty() { None } else { Some((parts.arrays()?, parts.arrays()?)) };
-        Ok(Self { generation, about })
+        let subject = match parts.array()? {
+            [AFTER] => Subject::After(u64::from_le_bytes(parts.array()?)),
+            [KEYS] => Subject::Keys { hashes: parts.arrays()?, profiles: parts.arrays()? },
+            _ => return Err(DamagedMessage),
+        };
+        Ok(Self { generation, subject })
     }
 }
 
@@ -278,9 +300,9 @@ const NOT_LIVE: u8 = 2;
 
 /// An answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum Answer {
     /// The changes that the generation lacks.
-    Changes(ChangeList<'a>),
+    Changes(ChangeList),
     /// The object does not know the generation. The current one, and those that can be searched instead of it.
     Other(Vec<Generation>),
     /// The database has no live changes. The launch uses the manifest in KV alone.
@@ -288,11 +310,13 @@ pub enum Answer<'a> {
 }
 
 /// The changes of one version: all keys of each changed profile, sorted by [`KeyHash::selector`], which is the order of buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ChangeList<'a> {
-    pub version: u64,
-    keys: &'a [[u8; ChangeList::KEY_BYTES]],
-    profiles: &'a [[u8; ChangeList::PROFILE_BYTES]],
+/// The parts are read where they are in the message, because 100,000 keys take megabytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangeList {
+    version: u64,
+    message: Vec<u8>,
+    /// Where the profiles begin in the message.
+    profiles_at: usize,
 }
 
 /// A key in the latest change of a profile.
@@ -312,38 +336,111 @@ impl PendingKey {
     }
 }
 
-impl ChangeList<'_> {
+impl ChangeList {
     /// The section, the hash, and the number of the profile.
     pub const KEY_BYTES: usize = 1 + 16 + 4;
     pub const PROFILE_BYTES: usize = 12;
 
+    /// Reads an answer with changes, and checks that its keys are sorted, and that every key has a profile.
+    fn read(message: Vec<u8>) -> Result<Self, DamagedMessage> {
+        let mut parts = Parts(&message);
+        let ([CHANGES], version) = (parts.array()?, u64::from_le_bytes(parts.array()?)) else {
+            return Err(DamagedMessage);
+        };
+        let keys: &[[u8; Self::KEY_BYTES]] = parts.arrays()?;
+        let (profiles, []) = parts.0.as_chunks::<{ Self::PROFILE_BYTES }>() else { return Err(DamagedMessage) };
+        let has_profile = |key| (profile_number(key) as usize) < profiles.len();
+        if !keys.is_sorted_by_key(selector) || !keys.iter().all(has_profile) {
+            return Err(DamagedMessage);
+        }
+        let profiles_at = message.len() - parts.0.len();
+        Ok(Self { version, message, profiles_at })
+    }
+
+    /// Applies a later list, whose changes replace those of the same profiles. `is_replaced` returns whether it has a profile.
+    pub fn updated(
+        &self,
+        later: &Self,
+        is_replaced: impl Fn(ProfileId) -> bool,
+        memory: &mut Reservation,
+    ) -> Result<Self, OutOfMemory> {
+        const REPLACED: u32 = u32::MAX;
+        let own = self.profiles();
+        memory.grow(size_of_val(own) as u64)?;
+        let mut profiles: u32 = 0;
+        let number_of = |profile: &[u8; Self::PROFILE_BYTES]| {
+            if is_replaced(ProfileId(*profile)) {
+                return REPLACED;
+            }
+            profiles += 1;
+            profiles - 1
+        };
+        // The new number of each profile.
+        let numbers: Vec<u32> = own.iter().map(number_of).collect();
+        let new_number = |number: u32| numbers.get(number as usize).copied().unwrap_or(REPLACED);
+        let own_keys = || {
+            let numbered = self.keys().iter().map(|key| (key, new_number(profile_number(key))));
+            numbered.filter(|(_, profile)| *profile != REPLACED)
+        };
+        let mut later_keys = later.keys().iter().map(|key| (key, profiles + profile_number(key))).peekable();
+        let count = [profiles as usize + later.profiles().len(), own_keys().count() + later.keys().len()];
+        memory.grow(ChangeListWriter::bytes(count))?;
+        let mut writer = ChangeListWriter::new(later.version, count);
+        let kept = own.iter().zip(&numbers).filter(|(_, number)| **number != REPLACED).map(|(profile, _)| profile);
+        writer.profiles.extend(kept.chain(later.profiles()));
+        for (key, profile) in own_keys() {
+            while let Some((key, profile)) = later_keys.next_if(|(later, _)| selector(later) < selector(key)) {
+                writer.push(key, profile);
+            }
+            writer.push(key, profile);
+        }
+        later_keys.for_each(|(key, profile)| writer.push(key, profile));
+        Ok(writer.finish())
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn keys(&self) -> &[[u8; Self::KEY_BYTES]] {
+        self.message.get(LIST_HEAD_BYTES..self.profiles_at).unwrap_or_default().as_chunks().0
+    }
+
+    fn profiles(&self) -> &[[u8; Self::PROFILE_BYTES]] {
+        self.message.get(self.profiles_at..).unwrap_or_default().as_chunks().0
+    }
+
     /// Returns the number of profiles and of keys.
-    pub fn count(self) -> [usize; 2] {
-        [self.profiles.len(), self.keys.len()]
+    pub fn count(&self) -> [usize; 2] {
+        [self.profiles().len(), self.keys().len()]
+    }
+
+    /// The list as an answer.
+    pub fn into_message(self) -> Vec<u8> {
+        self.message
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        self.message.len()
     }
 
     /// Returns the numbers of the keys in a bucket.
-    pub fn keys_in(self, BucketPlace { number, buckets }: BucketPlace) -> Range<u32> {
+    pub fn keys_in(&self, BucketPlace { number, buckets }: BucketPlace) -> Range<u32> {
         let before = |bucket| {
-            let keys = self.keys.partition_point(|key| bucket_number(selector(key), buckets) < bucket);
+            let keys = self.keys().partition_point(|key| bucket_number(selector(key), buckets) < bucket);
             // Messages are far below 4 GiB.
             u32::try_from(keys).unwrap_or(u32::MAX)
         };
         before(number)..before(number.saturating_add(1))
     }
 
-    /// Whether the keys are sorted, and every key has a profile.
-    fn is_valid(self) -> bool {
-        let has_profile = |key| (profile_number(key) as usize) < self.profiles.len();
-        self.keys.is_sorted_by_key(selector) && self.keys.iter().all(has_profile)
+    pub fn profile(&self, number: u32) -> Option<ProfileId> {
+        self.profiles().get(number as usize).copied().map(ProfileId)
     }
 
-    pub fn profile(self, number: u32) -> Option<ProfileId> {
-        self.profiles.get(number as usize).copied().map(ProfileId)
-    }
-
-    pub fn key(self, number: u32) -> Option<PendingKey> {
-        let key = self.keys.get(number as usize)?;
+    pub fn key(&self, number: u32) -> Option<PendingKey> {
+        let key = self.keys().get(number as usize)?;
         let [section, rest @ ..] = key;
         Some(PendingKey { section: *section, hash: KeyHash(*rest.first_chunk()?), profile: profile_number(key) })
     }
@@ -359,26 +456,28 @@ fn profile_number([.., a, b, c, d]: &[u8; ChangeList::KEY_BYTES]) -> u32 {
     u32::from_le_bytes([*a, *b, *c, *d])
 }
 
-/// Writes an answer with changes.
+/// Bytes of a list before its keys: the kind, the version and the number of keys.
+const LIST_HEAD_BYTES: usize = 1 + 8 + 4;
+
+/// Writes a list of changes.
 #[derive(Debug)]
 pub struct ChangeListWriter {
-    /// The answer without its profiles.
-    answer: Vec<u8>,
+    version: u64,
+    /// The message without its profiles.
+    message: Vec<u8>,
     /// The profiles, which follow at the end.
     profiles: Vec<[u8; ChangeList::PROFILE_BYTES]>,
 }
 
 impl ChangeListWriter {
-    const HEAD_BYTES: usize = 1 + 8 + 4;
-
     /// Makes room for a number of profiles and of their keys.
     pub fn new(version: u64, [profiles, keys]: [usize; 2]) -> Self {
-        let mut answer =
-            Vec::with_capacity(Self::HEAD_BYTES + keys * ChangeList::KEY_BYTES + profiles * ChangeList::PROFILE_BYTES);
-        answer.push(CHANGES);
-        answer.extend_from_slice(&version.to_le_bytes());
-        push_length(&mut answer, 0);
-        Self { answer, profiles: Vec::with_capacity(profiles) }
+        let bytes = LIST_HEAD_BYTES + keys * ChangeList::KEY_BYTES + profiles * ChangeList::PROFILE_BYTES;
+        let mut message = Vec::with_capacity(bytes);
+        message.push(CHANGES);
+        message.extend_from_slice(&version.to_le_bytes());
+        push_length(&mut message, 0);
+        Self { version, message, profiles: Vec::with_capacity(profiles) }
     }
 
     /// Bytes of memory for a number of profiles and of their keys.
@@ -393,25 +492,33 @@ impl ChangeListWriter {
 
     /// Adds a key of the profile.
     pub fn push_key(&mut self, section: BucketSection, hash: KeyHash) {
-        self.answer.push(section.number());
-        self.answer.extend_from_slice(&hash.0);
-        push_length(&mut self.answer, self.profiles.len().saturating_sub(1));
+        self.message.push(section.number());
+        self.message.extend_from_slice(&hash.0);
+        push_length(&mut self.message, self.profiles.len().saturating_sub(1));
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
-        if let Some((head, keys)) = self.answer.split_first_chunk_mut::<{ Self::HEAD_BYTES }>() {
+    /// Adds a key of another list, with the number of its profile in this one.
+    fn push(&mut self, key: &[u8; ChangeList::KEY_BYTES], profile: u32) {
+        let [section_and_hash @ .., _, _, _, _] = key;
+        self.message.extend_from_slice(section_and_hash);
+        self.message.extend_from_slice(&profile.to_le_bytes());
+    }
+
+    pub fn finish(mut self) -> ChangeList {
+        if let Some((head, keys)) = self.message.split_first_chunk_mut::<LIST_HEAD_BYTES>() {
             let (keys, _) = keys.as_chunks_mut();
             keys.sort_unstable_by_key(selector);
             // Messages are far below 4 GiB.
             let count = u32::try_from(keys.len()).unwrap_or(u32::MAX).to_le_bytes();
             head.iter_mut().rev().zip(count.into_iter().rev()).for_each(|(place, byte)| *place = byte);
         }
-        self.answer.extend_from_slice(self.profiles.as_flattened());
-        self.answer
+        let profiles_at = self.message.len();
+        self.message.extend_from_slice(self.profiles.as_flattened());
+        ChangeList { version: self.version, message: self.message, profiles_at }
     }
 }
 
-impl<'a> Answer<'a> {
+impl Answer {
     /// Writes an answer that names generations.
     pub fn other(generations: &[&Generation]) -> Vec<u8> {
         let mut answer = vec![OTHER];
@@ -425,16 +532,10 @@ impl<'a> Answer<'a> {
         vec![NOT_LIVE]
     }
 
-    pub fn read(answer: &'a [u8]) -> Result<Self, DamagedMessage> {
+    pub fn read(answer: Vec<u8>) -> Result<Self, DamagedMessage> {
         match answer.split_first() {
             Some((&NOT_LIVE, [])) => Ok(Self::NotLive),
-            Some((&CHANGES, rest)) => {
-                let mut parts = Parts(rest);
-                let (version, keys) = (u64::from_le_bytes(parts.array()?), parts.arrays()?);
-                let (profiles, []) = parts.0.as_chunks() else { return Err(DamagedMessage) };
-                let list = ChangeList { version, keys, profiles };
-                if list.is_valid() { Ok(Self::Changes(list)) } else { Err(DamagedMessage) }
-            }
+            Some((&CHANGES, _)) => ChangeList::read(answer).map(Self::Changes),
             Some((&OTHER, rest)) => from_json(rest).map(Self::Other).map_err(|_| DamagedMessage),
             _ => Err(DamagedMessage),
         }
@@ -448,17 +549,16 @@ mod tests {
     #[test]
     fn a_question_is_read_as_it_was_written() {
         let (hashes, profiles) = ([[1; 16], [2; 16]], [[3; 12]]);
-        for about in [None, Some((&hashes[..], &profiles[..])), Some((&hashes[..], &[][..])), Some((&[][..], &[][..]))]
+        let keys = |hashes, profiles| Subject::Keys { hashes, profiles };
+        for subject in
+            [Subject::After(7), keys(&hashes, &profiles), keys(&hashes, &[]), keys(&[], &profiles), keys(&[], &[])]
         {
-            let question = Question { generation: "g1", about };
+            let question = Question { generation: "g1", subject };
             let message = question.encode();
             let (kind, content) = RequestKind::split(&message).unwrap();
             assert_eq!((kind, Question::read(content)), (RequestKind::Question, Ok(question)));
-            for end in 0..content.len() {
-                // A question that ends after the generation is about everything.
-                let cut = Question::read(&content[..end]);
-                assert!(cut.is_err() || cut == Ok(Question { generation: "g1", about: None }), "{end}");
-            }
+            (0..content.len())
+                .for_each(|end| assert_eq!(Question::read(&content[..end]), Err(DamagedMessage), "{end}"));
         }
     }
 
@@ -471,9 +571,10 @@ mod tests {
         writer.begin(ProfileId([8; 12]));
         writer.begin(ProfileId([7; 12]));
         writer.push_key(BucketSection::Profiles, KeyHash([3; 16]));
-        let answer = writer.finish();
-        let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
-        assert_eq!((list.version, list.count()), (7, [3, 3]));
+        let list = writer.finish();
+        let answer = list.clone().into_message();
+        assert_eq!(Answer::read(answer.clone()), Ok(Answer::Changes(list.clone())));
+        assert_eq!((list.version(), list.count()), (7, [3, 3]));
         assert_eq!(
             [0, 1, 2, 3].map(|number| list.profile(number).map(|id| id.0[0])),
             [Some(9), Some(8), Some(7), None]
@@ -481,7 +582,7 @@ mod tests {
         let key = |section, byte, profile| Some(PendingKey { section, hash: KeyHash([byte; 16]), profile });
         assert_eq!([0, 1, 2, 3].map(|number| list.key(number)), [key(0, 1, 0), key(1, 2, 0), key(0, 3, 2), None]);
         // The last profile has a key, so a list without it is damaged.
-        (0..answer.len()).for_each(|end| assert_eq!(Answer::read(&answer[..end]), Err(DamagedMessage), "{end}"));
+        (0..answer.len()).for_each(|end| assert_eq!(Answer::read(answer[..end].into()), Err(DamagedMessage), "{end}"));
     }
 
     #[test]
@@ -495,8 +596,7 @@ mod tests {
         let mut writer = ChangeListWriter::new(1, [1, 6]);
         writer.begin(ProfileId([1; 12]));
         selectors.iter().for_each(|selector| writer.push_key(BucketSection::Profiles, hash(*selector)));
-        let mut answer = writer.finish();
-        let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
+        let list = writer.finish();
         for buckets in 1..9 {
             for number in 0..buckets {
                 let place = BucketPlace { number, buckets };
@@ -509,16 +609,17 @@ mod tests {
             }
         }
         // Not sorted.
-        answer[13..].rotate_left(ChangeList::KEY_BYTES);
-        assert_eq!(Answer::read(&answer), Err(DamagedMessage));
+        let mut answer = list.into_message();
+        answer[LIST_HEAD_BYTES..].rotate_left(ChangeList::KEY_BYTES);
+        assert_eq!(Answer::read(answer), Err(DamagedMessage));
     }
 
     #[test]
     fn a_damaged_message_is_an_error() {
-        assert_eq!(Answer::read(&[]), Err(DamagedMessage));
-        assert_eq!(Answer::read(&[2]), Ok(Answer::NotLive));
-        assert_eq!(Answer::read(&[3]), Err(DamagedMessage));
-        assert_eq!(Answer::read(&[1, b'{']), Err(DamagedMessage));
+        assert_eq!(Answer::read(vec![]), Err(DamagedMessage));
+        assert_eq!(Answer::read(vec![2]), Ok(Answer::NotLive));
+        assert_eq!(Answer::read(vec![3]), Err(DamagedMessage));
+        assert_eq!(Answer::read(vec![1, b'{']), Err(DamagedMessage));
         let head = ChangeSetHead { key_checks: vec!["k".into()], request: None };
         let mut set = ChangeSet::begin(&head);
         ChangeSet::push(&mut set, ProfileId([1; 12]), &[3, 0, 0]);

@@ -12,7 +12,7 @@ use crate::{
     limits::{BUCKET_LIMIT, BULK_READS_LIMIT},
     profiles::{
         bucket::{BucketEntry, write},
-        cache::BucketCache,
+        cache::IndexCache,
         key::ProfileId,
     },
 };
@@ -32,7 +32,7 @@ struct MemoryStore {
     reads: Cell<usize>,
     /// The keys that have been read.
     seen: RefCell<HashSet<String>>,
-    cache: Option<RefCell<BucketCache>>,
+    cache: Option<RefCell<IndexCache>>,
 }
 
 impl BucketStore for MemoryStore {
@@ -61,18 +61,8 @@ impl BucketStore for MemoryStore {
         Ok(values)
     }
 
-    fn cache_limit(&self) -> usize {
-        self.cache.as_ref().map_or(0, |cache| cache.borrow().limit())
-    }
-
-    fn cached(&self, key: &str) -> Option<Rc<String>> {
-        self.cache.as_ref()?.borrow_mut().get(key)
-    }
-
-    fn cache(&self, key: String, bucket: String) {
-        if let Some(cache) = &self.cache {
-            cache.borrow_mut().put(key, bucket);
-        }
+    fn cache(&self) -> Option<&RefCell<IndexCache>> {
+        self.cache.as_ref()
     }
 }
 
@@ -165,7 +155,7 @@ fn reports_every_item_once_and_reads_every_bucket_once() {
 #[test]
 fn does_not_read_cached_buckets_again() {
     let generation = generation(Class::Email, 250, 4096);
-    let cache = Some(RefCell::new(BucketCache::new(CACHE_BYTES)));
+    let cache = Some(RefCell::new(IndexCache::new(CACHE_BYTES)));
     let store = MemoryStore { cache, ..store(0..4_000, 250) };
     let (few, all): (Vec<u32>, Vec<u32>) = ((0..40).collect(), (0..4_000).collect());
     let first = look_up(&store, &generation, &few).unwrap();
@@ -180,7 +170,7 @@ fn does_not_read_cached_buckets_again() {
 fn a_search_that_exceeds_the_cache_does_not_change_it() {
     let largest = u32::try_from(CACHE_BYTES / 250 + 1).unwrap();
     let generation = generation(Class::Email, 250, largest);
-    let store = MemoryStore { cache: Some(RefCell::new(BucketCache::new(CACHE_BYTES))), ..store(0..4_000, 250) };
+    let store = MemoryStore { cache: Some(RefCell::new(IndexCache::new(CACHE_BYTES))), ..store(0..4_000, 250) };
     look_up(&store, &generation, &[1]).unwrap();
     store.seen.borrow_mut().clear();
     let all: Vec<u32> = (0..4_000).collect();
@@ -193,7 +183,7 @@ fn a_search_that_exceeds_the_cache_does_not_change_it() {
 #[test]
 fn does_not_cache_a_damaged_bucket() {
     let generation = generation(Class::Email, 1, 4096);
-    let mut store = MemoryStore { cache: Some(RefCell::new(BucketCache::new(CACHE_BYTES))), ..store(0..10, 1) };
+    let mut store = MemoryStore { cache: Some(RefCell::new(IndexCache::new(CACHE_BYTES))), ..store(0..10, 1) };
     let bucket = store.buckets["bucket:1:g:email:0"].clone();
     store.buckets.insert("bucket:1:g:email:0".into(), bucket.clone() + "-");
     assert!(matches!(look_up(&store, &generation, &[1]).unwrap_err(), LookupError::Corrupt(_)));

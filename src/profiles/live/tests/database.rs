@@ -21,7 +21,7 @@ use crate::{
             command::{ChangeReply, Contents, DatabaseRefusal, PendingPurpose, Publication},
             database::{DatabaseError, LiveDatabase, encode_changes},
             fold::{FoldError, Folding},
-            message::{Answer, ChangeListWriter, ChangeSetHead, PendingList, Question},
+            message::{Answer, ChangeListWriter, ChangeSetHead, PendingList, Question, Subject},
             pending::{FoundHolders, PendingChanges},
             row::PackedKey,
         },
@@ -67,9 +67,9 @@ fn conflict<T: std::fmt::Debug>(result: Result<T, DatabaseError>) -> String {
 /// ask about the key and profile 1 only.
 fn find(live: &mut Live, generation: &str, key: u8, section: BucketSection, about: bool) -> Option<(KeyMatch, bool)> {
     let (hashes, profiles) = ([hash("k1", key)], [profile(1).0]);
-    let question = Question { generation, about: about.then_some((&hashes[..], &profiles[..])) };
-    let answer = live.answer(question, &mut memory()).unwrap();
-    let Ok(Answer::Changes(list)) = Answer::read(&answer) else { return None };
+    let subject = if about { Subject::Keys { hashes: &hashes, profiles: &profiles } } else { Subject::After(0) };
+    let answer = live.answer(Question { generation, subject }, &mut memory()).unwrap();
+    let Ok(Answer::Changes(list)) = Answer::read(answer) else { return None };
     let changes = PendingChanges::new(list, &mut memory()).unwrap();
     let mut found = FoundHolders::default();
     changes.keys_in(BucketPlace::WHOLE).add_holders(section, KeyHash(hashes[0]).prefix(), &mut found);
@@ -84,8 +84,8 @@ fn publication(replaces: &str, name: &str, contents: Contents) -> Publication {
 fn a_database_without_live_changes_stores_nothing() {
     let sql = Rc::new(Database::new());
     let mut live = LiveDatabase::new(Rc::clone(&sql), memory());
-    let question = Question { generation: "g1", about: None };
-    assert_eq!(Answer::read(&live.answer(question, &mut memory()).unwrap()), Ok(Answer::NotLive));
+    let question = Question { generation: "g1", subject: Subject::After(0) };
+    assert_eq!(Answer::read(live.answer(question, &mut memory()).unwrap()), Ok(Answer::NotLive));
     assert_eq!(refusal(live.status()), DatabaseRefusal::NotLive);
     assert_eq!(refusal(live.change(&changes(&[], &["k1"], None), NOON)), DatabaseRefusal::NotLive);
     assert_eq!(sql.count("sqlite_master"), 0);
@@ -269,9 +269,9 @@ fn a_new_key_needs_an_import_and_pending_changes_under_that_key() {
     assert!(conflict(import).starts_with("pending changes were not hashed with the key"));
     send(&mut live, &["k2", "k1"]).unwrap();
     live.publish(with_key("g1", "k2", Contents::ExportAt(OPEN)), OPEN).unwrap();
-    let question = Question { generation: "g2", about: Some((&[hash("k2", 1)], &[])) };
+    let question = Question { generation: "g2", subject: Subject::Keys { hashes: &[hash("k2", 1)], profiles: &[] } };
     let answer = live.answer(question, &mut memory()).unwrap();
-    let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
+    let Ok(Answer::Changes(list)) = Answer::read(answer) else { panic!() };
     assert_eq!(list.count()[0], 1);
 }
 
@@ -287,8 +287,8 @@ fn turns_off_without_pending_changes_and_on_again() {
     assert_eq!(refusal(off), DatabaseRefusal::NotLive);
     live.clean_up(OPEN + GENERATION_KEPT_MS).unwrap();
     let ask = |live: &mut Live, generation| {
-        let answer = live.answer(Question { generation, about: None }, &mut memory()).unwrap();
-        Answer::read(&answer).map(|answer| matches!(answer, Answer::Other(_))).unwrap()
+        let answer = live.answer(Question { generation, subject: Subject::After(0) }, &mut memory()).unwrap();
+        Answer::read(answer).map(|answer| matches!(answer, Answer::Other(_))).unwrap()
     };
     assert!(ask(&mut live, "g1"), "a known generation that is out of date");
     assert!(!ask(&mut live, "imported-while-off"));
@@ -342,7 +342,7 @@ fn the_limit_of_pending_changes_limits_their_bytes() {
         let mut memory = memory();
         let list = live.pending(PendingPurpose::Compaction, OPEN, &mut memory).unwrap();
         assert!(list.len() as u64 <= 7 * MIB, "{length}: {} bytes", list.len());
-        let answer = live.answer(Question { generation: "g1", about: None }, &mut memory).unwrap();
+        let answer = live.answer(Question { generation: "g1", subject: Subject::After(0) }, &mut memory).unwrap();
         assert!(answer.len() as u64 <= 3 * MIB, "{length}: {} bytes", answer.len());
     }
 }
@@ -351,13 +351,14 @@ fn the_limit_of_pending_changes_limits_their_bytes() {
 fn the_memory_of_lists_is_reserved() {
     let (_, mut live) = live();
     change(&mut live, &[(1, Some(&[EMAIL_1, EMAIL_2])), (2, None)], OPEN);
-    let about = [None, Some((&[hash("k1", 1)][..], &[profile(2).0][..]))];
-    for about in about {
+    let (hashes, profiles) = ([hash("k1", 1)], [profile(2).0]);
+    let subjects = [Subject::After(0), Subject::After(1), Subject::Keys { hashes: &hashes, profiles: &profiles }];
+    for subject in subjects {
         let mut memory = memory();
-        let answer = live.answer(Question { generation: "g1", about }, &mut memory).unwrap();
-        let Ok(Answer::Changes(list)) = Answer::read(&answer) else { panic!() };
-        assert_eq!(memory.bytes(), ChangeListWriter::bytes(list.count()));
+        let answer = live.answer(Question { generation: "g1", subject }, &mut memory).unwrap();
         assert_eq!(answer.len(), answer.capacity());
+        let Ok(Answer::Changes(list)) = Answer::read(answer) else { panic!() };
+        assert_eq!(memory.bytes(), ChangeListWriter::bytes(list.count()));
     }
     let mut reserved = memory();
     let list = live.pending(PendingPurpose::Search, OPEN, &mut reserved).unwrap();
@@ -365,7 +366,7 @@ fn the_memory_of_lists_is_reserved() {
     let budget = Budget::new(10, 10);
     let mut none = Reservation::verified(&budget);
     assert!(matches!(refusal(live.pending(PendingPurpose::Search, OPEN, &mut none)), DatabaseRefusal::Busy(_)));
-    let question = Question { generation: "g1", about: None };
+    let question = Question { generation: "g1", subject: Subject::After(0) };
     assert!(matches!(refusal(live.answer(question, &mut none)), DatabaseRefusal::Busy(_)));
 }
 

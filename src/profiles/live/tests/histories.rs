@@ -23,7 +23,7 @@ use crate::{
             command::{Contents, PendingPurpose, Publication},
             database::{DatabaseError, LiveDatabase},
             fold::Folding,
-            message::{Answer, PendingList, Question},
+            message::{Answer, PendingList, Question, Subject},
             pending::{FoundHolders, PendingChanges},
         },
         lookup::{self, BucketStore, IndexSearch, LookupError},
@@ -51,6 +51,8 @@ struct Location {
     absent: BTreeSet<String>,
     /// Keys of buckets that a launch has not found. KV caches the misses.
     misses: RefCell<BTreeSet<String>>,
+    /// The changes of generations that large launches have kept.
+    changes: BTreeMap<String, PendingChanges>,
 }
 
 /// KV at a location.
@@ -125,7 +127,12 @@ impl History {
         let mut live = LiveDatabase::new(Rc::clone(&sql), memory());
         let kv = manifest("g0", "k1");
         live.start(kv.clone(), NOON).unwrap();
-        let location = || Location { manifest: kv.clone(), absent: BTreeSet::new(), misses: RefCell::default() };
+        let location = || Location {
+            manifest: kv.clone(),
+            absent: BTreeSet::new(),
+            misses: RefCell::default(),
+            changes: BTreeMap::new(),
+        };
         Self {
             dice: Dice::new(seed),
             seed,
@@ -384,9 +391,9 @@ impl History {
                 if std::mem::replace(&mut has_asked, true) {
                     return self.count("launches without buckets");
                 }
-                let question = Question { generation: "", about: Some((&[], &[])) };
-                let answer = self.live.answer(question, &mut memory()).unwrap();
-                let Answer::Other(others) = Answer::read(&answer).unwrap() else {
+                let subject = Subject::Keys { hashes: &[], profiles: &[] };
+                let answer = self.live.answer(Question { generation: "", subject }, &mut memory()).unwrap();
+                let Answer::Other(others) = Answer::read(answer).unwrap() else {
                     panic!("no generation has this name")
                 };
                 generations = others;
@@ -437,15 +444,22 @@ impl History {
         }
         let found: BTreeSet<[u8; 12]> = known.values().flatten().map(|profile| profile.0).collect();
         let profiles: Vec<[u8; 12]> = found.into_iter().collect();
-        let about = is_small.then_some((&hashes[..], &profiles[..]));
-        let question = Question { generation: &generation.name, about };
-        let answer = self.live.answer(question, &mut memory()).unwrap();
-        let list = match Answer::read(&answer).unwrap() {
+        let kept = self.locations[at].changes.get(&generation.name);
+        let subject = match kept {
+            _ if is_small => Subject::Keys { hashes: &hashes, profiles: &profiles },
+            Some(changes) => Subject::After(changes.version()),
+            None => Subject::After(0),
+        };
+        let question = Question { generation: &generation.name, subject };
+        let list = match Answer::read(self.live.answer(question, &mut memory()).unwrap()).unwrap() {
             Answer::Changes(list) => list,
             Answer::Other(others) => return Err(SearchFailure::Other(others)),
             Answer::NotLive => panic!("the database is live"),
         };
-        let changes = PendingChanges::new(list, &mut memory()).unwrap();
+        let changes = match kept {
+            Some(kept) if !is_small => kept.updated(list, &mut memory()).unwrap(),
+            _ => PendingChanges::new(list, &mut memory()).unwrap(),
+        };
         let mut results = Vec::new();
         for (key, hash) in (0..).zip(hashes) {
             let hash = KeyHash(hash);
@@ -457,6 +471,9 @@ impl History {
                 keys.add_holders(section, hash.prefix(), &mut found);
                 results.push((key, section, found.result()));
             }
+        }
+        if !is_small {
+            self.locations[at].changes.insert(generation.name.clone(), changes);
         }
         Ok(results)
     }
@@ -495,6 +512,7 @@ impl History {
             92..94 => self.run(|live, now| live.clean_up(now)).unwrap(),
             94..96 => self.locations[at].manifest = self.kv.clone(),
             96..98 => self.locations[at].absent.clear(),
+            98 => self.locations[at].changes.clear(),
             _ => self.locations[at].misses.borrow_mut().clear(),
         }
     }
