@@ -128,6 +128,9 @@ pub const RECIPIENTS_PAGE_DEFAULT: u64 = 1000;
 pub const REPLY_PIECE: usize = 64 * 1024;
 /// Size in bytes from which an object streams its reply.
 pub const REPLY_WHOLE: usize = 64 * 1024;
+/// Bytes of a message to an object that is an argument of a call, and of an answer that is its result. A call takes less time than
+/// a request, but memory for it cannot be reserved first.
+pub const CALL_MESSAGE: usize = 64 * 1024;
 /// Launches that an object reads from its database at once.
 pub const LAUNCHES_READ_AT_ONCE: u64 = 16;
 /// Recipients in one piece of a reply. Each is about 60 bytes of JSON.

@@ -6,7 +6,8 @@ declare module 'worker-bindings' {
   export class CampaignObject {
     constructor(state: DurableObjectState, env: unknown);
     fetch(request: Request): Promise<Response>;
-    alarm(): Promise<unknown>;
+    answer(message: Uint8Array): Promise<string | Uint8Array | Response>;
+    alarm(): Promise<void>;
   }
   export class ProfilesObject extends CampaignObject {}
 }

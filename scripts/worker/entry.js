@@ -1,6 +1,7 @@
 // The Worker's main module. scripts/build.mjs bundles it with the wasm-bindgen output, `worker-bindings`. A handler that
 // the Rust code exports has to be listed here to be called by the runtime.
 
+import { DurableObject } from 'cloudflare:workers';
 import * as bindings from 'worker-bindings';
 import { Instance, InstanceObject } from './instance.js';
 
@@ -20,19 +21,26 @@ export default {
 };
 
 /** A Durable Object whose class the Rust code exports. */
-class RustObject {
+class RustObject extends DurableObject {
   #object;
 
-  /** @param {() => bindings.CampaignObject | bindings.ProfilesObject} create */
-  constructor(create) {
-    this.#object = new InstanceObject(instance, create);
+  /** @param {DurableObjectState} state @param {unknown} env @param {typeof bindings.CampaignObject | typeof bindings.ProfilesObject} RustClass */
+  constructor(state, env, RustClass) {
+    super(state, env);
+    this.#object = new InstanceObject(instance, () => new RustClass(state, env));
   }
 
-  /** @param {Request} request */
+  /** @override @param {Request} request */
   fetch(request) {
     return this.#object.call((object) => object.fetch(request));
   }
 
+  /** Answers a short message, which takes less time than a request. @param {Uint8Array} message */
+  answer(message) {
+    return this.#object.call((object) => object.answer(message));
+  }
+
+  /** @override */
   alarm() {
     return this.#object.call((object) => object.alarm());
   }
@@ -41,13 +49,13 @@ class RustObject {
 export class CampaignObject extends RustObject {
   /** @param {DurableObjectState} state @param {unknown} env */
   constructor(state, env) {
-    super(() => new bindings.CampaignObject(state, env));
+    super(state, env, bindings.CampaignObject);
   }
 }
 
 export class ProfilesObject extends RustObject {
   /** @param {DurableObjectState} state @param {unknown} env */
   constructor(state, env) {
-    super(() => new bindings.ProfilesObject(state, env));
+    super(state, env, bindings.ProfilesObject);
   }
 }

@@ -3,6 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use futures_util::{future::LocalBoxFuture, stream};
+use js_sys::Uint8Array;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use web_sys::{Request, Response};
 use worker::{
@@ -23,7 +24,7 @@ use crate::{
         log::state::LogLimits,
         object::{Object, ObjectConfig, ObjectRequest, ObjectResponse, ReplyStream, ResponseBody},
         ports::Host,
-        protocol::transport::LENGTH_HEADER,
+        protocol::transport::{COMMIT_PATH, COMMITTED_HEADER, LENGTH_HEADER},
     },
     delivery::{
         address::{AllowedHosts, UrlParts},
@@ -60,15 +61,31 @@ impl CampaignObject {
 
     pub async fn fetch(&self, request: Request) -> Result<Response, JsValue> {
         let (url, length) = (request.url(), request.headers().get(LENGTH_HEADER)?);
-        let body = async { runtime::bytes(request.array_buffer()).await.map_err(Cause::new) };
+        let body: MessageBody<'_> =
+            Box::pin(async { runtime::bytes(request.array_buffer()).await.map_err(Cause::new) });
         let request = ObjectRequest { path: split_url(&url).0, length: length.as_deref(), body };
         Ok(into_response(self.object.fetch(request).await)?)
+    }
+
+    /// Answers a commit message: with the value of [`COMMITTED_HEADER`] as text, or with the response of [`Self::fetch`].
+    pub async fn answer(&self, message: Uint8Array) -> Result<JsValue, JsValue> {
+        let length = message.length().to_string();
+        let body: MessageBody<'_> = Box::pin(async { Ok(message.to_vec()) });
+        let request = ObjectRequest { path: COMMIT_PATH, length: Some(&length), body };
+        let response = self.object.fetch(request).await;
+        match response.headers.as_slice() {
+            [(COMMITTED_HEADER, committed)] => Ok(JsValue::from_str(committed)),
+            _ => Ok(into_response(response)?.into()),
+        }
     }
 
     pub async fn alarm(&self) -> Result<(), JsValue> {
         self.object.alarm().await.map_err(runtime::thrown)
     }
 }
+
+/// Reads a message. One type for requests and calls keeps the Worker small.
+pub(super) type MessageBody<'a> = LocalBoxFuture<'a, Result<Vec<u8>, Cause>>;
 
 fn into_response(response: ObjectResponse<ObjectSql>) -> worker::Result<Response> {
     let body = match response.body {

@@ -10,6 +10,9 @@
 //! | [`STATUS_REFUSED`] | a [`Refusal`](super::commands::Refusal) in JSON |
 //! | [`STATUS_FAILED`] | the cause of the failure, as text for the operator's log |
 //! | any other | the platform could not reach the object |
+//!
+//! A commit message of at most [`CALL_MESSAGE`](crate::limits::CALL_MESSAGE) bytes is sent with a call of the object's method
+//! `answer`, which returns the value of [`COMMITTED_HEADER`], or the response to a request.
 
 /// Path of a commit.
 pub const COMMIT_PATH: &str = "/commit";
