@@ -3,10 +3,10 @@
 
 use serde::Deserialize;
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     hint::black_box,
     pin::pin,
-    rc::Rc,
     task::{Context, Poll, Waker},
 };
 use trigger_launch::{
@@ -22,6 +22,7 @@ use trigger_launch::{
     problem::Cause,
     profiles::{
         bucket::{self, Bucket, BucketEntry, BucketSection, KeyMatch},
+        cache::IndexCache,
         key::{Class, IndexKey, KeyHash, ProfileId},
         lookup::{self, BucketStore, IndexSearch},
         manifest::{ClassIndex, Generation, bucket_prefix},
@@ -230,15 +231,16 @@ const SEARCHED: u32 = 300_000;
 /// An index whose buckets are all cached.
 struct CachedIndex {
     generation: Generation,
-    buckets: HashMap<String, Rc<String>>,
+    cache: RefCell<IndexCache>,
 }
 
 impl BucketStore for CachedIndex {
     async fn read(&self, _: &[String]) -> Result<Vec<Option<String>>, Cause> {
         Err(Cause("a bucket is not cached".to_owned()))
     }
-    fn cached(&self, key: &str) -> Option<Rc<String>> {
-        self.buckets.get(key).cloned()
+
+    fn cache(&self) -> Option<&RefCell<IndexCache>> {
+        Some(&self.cache)
     }
 }
 
@@ -255,11 +257,12 @@ impl CachedIndex {
             entries[hash.bucket_number(buckets) as usize].push(entry);
         }
         let prefix = bucket_prefix(1, "g", Class::Email, "");
-        let texts = (0..).zip(entries).map(|(number, mut entries): (u32, Vec<BucketEntry>)| {
-            entries.sort_by_key(|entry| entry.hash);
-            (format!("{prefix}{number}"), Rc::new(bucket::write(&entries, &[]).unwrap_or_default()))
-        });
-        Self { generation, buckets: texts.collect() }
+        let mut cache = IndexCache::new(usize::MAX);
+        for (number, mut entries) in (0_u32..).zip(entries) {
+            entries.sort_by_key(|entry: &BucketEntry| entry.hash);
+            cache.put_bucket(format!("{prefix}{number}"), bucket::write(&entries, &[]).unwrap_or_default());
+        }
+        Self { generation, cache: RefCell::new(cache) }
     }
 }
 
