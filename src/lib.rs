@@ -68,6 +68,7 @@ pub mod profiles;
 pub mod storage;
 pub mod telemetry;
 pub mod text;
+mod vec_map;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

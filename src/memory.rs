@@ -9,11 +9,14 @@
 use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     rc::{Rc, Weak},
 };
 
-use crate::limits::{BASE_COST, BASE_ROOM, EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN};
+use crate::{
+    limits::{BASE_COST, BASE_ROOM, EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN},
+    vec_map::VecMap,
+};
 
 /// The memory that the requests of one isolate share.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct Budget {
     /// Part of `unverified`: reserved by requests that were evicted and have not ended yet.
     evicted: Cell<u64>,
     /// The unverified requests, oldest first.
-    requests: RefCell<BTreeMap<u64, Weak<RequestState>>>,
+    requests: RefCell<VecMap<u64, Weak<RequestState>>>,
     next_number: Cell<u64>,
     /// Requests for room that could not be granted at once, in order.
     queue: RefCell<VecDeque<Rc<RoomRequest>>>,
@@ -140,7 +143,7 @@ impl Budget {
         }
         self.evicted_at.set(now);
         let requests = self.requests.borrow();
-        let others = requests.values().filter_map(Weak::upgrade);
+        let others = requests.iter().filter_map(|(_, request)| request.upgrade());
         let mut candidates = Candidates::new(others, now);
         let mut expected = self.free().saturating_add(self.evicted.get());
         for room in self.queue.borrow().iter().filter(|room| room.request.evicted.get().is_none()) {
