@@ -14,6 +14,7 @@
 
 use std::{
     cell::Cell,
+    cmp::Ordering,
     fmt,
     io::{self, Write},
 };
@@ -256,7 +257,8 @@ impl<'a> ElementTree<'a> {
             return Some(children);
         }
         children.extend(places().map(|node| Child { first: node, node }));
-        children.sort_unstable_by_key(|child| (self.name(child.node), child.node));
+        let by_name = |child: &Child| (self.name(child.node), child.node);
+        sort(&mut children, &|one, other| by_name(one).cmp(&by_name(other)));
         let mut before: Option<Child> = None;
         for child in &mut children {
             if let Some(before) = before.filter(|before| self.name(before.node) == self.name(child.node)) {
@@ -264,9 +266,14 @@ impl<'a> ElementTree<'a> {
             }
             before = Some(*child);
         }
-        children.sort_unstable_by_key(|child| (child.first, child.node));
+        sort(&mut children, &|one, other| (one.first, one.node).cmp(&(other.first, other.node)));
         Some(children)
     }
+}
+
+/// Sorts with one copy of the code for all orders. Each copy takes several KB.
+fn sort(children: &mut [Child], order: &dyn Fn(&Child, &Child) -> Ordering) {
+    children.sort_unstable_by(order);
 }
 
 /// The text of markup without elements. It is written in pieces, without an allocation.
