@@ -45,6 +45,7 @@ use crate::{
             webhook::{Ordering, RecipientsMode, WebhookCommand, WebhookDefinition},
         },
     },
+    json,
     limits::{
         ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_REQUESTS_AT_ONCE, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS,
     },
@@ -168,8 +169,8 @@ impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<H> {
             return Ok(());
         }
         let Some(stored) = log.webhook()? else { return Ok(()) };
-        let config = serde_json::from_str(&stored.config).map_err(StorageError::damaged)?;
-        let state: DeliveryState = serde_json::from_str(&stored.state).map_err(StorageError::damaged)?;
+        let config = json::from_str(&stored.config).map_err(StorageError::damaged)?;
+        let state: DeliveryState = json::from_str(&stored.state).map_err(StorageError::damaged)?;
         let webhook = Webhook { config, state, is_changed: false, pages: VecMap::default() };
         self.0.webhook.replace(Some(webhook));
         // The slice finds out what is due, and when.
