@@ -111,8 +111,8 @@ struct Node {
 
 const _: () = assert!(NAME_LIMIT <= u16::MAX as usize + 1, "a tag without its brackets");
 
-/// A child of an element, with the first child of the same name.
-#[derive(Clone, Copy)]
+/// A child of an element, with the first child of the same name. It is not `Copy`, because the standard library then sorts it with
+/// twice the code.
 struct Child {
     first: u32,
     node: u32,
@@ -259,12 +259,12 @@ impl<'a> ElementTree<'a> {
         children.extend(places().map(|node| Child { first: node, node }));
         let by_name = |child: &Child| (self.name(child.node), child.node);
         sort(&mut children, &|one, other| by_name(one).cmp(&by_name(other)));
-        let mut before: Option<Child> = None;
+        let mut first = first;
         for child in &mut children {
-            if let Some(before) = before.filter(|before| self.name(before.node) == self.name(child.node)) {
-                child.first = before.first;
+            if self.name(child.node) != self.name(first) {
+                first = child.node;
             }
-            before = Some(*child);
+            child.first = first;
         }
         sort(&mut children, &|one, other| (one.first, one.node).cmp(&(other.first, other.node)));
         Some(children)
