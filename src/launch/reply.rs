@@ -300,7 +300,7 @@ pub fn problem(problem: &Problem, request_id: &str, format: Format) -> String {
             format!("{{\"error\":{code},\"error_debug\":{debug},\"error_text\":\"{text}\"{first}}}")
         }
         Format::Xml => {
-            let debug = debug.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            let debug = quick_xml::escape::partial_escape(debug.as_ref());
             format!("<xml><error>{code}</error><error_debug>{debug}</error_debug><error_text>{text}</error_text></xml>")
         }
     }

@@ -136,8 +136,8 @@ async fn checked(response: Response) -> Result<Response, ObjectError> {
     match ReplyKind::of(response.status()) {
         ReplyKind::Result | ReplyKind::Repeated => Ok(response),
         ReplyKind::Refused => {
-            let refusal: Refusal = json::from_slice(&read(&response).await?)
-                .map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+            let refusal: Refusal =
+                json::from_slice(&read(&response).await?).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
             Err(ObjectError::Refused(refusal.into()))
         }
         ReplyKind::Failed => Err(failure(&response).await),

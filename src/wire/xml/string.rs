@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use quick_xml::{escape, events::BytesRef};
+
 use super::characters::is_white;
 use super::markup::{MarkupPart, MarkupParts};
-use super::reference::Reference;
 use crate::limits::SCALAR_LIMIT;
 use crate::wire::{Scalar, ValueType};
 
@@ -83,11 +84,11 @@ fn normalize_line_ends(text: &str, out: &mut impl FnMut(&str)) {
 
 /// Returns the character of a reference, which is without its `&` and `;`.
 fn resolve(reference: &str) -> Option<char> {
-    let mut parsed = Reference::default();
-    for byte in reference.bytes() {
-        parsed.push(byte).ok()?;
+    match BytesRef::new(reference).resolve_char_ref() {
+        Ok(Some(char)) => Some(char),
+        Ok(None) => escape::resolve_predefined_entity(reference)?.chars().next(),
+        Err(_) => None,
     }
-    parsed.push(b';').ok()?
 }
 
 /// Whether character data, with its references decoded, is white space. Returns `None` if it has an unknown reference.
