@@ -23,6 +23,7 @@
 //! | [`fields`] | one table of the fields of a request |
 //! | [`problem`], [`memory`] | errors for callers and causes for the operator; accounting of memory |
 //! | [`outcome`], [`text`], [`limits`] | outcomes of items, shared text formats, every limit |
+//! | `json`, `vec_map` | decodes JSON into structs; a map for few entries |
 //! | [`escape`] | text from outside, made safe to print (native only) |
 //!
 //! The command line is in `src/bin/admin`. `docs/explanation/architecture.md` has the entry points and the invariants.
@@ -59,6 +60,7 @@ pub mod delivery;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod escape;
 pub mod fields;
+mod json;
 pub mod launch;
 pub mod limits;
 pub mod memory;
@@ -68,6 +70,7 @@ pub mod profiles;
 pub mod storage;
 pub mod telemetry;
 pub mod text;
+mod vec_map;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

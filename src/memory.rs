@@ -9,11 +9,14 @@
 use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     rc::{Rc, Weak},
 };
 
-use crate::limits::{BASE_COST, BASE_ROOM, EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN};
+use crate::{
+    limits::{BASE_COST, BASE_ROOM, EVICTABLE_AFTER_MS, EVICTION_PAUSE_MS, RATE_MIN},
+    vec_map::VecMap,
+};
 
 /// The memory that the requests of one isolate share.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct Budget {
     /// Part of `unverified`: reserved by requests that were evicted and have not ended yet.
     evicted: Cell<u64>,
     /// The unverified requests, oldest first.
-    requests: RefCell<BTreeMap<u64, Weak<RequestState>>>,
+    requests: RefCell<VecMap<u64, Weak<RequestState>>>,
     next_number: Cell<u64>,
     /// Requests for room that could not be granted at once, in order.
     queue: RefCell<VecDeque<Rc<RoomRequest>>>,
@@ -140,7 +143,7 @@ impl Budget {
         }
         self.evicted_at.set(now);
         let requests = self.requests.borrow();
-        let others = requests.values().filter_map(Weak::upgrade);
+        let others = requests.iter().filter_map(|(_, request)| request.upgrade());
         let mut candidates = Candidates::new(others, now);
         let mut expected = self.free().saturating_add(self.evicted.get());
         for room in self.queue.borrow().iter().filter(|room| room.request.evicted.get().is_none()) {
@@ -160,31 +163,33 @@ impl Budget {
     }
 }
 
-/// Requests that can be evicted. Each list is in reverse order of eviction.
+/// Requests that can be evicted.
 struct Candidates {
-    /// Requests older than [`EVICTABLE_AFTER_MS`], the slowest last.
+    /// Requests older than [`EVICTABLE_AFTER_MS`].
     old: Vec<Rc<RequestState>>,
-    /// Younger requests, the largest last. Requests below the minimum rate are after all others.
     young: Vec<Rc<RequestState>>,
+    now: u64,
 }
 
 impl Candidates {
     fn new(requests: impl Iterator<Item = Rc<RequestState>>, now: u64) -> Self {
         let can_end = requests.filter(|request| request.evicted.get().is_none() && request.bytes.get() > 0);
-        let (mut old, mut young): (Vec<_>, Vec<_>) =
-            can_end.partition(|request| now.saturating_sub(request.started_at) > EVICTABLE_AFTER_MS);
-        old.sort_by_cached_key(|request| Reverse((request.rate(now), request.number)));
-        young
-            .sort_by_cached_key(|request| (request.rate(now) < RATE_MIN, request.bytes.get(), Reverse(request.number)));
-        Self { old, young }
+        let (old, young) = can_end.partition(|request| now.saturating_sub(request.started_at) > EVICTABLE_AFTER_MS);
+        Self { old, young, now }
     }
 
     /// Returns the next request to evict: the slowest old one, or the largest young one if that one alone makes enough room.
+    /// Young requests below the minimum rate are before all others.
     fn next(&mut self, bytes: u64) -> Option<Rc<RequestState>> {
-        self.old.pop().or_else(|| {
-            let at = self.young.iter().rposition(|request| request.returned_bytes() >= bytes)?;
-            Some(self.young.remove(at))
-        })
+        let rate = |request: &RequestState| request.rate(self.now);
+        let slowest = self.old.iter().min_by_key(|request| (rate(request), request.number));
+        let next = slowest.or_else(|| {
+            let large = self.young.iter().filter(|request| request.returned_bytes() >= bytes);
+            large.max_by_key(|request| (rate(request) < RATE_MIN, request.bytes.get(), Reverse(request.number)))
+        });
+        let next = Rc::clone(next?);
+        self.remove(&next);
+        Some(next)
     }
 
     /// Removes a request from the candidates.

@@ -175,12 +175,6 @@ fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + next_year, month, day)
 }
 
-/// Reads JSON. All JSON is read from texts, because a second source of bytes would add its own decoders to the Worker.
-pub fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
-    use serde::de::Error as _;
-    serde_json::from_str(std::str::from_utf8(bytes).map_err(serde_json::Error::custom)?)
-}
-
 /// Returns the message of an error, followed by the messages of its causes: `message: cause: cause`.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -15,6 +15,7 @@ use crate::{
         commands::{AttachmentFile, Command},
         id::LaunchId,
     },
+    json,
     launch::ports::ObjectError,
     problem::{Cause, Problem, Refused},
 };
@@ -29,7 +30,7 @@ pub async fn answer<P: ApiPorts>(
 ) -> Result<Reply<P::Stream>, Refused> {
     let command = Command::Attachment(launch_id, number);
     let file = ports.command(trigger_id, command.clone(), &token.databases).await?;
-    let file: AttachmentFile = serde_json::from_slice(&file)
+    let file: AttachmentFile = json::from_slice(&file)
         .map_err(|error| Refused::from(ObjectError::Lost(Cause::new(error).during("a file of a launch"))))?;
     // `Range` is defined for `GET` only (RFC 9110, §14.2).
     let range = head.header("Range").filter(|_| !head.is_head_request());

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     access::TokenRecord,
+    json,
     launch::{
         ports::{Body, Clock, ObjectError},
         receive::pace::PacedBody,
@@ -28,7 +29,7 @@ use crate::{
         },
         manifest::{Generation, IndexError, Manifest},
     },
-    text::{from_json, hex, rfc3339},
+    text::{hex, rfc3339},
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -157,7 +158,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
     ) -> Result<T, Refused> {
         let content = serde_json::to_vec(command).map_err(Refused::internal)?;
         let reply = self.send(RequestKind::Command, &content, memory).await;
-        from_json(&self.known_database(reply).await?).map_err(Refused::internal)
+        json::from_slice(&self.known_database(reply).await?).map_err(Refused::internal)
     }
 
     /// If the object does not know the database, and KV neither, refuses with 404.
@@ -236,7 +237,7 @@ impl<P: ApiPorts + 'static> ProfilesRequest<'_, '_, P> {
             return Err(Problem::BadField(what).into());
         }
         let reply = self.send_message(&message, memory).await;
-        let reply: ChangeReply = from_json(&self.known_database(reply).await?).map_err(Refused::internal)?;
+        let reply: ChangeReply = json::from_slice(&self.known_database(reply).await?).map_err(Refused::internal)?;
         self.report_pending(&reply);
         let ChangeReply { version, applied, repeated, .. } = reply;
         let content =
@@ -432,7 +433,7 @@ async fn read_body<C: Clock, B: Body>(
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    from_json(body).map_err(|error| {
+    json::from_slice(body).map_err(|error| {
         if error.is_data() {
             Problem::BadField(format!("body: not in the documented form, at column {}", error.column()))
         } else {

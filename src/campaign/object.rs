@@ -35,6 +35,7 @@ use super::{
     },
 };
 use crate::{
+    json,
     limits::{COPY_WAIT_MS, Limits, REPLY_WHOLE},
     memory::{Budget, Reservation},
     problem::Cause,
@@ -160,7 +161,7 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
             self.start()?;
             return self.commit(&message);
         }
-        let envelope: Envelope = serde_json::from_slice(&request.body.await?).map_err(Cause::new)?;
+        let envelope: Envelope = json::from_slice(&request.body.await?).map_err(Cause::new)?;
         self.start()?;
         match &envelope.command {
             Command::Define(definition) => return self.define(definition, &envelope.databases).await,

@@ -9,7 +9,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, btree_map::Entry},
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -46,6 +45,7 @@ use crate::{
             webhook::{Ordering, RecipientsMode, WebhookCommand, WebhookDefinition},
         },
     },
+    json,
     limits::{
         ALARM_GUARD_MS, DELIVERY_MEMORY_PAUSE_MS, DELIVERY_REQUESTS_AT_ONCE, DELIVERY_SLICE_MS, DELIVERY_TIMEOUT_MS,
     },
@@ -54,6 +54,7 @@ use crate::{
     storage::sql::{Sql, StorageError},
     telemetry::DataPoint,
     text::{hex, rfc3339},
+    vec_map::VecMap,
 };
 
 /// The step of the alarm. Its due time follows from the stored state, so it has no rows.
@@ -88,7 +89,7 @@ struct Webhook {
     /// Whether the state differs from the stored one.
     is_changed: bool,
     /// The pages of launches that have begun.
-    pages: BTreeMap<u64, Pages>,
+    pages: VecMap<u64, Rc<Pages>>,
 }
 
 /// Wakes a slice that waits for answers.
@@ -168,9 +169,9 @@ impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<H> {
             return Ok(());
         }
         let Some(stored) = log.webhook()? else { return Ok(()) };
-        let config = serde_json::from_str(&stored.config).map_err(StorageError::damaged)?;
-        let state: DeliveryState = serde_json::from_str(&stored.state).map_err(StorageError::damaged)?;
-        let webhook = Webhook { config, state, is_changed: false, pages: BTreeMap::new() };
+        let config = json::from_str(&stored.config).map_err(StorageError::damaged)?;
+        let state: DeliveryState = json::from_str(&stored.state).map_err(StorageError::damaged)?;
+        let webhook = Webhook { config, state, is_changed: false, pages: VecMap::default() };
         self.0.webhook.replace(Some(webhook));
         // The slice finds out what is due, and when.
         log.due().set_in_memory(TASK, self.0.has_work(log)?.then(|| self.0.host.now()));
@@ -359,7 +360,7 @@ impl<H: DeliveryHost> Inner<H> {
         webhook.state.record(&sent, attempt, &answer, self.host.now(), u16::from_le_bytes(random));
         webhook.is_changed = true;
         let Webhook { state, pages, .. } = &mut *webhook;
-        pages.retain(|sequence, _| state.is_in_progress(*sequence));
+        pages.retain(|sequence| state.is_in_progress(*sequence));
         if webhook.state.failing_since().is_some() && !was_failing {
             self.host.report(FAILING, &cause);
             self.host.measure(&DataPoint::of_delivery("failing", 0));
@@ -570,13 +571,13 @@ impl Webhook {
     }
 
     /// Returns the pages of a launch. They are found once.
-    fn pages_of<S: Sql>(&mut self, log: &LaunchLog<S>, launch: &StoredLaunch) -> Result<&Pages, StorageError> {
-        match self.pages.entry(launch.sequence) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(place) => {
-                Ok(place.insert(Pages::find(log, launch, self.config.recipients_of(launch.sequence))?))
-            }
+    fn pages_of<S: Sql>(&mut self, log: &LaunchLog<S>, launch: &StoredLaunch) -> Result<Rc<Pages>, StorageError> {
+        if let Some(known) = self.pages.get(&launch.sequence) {
+            return Ok(Rc::clone(known));
         }
+        let pages = Rc::new(Pages::find(log, launch, self.config.recipients_of(launch.sequence))?);
+        self.pages.insert(launch.sequence, Rc::clone(&pages));
+        Ok(pages)
     }
 
     /// Builds a message: its ID and its body.
@@ -588,7 +589,7 @@ impl Webhook {
     ) -> Result<(String, String), BuildError> {
         let launch = log.launch_at(page.sequence)?;
         let mode = self.config.recipients_of(page.sequence);
-        let page = PageOf { launch: &launch, pages: self.pages_of(log, &launch)?, page: page.page, mode };
+        let page = PageOf { launch: &launch, pages: &*self.pages_of(log, &launch)?, page: page.page, mode };
         memory.grow(page.memory()).map_err(|_| BuildError::Memory)?;
         Ok((page.id(), page.body(log)?))
     }

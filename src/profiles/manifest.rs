@@ -12,6 +12,7 @@ use super::{
     key::{Class, IndexKey, NORMALISATION_VERSION, first_half},
 };
 use crate::{
+    json,
     limits::{
         BUCKET_LIMIT, BULK_KEYS, BULK_READS_LIMIT, FIELD_NAMES_LIMIT, FIELDS_LIMIT, GENERATION_NAME_LIMIT, KEY_LIMIT,
         RETIRED_LIMIT,
@@ -211,11 +212,11 @@ impl Manifest {
             format: u32,
         }
         let text = text.ok_or(IndexError::NotImported)?;
-        let Version { format } = serde_json::from_str(text)?;
+        let Version { format } = json::from_str(text)?;
         if format != FORMAT_VERSION {
             return Err(IndexError::OtherVersion);
         }
-        let manifest: Self = serde_json::from_str(text)?;
+        let manifest: Self = json::from_str(text)?;
         let mut generations = std::iter::once(&manifest.current).chain(&manifest.previous);
         let has_buckets = generations.all(|generation| generation.classes.iter().all(|class| class.buckets > 0));
         if has_buckets { Ok(manifest) } else { Err(IndexError::NoBuckets) }
@@ -231,7 +232,7 @@ impl Manifest {
         struct NamedGeneration {
             name: String,
         }
-        serde_json::from_str::<AnyManifest>(text).ok().map(|manifest| manifest.current.name)
+        json::from_str::<AnyManifest>(text).ok().map(|manifest| manifest.current.name)
     }
 
     /// Returns the value of [`manifest_key`].

@@ -13,6 +13,7 @@ use super::runtime;
 use crate::{
     access::{CampaignRecord, campaign_key, loggable_key},
     campaign::ports::CampaignCopies,
+    json,
     limits::{COPY_WAIT_MS, KV_CACHE_SECONDS},
     problem::Cause,
 };
@@ -79,7 +80,7 @@ impl Namespace {
         let bad = |error: serde_json::Error| {
             Cause::new(error).during(format_args!("KV {} {}: damaged", self.binding, loggable_key(key)))
         };
-        text.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
+        text.map(|text| json::from_str(&text).map_err(bad)).transpose()
     }
 
     /// Reads the texts under at most 100 keys, in the order of the keys.
@@ -110,7 +111,7 @@ impl Namespace {
         let mut metadata = Vec::new();
         for key in Array::from(&field(&page, "keys")?).iter() {
             let text = JSON::stringify(&field(&key, "metadata")?).ok().and_then(|text| text.as_string());
-            metadata.extend(text.and_then(|text| serde_json::from_str(&text).ok()));
+            metadata.extend(text.and_then(|text| json::from_str(&text).ok()));
         }
         let complete = field(&page, "list_complete")?.is_truthy();
         Ok(Listed { metadata, cursor: field(&page, "cursor")?.as_string().filter(|_| !complete) })

@@ -15,6 +15,7 @@ use crate::{
         message::RepeatedLaunch,
         transport::{COMMAND_PATH, COMMIT_PATH, COMMITTED_HEADER, LENGTH_HEADER, ReplyKind},
     },
+    json,
     launch::ports::{CommitAnswer, ObjectError},
     limits::CALL_MESSAGE,
     memory::Reservation,
@@ -135,8 +136,8 @@ async fn checked(response: Response) -> Result<Response, ObjectError> {
     match ReplyKind::of(response.status()) {
         ReplyKind::Result | ReplyKind::Repeated => Ok(response),
         ReplyKind::Refused => {
-            let refusal: Refusal = serde_json::from_slice(&read(&response).await?)
-                .map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+            let refusal: Refusal =
+                json::from_slice(&read(&response).await?).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
             Err(ObjectError::Refused(refusal.into()))
         }
         ReplyKind::Failed => Err(failure(&response).await),

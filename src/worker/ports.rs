@@ -22,6 +22,7 @@ use crate::{
         id::LaunchId,
         message::RepeatedLaunch,
     },
+    json,
     launch::{
         ports::{Clock, CommitAnswer, ObjectError, Ports},
         remembered::Remembered,
@@ -136,8 +137,7 @@ impl Ports for RequestPorts {
 
     async fn defined_database(&self, trigger_id: u64) -> Result<u64, ObjectError> {
         let campaign = self.bindings.objects.command(trigger_id, Command::Read, ALL_DATABASES).await?;
-        let campaign: Campaign =
-            serde_json::from_slice(&campaign).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
+        let campaign: Campaign = json::from_slice(&campaign).map_err(|error| ObjectError::Lost(Cause::new(error)))?;
         Ok(campaign.database)
     }
 

@@ -4,10 +4,11 @@
 //! the work, so a restart does not lose work. The alarm is set to the earliest due time. Setting an alarm is billed as a row,
 //! so an alarm that comes early enough is not set again. A task whose due time follows from other rows keeps it in memory only.
 
-use crate::storage::sql::{Sql, SqlParameter, StorageError};
-use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+use std::cell::{Cell, RefCell};
+
+use crate::{
+    storage::sql::{Sql, SqlParameter, StorageError},
+    vec_map::VecMap,
 };
 
 /// A kind of work, by the name that it has in the table. The name is stored, so it never changes.
@@ -46,11 +47,11 @@ pub struct AlarmState {
     /// The time of the alarm, if it is known.
     set_to: Cell<Option<u64>>,
     /// The earliest times at which paused tasks run, regardless of their due times.
-    pauses: RefCell<BTreeMap<String, u64>>,
+    pauses: RefCell<VecMap<String, u64>>,
     /// Due times of tasks without rows.
-    in_memory: RefCell<BTreeMap<&'static str, u64>>,
+    in_memory: RefCell<VecMap<&'static str, u64>>,
     /// Services whose steps are running.
-    running: RefCell<BTreeSet<&'static str>>,
+    running: RefCell<Vec<&'static str>>,
 }
 
 /// Access to the table of due times.
@@ -174,10 +175,15 @@ impl<'a, S: Sql> DueTimes<'a, S> {
 
     /// Marks a service as running. Returns false if it already is.
     pub fn start_service(&self, service: &'static str) -> bool {
-        self.state.running.borrow_mut().insert(service)
+        let mut running = self.state.running.borrow_mut();
+        let is_new = !running.contains(&service);
+        if is_new {
+            running.push(service);
+        }
+        is_new
     }
 
     pub fn end_service(&self, service: &'static str) {
-        self.state.running.borrow_mut().remove(service);
+        self.state.running.borrow_mut().retain(|running| *running != service);
     }
 }

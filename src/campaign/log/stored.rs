@@ -10,6 +10,7 @@ use crate::{
         id::LaunchId,
         layout::{MessageLayout, MessageSection, PREFIX},
     },
+    json,
     storage::sql::{Sql, SqlParameter, SqlRow, StorageError},
 };
 
@@ -49,7 +50,7 @@ impl StoredLaunch {
         let is_inline = row.number()? != 0;
         let damaged = |what: &str| StorageError::Damaged(format!("launch {sequence}: {what}"));
         let layout = MessageLayout::read(&record).ok_or_else(|| damaged("layout"))?;
-        let head = record.get(PREFIX..).and_then(|head| serde_json::from_slice(head).ok());
+        let head = record.get(PREFIX..).and_then(|head| json::from_slice(head).ok());
         Ok(Self { sequence, accepted_at, head: head.ok_or_else(|| damaged("head"))?, layout, is_inline })
     }
 }

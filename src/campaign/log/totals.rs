@@ -70,7 +70,7 @@ impl<S: Sql> LaunchLog<S> {
         request: &StatsRequest,
     ) -> Result<Option<Vec<LaunchTotals>>, StorageError> {
         // A bucket ends where the next one begins. `search` finds the first launch that was accepted at that time or later. Each
-        // turn halves the sequences between `low` and `high`.
+        // turn halves the sequences between `low` and `high`. A search that began later can end earlier.
         let statement = "WITH RECURSIVE \
              ends (number, at) AS (SELECT 0, CAST(? AS INTEGER) UNION ALL \
                  SELECT number + 1, min(CAST(? AS INTEGER) + (number + 1) * CAST(? AS INTEGER), CAST(? AS INTEGER)) \
@@ -80,9 +80,9 @@ impl<S: Sql> LaunchLog<S> {
                  SELECT number, at, iif(accepted_at < at, (low + high) / 2 + 1, low), \
                      iif(accepted_at < at, high, (low + high) / 2) \
                  FROM search CROSS JOIN launches ON sequence = (low + high) / 2 WHERE low < high) \
-             SELECT number, low - 1, coalesce(recipients, removed_recipients), coalesce(unmatched, removed_unmatched), \
+             SELECT low - 1, coalesce(recipients, removed_recipients), coalesce(unmatched, removed_unmatched), \
                  coalesce(invalid, removed_invalid) \
-             FROM search CROSS JOIN campaign LEFT JOIN launches ON sequence = low - 1 WHERE low = high";
+             FROM search CROSS JOIN campaign LEFT JOIN launches ON sequence = low - 1 WHERE low = high ORDER BY number";
         let Some(state) = self.find_state()? else { return Ok(None) };
         let parameters = [
             request.from.into(),
@@ -94,15 +94,13 @@ impl<S: Sql> LaunchLog<S> {
         ];
         let mut totals = Vec::new();
         for mut row in self.sql.exec(statement, &parameters)? {
-            let (number, launches, recipients) = (row.number()?, row.number()?, row.number()?);
+            let (launches, recipients) = (row.number()?, row.number()?);
             let (Some(unmatched), Some(invalid)) = (row.optional_number()?, row.optional_number()?) else {
                 return Ok(None);
             };
-            totals.push((number, LaunchTotals { launches, recipients, items: ItemTotals { unmatched, invalid } }));
+            totals.push(LaunchTotals { launches, recipients, items: ItemTotals { unmatched, invalid } });
         }
-        // A search that began later can end earlier.
-        totals.sort_unstable_by_key(|(number, _)| *number);
-        Ok(Some(totals.into_iter().map(|(_, totals)| totals).collect()))
+        Ok(Some(totals))
     }
 
     fn is_counted(&self) -> Result<bool, StorageError> {

@@ -21,7 +21,7 @@ use super::{
     layout::{DIGEST, MessageLayout, MessageSection, PREFIX, PROFILE_ID},
     packed,
 };
-use crate::limits;
+use crate::{json, limits};
 
 /// A launch to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl<'a> Commit<'a> {
             rest = after;
             Some(section)
         };
-        let head = take(layout.head()).and_then(|head| serde_json::from_slice(head).ok()).ok_or(MessageError::Head)?;
+        let head = take(layout.head()).and_then(|head| json::from_slice(head).ok()).ok_or(MessageError::Head)?;
         let mut section = |section: MessageSection| take(layout.section(section)).ok_or(MessageError::Length);
         let commit = Self {
             head,

@@ -58,7 +58,7 @@ struct AttachmentUpload<U: AttachmentUploader> {
     part_count: u16,
     /// The last part is complete.
     has_ended: bool,
-    /// Uploaded parts, in any order.
+    /// Uploaded parts, by number.
     parts: Vec<UploadPart>,
     upload_id: Option<String>,
     /// `None` while a part is hashed.
@@ -240,7 +240,10 @@ impl<U: AttachmentUploader> AttachmentUploads<U> {
         let result = result.map(|step| match step {
             StepResult::Hashed(digest) => attachment.digest = Some(digest),
             StepResult::HashedLast(sha256) => attachment.sha256 = Some(sha256),
-            StepResult::Uploaded(part) => attachment.parts.push(part),
+            StepResult::Uploaded(part) => {
+                let index = attachment.parts.partition_point(|other| other.number < part.number);
+                attachment.parts.insert(index, part);
+            }
         });
         self.is_stopped |= result.is_err();
         if is_uploaded || self.is_stopped {
@@ -283,15 +286,17 @@ impl<U: AttachmentUploader> AttachmentUploads<U> {
     /// The attachments for the launch's record; `None` if an upload is incomplete.
     fn attachments(&self) -> Option<Vec<Attachment>> {
         let attachments = self.attachments.iter().enumerate().map(|(index, attachment)| {
-            let mut parts = attachment.parts.clone();
-            parts.sort_by_key(|part| part.number);
-            let is_complete = parts.len() == usize::from(attachment.part_count);
+            let is_complete = attachment.parts.len() == usize::from(attachment.part_count);
             Some(Attachment {
                 name: attachment.name.clone(),
                 content_type: attachment.content_type.clone(),
                 size: attachment.size,
                 sha256: attachment.sha256.filter(|_| is_complete)?,
-                upload: Upload { key: self.key(index), upload_id: attachment.upload_id.clone()?, parts },
+                upload: Upload {
+                    key: self.key(index),
+                    upload_id: attachment.upload_id.clone()?,
+                    parts: attachment.parts.clone(),
+                },
             })
         });
         attachments.collect()

@@ -14,6 +14,7 @@ use super::{
     state::{KeptGeneration, LiveSettings},
 };
 use crate::{
+    json,
     limits::{
         CHANGES_LIMIT, CHANGES_REQUEST_MS, FIELD_NAME_SHOWN, GENERATION_KEPT_MS, LIVE_DELAY_MS, LIVE_SETTINGS_LIMIT,
         PENDING_READ_AT_ONCE, PENDING_READ_BYTES, PENDING_ROWS_WRITTEN_AT_ONCE, REQUESTS_REMOVED_AT_ONCE,
@@ -679,12 +680,12 @@ fn read<S: Sql>(sql: &S, memory: &mut Reservation) -> Result<LoadedDatabase, Dat
     let row = sql.exec("SELECT changes, changed_at, settings FROM live", &[])?.pop();
     let mut row = row.ok_or_else(|| StorageError::damaged("the row of the table live is missing"))?;
     let (version, changed_at, text) = (row.number()?, row.number()?, row.text()?);
-    let settings: LiveSettings = serde_json::from_str(&text)?;
+    let settings: LiveSettings = json::from_str(&text)?;
     let settings_bytes = text.len();
     let mut key_sets = Vec::new();
     for mut row in sql.exec("SELECT number, checks FROM key_sets", &[])? {
         let (number, checks) = (row.number()?, row.text()?);
-        key_sets.push((number, serde_json::from_str::<Vec<String>>(&checks)?));
+        key_sets.push((number, json::from_str::<Vec<String>>(&checks)?));
     }
     let mut index = PendingIndex::default();
     let mut last: Vec<u8> = Vec::new();

@@ -12,13 +12,13 @@ use super::{
     row::{DamagedKeys, PackedKey, PackedKeys},
 };
 use crate::{
+    json,
     memory::{OutOfMemory, Reservation},
     profiles::{
         bucket::BucketSection,
         key::{BucketPlace, HashPrefix, KeyHash, ProfileId, bucket_number},
         manifest::Generation,
     },
-    text::from_json,
 };
 
 /// The status of a reply that is a [`DatabaseRefusal`](super::command::DatabaseRefusal) in JSON.
@@ -161,7 +161,7 @@ impl<'a> ChangeSet<'a> {
     /// Reads and checks a set, without its kind.
     pub fn read(content: &'a [u8]) -> Result<(ChangeSetHead, Self), DamagedMessage> {
         let mut parts = Parts(content);
-        let head: ChangeSetHead = from_json(parts.section()?).map_err(|_| DamagedMessage)?;
+        let head: ChangeSetHead = json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
         let set = Self { rows: parts.0 };
         for row in set.rows() {
             let (_, keys) = row?;
@@ -224,7 +224,7 @@ impl<'a> PendingList<'a> {
 
     pub fn read(message: &'a [u8]) -> Result<Self, DamagedMessage> {
         let mut parts = Parts(message);
-        let status = from_json(parts.section()?).map_err(|_| DamagedMessage)?;
+        let status = json::from_slice(parts.section()?).map_err(|_| DamagedMessage)?;
         Ok(Self { status, rows: parts.0 })
     }
 
@@ -536,7 +536,7 @@ impl Answer {
         match answer.split_first() {
             Some((&NOT_LIVE, [])) => Ok(Self::NotLive),
             Some((&CHANGES, _)) => ChangeList::read(answer).map(Self::Changes),
-            Some((&OTHER, rest)) => from_json(rest).map(Self::Other).map_err(|_| DamagedMessage),
+            Some((&OTHER, rest)) => json::from_slice(rest).map(Self::Other).map_err(|_| DamagedMessage),
             _ => Err(DamagedMessage),
         }
     }

@@ -16,11 +16,11 @@ use super::{
     message::{DamagedMessage, LENGTH_HEADER, Question, RequestKind, STATUS_FAILED, STATUS_REFUSED},
 };
 use crate::{
+    json,
     limits::ALARM_GUARD_MS,
     memory::{Budget, Reservation},
     problem::Cause,
     storage::sql::Sql,
-    text::from_json,
 };
 
 /// The runtime of one object.
@@ -113,7 +113,7 @@ impl<S: Sql, H: DatabaseHost> DatabaseObject<S, H> {
         match kind {
             RequestKind::Question => database.answer(Question::read(content)?, &mut request_memory),
             RequestKind::Changes => database.change(content, now).and_then(|reply| to_json(&reply)),
-            RequestKind::Command => match from_json(content)? {
+            RequestKind::Command => match json::from_slice(content)? {
                 DatabaseCommand::Status => database.status().and_then(|status| to_json(&status)),
                 DatabaseCommand::Start(manifest) => database.start(*manifest, now).and_then(|status| to_json(&status)),
                 DatabaseCommand::Stop => database.stop(now).and_then(|status| to_json(&status)),
@@ -146,5 +146,5 @@ fn failed(error: DatabaseError) -> DatabaseResponse {
 
 /// Reads a refusal.
 pub fn parse_refusal(body: &[u8]) -> Result<DatabaseRefusal, Cause> {
-    from_json(body).map_err(Cause::new)
+    json::from_slice(body).map_err(Cause::new)
 }

@@ -14,6 +14,7 @@
 
 use std::{
     cell::Cell,
+    cmp::Ordering,
     fmt,
     io::{self, Write},
 };
@@ -110,8 +111,8 @@ struct Node {
 
 const _: () = assert!(NAME_LIMIT <= u16::MAX as usize + 1, "a tag without its brackets");
 
-/// A child of an element, with the first child of the same name.
-#[derive(Clone, Copy)]
+/// A child of an element, with the first child of the same name. It is not `Copy`, because the standard library then sorts it with
+/// twice the code.
 struct Child {
     first: u32,
     node: u32,
@@ -256,17 +257,23 @@ impl<'a> ElementTree<'a> {
             return Some(children);
         }
         children.extend(places().map(|node| Child { first: node, node }));
-        children.sort_unstable_by_key(|child| (self.name(child.node), child.node));
-        let mut before: Option<Child> = None;
+        let by_name = |child: &Child| (self.name(child.node), child.node);
+        sort(&mut children, &|one, other| by_name(one).cmp(&by_name(other)));
+        let mut first = first;
         for child in &mut children {
-            if let Some(before) = before.filter(|before| self.name(before.node) == self.name(child.node)) {
-                child.first = before.first;
+            if self.name(child.node) != self.name(first) {
+                first = child.node;
             }
-            before = Some(*child);
+            child.first = first;
         }
-        children.sort_unstable_by_key(|child| (child.first, child.node));
+        sort(&mut children, &|one, other| (one.first, one.node).cmp(&(other.first, other.node)));
         Some(children)
     }
+}
+
+/// Sorts with one copy of the code for all orders. Each copy takes several KB.
+fn sort(children: &mut [Child], order: &dyn Fn(&Child, &Child) -> Ordering) {
+    children.sort_unstable_by(order);
 }
 
 /// The text of markup without elements. It is written in pieces, without an allocation.

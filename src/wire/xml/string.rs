@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesRef, Event};
+use quick_xml::{escape, events::BytesRef};
 
 use super::characters::is_white;
+use super::markup::{MarkupPart, MarkupParts};
 use crate::limits::SCALAR_LIMIT;
 use crate::wire::{Scalar, ValueType};
 
@@ -49,20 +49,27 @@ pub fn is_plain(raw: &str) -> bool {
 /// Decodes markup without elements, and passes its text to `out` in pieces. Returns `None` if there are elements or unknown
 /// references.
 pub fn decode_pieces(raw: &str, mut out: impl FnMut(&str)) -> Option<()> {
-    // At the start of its input, the reader removes U+FEFF as a byte order mark. Here it is a character.
-    let rest = raw.trim_start_matches('\u{FEFF}');
-    out(raw.get(..raw.len() - rest.len())?);
-    let mut reader = Reader::from_str(rest);
-    loop {
-        match reader.read_event().ok()? {
-            Event::Text(part) => normalize_line_ends(&part, &mut out),
-            Event::CData(part) => normalize_line_ends(&part, &mut out),
-            Event::GeneralRef(reference) => out(resolve(&reference)?.encode_utf8(&mut [0; 4])),
-            Event::Comment(_) | Event::PI(_) => {}
-            Event::Eof => return Some(()),
-            Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Decl(_) | Event::DocType(_) => return None,
+    let mut parts = MarkupParts::new(raw);
+    while let Some(part) = parts.next().ok()? {
+        match part {
+            MarkupPart::Text(text) => decode_character_data(text, &mut out)?,
+            MarkupPart::CData(text) => normalize_line_ends(text, &mut out),
+            MarkupPart::Start { .. } | MarkupPart::End { .. } => return None,
         }
     }
+    Some(())
+}
+
+/// Decodes text between tags.
+fn decode_character_data(text: &str, out: &mut impl FnMut(&str)) -> Option<()> {
+    let mut parts = text.split('&');
+    normalize_line_ends(parts.next().unwrap_or_default(), out);
+    for part in parts {
+        let (reference, text) = part.split_once(';')?;
+        out(resolve(reference)?.encode_utf8(&mut [0; 4]));
+        normalize_line_ends(text, out);
+    }
+    Some(())
 }
 
 /// Passes text to `out` with `\n` for `\r\n` and `\r` (XML 1.0, section 2.11).
@@ -75,18 +82,11 @@ fn normalize_line_ends(text: &str, out: &mut impl FnMut(&str)) {
     }
 }
 
-/// Returns the character of a reference.
-fn resolve(reference: &BytesRef<'_>) -> Option<char> {
-    match reference.resolve_char_ref() {
+/// Returns the character of a reference, which is without its `&` and `;`.
+fn resolve(reference: &str) -> Option<char> {
+    match BytesRef::new(reference).resolve_char_ref() {
         Ok(Some(char)) => Some(char),
-        Ok(None) => match reference.as_ref() {
-            "amp" => Some('&'),
-            "lt" => Some('<'),
-            "gt" => Some('>'),
-            "quot" => Some('"'),
-            "apos" => Some('\''),
-            _ => None,
-        },
+        Ok(None) => escape::resolve_predefined_entity(reference)?.chars().next(),
         Err(_) => None,
     }
 }
