@@ -14,7 +14,7 @@ use super::live::pending::PendingChanges;
 pub struct IndexCache {
     limit: usize,
     bytes: usize,
-    /// Number of searched keys so far, found or not.
+    /// Number of keys so far that were searched, found or not, or added.
     accesses: u64,
     entries: HashMap<String, CacheEntry>,
 }
@@ -100,7 +100,7 @@ impl IndexCache {
     /// Adds or replaces an entry, and evicts others if necessary. An entry that is larger than the cache is not added, nor is one
     /// for which entries would have to be evicted that `may_evict` protects by their last access.
     fn put(&mut self, key: String, content: CachedContent, may_evict: fn(&Self, u64) -> bool) {
-        let entry = CacheEntry { content, last_access: self.accesses };
+        let mut entry = CacheEntry { content, last_access: 0 };
         let added = entry.bytes(&key);
         self.remove(&key);
         if added > self.limit {
@@ -114,6 +114,8 @@ impl IndexCache {
             self.remove(&key);
         }
         self.bytes += added;
+        self.accesses += 1;
+        entry.last_access = self.accesses;
         self.entries.insert(key, entry);
     }
 
