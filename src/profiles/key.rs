@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::{Hash128, SipHasher24};
 
 use crate::{
     limits::INDEX_SECRET_MIN,
@@ -254,7 +254,7 @@ impl IndexKey {
             Some(hasher) => hasher.hash(value),
             None => hash_prefix(self.hasher, class, field).hash(value),
         };
-        KeyHash(hash.as_bytes())
+        to_key_hash(hash)
     }
 }
 
@@ -271,8 +271,13 @@ impl fmt::Debug for KeyHasher {
 impl KeyHasher {
     /// Hashes the bytes of a normalised key.
     pub fn hash(&self, value: &[u8]) -> KeyHash {
-        KeyHash(self.0.hash(value).as_bytes())
+        to_key_hash(self.0.hash(value))
     }
+}
+
+/// The same as [`Hash128::as_bytes`], which compilers inline only if they optimise all crates together.
+fn to_key_hash(Hash128 { h1, h2 }: Hash128) -> KeyHash {
+    KeyHash((u128::from(h2) << 64 | u128::from(h1)).to_le_bytes())
 }
 
 /// Returns a hasher that has read the text before a value: eight bytes with the version, the class and the length of the field

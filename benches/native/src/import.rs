@@ -68,7 +68,8 @@ fn write_file(path: &Path, rows: usize) -> Result<(), Failure> {
         let id = (row as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 32;
         writeln!(file, "{id:024x},customer.{row}@example{}.com,+{},{row}", row % 97, 79_000_000_000_usize + row)?;
     }
-    Ok(file.flush()?)
+    // Otherwise the system writes the file during the measurements.
+    Ok(file.into_inner()?.sync_all()?)
 }
 
 /// Prints milliseconds, milliseconds of CPU time, and the peak of memory in KiB.

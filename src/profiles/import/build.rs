@@ -1,14 +1,14 @@
-//! Writes sorted keys as buckets. A second thread sorts the keys of the next buckets in the meantime.
+//! Sorts the keys of buckets, and writes them. A second thread divides keys into the next buckets in the meantime.
 
 use std::{
     io,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
     thread,
 };
 
 use super::{
     error::ImportError,
-    sort::{KeyRecord, PartitionedRecords, SortedBuckets, Sorter},
+    sort::{GroupedBuckets, KeyRecord, PartitionedRecords, Sorter},
 };
 use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
@@ -40,8 +40,8 @@ pub struct IndexPlan {
     records: PartitionedRecords,
 }
 
-/// Sorted buckets, or why they cannot be sorted.
-type SortResult = Result<SortedBuckets, ImportError>;
+/// Buckets, or why the keys cannot be divided into buckets.
+type GroupResult = Result<GroupedBuckets, ImportError>;
 
 impl IndexPlan {
     pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
@@ -73,19 +73,26 @@ impl IndexPlan {
         let fields: Vec<(u16, u32)> =
             field_numbers.into_iter().zip(classes.iter().map(|index| index.buckets)).collect();
         let (sender, receiver) = sync_channel(1);
+        let (written, unused) = channel();
         thread::scope(|scope| {
-            let sort = || sort_fields(records, &fields, &sender);
+            let group = || group_fields(records, &fields, &sender, unused);
             // Ends when the receiver is dropped.
-            thread::Builder::new().spawn_scoped(scope, sort).map_err(ImportError::from)?;
-            write_buckets(classes, receiver, on_bucket)
+            thread::Builder::new().spawn_scoped(scope, group).map_err(ImportError::from)?;
+            write_buckets(classes, receiver, written, on_bucket)
         })
     }
 }
 
-/// Sorts the records of fields, whose numbers of buckets are given.
-fn sort_fields(mut records: PartitionedRecords, fields: &[(u16, u32)], sender: &SyncSender<SortResult>) {
+/// Divides the records of fields into buckets, whose numbers of buckets are given. The memory of `unused` buckets is used again.
+fn group_fields(
+    mut records: PartitionedRecords,
+    fields: &[(u16, u32)],
+    sender: &SyncSender<GroupResult>,
+    unused: Receiver<GroupedBuckets>,
+) {
     for (field, buckets) in fields {
-        match records.sort(*field, *buckets, |sorted| sender.send(Ok(sorted)).is_ok()) {
+        let send = |grouped| send_buckets(grouped, sender).then(|| unused.try_recv().unwrap_or_default());
+        match records.group(*field, *buckets, send) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -97,23 +104,37 @@ fn sort_fields(mut records: PartitionedRecords, fields: &[(u16, u32)], sender: &
     }
 }
 
+/// Returns `false` if there is no receiver. Sorts the buckets if the receiver is behind, so that both threads always work.
+fn send_buckets(grouped: GroupedBuckets, sender: &SyncSender<GroupResult>) -> bool {
+    match sender.try_send(Ok(grouped)) {
+        Err(TrySendError::Full(Ok(mut grouped))) => {
+            grouped.sort();
+            sender.send(Ok(grouped)).is_ok()
+        }
+        result => result.is_ok(),
+    }
+}
+
 fn write_buckets<E: From<ImportError>>(
     classes: Vec<ClassIndex>,
-    sorted: Receiver<SortResult>,
+    grouped: Receiver<GroupResult>,
+    written: Sender<GroupedBuckets>,
     mut on_bucket: impl FnMut(&ClassIndex, u32, String) -> Result<(), E>,
 ) -> Result<BuiltIndex, E> {
     let mut built = BuiltIndex::default();
     for mut index in classes {
         let mut number = 0;
         while number < index.buckets {
-            let ended = |_| ImportError::from(io::Error::other("the thread that sorts keys has ended"));
-            let sorted = sorted.recv().map_err(ended)??;
-            for sections in sorted.buckets() {
+            let ended = |_| ImportError::from(io::Error::other("the thread that divides keys into buckets has ended"));
+            let mut buckets = grouped.recv().map_err(ended)??;
+            for sections in buckets.sorted() {
                 let text = built.add_bucket(index.class, sections)?;
                 index.largest = index.largest.max(u32::try_from(text.len()).unwrap_or(u32::MAX));
                 on_bucket(&index, number, text)?;
                 number += 1;
             }
+            // Without a receiver, all keys are divided.
+            written.send(buckets).ok();
         }
         built.classes.push(index);
     }

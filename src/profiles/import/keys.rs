@@ -1,8 +1,11 @@
-//! Collects the keys of rows, and passes them to another thread, which hashes them.
+//! Collects the keys of rows, and passes them to another thread, which hashes them and adds them to a sorter.
 
 use std::{
     io,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, TrySendError},
+    },
 };
 
 use super::{
@@ -45,9 +48,30 @@ pub struct KeyBatch {
     text: String,
 }
 
+/// What a second thread adds to a sorter.
+#[derive(Debug)]
+pub enum Batch {
+    Keys(KeyBatch),
+    Hashed(Vec<KeyRecord>),
+}
+
+impl Batch {
+    /// Adds the batch to a sorter. Hashes the keys if that has not been done.
+    pub fn add_to(self, sorter: &mut Sorter, key: &IndexKey) -> Result<(), ImportError> {
+        match self {
+            Self::Keys(batch) => batch.hash(key, |record| sorter.add(record)),
+            Self::Hashed(records) => records.into_iter().try_for_each(|record| sorter.add(record)),
+        }
+    }
+}
+
 impl KeyBatch {
-    /// Hashes the profile IDs and the keys, and adds them to a sorter.
-    pub fn add_to(&self, sorter: &mut Sorter, key: &IndexKey) -> Result<(), ImportError> {
+    /// Hashes the profile IDs and the keys.
+    fn hash(
+        &self,
+        key: &IndexKey,
+        mut on_record: impl FnMut(KeyRecord) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
         let profile_hasher = self.hasher(self.profile_field)?;
         let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
         let mut take_text = |length| {
@@ -57,14 +81,14 @@ impl KeyBatch {
         };
         for (profile, count) in &self.rows {
             let hash = profile_hasher.hash(&profile.to_hex());
-            sorter.add(KeyRecord::new(self.profile_field, BucketSection::Profiles, hash, *profile))?;
+            on_record(KeyRecord::new(self.profile_field, BucketSection::Profiles, hash, *profile))?;
             for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count) {
                 let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
                 let hash = match provider {
                     "" => self.hasher(*field)?.hash(value.as_bytes()),
                     _ => key.hash(Class::Push, provider, value),
                 };
-                sorter.add(KeyRecord::new(*field, *section, hash, *profile))?;
+                on_record(KeyRecord::new(*field, *section, hash, *profile))?;
             }
         }
         Ok(())
@@ -73,6 +97,10 @@ impl KeyBatch {
     fn hasher(&self, field: u16) -> Result<&KeyHasher, ImportError> {
         self.hashers.get(usize::from(field)).ok_or_else(inconsistent_batch)
     }
+}
+
+fn ended() -> ImportError {
+    io::Error::other("the thread that hashes keys has ended").into()
 }
 
 fn inconsistent_batch() -> ImportError {
@@ -91,12 +119,12 @@ pub struct KeyCollector {
     batch: KeyBatch,
     /// The number of keys of complete rows in the batch, and the length of their texts.
     complete: (usize, usize),
-    batches: SyncSender<KeyBatch>,
+    batches: SyncSender<Batch>,
 }
 
 impl KeyCollector {
     /// `fields` are those of earlier files.
-    pub fn new(key: IndexKey, fields: Vec<NumberedField>, batches: SyncSender<KeyBatch>) -> Self {
+    pub fn new(key: IndexKey, fields: Vec<NumberedField>, batches: SyncSender<Batch>) -> Self {
         let mut totals = FieldTotals::default();
         fields.iter().for_each(|(_, field)| totals.add(field));
         let hashers = fields.iter().map(|(class, field)| key.hasher(*class, field)).collect();
@@ -171,8 +199,19 @@ impl KeyCollector {
             keys: Vec::with_capacity(keys.len()),
             text: String::with_capacity(text.len()),
         };
-        let ended = |_| io::Error::other("the thread that hashes keys has ended");
-        Ok(self.batches.send(std::mem::replace(&mut self.batch, next)).map_err(ended)?)
+        match self.batches.try_send(Batch::Keys(std::mem::replace(&mut self.batch, next))) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Batch::Keys(batch))) => {
+                // The other thread is behind. This one hashes in the meantime, so that both always work.
+                let mut records = Vec::with_capacity(batch.rows.len() + batch.keys.len());
+                batch.hash(&self.key, |record| {
+                    records.push(record);
+                    Ok(())
+                })?;
+                self.batches.send(Batch::Hashed(records)).map_err(|_| ended())
+            }
+            Err(_) => Err(ended()),
+        }
     }
 
     /// Returns the fields in the order of their numbers. The other thread ends when it has received all batches.

@@ -49,21 +49,23 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// Adds the result of a row. Returns an error if the import fails.
-    pub fn add_row(&mut self, line: u64, result: Result<ValueCounts, RowError>) -> Result<(), ImportError> {
-        match result {
-            Ok(values) => {
-                self.rows.accepted += 1;
-                self.values.used += values.used;
-                self.values.skipped += values.skipped;
-            }
-            Err(RowError::Refused(reason)) => {
+    /// Adds an accepted row.
+    pub fn add_row(&mut self, values: ValueCounts) {
+        self.rows.accepted += 1;
+        self.values.used += values.used;
+        self.values.skipped += values.skipped;
+    }
+
+    /// Adds a refused row. Returns an error if the import fails.
+    pub fn add_refused(&mut self, line: u64, error: RowError) -> Result<(), ImportError> {
+        match error {
+            RowError::Refused(reason) => {
                 self.rows.refused += 1;
                 self.add_reason(LeftOut::Row, line, &reason);
+                Ok(())
             }
-            Err(RowError::Import(error)) => return Err(error),
+            RowError::Import(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Adds the reason for a skipped value.
@@ -162,10 +164,10 @@ mod tests {
     fn counts_each_reason_and_keeps_its_first_lines() {
         let mut report = ImportReport::default();
         for line in 1..=7 {
-            report.add_row(line, Err(RowError::refused("a"))).unwrap();
+            report.add_refused(line, RowError::refused("a")).unwrap();
             report.add_skipped(line, "a");
         }
-        report.add_row(8, Ok(ValueCounts { used: 3, skipped: 2 })).unwrap();
+        report.add_row(ValueCounts { used: 3, skipped: 2 });
         let reason = |left_out| Reason { left_out, reason: "a".into(), count: 7, lines: vec![1, 2, 3, 4, 5] };
         assert_eq!(report.reasons, [reason(LeftOut::Row), reason(LeftOut::Value)]);
         assert_eq!(report.rows, RowCounts { accepted: 1, refused: 7 });

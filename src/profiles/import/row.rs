@@ -113,12 +113,17 @@ impl ProfileRow {
         keys: &mut KeyCollector,
         report: &mut ImportReport,
     ) -> Result<(), ImportError> {
-        let result = result.and_then(|()| self.collect(keys));
-        match &result {
-            Ok(_) => self.skipped.iter().for_each(|reason| report.add_skipped(line, reason)),
-            Err(_) => keys.discard_row(),
+        match result.and_then(|()| self.collect(keys)) {
+            Ok(values) => {
+                self.skipped.iter().for_each(|reason| report.add_skipped(line, reason));
+                report.add_row(values);
+                Ok(())
+            }
+            Err(error) => {
+                keys.discard_row();
+                report.add_refused(line, error)
+            }
         }
-        report.add_row(line, result)
     }
 
     fn collect(&mut self, keys: &mut KeyCollector) -> Result<ValueCounts, RowError> {

@@ -4,6 +4,8 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    ops::Range,
+    sync::mpsc::{Receiver, Sender, channel},
     thread::{self, JoinHandle},
 };
 
@@ -20,8 +22,8 @@ use crate::{
 const RECORD_BYTES: usize = 32;
 /// The partitions of each field, by the upper byte of the selector.
 const PARTITIONS: usize = 256;
-/// The groups of each bucket, by the section and the first nine bits of the hash prefix. Few records have a group in common.
-const GROUPS: usize = 2 << 9;
+/// The groups of each bucket, by the section and the first ten bits of the hash prefix. Few records have a group in common.
+const GROUPS: usize = 2 << 10;
 /// The parts of the memory: two contain records that are not written yet, and one contains records that are being written.
 const RUNS_IN_MEMORY: usize = 3;
 
@@ -59,12 +61,22 @@ impl KeyRecord {
     /// The group of the record in its bucket.
     fn group(&self) -> usize {
         // The lowest bit of the section is before the prefix.
-        (self.high >> 63) as usize % GROUPS
+        (self.high >> 62) as usize % GROUPS
     }
 
     /// Records of a bucket are sorted by section, hash prefix and profile.
     fn bucket_order(&self) -> (u128, u128) {
         (self.high << 48, self.low)
+    }
+
+    /// Whether the record is before another one of its bucket, by [`Self::bucket_order`].
+    fn is_before(&self, other: &Self) -> bool {
+        // The section and 56 bits of the hash prefix are different in most cases.
+        let [first, other_first] = [self, other].map(|record| {
+            let [_, _, _, _, _, _, first @ .., _, _] = record.high.to_be_bytes();
+            u64::from_be_bytes(first)
+        });
+        first < other_first || first == other_first && self.bucket_order() < other.bucket_order()
     }
 
     /// The entry of the record in its bucket.
@@ -133,7 +145,7 @@ struct Segment {
 
 impl SpillFile {
     /// Appends the records of chunks in the order of their partitions.
-    fn write(&mut self, mut chunks: Vec<PartitionedChunk>) -> io::Result<()> {
+    fn write(&mut self, chunks: &mut [PartitionedChunk]) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
@@ -141,7 +153,7 @@ impl SpillFile {
         let mut file = BufWriter::with_capacity(SORT_WRITE, file);
         while let Some(partition) = chunks.iter().filter_map(PartitionedChunk::next_partition).min() {
             let mut records = 0;
-            for chunk in &mut chunks {
+            for chunk in chunks.iter_mut() {
                 for record in chunk.take(partition) {
                     file.write_all(&record.to_bytes())?;
                     records += 1;
@@ -173,6 +185,8 @@ pub struct Sorter {
     counts: Vec<u64>,
     /// The thread that writes the oldest chunks, so that reading continues in the meantime.
     writing: Option<JoinHandle<io::Result<SpillFile>>>,
+    /// Chunks that have been written. Their memory is used again.
+    written: (Sender<PartitionedChunk>, Receiver<PartitionedChunk>),
 }
 
 impl Sorter {
@@ -187,6 +201,7 @@ impl Sorter {
             run: run_length / chunk_length,
             counts: Vec::new(),
             writing: None,
+            written: channel(),
         }
     }
 
@@ -198,7 +213,8 @@ impl Sorter {
     /// Moves the pending records to a chunk.
     fn divide(&mut self) -> Result<(), ImportError> {
         let fields = self.pending.iter().map(|record| record.partition() / PARTITIONS + 1).max().unwrap_or(0);
-        let mut records = Vec::new();
+        let (_, written) = &self.written;
+        let mut records = written.try_recv().map(|chunk| chunk.records).unwrap_or_default();
         let ends = group_records(&self.pending, fields * PARTITIONS, KeyRecord::partition, &mut records);
         self.pending.clear();
         self.counts.resize(self.counts.len().max(fields), 0);
@@ -214,8 +230,15 @@ impl Sorter {
     /// Moves the oldest chunks to the temporary file.
     fn spill(&mut self) -> io::Result<()> {
         let mut file = self.wait_for_file()?;
-        let chunks = self.chunks.drain(..self.run).collect();
-        let write = move || file.write(chunks).map(|()| file);
+        let mut chunks: Vec<PartitionedChunk> = self.chunks.drain(..self.run).collect();
+        let (written, _) = &self.written;
+        let written = written.clone();
+        let write = move || {
+            file.write(&mut chunks)?;
+            // Without a receiver, the sorter has been dropped.
+            chunks.into_iter().try_for_each(|chunk| written.send(chunk)).ok();
+            Ok(file)
+        };
         self.writing = Some(thread::Builder::new().spawn(write)?);
         Ok(())
     }
@@ -247,14 +270,16 @@ pub struct PartitionedRecords {
 }
 
 impl PartitionedRecords {
-    /// Sorts the records of a field by bucket, and passes a few complete buckets at a time to `on_buckets`, in order. Stops if the
-    /// function returns `false`. Fields must be sorted in ascending order.
-    pub fn sort(
+    /// Divides the records of a field into buckets, and passes a few complete buckets at a time to `on_buckets`, in order. The
+    /// function returns memory for the next ones, which can be that of buckets before, or `None` to stop. Fields must be passed in
+    /// ascending order. Returns `false` after a stop.
+    pub fn group(
         &mut self,
         field: u16,
         buckets: u32,
-        mut on_buckets: impl FnMut(SortedBuckets) -> bool,
+        mut on_buckets: impl FnMut(GroupedBuckets) -> Option<GroupedBuckets>,
     ) -> Result<bool, ImportError> {
+        let mut grouped = GroupedBuckets::default();
         // The records of the buckets from `next` on.
         let (mut records, mut next) = (Vec::new(), 0);
         for part in 0..PARTITIONS {
@@ -264,11 +289,12 @@ impl PartitionedRecords {
             let end =
                 u32::try_from((part as u64 + 1) << 24).map_or(buckets, |selector| bucket_number(selector, buckets));
             if end > next {
-                let (sorted, rest) = sort_buckets(&records, next..end, buckets);
-                if !on_buckets(sorted) {
-                    return Ok(false);
+                grouped.fill(&mut records, next..end, buckets);
+                match on_buckets(grouped) {
+                    Some(unused) => grouped = unused,
+                    None => return Ok(false),
                 }
-                (records, next) = (rest, end);
+                next = end;
             }
         }
         Ok(true)
@@ -277,7 +303,7 @@ impl PartitionedRecords {
     /// Moves the records of a partition to `records`.
     fn take(&mut self, position: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
         if position < self.next {
-            return Err(io::Error::other("the fields are not sorted in order"));
+            return Err(io::Error::other("the fields are not in order"));
         }
         self.next = position + 1;
         let segments = self.file.segments.get_mut(position).map(std::mem::take).unwrap_or_default();
@@ -294,49 +320,73 @@ impl PartitionedRecords {
     }
 }
 
-/// The records of adjacent buckets.
-pub struct SortedBuckets {
+/// The records of adjacent buckets. Those of a bucket are divided into groups, but not sorted yet.
+#[derive(Default)]
+pub struct GroupedBuckets {
+    /// There can be records after those of the buckets.
     records: Vec<KeyRecord>,
     /// The position after the records of each section of each bucket.
     ends: Vec<[usize; 2]>,
+    is_sorted: bool,
 }
 
-impl SortedBuckets {
-    /// Returns the records of each bucket: those of profiles and those of subscriptions.
-    pub fn buckets(&self) -> impl Iterator<Item = [&[KeyRecord]; 2]> {
+impl GroupedBuckets {
+    /// Sorts the records of each bucket, if that has not been done.
+    pub fn sort(&mut self) {
         let mut start = 0;
-        self.ends.iter().map(move |ends| {
-            ends.map(|end| self.records.get(std::mem::replace(&mut start, end)..end).unwrap_or_default())
-        })
+        for [_, end] in self.ends.iter().filter(|_| !self.is_sorted) {
+            let bucket = self.records.get_mut(std::mem::replace(&mut start, *end)..*end);
+            sort_grouped(bucket.unwrap_or_default());
+        }
+        self.is_sorted = true;
+    }
+
+    /// Returns the sorted records of each bucket: those of profiles and those of subscriptions.
+    pub fn sorted(&mut self) -> impl Iterator<Item = [&[KeyRecord]; 2]> {
+        self.sort();
+        let (records, mut start) = (&self.records, 0);
+        self.ends
+            .iter()
+            .map(move |ends| ends.map(|end| records.get(std::mem::replace(&mut start, end)..end).unwrap_or_default()))
+    }
+
+    /// Moves the records of the buckets `wanted` from `records`, which keeps those of later buckets.
+    fn fill(&mut self, records: &mut Vec<KeyRecord>, wanted: Range<u32>, buckets: u32) {
+        // All later buckets are one.
+        let group = |record: &KeyRecord| {
+            let bucket = bucket_number(record.selector(), buckets).min(wanted.end);
+            bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
+        };
+        let group_ends = group_records(records, (wanted.len() + 1) * GROUPS, group, &mut self.records);
+        let buckets = group_ends.as_chunks::<GROUPS>().0.iter().take(wanted.len());
+        self.is_sorted = false;
+        self.ends.clear();
+        self.ends.extend(
+            buckets
+                .map(|groups| [GROUPS / 2 - 1, GROUPS - 1].map(|last| groups.get(last).copied().unwrap_or_default())),
+        );
+        let end = self.ends.last().map_or(0, |[_, end]| *end);
+        records.clear();
+        records.extend_from_slice(self.records.get(end..).unwrap_or_default());
     }
 }
 
-/// Sorts the records of some buckets, and returns those of later buckets.
-fn sort_buckets(records: &[KeyRecord], wanted: std::ops::Range<u32>, buckets: u32) -> (SortedBuckets, Vec<KeyRecord>) {
-    // All later buckets are one.
-    let group = |record: &KeyRecord| {
-        let bucket = bucket_number(record.selector(), buckets).min(wanted.end);
-        bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
-    };
-    let mut sorted = Vec::new();
-    let ends = group_records(records, (wanted.len() + 1) * GROUPS, group, &mut sorted);
-    let bucket_ends = ends.as_chunks::<GROUPS>().0.iter().take(wanted.len());
-    let mut start = 0;
-    for [.., end] in bucket_ends.clone() {
-        let bucket = sorted.get_mut(std::mem::replace(&mut start, *end)..*end).unwrap_or_default();
-        for group in bucket.chunk_by_mut(|a, b| a.group() == b.group()) {
-            if group.len() > 1 {
-                group.sort_unstable_by_key(KeyRecord::bucket_order);
-            }
+/// Sorts the records of a bucket, whose groups are in order. Most groups have few records, so most records are near their place.
+fn sort_grouped(bucket: &mut [KeyRecord]) {
+    /// Most records that one is moved before. A key of many profiles has more.
+    const DISTANCE_LIMIT: usize = 16;
+    for end in 2..=bucket.len() {
+        let Some((record, sorted)) = bucket.get(..end).and_then(<[_]>::split_last) else { continue };
+        let distance = sorted.iter().rev().take_while(|other| record.is_before(other)).count();
+        if distance > DISTANCE_LIMIT {
+            return bucket.sort_unstable_by_key(KeyRecord::bucket_order);
+        }
+        if distance > 0
+            && let Some(moved) = bucket.get_mut(end - 1 - distance..end)
+        {
+            moved.rotate_right(1);
         }
     }
-    let rest = sorted.split_off(start);
-    let section_ends = |groups: &[usize; GROUPS]| {
-        let [.., last] = groups;
-        [groups.get(GROUPS / 2 - 1).copied().unwrap_or_default(), *last]
-    };
-    let ends = bucket_ends.map(section_ends).collect();
-    (SortedBuckets { records: sorted, ends }, rest)
 }
 
 /// Writes the records to `grouped`, those of one group together. Returns the position after each group.
@@ -357,6 +407,7 @@ fn group_records(
     for start in &mut ends {
         next += std::mem::replace(start, next);
     }
+    // Writing it in order first is faster, because the memory is not in the cache.
     grouped.resize(records.len(), KeyRecord::default());
     for record in records {
         if let Some(end) = ends.get_mut(group(record)) {
@@ -404,9 +455,13 @@ mod tests {
         let (counts, mut records) = sorter.finish().unwrap();
         let sort_field = |field: &u16| {
             let mut sorted = Vec::new();
-            let is_complete = records.sort(*field, buckets, |part| {
-                sorted.extend(part.buckets().map(|sections| sections.map(entries)));
-                true
+            let is_complete = records.group(*field, buckets, |mut part| {
+                // Sorting twice changes nothing.
+                if sorted.len() % 2 == 0 {
+                    part.sort();
+                }
+                sorted.extend(part.sorted().map(|sections| sections.map(entries)));
+                Some(part)
             });
             assert!(is_complete.unwrap());
             let found: usize = sorted.iter().flatten().map(Vec::len).sum();
@@ -419,8 +474,8 @@ mod tests {
     #[test]
     fn fields_out_of_order_are_an_error() {
         let (_, mut records) = Sorter::new(1).finish().unwrap();
-        assert!(records.sort(1, 1, |_| true).is_ok());
-        assert!(records.sort(0, 1, |_| true).is_err());
+        assert!(records.group(1, 1, Some).is_ok());
+        assert!(records.group(0, 1, Some).is_err());
     }
 
     proptest! {
