@@ -12,6 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -26,6 +27,16 @@ import { BINDGEN, buildBindgen, installPackages, installToolchain, WASM_TARGET }
  * the first request.
  */
 const INLINING = '--one-caller-inline-max-function-size=1000';
+
+/**
+ * Messages of panics contain the paths of crates. The flag, in addition to those of .cargo/config.toml, shortens them, so that the
+ * Worker has the same size on every machine.
+ */
+const PACKAGES = path.join(process.env.CARGO_HOME ?? path.join(homedir(), '.cargo'), 'registry', 'src');
+const SHORT_PATHS = [
+  '--config',
+  `target.${WASM_TARGET}.rustflags=${JSON.stringify([`--remap-path-prefix=${PACKAGES}${path.sep}=`])}`,
+];
 
 /** Every file and folder that the output depends on. */
 const INPUTS = [
@@ -92,7 +103,16 @@ function isBuilt(digest) {
  */
 export function compileToWasm(manifest, targetFolder, report = () => {}) {
   const crate = ['--manifest-path', manifest, '--lib', '--crate-type', 'cdylib', '--locked'];
-  const options = ['rustc', ...crate, '--release', '--target', WASM_TARGET, '--target-dir', targetFolder];
+  const options = [
+    'rustc',
+    ...crate,
+    '--release',
+    '--target',
+    WASM_TARGET,
+    '--target-dir',
+    targetFolder,
+    ...SHORT_PATHS,
+  ];
   // The macros of wasm-bindgen then generate code that uses futures and promises of js-sys, as the crate `worker` expects.
   return runCargo(options, report, { env: { WASM_BINDGEN_USE_JS_SYS: '1' } });
 }

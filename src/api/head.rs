@@ -95,9 +95,9 @@ impl<'a> HttpHead<'a> {
         headers::asks_for(self.header("Accept").as_deref(), media_type)
     }
 
-    /// The caller's address, or the network that shares its rate limit.
-    pub fn client_network(&self) -> String {
-        headers::client_network(&self.header("CF-Connecting-IP").unwrap_or_default())
+    /// The caller's address, or nothing if the platform does not send it.
+    pub fn client_address(&self) -> String {
+        self.header("CF-Connecting-IP").unwrap_or_default()
     }
 
     /// Returns what a launch needs from the head, or refuses the request before its body is read.
@@ -169,7 +169,7 @@ fn new_request_id(random: impl FnOnce(&mut [u8])) -> String {
 
 /// Splits an absolute URL into its path, percent-encoded as it is, and the decoded parameters of its query.
 pub fn split_url(url: &str) -> (&str, Vec<(String, String)>) {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let after_scheme = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or(url);
     let target = after_scheme.find(['/', '?', '#']).and_then(|start| after_scheme.get(start..)).unwrap_or("/");
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -245,7 +245,7 @@ mod tests {
         read(&headers, "/?token=b&after=7&token=a", false, |head| {
             assert_eq!(head.tokens, ["a", "b"]);
             assert_eq!(head.length, Some(12));
-            assert_eq!(head.client_network(), "2001:db8:1:2::/64");
+            assert_eq!(headers::client_network(&head.client_address()), "2001:db8:1:2::/64");
             assert_eq!((head.parameter("after"), head.parameter("limit")), (Some("7"), None));
             assert!(head.accepts("application/x-ndjson") && !head.accepts("text/csv"));
         });

@@ -26,6 +26,8 @@ pub mod stats;
 pub mod tokens;
 pub mod webhook;
 
+use futures_util::FutureExt as _;
+
 use crate::{
     access::Scope,
     fields::Endpoint,
@@ -80,7 +82,7 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
             // Boxed, so that the future of a request that waits for room is small.
             let served = Box::pin(serve(runtime, &head, route, configuration, &mut body, memory)).await;
             if let Some(refused) = served.refusal() {
-                body.drain(drain_limit(&refused.problem, &settings.limits), &mut base).await;
+                body.drain(drain_limit(&refused.problem, &settings.limits), &mut base).boxed_local().await;
             }
             served
         }
@@ -97,14 +99,24 @@ pub async fn answer<R: Runtime, B: Body>(runtime: &R, request: HttpRequest<'_>, 
                 Err(refused) => Reply::refused(&refused.problem, &request_id, format),
             }
         }
-        ServedRequest::Other(result) => {
-            let status = result.as_ref().map_or_else(Refused::status, |reply| reply.status);
-            let refused = result.as_ref().err();
-            runtime.log(&RequestLine::new(&head.request_id, status, refused, total_ms).to_json());
-            runtime.measure(&head.request_id, &DataPoint::new(name, status, head.format, refused, total_ms));
-            result.unwrap_or_else(|refused| Reply::refused(&refused.problem, &head.request_id, head.format))
-        }
+        ServedRequest::Other(result) => reply_to_other(runtime, &head, name, result, total_ms),
     }
+}
+
+/// Logs a request that was no launch, and returns its reply. Not inlined, because most requests are launches.
+#[inline(never)]
+fn reply_to_other<R: Runtime>(
+    runtime: &R,
+    head: &HttpHead<'_>,
+    route: &'static str,
+    result: Result<Reply<Stream<R>>, Refused>,
+    total_ms: u64,
+) -> Reply<Stream<R>> {
+    let status = result.as_ref().map_or_else(Refused::status, |reply| reply.status);
+    let refused = result.as_ref().err();
+    runtime.log(&RequestLine::new(&head.request_id, status, refused, total_ms).to_json());
+    runtime.measure(&head.request_id, &DataPoint::new(route, status, head.format, refused, total_ms));
+    result.unwrap_or_else(|refused| Reply::refused(&refused.problem, &head.request_id, head.format))
 }
 
 impl<S> ServedRequest<S> {

@@ -6,7 +6,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use futures_util::join;
+use futures_util::{FutureExt as _, join};
 use serde::Serialize;
 
 use super::{
@@ -161,8 +161,14 @@ impl<S: Sql + 'static, H: Host> Object<S, H> {
             self.start()?;
             return self.commit(&message);
         }
-        let envelope: Envelope = json::from_slice(&request.body.await?).map_err(Cause::new)?;
+        let command = request.body.await?;
         self.start()?;
+        self.carry_out(&command).boxed_local().await
+    }
+
+    /// Carries out a command, which is an [`Envelope`] in JSON.
+    async fn carry_out(&self, command: &[u8]) -> Result<ObjectResponse<S>, LogError> {
+        let envelope: Envelope = json::from_slice(command).map_err(Cause::new)?;
         match &envelope.command {
             Command::Define(definition) => return self.define(definition, &envelope.databases).await,
             Command::Attachment(..) => {

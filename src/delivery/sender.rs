@@ -169,10 +169,7 @@ impl<S: Sql + 'static, H: DeliveryHost> LogFollower<S> for Delivery<H> {
             return Ok(());
         }
         let Some(stored) = log.webhook()? else { return Ok(()) };
-        let config = json::from_str(&stored.config).map_err(StorageError::damaged)?;
-        let state: DeliveryState = json::from_str(&stored.state).map_err(StorageError::damaged)?;
-        let webhook = Webhook { config, state, is_changed: false, pages: VecMap::default() };
-        self.0.webhook.replace(Some(webhook));
+        self.0.webhook.replace(Some(Webhook::read(&stored)?));
         // The slice finds out what is due, and when.
         log.due().set_in_memory(TASK, self.0.has_work(log)?.then(|| self.0.host.now()));
         Ok(())
@@ -566,6 +563,14 @@ impl From<StorageError> for BuildError {
 }
 
 impl Webhook {
+    /// Not inlined, because most campaigns have no webhook when their object starts.
+    #[inline(never)]
+    fn read(stored: &StoredWebhook) -> Result<Self, StorageError> {
+        let config = json::from_str(&stored.config).map_err(StorageError::damaged)?;
+        let state: DeliveryState = json::from_str(&stored.state).map_err(StorageError::damaged)?;
+        Ok(Self { config, state, is_changed: false, pages: VecMap::default() })
+    }
+
     fn circumstances(&self, now: u64, campaign: &LogState) -> Circumstances {
         Circumstances { now, last: campaign.last(), ordering: self.config.ordering, is_active: self.config.active }
     }

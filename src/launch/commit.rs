@@ -1,5 +1,7 @@
 //! Commits a launch: one message to the campaign's object, which stores it in one transaction.
 
+use futures_util::FutureExt as _;
+
 use super::{
     earlier,
     ports::{CommitAnswer, ObjectError, Ports},
@@ -30,38 +32,48 @@ pub async fn commit<P: Ports>(
     };
     let message = encode(admitted, launch_id, &matched)?;
     let deadline = ports.now().saturating_add(COMMIT_DEADLINE_MS);
+    let trigger_id = admitted.request.trigger_id;
+    let answer = match ports.commit(trigger_id, &message).await {
+        Ok(answer) => answer,
+        Err(ObjectError::Refused(refused)) => return Err(refused),
+        Err(ObjectError::Lost(cause)) => {
+            repeat(ports, (trigger_id, launch_id), &message, cause, deadline).boxed_local().await?
+        }
+    };
+    match answer {
+        CommitAnswer::New(_) => Ok(LaunchResult::new(Some(launch_id), matched, admitted.request.root.report)),
+        CommitAnswer::Repeated(stored) => earlier::repeat(*stored, admitted),
+    }
+}
+
+/// Repeats a message whose answer was lost. The launch may be committed: then the object answers with the stored launch.
+async fn repeat<P: Ports>(
+    ports: &P,
+    (trigger_id, launch_id): (u64, LaunchId),
+    message: &[u8],
+    mut lost: Cause,
+    deadline: u64,
+) -> Result<CommitAnswer, Refused> {
     let mut pause = COMMIT_PAUSE_MS;
-    let mut lost: Option<Cause> = None;
     loop {
-        let cause = match ports.commit(admitted.request.trigger_id, &message).await {
-            Ok(answer) => {
-                if let Some(cause) = lost {
-                    ports.report("the answer to a commit was lost, and the commit repeated", &cause);
-                }
-                return match answer {
-                    CommitAnswer::New(_) => {
-                        Ok(LaunchResult::new(Some(launch_id), matched, admitted.request.root.report))
-                    }
-                    CommitAnswer::Repeated(stored) => earlier::repeat(*stored, admitted),
-                };
-            }
-            // A busy object does not read its log, so it cannot know whether the previous attempt was committed.
-            Err(ObjectError::Refused(refused))
-                if lost.is_some() && matches!(refused.problem, Problem::Unavailable(_)) =>
-            {
-                refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
-            }
-            Err(ObjectError::Refused(refused)) => return Err(refused),
-            // The launch may be committed. The object answers a repeated message with the stored launch.
-            Err(ObjectError::Lost(cause)) => cause,
-        };
-        let cause = cause.during(format_args!("commit of {launch_id}"));
+        let cause = lost.during(format_args!("commit of {launch_id}"));
         if ports.now() >= deadline {
             return Err(Refused::because(Problem::OutcomeUnknown, cause));
         }
-        lost = Some(cause);
         ports.sleep(pause).await;
         pause = pause.saturating_mul(2);
+        lost = match ports.commit(trigger_id, message).await {
+            Ok(answer) => {
+                ports.report("the answer to a commit was lost, and the commit repeated", &cause);
+                return Ok(answer);
+            }
+            // A busy object does not read its log, so it cannot know whether an earlier attempt was committed.
+            Err(ObjectError::Refused(refused)) if matches!(refused.problem, Problem::Unavailable(_)) => {
+                refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
+            }
+            Err(ObjectError::Refused(refused)) => return Err(refused),
+            Err(ObjectError::Lost(cause)) => cause,
+        };
     }
 }
 

@@ -1,5 +1,7 @@
 //! Completes the uploads of attachments after the commit, or aborts them if the launch was not committed.
 
+use futures_util::FutureExt as _;
+
 use super::{
     ports::{ObjectError, Ports},
     receive::uploads::abort,
@@ -43,7 +45,7 @@ pub async fn complete_or_abort<P: Ports>(
         _ => {
             let uploads =
                 attachments.into_iter().map(|attachment| (attachment.upload.key, attachment.upload.upload_id));
-            abort(ports, uploads.collect()).await;
+            abort(ports, uploads.collect()).boxed_local().await;
             None
         }
     }

@@ -36,6 +36,8 @@ pub mod run;
 pub mod search;
 pub mod verify;
 
+use futures_util::FutureExt as _;
+
 use crate::memory::Reservation;
 use admit::admit;
 pub use completion::complete_uploads;
@@ -59,8 +61,8 @@ pub async fn launch<P: Ports, C: Clock, B: Body>(
     let read = received.body.read;
     let begun = std::mem::take(&mut received.uploads.begun);
     let admitted = admit(received, &head);
-    if !admitted.as_ref().is_ok_and(|admitted| admitted.has_attachments()) {
-        uploads::abort(ports, begun).await;
+    if !begun.is_empty() && !admitted.as_ref().is_ok_and(|admitted| admitted.has_attachments()) {
+        uploads::abort(ports, begun).boxed_local().await;
     }
     match admitted {
         Err(refused) => {

@@ -1,5 +1,7 @@
 //! Runs an admitted request.
 
+use futures_util::FutureExt as _;
+
 use super::{
     commit::commit,
     completion::complete_or_abort,
@@ -42,7 +44,7 @@ async fn search_and_commit<P: Ports>(
 ) -> Result<LaunchResult, Refused> {
     let database = match admitted.database {
         Some(database) => database,
-        None => ports.defined_database(admitted.request.trigger_id).await?,
+        None => ports.defined_database(admitted.request.trigger_id).boxed_local().await?,
     };
     if !admitted.token.allows_database(database) {
         return Err(Problem::NotFound("trigger campaign").into());
@@ -61,16 +63,16 @@ async fn search_and_commit<P: Ports>(
     if let Some(refused) = refused {
         // A repeated request and a paused campaign rank before the faults of the search and of the uploads.
         let earlier = if was_looked_up {
-            earlier::find_again(ports, admitted, refused.clone()).await?
+            earlier::find_again(ports, admitted, refused.clone()).boxed_local().await?
         } else {
-            earlier::find(ports, admitted).await?
+            earlier::find(ports, admitted).boxed_local().await?
         };
         return earlier.map_or(Err(refused), |earlier| earlier::repeat(earlier, admitted));
     }
     let matched = searched?;
     if is_dry_run {
         // A dry run has no commit, which would find an earlier launch or a paused campaign.
-        if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).await? {
+        if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).boxed_local().await? {
             return earlier::repeat(earlier, admitted);
         }
         return Ok(LaunchResult::new(None, matched, admitted.request.root.report));
@@ -91,7 +93,7 @@ async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result
         Some(Err(refused)) => refused,
     };
     let cause = refused.cause.clone();
-    let earlier = earlier::find_again(ports, admitted, refused).await?;
+    let earlier = earlier::find_again(ports, admitted, refused).boxed_local().await?;
     if let Some(cause) = cause {
         ports.report("the campaign's object was asked again", &cause);
     }
@@ -111,7 +113,7 @@ async fn search_profiles<P: Ports>(ports: &P, admitted: &mut Admitted, database:
         match search(ports, index, &request.items, &request.keying, &mut admitted.memory).await {
             Ok(result) => break result,
             Err(failed) if failed.needs_other_manifest && manifest.is_remembered => {
-                let newer = known::read_manifest(ports, database).await;
+                let newer = known::read_manifest(ports, database).boxed_local().await;
                 manifest = newer.map_err(|cause| cannot_read_index(database, cause))?;
             }
             Err(failed) => return Err(failed.refused),

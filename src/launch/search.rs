@@ -1,5 +1,7 @@
 //! Searches the profiles of all items in one generation of the profile index.
 
+use futures_util::FutureExt as _;
+
 pub use super::found::{FailedSearch, SearchResult, cannot_read_index};
 use super::{
     found::{FoundProfiles, SearchError, collect_recipients, wanted_items},
@@ -43,8 +45,7 @@ pub async fn search<P: Ports>(
     };
     let manifest = Manifest::parse(manifest).map_err(unusable)?;
     if manifest.live {
-        // Boxed, so that other launches are not as large as the state of this search.
-        let found = Box::pin(search_live(ports, (database, manifest), secrets, items, keying, memory)).await;
+        let found = search_live(ports, (database, manifest), secrets, items, keying, memory).boxed_local().await;
         return found.map_err(FailedSearch::from);
     }
     let mut statistics = Statistics::default();

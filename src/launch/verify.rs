@@ -1,5 +1,7 @@
 //! Verifies the token of a request.
 
+use futures_util::FutureExt as _;
+
 use super::{known, ports::Ports};
 use crate::{
     access::{Scope, TokenRecord, token_key},
@@ -36,9 +38,9 @@ pub async fn verify_head<P: Ports>(
     scopes: &'static [Scope],
 ) -> Result<TokenRecord, Refused> {
     match tokens {
-        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).boxed_local().await),
         [token] => verify(ports, token, scopes, TokenSource::Head).await,
-        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
+        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).boxed_local().await),
     }
 }
 
@@ -51,11 +53,11 @@ pub async fn verify<P: Ports>(
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
-        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).boxed_local().await);
     }
     let unreadable = |cause| Refused::unavailable("tokens cannot be looked up now: retry later", cause);
     let Some(record) = known::valid_token(ports, token_key(token)).await.map_err(unreadable)? else {
-        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).boxed_local().await);
     };
     if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());

@@ -15,6 +15,7 @@ use crate::{
     access::{CAMPAIGN_PREFIX, CampaignRecord, TokenRecord, campaign_key},
     api::{
         head::HttpHead,
+        headers::client_network,
         ports::{ApiPorts, CampaignPage, ObjectStream},
     },
     campaign::protocol::{
@@ -36,8 +37,7 @@ use crate::{
 /// What one request uses.
 pub struct RequestPorts {
     bindings: Rc<Bindings>,
-    /// The key of the caller's rate limit.
-    client_network: String,
+    client_address: String,
     request_id: String,
     isolate: Rc<Isolate>,
     /// Memory of stored launches that objects returned. Released when the request ends.
@@ -49,7 +49,7 @@ impl RequestPorts {
     pub fn new(env: &Env, isolate: Rc<Isolate>, head: &HttpHead<'_>) -> worker::Result<Self> {
         Ok(Self {
             bindings: isolate.bindings(env)?,
-            client_network: head.client_network(),
+            client_address: head.client_address(),
             request_id: head.request_id.clone(),
             isolate,
             stored: RefCell::default(),
@@ -112,7 +112,7 @@ impl Ports for RequestPorts {
 
     async fn allow_address(&self) -> Result<bool, Cause> {
         match &self.bindings.rate_limiters {
-            Some(limiters) => count(&limiters.address, &self.client_network).await,
+            Some(limiters) => count(&limiters.address, &client_network(&self.client_address)).await,
             None => Ok(true),
         }
     }

@@ -1,7 +1,7 @@
 //! The head of a launch: everything except recipients, outcomes and texts. It is stored as JSON, so a change needs a
 //! migration.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::id::{LaunchId, RequestKey};
 use crate::{fields::Endpoint, limits, outcome::Counts};
@@ -29,8 +29,14 @@ pub struct LaunchHead {
     pub skip_triggers: bool,
     pub counts: Counts,
     /// Files, in the order of `attach`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_attachments")]
     pub attachments: Vec<Attachment>,
+}
+
+/// Not inlined, because most launches have no attachments.
+#[inline(never)]
+fn read_attachments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Attachment>, D::Error> {
+    Vec::deserialize(deserializer)
 }
 
 /// A file of a launch.

@@ -35,6 +35,7 @@ pub mod uploads;
 use std::pin::pin;
 
 use futures_util::{
+    FutureExt as _,
     future::{Either, select},
     stream::StreamExt as _,
 };
@@ -85,7 +86,7 @@ pub async fn receive<P: Ports, C: Clock, B: Body>(
     if let Some(stopped) = &stopped
         && !must_end_at_once(&stopped.problem)
     {
-        receiver.wait_for_head_token().await;
+        receiver.wait_for_head_token().boxed_local().await;
     }
     receiver.into_received(stopped).await
 }
@@ -112,6 +113,8 @@ struct Receiver<'p, P: Ports> {
     uploads: AttachmentUploads<P::Uploader>,
     tasks: Tasks<'p, P::Uploader>,
     launch_id: Option<LaunchId>,
+    /// Whether the body has attachments. Otherwise no code of uploads runs, and the runtime does not have to compile it.
+    has_attachments: bool,
     /// An empty buffer, for reuse.
     spare: DecodedAttachments,
     view: ReadWindow,
@@ -127,6 +130,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
             uploads: AttachmentUploads::default(),
             tasks: Tasks::new(),
             launch_id: None,
+            has_attachments: false,
             spare: DecodedAttachments::default(),
             view: ReadWindow::default(),
         };
@@ -243,7 +247,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
             return Ok(());
         }
         let error = self.body.memory().shortage(wanted);
-        match self.wait_for_room(wanted, error).await {
+        match self.wait_for_room(wanted, error).boxed_local().await {
             // `wanted` is an upper bound: parsing may need less memory.
             Err(refused) if refused.problem == Problem::no_memory() => Ok(()),
             outcome => outcome,
@@ -275,8 +279,13 @@ impl<'p, P: Ports> Receiver<'p, P> {
         }
     }
 
-    /// Passes decoded attachment data on to be uploaded, and waits while there is no memory for it.
     async fn upload(&mut self) -> Result<(), Refused> {
+        self.has_attachments |= self.body.has_decoded_attachments();
+        if self.has_attachments { self.upload_attachments().boxed_local().await } else { Ok(()) }
+    }
+
+    /// Passes decoded attachment data on to be uploaded, and waits while there is no memory for it.
+    async fn upload_attachments(&mut self) -> Result<(), Refused> {
         let mut decoded = self.body.take_attachments(std::mem::take(&mut self.spare));
         let limit = self.head.settings.limits.body;
         if self.head.tokens.is_empty() && self.body.attachments_before_token() > limit {
@@ -342,7 +351,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     /// Waits for the lookups and uploads that are in progress after the end of the body.
     async fn finish_tasks(&mut self) -> Result<(), Refused> {
         if !self.lookups.has_token() && self.body.shortage().is_none() {
-            let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).await;
+            let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).boxed_local().await;
             self.lookups.record_token(Err(refused));
             return Ok(());
         }
@@ -370,16 +379,23 @@ impl<'p, P: Ports> Receiver<'p, P> {
         }
     }
 
-    /// Waits for upload steps in progress, whose uploads may have to be aborted, and returns everything that was received.
+    /// Returns everything that was received.
     async fn into_received(mut self: Box<Self>, stopped: Option<Refused>) -> Received {
+        let uploads =
+            if self.has_attachments { self.end_uploads().boxed_local().await } else { UploadedAttachments::none() };
+        self.view.release(self.body.memory());
+        let Self { body, lookups, launch_id, .. } = *self;
+        Received { stopped, body: body.into_parsed(), lookups, uploads, launch_id }
+    }
+
+    /// Waits for upload steps in progress, whose uploads may have to be aborted, and returns all uploads.
+    async fn end_uploads(&mut self) -> UploadedAttachments {
         self.uploads.stop(self.ports.uploader(), self.body.memory());
         while self.uploads.is_uploading() {
             if let Some(Completed::Upload(step)) = self.tasks.next().await {
                 self.uploads.record_after_stop(step);
             }
         }
-        self.view.release(self.body.memory());
-        let Self { body, lookups, uploads, launch_id, .. } = *self;
-        Received { stopped, body: body.into_parsed(), lookups, uploads: uploads.into_uploaded(), launch_id }
+        std::mem::take(&mut self.uploads).into_uploaded()
     }
 }

@@ -1,6 +1,8 @@
 //! Waits for memory. When unverified callers have used up their share, the budget evicts some of them, and a request waits for
 //! the room that they release.
 
+use futures_util::FutureExt as _;
+
 use super::pace::evicted;
 use crate::{
     launch::ports::Clock,
@@ -48,6 +50,10 @@ pub async fn reserve(memory: &mut Reservation, bytes: u64, clock: &impl Clock) -
         Some(Err(error)) => error,
         None => memory.shortage(bytes),
     };
+    wait(memory, bytes, error, clock).boxed_local().await
+}
+
+async fn wait(memory: &mut Reservation, bytes: u64, error: OutOfMemory, clock: &impl Clock) -> Result<(), Refused> {
     let waiting = RoomWait::start(memory, bytes, error, clock.now());
     loop {
         if let Some(outcome) = waiting.outcome(memory, clock.now()) {

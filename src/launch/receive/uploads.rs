@@ -49,6 +49,13 @@ pub struct UploadedAttachments {
     pub begun: Vec<(String, String)>,
 }
 
+impl UploadedAttachments {
+    /// Those of a body without attachments.
+    pub fn none() -> Self {
+        Self { attachments: Some(Vec::new()), failure: None, begun: Vec::new() }
+    }
+}
+
 /// One attachment.
 struct AttachmentUpload<U: AttachmentUploader> {
     name: String,
