@@ -50,16 +50,16 @@ pub struct KeyBatch {
 
 /// What a second thread adds to a sorter.
 #[derive(Debug)]
-pub enum Batch {
-    Keys(KeyBatch),
+pub enum QueuedKeys {
+    Unhashed(KeyBatch),
     Hashed(Vec<KeyRecord>),
 }
 
-impl Batch {
+impl QueuedKeys {
     /// Adds the batch to a sorter. Hashes the keys if that has not been done.
     pub fn add_to(self, sorter: &mut Sorter, key: &IndexKey) -> Result<(), ImportError> {
         match self {
-            Self::Keys(batch) => batch.hash(key, |record| sorter.add(record)),
+            Self::Unhashed(batch) => batch.hash(key, |record| sorter.add(record)),
             Self::Hashed(records) => records.into_iter().try_for_each(|record| sorter.add(record)),
         }
     }
@@ -119,12 +119,12 @@ pub struct KeyCollector {
     batch: KeyBatch,
     /// The number of keys of complete rows in the batch, and the length of their texts.
     complete: (usize, usize),
-    batches: SyncSender<Batch>,
+    batches: SyncSender<QueuedKeys>,
 }
 
 impl KeyCollector {
     /// `fields` are those of earlier files.
-    pub fn new(key: IndexKey, fields: Vec<NumberedField>, batches: SyncSender<Batch>) -> Self {
+    pub fn new(key: IndexKey, fields: Vec<NumberedField>, batches: SyncSender<QueuedKeys>) -> Self {
         let mut totals = FieldTotals::default();
         fields.iter().for_each(|(_, field)| totals.add(field));
         let hashers = fields.iter().map(|(class, field)| key.hasher(*class, field)).collect();
@@ -199,16 +199,16 @@ impl KeyCollector {
             keys: Vec::with_capacity(keys.len()),
             text: String::with_capacity(text.len()),
         };
-        match self.batches.try_send(Batch::Keys(std::mem::replace(&mut self.batch, next))) {
+        match self.batches.try_send(QueuedKeys::Unhashed(std::mem::replace(&mut self.batch, next))) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(Batch::Keys(batch))) => {
+            Err(TrySendError::Full(QueuedKeys::Unhashed(batch))) => {
                 // The other thread is behind. This one hashes in the meantime, so that both always work.
                 let mut records = Vec::with_capacity(batch.rows.len() + batch.keys.len());
                 batch.hash(&self.key, |record| {
                     records.push(record);
                     Ok(())
                 })?;
-                self.batches.send(Batch::Hashed(records)).map_err(|_| ended())
+                self.batches.send(QueuedKeys::Hashed(records)).map_err(|_| ended())
             }
             Err(_) => Err(ended()),
         }

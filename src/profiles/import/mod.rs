@@ -46,7 +46,7 @@ use std::{
 };
 
 use self::{
-    keys::{Batch, KeyCollector, NumberedField},
+    keys::{KeyCollector, NumberedField, QueuedKeys},
     lines::LeadingSpace,
     names::NameResolver,
     ndjson::ObjectRows,
@@ -110,7 +110,7 @@ impl Importer {
 }
 
 /// Hashes the keys of batches, and adds them to a sorter, until the sender is dropped.
-fn add_batches(batches: Receiver<Batch>, key: &IndexKey, sorter: &mut Sorter) -> Result<(), ImportError> {
+fn add_batches(batches: Receiver<QueuedKeys>, key: &IndexKey, sorter: &mut Sorter) -> Result<(), ImportError> {
     batches.into_iter().try_for_each(|batch| batch.add_to(sorter, key))
 }
 
