@@ -36,6 +36,19 @@ pub struct Budget {
     queue: RefCell<VecDeque<Rc<RoomRequest>>>,
     /// Time of the last eviction, in milliseconds since 1970.
     evicted_at: Cell<u64>,
+    /// Whether a [`Turn`] is taken.
+    turn: Cell<bool>,
+}
+
+/// The right to wait for the memory of other verified requests. One request of an isolate has it at a time; the others, which do not
+/// wait, return their memory.
+#[derive(Debug)]
+pub struct Turn(Rc<Budget>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.turn.set(false);
+    }
 }
 
 /// The state that all reservations of one request share.
@@ -99,6 +112,7 @@ impl Budget {
             next_number: Cell::new(0),
             queue: RefCell::default(),
             evicted_at: Cell::new(0),
+            turn: Cell::new(false),
         })
     }
 
@@ -427,6 +441,12 @@ impl Reservation {
             request.evicted.set(None);
             subtract(&request.budget.evicted, request.bytes.get());
         }
+    }
+
+    /// Takes the turn of the isolate, unless another request has it.
+    pub fn take_turn(&self) -> Option<Turn> {
+        let budget = &self.request.budget;
+        (!budget.turn.replace(true)).then(|| Turn(Rc::clone(budget)))
     }
 
     /// Bytes reserved by this reservation.

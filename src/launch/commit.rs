@@ -32,13 +32,9 @@ pub async fn commit<P: Ports>(
     };
     let message = encode(admitted, launch_id, &matched)?;
     let deadline = ports.now().saturating_add(COMMIT_DEADLINE_MS);
-    let trigger_id = admitted.request.trigger_id;
-    let answer = match ports.commit(trigger_id, &message).await {
+    let answer = match ports.commit(admitted.request.trigger_id, &message).await {
         Ok(answer) => answer,
-        Err(ObjectError::Refused(refused)) => return Err(refused),
-        Err(ObjectError::Lost(cause)) => {
-            repeat(ports, (trigger_id, launch_id), &message, cause, deadline).boxed_local().await?
-        }
+        Err(error) => repeat(ports, admitted, launch_id, &message, error, deadline).boxed_local().await?,
     };
     match answer {
         CommitAnswer::New(_) => Ok(LaunchResult::new(Some(launch_id), matched, admitted.request.root.report)),
@@ -46,33 +42,53 @@ pub async fn commit<P: Ports>(
     }
 }
 
-/// Repeats a message whose answer was lost. The launch may be committed: then the object answers with the stored launch.
+/// Repeats a message whose answer was lost, or for which the object had no memory.
+///
+/// After a lost answer the launch may be committed: then the object answers with the stored launch. One commit of an isolate waits
+/// for memory. If several did, each of them would keep the memory that the others need.
 async fn repeat<P: Ports>(
     ports: &P,
-    (trigger_id, launch_id): (u64, LaunchId),
+    admitted: &Admitted,
+    launch_id: LaunchId,
     message: &[u8],
-    mut lost: Cause,
+    mut error: ObjectError,
     deadline: u64,
 ) -> Result<CommitAnswer, Refused> {
     let mut pause = COMMIT_PAUSE_MS;
+    let mut was_lost = false;
+    let mut turn = None;
     loop {
-        let cause = lost.during(format_args!("commit of {launch_id}"));
-        if ports.now() >= deadline {
+        let is_late = ports.now() >= deadline;
+        let cause = match error {
+            ObjectError::Lost(cause) => {
+                was_lost = true;
+                cause
+            }
+            ObjectError::Refused(refused) if refused.problem == Problem::no_memory() => {
+                // A busy object does not read its log, so it cannot know whether an earlier attempt was committed.
+                if !was_lost {
+                    turn = turn.or_else(|| admitted.memory.take_turn());
+                    if is_late || turn.is_none() {
+                        return Err(refused);
+                    }
+                }
+                refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
+            }
+            ObjectError::Refused(refused) => return Err(refused),
+        };
+        let cause = cause.during(format_args!("commit of {launch_id}"));
+        if is_late {
             return Err(Refused::because(Problem::OutcomeUnknown, cause));
         }
         ports.sleep(pause).await;
         pause = pause.saturating_mul(2);
-        lost = match ports.commit(trigger_id, message).await {
+        error = match ports.commit(admitted.request.trigger_id, message).await {
             Ok(answer) => {
-                ports.report("the answer to a commit was lost, and the commit repeated", &cause);
+                let why = if was_lost { "the answer to a commit was lost" } else { "a commit waited for memory" };
+                ports.report(&format!("{why}, and the commit repeated"), &cause);
                 return Ok(answer);
             }
-            // A busy object does not read its log, so it cannot know whether an earlier attempt was committed.
-            Err(ObjectError::Refused(refused)) if matches!(refused.problem, Problem::Unavailable(_)) => {
-                refused.cause.unwrap_or_else(|| Cause::new(refused.problem.debug("")))
-            }
-            Err(ObjectError::Refused(refused)) => return Err(refused),
-            Err(ObjectError::Lost(cause)) => cause,
+            Err(error) => error,
         };
     }
 }

@@ -36,6 +36,16 @@ fn returns_bytes_on_every_path() {
 }
 
 #[test]
+fn one_request_has_the_turn() {
+    let budget = Budget::new(100, 60);
+    let [first, second] = [0, 0].map(|now| Reservation::new(&budget, now));
+    let turn = first.take_turn().unwrap();
+    assert!(first.take_turn().is_none() && second.take_turn().is_none());
+    drop(turn);
+    assert!(second.take_turn().is_some());
+}
+
+#[test]
 fn verifies_all_reservations_of_a_request_at_once() {
     let budget = Budget::new(100, 60);
     let mut base = unverified(&budget, 8, 0);

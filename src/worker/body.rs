@@ -58,7 +58,8 @@ impl Body for RequestBody {
         let used = &mut self.used;
         let pending = self.pending.get_or_insert_with(|| {
             let memory = used.take().map(|used| Uint8Array::new(&used.buffer()));
-            let fits = memory.filter(|memory| memory.length() >= count(at_once));
+            // Memory that is much larger was returned to the budget.
+            let fits = memory.filter(|memory| (count(at_once)..=2 * count(at_once)).contains(&memory.length()));
             let view = fits.unwrap_or_else(|| Uint8Array::new_with_length(count(at_once)));
             JsFuture::from(reader.read_with_array_buffer_view(view.unchecked_ref()))
         });

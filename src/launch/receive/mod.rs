@@ -170,6 +170,9 @@ impl<'p, P: Ports> Receiver<'p, P> {
 
     /// Waits for the next bytes, and records completed tasks meanwhile.
     async fn read<C: Clock, B: Body>(&mut self, body: &mut PacedBody<'_, C, B>) -> Result<Option<usize>, Refused> {
+        if self.body.is_closed() {
+            self.view.narrow(self.body.memory());
+        }
         let watch = self.body.memory().watch();
         let at_once = self.view.grow(body.received(), &watch, body.length(), self.body.memory(), BUFFERS);
         let mut read = pin!(body.read(at_once));

@@ -186,11 +186,13 @@ pub struct ReadWindow {
     reserved: u64,
     /// Largest read for a caller who is not verified, in bytes.
     largest_unverified: usize,
+    /// Largest read for a verified caller, in bytes.
+    largest_verified: usize,
 }
 
 impl Default for ReadWindow {
     fn default() -> Self {
-        Self { bytes: 0, reserved: 0, largest_unverified: READ_UNVERIFIED }
+        Self { bytes: 0, reserved: 0, largest_unverified: READ_UNVERIFIED, largest_verified: READ_VIEW }
     }
 }
 
@@ -204,7 +206,7 @@ impl ReadWindow {
         memory: &mut Reservation,
         buffers: usize,
     ) -> usize {
-        let most = if watch.is_verified() { READ_VIEW } else { self.largest_unverified };
+        let most = if watch.is_verified() { self.largest_verified } else { self.largest_unverified };
         let grown = usize::try_from(received.saturating_mul(4)).unwrap_or(most).clamp(READ_START, most);
         let rest = length.map(|length| usize::try_from(length.saturating_sub(received)).unwrap_or(usize::MAX));
         let wanted = rest.map_or(grown, |rest| grown.min(rest.max(READ_START)));
@@ -215,6 +217,14 @@ impl ReadWindow {
             }
         }
         self.bytes.max(READ_START)
+    }
+
+    /// Returns memory that other requests need more, once this one can no longer succeed. The rest of its body is still read.
+    pub fn narrow(&mut self, memory: &mut Reservation) {
+        if self.largest_verified > READ_BUFFER {
+            self.largest_verified = READ_BUFFER;
+            self.release(memory);
+        }
     }
 
     /// Returns the reserved memory after the end of the body.

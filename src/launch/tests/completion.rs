@@ -60,9 +60,28 @@ fn keeps_the_files_if_a_busy_object_answers_after_a_lost_answer() {
 
     // Without a lost answer, nothing was committed.
     let world = World::new();
-    world.faults.plan("busy", 1, When::Before);
+    world.faults.always("busy", When::Before);
     assert_eq!(problem(world.send(Call::new(body))), Problem::no_memory());
     assert_eq!(world.bucket.incomplete(), 0);
+}
+
+/// If both waited, each would keep the memory that the other needs.
+#[test]
+fn one_of_two_commits_waits_for_memory() {
+    let world = World::new();
+    world.faults.plan("busy", 1, When::Before);
+    world.faults.plan("busy", 2, When::Before);
+    let call = || Call::new(format!("{{{REST}}}"));
+    let (one, two) = run(async { join!(world.launch(call()), world.launch(call())) });
+    let (launched, refused): (Vec<_>, Vec<_>) = [one, two].into_iter().partition(|outcome| outcome.result.is_ok());
+    assert_eq!((launched.len(), refused.len()), (1, 1));
+    refused.into_iter().for_each(|outcome| assert_eq!(problem(outcome), Problem::no_memory()));
+    assert_eq!(world.object(CAMPAIGN).read().unwrap().launches, 1);
+    drop(launched);
+    // Nobody waits any more.
+    world.faults.plan("busy", 4, When::Before);
+    drop(run(world.launch(call())).result.unwrap());
+    assert_nothing_is_reserved(&world, "two commits");
 }
 
 #[test]
