@@ -169,7 +169,7 @@ fn new_request_id(random: impl FnOnce(&mut [u8])) -> String {
 
 /// Splits an absolute URL into its path, percent-encoded as it is, and the decoded parameters of its query.
 pub fn split_url(url: &str) -> (&str, Vec<(String, String)>) {
-    let after_scheme = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or(url);
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let target = after_scheme.find(['/', '?', '#']).and_then(|start| after_scheme.get(start..)).unwrap_or("/");
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));

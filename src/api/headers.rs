@@ -47,10 +47,6 @@ pub fn json_body(content_type: Option<&str>, content_encoding: Option<&str>) -> 
 
 /// Returns the media type in lower case. Rejects a body that is compressed, or not UTF-8.
 fn media_type(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<String, Problem> {
-    // Most requests need no more than this.
-    if let (Some(header @ ("application/json" | "application/xml")), None) = (content_type, content_encoding) {
-        return Ok(header.to_owned());
-    }
     let mut codings = content_encoding.unwrap_or_default().split(',').map(str::trim);
     if let Some(coding) = codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
         let coding = shown(coding);

@@ -1,7 +1,5 @@
 //! Completes the uploads of attachments after the commit, or aborts them if the launch was not committed.
 
-use futures_util::FutureExt as _;
-
 use super::{
     ports::{ObjectError, Ports},
     receive::uploads::abort,
@@ -45,7 +43,7 @@ pub async fn complete_or_abort<P: Ports>(
         _ => {
             let uploads =
                 attachments.into_iter().map(|attachment| (attachment.upload.key, attachment.upload.upload_id));
-            abort(ports, uploads.collect()).boxed_local().await;
+            abort(ports, uploads.collect()).await;
             None
         }
     }

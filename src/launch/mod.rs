@@ -18,6 +18,9 @@
 //! [`request`] defines the values that pass between the steps. [`ports`] defines the services that a launch uses. [`Admitted`] owns
 //! everything that a run needs, so a request can be run at once, or stored and run later. All work before the commit can be
 //! discarded, and all work after the commit can be repeated.
+//!
+//! The futures of rare cases are boxed. The runtime compiles a function when it is first called, and the code of a future that is
+//! not boxed becomes a part of the function that awaits it.
 
 pub mod admit;
 pub mod commit;
@@ -35,8 +38,6 @@ pub mod request;
 pub mod run;
 pub mod search;
 pub mod verify;
-
-use futures_util::FutureExt as _;
 
 use crate::memory::Reservation;
 use admit::admit;
@@ -62,7 +63,7 @@ pub async fn launch<P: Ports, C: Clock, B: Body>(
     let begun = std::mem::take(&mut received.uploads.begun);
     let admitted = admit(received, &head);
     if !begun.is_empty() && !admitted.as_ref().is_ok_and(|admitted| admitted.has_attachments()) {
-        uploads::abort(ports, begun).boxed_local().await;
+        uploads::abort(ports, begun).await;
     }
     match admitted {
         Err(refused) => {

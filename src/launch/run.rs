@@ -63,16 +63,16 @@ async fn search_and_commit<P: Ports>(
     if let Some(refused) = refused {
         // A repeated request and a paused campaign rank before the faults of the search and of the uploads.
         let earlier = if was_looked_up {
-            earlier::find_again(ports, admitted, refused.clone()).boxed_local().await?
+            earlier::find_again(ports, admitted, refused.clone()).await?
         } else {
-            earlier::find(ports, admitted).boxed_local().await?
+            earlier::find(ports, admitted).await?
         };
         return earlier.map_or(Err(refused), |earlier| earlier::repeat(earlier, admitted));
     }
     let matched = searched?;
     if is_dry_run {
         // A dry run has no commit, which would find an earlier launch or a paused campaign.
-        if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).boxed_local().await? {
+        if !was_looked_up && let Some(earlier) = earlier::find(ports, admitted).await? {
             return earlier::repeat(earlier, admitted);
         }
         return Ok(LaunchResult::new(None, matched, admitted.request.root.report));
@@ -93,7 +93,7 @@ async fn current_earlier<P: Ports>(ports: &P, admitted: &mut Admitted) -> Result
         Some(Err(refused)) => refused,
     };
     let cause = refused.cause.clone();
-    let earlier = earlier::find_again(ports, admitted, refused).boxed_local().await?;
+    let earlier = earlier::find_again(ports, admitted, refused).await?;
     if let Some(cause) = cause {
         ports.report("the campaign's object was asked again", &cause);
     }

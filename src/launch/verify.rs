@@ -1,6 +1,6 @@
 //! Verifies the token of a request.
 
-use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 
 use super::{known, ports::Ports};
 use crate::{
@@ -38,9 +38,9 @@ pub async fn verify_head<P: Ports>(
     scopes: &'static [Scope],
 ) -> Result<TokenRecord, Refused> {
     match tokens {
-        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).boxed_local().await),
+        [] => Err(refuse(ports, NO_TOKEN_IN_HEAD, TokenSource::Head).await),
         [token] => verify(ports, token, scopes, TokenSource::Head).await,
-        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).boxed_local().await),
+        _ => Err(refuse(ports, TWO_TOKENS, TokenSource::Head).await),
     }
 }
 
@@ -53,11 +53,11 @@ pub async fn verify<P: Ports>(
     source: TokenSource,
 ) -> Result<TokenRecord, Refused> {
     if token.len() > TOKEN_LIMIT {
-        return Err(refuse(ports, UNKNOWN_TOKEN, source).boxed_local().await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     }
     let unreadable = |cause| Refused::unavailable("tokens cannot be looked up now: retry later", cause);
     let Some(record) = known::valid_token(ports, token_key(token)).await.map_err(unreadable)? else {
-        return Err(refuse(ports, UNKNOWN_TOKEN, source).boxed_local().await);
+        return Err(refuse(ports, UNKNOWN_TOKEN, source).await);
     };
     if !is_allowed(ports, ports.allow_token(&record.name).await) {
         return Err(Problem::TooManyRequests(RateLimit::Token).into());
@@ -69,13 +69,15 @@ pub async fn verify<P: Ports>(
 }
 
 /// Returns the refusal of a caller without a valid token: 401, or 429 if the caller's address has reached its rate limit.
-pub async fn refuse<P: Ports>(ports: &P, message: &'static str, source: TokenSource) -> Refused {
-    let problem = match (is_allowed(ports, ports.allow_address().await), source) {
-        (false, _) => Problem::TooManyRequests(RateLimit::Address),
-        (true, TokenSource::Head) => Problem::TokenRequired(message),
-        (true, TokenSource::Body) => Problem::TokenRequiredInBody(message.into()),
-    };
-    problem.into()
+pub fn refuse<'a, P: Ports>(ports: &'a P, message: &'static str, source: TokenSource) -> LocalBoxFuture<'a, Refused> {
+    Box::pin(async move {
+        let problem = match (is_allowed(ports, ports.allow_address().await), source) {
+            (false, _) => Problem::TooManyRequests(RateLimit::Address),
+            (true, TokenSource::Head) => Problem::TokenRequired(message),
+            (true, TokenSource::Body) => Problem::TokenRequiredInBody(message.into()),
+        };
+        problem.into()
+    })
 }
 
 /// Whether a rate limiter allows the request. A limiter that fails allows every request: it protects the service, so its failure

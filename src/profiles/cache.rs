@@ -32,12 +32,12 @@ enum CachedContent {
     Changes(Rc<PendingChanges>),
 }
 
-impl CacheEntry {
-    /// Returns the size of the entry and its key in bytes.
+impl CachedContent {
+    /// Returns the size of the content and its key in bytes.
     fn bytes(&self, key: &str) -> usize {
-        let content = match &self.content {
-            CachedContent::Bucket(text) => text.len(),
-            CachedContent::Changes(changes) => changes.bytes(),
+        let content = match self {
+            Self::Bucket(text) => text.len(),
+            Self::Changes(changes) => changes.bytes(),
         };
         key.len() + content
     }
@@ -100,8 +100,7 @@ impl IndexCache {
     /// Adds or replaces an entry, and evicts others if necessary. An entry that is larger than the cache is not added, nor is one
     /// for which entries would have to be evicted that `may_evict` protects by their last access.
     fn put(&mut self, key: String, content: CachedContent, may_evict: fn(&Self, u64) -> bool) {
-        let mut entry = CacheEntry { content, last_access: 0 };
-        let added = entry.bytes(&key);
+        let added = content.bytes(&key);
         self.remove(&key);
         if added > self.limit {
             return;
@@ -115,13 +114,12 @@ impl IndexCache {
         }
         self.bytes += added;
         self.accesses += 1;
-        entry.last_access = self.accesses;
-        self.entries.insert(key, entry);
+        self.entries.insert(key, CacheEntry { content, last_access: self.accesses });
     }
 
     fn remove(&mut self, key: &str) {
         if let Some(removed) = self.entries.remove(key) {
-            self.bytes -= removed.bytes(key);
+            self.bytes -= removed.content.bytes(key);
         }
     }
 }

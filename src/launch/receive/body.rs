@@ -218,11 +218,6 @@ impl BodyParser {
         self.collector.attachments > 0
     }
 
-    /// Whether attachment data was decoded since the last call of [`Self::take_attachments`].
-    pub fn has_decoded_attachments(&self) -> bool {
-        !self.collector.decoded.events.is_empty()
-    }
-
     /// Takes the attachment data that was decoded since the last call. `used` is an earlier result, whose memory is reused.
     pub fn take_attachments(&mut self, mut used: DecodedAttachments) -> DecodedAttachments {
         used.clear();

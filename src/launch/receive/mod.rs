@@ -113,8 +113,6 @@ struct Receiver<'p, P: Ports> {
     uploads: AttachmentUploads<P::Uploader>,
     tasks: Tasks<'p, P::Uploader>,
     launch_id: Option<LaunchId>,
-    /// Whether the body has attachments. Otherwise no code of uploads runs, and the runtime does not have to compile it.
-    has_attachments: bool,
     /// An empty buffer, for reuse.
     spare: DecodedAttachments,
     view: ReadWindow,
@@ -130,7 +128,6 @@ impl<'p, P: Ports> Receiver<'p, P> {
             uploads: AttachmentUploads::default(),
             tasks: Tasks::new(),
             launch_id: None,
-            has_attachments: false,
             spare: DecodedAttachments::default(),
             view: ReadWindow::default(),
         };
@@ -283,8 +280,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     }
 
     async fn upload(&mut self) -> Result<(), Refused> {
-        self.has_attachments |= self.body.has_decoded_attachments();
-        if self.has_attachments { self.upload_attachments().boxed_local().await } else { Ok(()) }
+        if self.body.has_attachments() { self.upload_attachments().boxed_local().await } else { Ok(()) }
     }
 
     /// Passes decoded attachment data on to be uploaded, and waits while there is no memory for it.
@@ -354,7 +350,7 @@ impl<'p, P: Ports> Receiver<'p, P> {
     /// Waits for the lookups and uploads that are in progress after the end of the body.
     async fn finish_tasks(&mut self) -> Result<(), Refused> {
         if !self.lookups.has_token() && self.body.shortage().is_none() {
-            let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).boxed_local().await;
+            let refused = refuse(self.ports, NO_TOKEN, TokenSource::Body).await;
             self.lookups.record_token(Err(refused));
             return Ok(());
         }
@@ -384,8 +380,11 @@ impl<'p, P: Ports> Receiver<'p, P> {
 
     /// Returns everything that was received.
     async fn into_received(mut self: Box<Self>, stopped: Option<Refused>) -> Received {
-        let uploads =
-            if self.has_attachments { self.end_uploads().boxed_local().await } else { UploadedAttachments::none() };
+        let uploads = if self.body.has_attachments() {
+            self.end_uploads().boxed_local().await
+        } else {
+            UploadedAttachments::none()
+        };
         self.view.release(self.body.memory());
         let Self { body, lookups, launch_id, .. } = *self;
         Received { stopped, body: body.into_parsed(), lookups, uploads, launch_id }

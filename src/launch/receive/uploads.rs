@@ -370,10 +370,12 @@ pub fn cannot_store(cause: Cause) -> Refused {
 }
 
 /// Aborts uploads, named by key and upload ID. The bucket's lifecycle rule removes uploads that cannot be aborted.
-pub async fn abort<P: Ports>(ports: &P, uploads: Vec<(String, String)>) {
-    for (key, upload_id) in uploads {
-        if let Err(cause) = ports.uploader().abort(&key, &upload_id).await {
-            ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
+pub fn abort<P: Ports>(ports: &P, uploads: Vec<(String, String)>) -> LocalBoxFuture<'_, ()> {
+    Box::pin(async move {
+        for (key, upload_id) in uploads {
+            if let Err(cause) = ports.uploader().abort(&key, &upload_id).await {
+                ports.report("an upload was not aborted; the bucket's lifecycle rule removes it", &cause);
+            }
         }
-    }
+    })
 }

@@ -104,7 +104,7 @@ fn group_fields(
     }
 }
 
-/// Returns `false` if there is no receiver. Sorts the buckets if the receiver is behind, so that both threads always work.
+/// Returns `false` if there is no receiver. Sorts the buckets if the receiver is behind, instead of waiting for it.
 fn send_buckets(grouped: GroupedBuckets, sender: &SyncSender<GroupResult>) -> bool {
     match sender.try_send(Ok(grouped)) {
         Err(TrySendError::Full(Ok(mut grouped))) => {

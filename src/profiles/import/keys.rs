@@ -202,7 +202,7 @@ impl KeyCollector {
         match self.batches.try_send(QueuedKeys::Unhashed(std::mem::replace(&mut self.batch, next))) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(QueuedKeys::Unhashed(batch))) => {
-                // The other thread is behind. This one hashes in the meantime, so that both always work.
+                // The other thread is behind. This one hashes the keys instead of waiting for it.
                 let mut records = Vec::with_capacity(batch.rows.len() + batch.keys.len());
                 batch.hash(&self.key, |record| {
                     records.push(record);
