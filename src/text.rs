@@ -16,10 +16,10 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 
 /// Appends `bytes` to `text` as lower-case hexadecimal digits.
 pub fn push_hex(bytes: &[u8], text: &mut String) {
-    for byte in bytes {
-        for digit in hex_digits(*byte) {
-            text.push(char::from(digit));
-        }
+    for four in bytes.chunks(4) {
+        let mut padded = [0; 4];
+        padded.iter_mut().zip(four).for_each(|(slot, byte)| *slot = *byte);
+        text.extend(hex_digits(padded).into_iter().take(2 * four.len()).map(char::from));
     }
 }
 
@@ -30,9 +30,17 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns the two lower-case hexadecimal digits of a byte.
-pub fn hex_digits(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 })
+/// Returns the lower-case hexadecimal digits of four bytes. All digits are converted at once.
+pub fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
+    /// The value 1 for each digit.
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let number = u64::from(u32::from_be_bytes(bytes));
+    let halves = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
+    let pairs = (halves << 8 | halves) & 0x00FF_00FF_00FF_00FF;
+    let digits = (pairs << 4 | pairs) & 0x0F0F_0F0F_0F0F_0F0F;
+    // A digit from 10 on plus 6 is at least 16.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    (digits + u64::from(b'0') * ONES + u64::from(b'a' - b'0' - 10) * letters).to_be_bytes()
 }
 
 /// Reads exactly `N` bytes from hexadecimal digits of either case.
@@ -231,6 +239,17 @@ impl Utf8Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_is_written_as_two_digits_at_every_position() {
+        for length in 1..=9 {
+            for byte in 0..=u8::MAX {
+                let bytes: Vec<u8> = (0..length).map(|at| byte.wrapping_mul(at) ^ byte).collect();
+                let expected: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!(hex(&bytes), expected);
+            }
+        }
+    }
 
     #[test]
     fn hexadecimal_round_trips_in_either_case() {

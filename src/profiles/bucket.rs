@@ -328,15 +328,16 @@ pub fn write(profiles: &[BucketEntry], subscriptions: &[BucketEntry]) -> Result<
         text.extend_from_slice(digits.as_bytes());
     }
     for section in [profiles, subscriptions] {
-        for entry in section {
-            let [first, _] = entry.hash.to_words();
-            text.extend_from_slice(&word::encode(first).to_le_bytes());
-        }
-        for entry in section {
-            let [_, second] = entry.hash.to_words();
+        let start = text.len();
+        text.resize(start + section.len() * ENTRY_BYTES, 0);
+        let entries = text.get_mut(start..).unwrap_or_default();
+        let (firsts, tails) = entries.split_at_mut_checked(section.len() * WORD_BYTES).unwrap_or_default();
+        let (firsts, tails) = (firsts.as_chunks_mut().0, tails.as_chunks_mut::<TAIL_BYTES>().0);
+        for (entry, (first_text, tail)) in section.iter().zip(firsts.iter_mut().zip(tails)) {
+            let [first, second] = entry.hash.to_words().map(word::encode);
             let [high, low] = entry.profile.map_or(AMBIGUOUS, encode_id);
-            let tail = [word::encode(second), high, low].map(u64::to_le_bytes);
-            text.extend_from_slice(tail.as_flattened());
+            *first_text = first.to_le_bytes();
+            tail.copy_from_slice([second, high, low].map(u64::to_le_bytes).as_flattened());
         }
     }
     String::from_utf8(text).map_err(|_| InvalidEntries)
