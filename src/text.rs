@@ -16,10 +16,10 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 
 /// Appends `bytes` to `text` as lower-case hexadecimal digits.
 pub fn push_hex(bytes: &[u8], text: &mut String) {
-    for four in bytes.chunks(4) {
-        let mut padded = [0; 4];
-        padded.iter_mut().zip(four).for_each(|(slot, byte)| *slot = *byte);
-        text.extend(hex_digits(padded).into_iter().take(2 * four.len()).map(char::from));
+    for byte in bytes {
+        for digit in hex_digits(*byte) {
+            text.push(char::from(digit));
+        }
     }
 }
 
@@ -30,17 +30,9 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns the lower-case hexadecimal digits of four bytes. All digits are converted at once.
-pub fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
-    /// The value 1 for each digit.
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let number = u64::from(u32::from_be_bytes(bytes));
-    let halves = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
-    let pairs = (halves << 8 | halves) & 0x00FF_00FF_00FF_00FF;
-    let digits = (pairs << 4 | pairs) & 0x0F0F_0F0F_0F0F_0F0F;
-    // A digit from 10 on plus 6 is at least 16.
-    let letters = (digits + 6 * ONES) >> 4 & ONES;
-    (digits + u64::from(b'0') * ONES + u64::from(b'a' - b'0' - 10) * letters).to_be_bytes()
+/// Returns the two lower-case hexadecimal digits of a byte.
+pub fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 })
 }
 
 /// Reads exactly `N` bytes from hexadecimal digits of either case.
@@ -244,7 +236,7 @@ mod tests {
     fn every_byte_is_written_as_two_digits_at_every_position() {
         for length in 1..=9 {
             for byte in 0..=u8::MAX {
-                let bytes: Vec<u8> = (0..length).map(|at| byte.wrapping_mul(at) ^ byte).collect();
+                let bytes: Vec<u8> = (0..length).map(|at| byte.wrapping_add(at)).collect();
                 let expected: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 assert_eq!(hex(&bytes), expected);
             }

@@ -94,8 +94,10 @@ impl ProfileId {
     /// Returns the 24 digits in ASCII.
     pub fn to_hex(self) -> [u8; 24] {
         let mut hex = [0; 24];
-        let (digits, _) = hex.as_chunks_mut();
-        digits.iter_mut().zip(self.0.as_chunks().0).for_each(|(digits, bytes)| *digits = hex_digits(*bytes));
+        let (pairs, _) = hex.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair = hex_digits(byte);
+        }
         hex
     }
 }
