@@ -282,16 +282,15 @@ pub const INDEX_SECRET_MIN: usize = 32;
 pub const RETIRED_GENERATION_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most cells of a CSV row. A header has fewer columns.
 pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
-/// Keys that an import has in memory, at 32 bytes each. Further keys are in a temporary file.
-pub const SORT_RUN_KEYS: usize = 3 * 512 * 1024;
+/// Keys that an import has in memory, at 29 bytes each. Further keys are in a temporary file. More keys in memory make an import
+/// slower, because they are not in the processor's cache.
+pub const SORT_KEYS: usize = 96 * 1024;
 /// Keys that an import passes at once to the thread that sorts them, the profile ID of each row included.
 pub const SORT_BATCH: usize = 4096;
 /// Bytes of the texts of keys after which an import passes fewer keys at once.
 pub const SORT_BATCH_BYTES: usize = 256 * 1024;
 /// Batches of keys that wait for the thread that sorts them.
 pub const SORT_BATCHES: usize = 8;
-/// Keys that are divided into partitions at once.
-pub const SORT_PENDING: usize = 8192;
 /// Size of the write buffer of the temporary file, in bytes.
 pub const SORT_WRITE: usize = 64 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.

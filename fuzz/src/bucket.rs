@@ -1,9 +1,14 @@
 //! Searching buckets where they lie, against a search of every entry.
 
 use std::{cmp::Ordering, collections::BTreeSet};
-use trigger_launch::profiles::{
-    bucket::{Bucket, BucketEntry, BucketSection, CorruptBucket, ENTRY_BYTES, KeyMatch, length, limit_profiles, write},
-    key::{HashPrefix, ProfileId},
+use trigger_launch::{
+    limits::KEY_PROFILES_LIMIT,
+    profiles::{
+        bucket::{
+            Bucket, BucketEntry, BucketSection, CorruptBucket, ENTRY_BYTES, KeyMatch, WrittenBucket, length, write,
+        },
+        key::{HashPrefix, ProfileId},
+    },
 };
 
 const SECTIONS: [BucketSection; 2] = [BucketSection::Profiles, BucketSection::Subscriptions];
@@ -139,16 +144,13 @@ fn as_entries(data: &[u8]) {
         let profile = (id != 0).then_some(ProfileId([id; 12]));
         sections[usize::from(section & 1)].insert(BucketEntry { hash, profile });
     }
-    let limited = |section: &BTreeSet<BucketEntry>| {
-        let mut entries: Vec<BucketEntry> = section.iter().copied().collect();
-        limit_profiles(&mut entries);
-        entries
-    };
-    let [mut profiles, subscriptions] = [limited(&sections[0]), limited(&sections[1])];
-    let text = write(&profiles, &subscriptions).expect("sorted");
-    assert_eq!(text.len(), length(profiles.len() + subscriptions.len()));
+    let limited = sections.each_ref().map(limit_profiles);
+    let WrittenBucket { text, keys, .. } = write(sections.each_ref().map(to_vec)).expect("sorted");
+    assert_eq!(text.len(), length(limited.iter().map(Vec::len).sum()));
+    let count = |entries: &Vec<BucketEntry>| entries.chunk_by(|a, b| a.hash == b.hash).count();
+    assert_eq!(keys, limited.iter().map(count).sum::<usize>());
     let bucket = Bucket::parse(&text).expect("written");
-    for (section, (expected, written)) in SECTIONS.into_iter().zip(sections.iter().zip([&profiles, &subscriptions])) {
+    for (section, (expected, written)) in SECTIONS.into_iter().zip(sections.iter().zip(&limited)) {
         let read: Result<Vec<_>, _> = bucket.entries(section).collect();
         assert_eq!(read.as_ref(), Ok(written));
         for hash in sections.iter().flatten().map(|entry| entry.hash) {
@@ -163,6 +165,20 @@ fn as_entries(data: &[u8]) {
             }
         }
     }
-    profiles.reverse();
-    assert_eq!(write(&profiles, &subscriptions).is_ok(), profiles.len() < 2, "out of order");
+    let mut unsorted = sections.each_ref().map(to_vec);
+    unsorted[0].reverse();
+    assert_eq!(write(unsorted).is_ok(), sections[0].len() < 2, "out of order");
+}
+
+fn to_vec(section: &BTreeSet<BucketEntry>) -> Vec<BucketEntry> {
+    section.iter().copied().collect()
+}
+
+/// Returns the entries that are written.
+fn limit_profiles(section: &BTreeSet<BucketEntry>) -> Vec<BucketEntry> {
+    let limit = |key: &[BucketEntry]| match key.iter().any(|entry| entry.profile.is_none()) {
+        false if key.len() <= KEY_PROFILES_LIMIT => key.to_vec(),
+        _ => vec![BucketEntry { profile: None, ..key[0] }],
+    };
+    to_vec(section).chunk_by(|a, b| a.hash == b.hash).flat_map(limit).collect()
 }

@@ -281,15 +281,77 @@ pub struct BucketEntry {
     pub profile: Option<ProfileId>,
 }
 
-/// Removes repeated entries from sorted ones. Replaces the entries of a key by one without a profile if there are more than
-/// [`KEY_PROFILES_LIMIT`], or if one of them has no profile.
-pub fn limit_profiles(entries: &mut Vec<BucketEntry>) {
-    if has_single_entries(entries) {
-        return;
+/// Entries cannot be written as a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the entries of a bucket are not sorted, or too many")]
+pub struct InvalidEntries;
+
+/// A bucket that has been written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenBucket {
+    pub text: String,
+    /// Number of keys.
+    pub keys: usize,
+    /// Number of keys that more than one profile has.
+    pub ambiguous: usize,
+}
+
+/// Returns the size of a bucket with this number of entries, in bytes.
+pub fn length(entries: usize) -> usize {
+    entries.saturating_mul(ENTRY_BYTES).saturating_add(HEADER_BYTES)
+}
+
+/// Writes a bucket. The entries of profiles and those of subscriptions must be sorted. Repeated entries are written once, and a key
+/// has one entry without a profile if it has more than [`KEY_PROFILES_LIMIT`], or if one of them has no profile.
+pub fn write(mut sections: [Vec<BucketEntry>; 2]) -> Result<WrittenBucket, InvalidEntries> {
+    let (mut keys, mut ambiguous) = (0, 0);
+    for entries in &mut sections {
+        let counts = limit_profiles(entries)?;
+        keys += counts.0;
+        ambiguous += counts.1;
+    }
+    let [profiles, subscriptions] = &sections;
+    let mut text = Vec::with_capacity(length(profiles.len().saturating_add(subscriptions.len())));
+    text.extend_from_slice(MAGIC);
+    for entries in &sections {
+        let digits = format!("{:0width$}", entries.len(), width = COUNT_DIGITS);
+        if digits.len() != COUNT_DIGITS {
+            return Err(InvalidEntries);
+        }
+        text.extend_from_slice(digits.as_bytes());
+    }
+    for entries in &sections {
+        let start = text.len();
+        text.resize(start + entries.len() * ENTRY_BYTES, 0);
+        let free = text.get_mut(start..).unwrap_or_default();
+        let (firsts, tails) = free.split_at_mut_checked(entries.len() * WORD_BYTES).unwrap_or_default();
+        let (firsts, tails) = (firsts.as_chunks_mut().0, tails.as_chunks_mut::<TAIL_BYTES>().0);
+        for (entry, (first_text, tail)) in entries.iter().zip(firsts.iter_mut().zip(tails)) {
+            let [first, second] = entry.hash.to_words().map(word::encode);
+            let [high, low] = entry.profile.map_or(AMBIGUOUS, encode_id);
+            *first_text = first.to_le_bytes();
+            tail.copy_from_slice([second, high, low].map(u64::to_le_bytes).as_flattened());
+        }
+    }
+    let text = String::from_utf8(text).map_err(|_| InvalidEntries)?;
+    Ok(WrittenBucket { text, keys, ambiguous })
+}
+
+/// Leaves the entries of a section that are written. Returns the number of keys, and that of ambiguous keys.
+fn limit_profiles(entries: &mut Vec<BucketEntry>) -> Result<(usize, usize), InvalidEntries> {
+    // Most keys have one profile.
+    if entries.is_sorted_by(|a, b| a.hash < b.hash) {
+        return Ok((entries.len(), entries.iter().filter(|entry| entry.profile.is_none()).count()));
+    }
+    if !entries.is_sorted() {
+        return Err(InvalidEntries);
     }
     entries.dedup();
+    let (mut keys, mut ambiguous) = (0, 0);
     let mut kept = Vec::with_capacity(entries.len());
     for key in entries.chunk_by(|a, b| a.hash == b.hash) {
+        keys += 1;
+        ambiguous += usize::from(!matches!(key, [BucketEntry { profile: Some(_), .. }]));
         match key {
             // An entry without a profile is the first one of its key.
             [first, ..] if first.profile.is_none() || key.len() > KEY_PROFILES_LIMIT => {
@@ -299,57 +361,7 @@ pub fn limit_profiles(entries: &mut Vec<BucketEntry>) {
         }
     }
     *entries = kept;
-}
-
-/// Whether entries are sorted, and each key has one entry. Most buckets have no other keys.
-fn has_single_entries(entries: &[BucketEntry]) -> bool {
-    entries.is_sorted_by(|a, b| a.hash < b.hash)
-}
-
-/// Entries cannot be written as a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the entries of a bucket are not sorted, or too many")]
-pub struct InvalidEntries;
-
-/// Returns the size of a bucket with this number of entries, in bytes.
-pub fn length(entries: usize) -> usize {
-    entries.saturating_mul(ENTRY_BYTES).saturating_add(HEADER_BYTES)
-}
-
-/// Writes a bucket. The entries of each section must be strictly ascending, and as [`limit_profiles`] leaves them.
-pub fn write(profiles: &[BucketEntry], subscriptions: &[BucketEntry]) -> Result<String, InvalidEntries> {
-    let mut text = Vec::with_capacity(length(profiles.len().saturating_add(subscriptions.len())));
-    text.extend_from_slice(MAGIC);
-    for section in [profiles, subscriptions] {
-        let digits = format!("{:0width$}", section.len(), width = COUNT_DIGITS);
-        if digits.len() != COUNT_DIGITS || !are_writable(section) {
-            return Err(InvalidEntries);
-        }
-        text.extend_from_slice(digits.as_bytes());
-    }
-    for section in [profiles, subscriptions] {
-        let start = text.len();
-        text.resize(start + section.len() * ENTRY_BYTES, 0);
-        let entries = text.get_mut(start..).unwrap_or_default();
-        let (firsts, tails) = entries.split_at_mut_checked(section.len() * WORD_BYTES).unwrap_or_default();
-        let (firsts, tails) = (firsts.as_chunks_mut().0, tails.as_chunks_mut::<TAIL_BYTES>().0);
-        for (entry, (first_text, tail)) in section.iter().zip(firsts.iter_mut().zip(tails)) {
-            let [first, second] = entry.hash.to_words().map(word::encode);
-            let [high, low] = entry.profile.map_or(AMBIGUOUS, encode_id);
-            *first_text = first.to_le_bytes();
-            tail.copy_from_slice([second, high, low].map(u64::to_le_bytes).as_flattened());
-        }
-    }
-    String::from_utf8(text).map_err(|_| InvalidEntries)
-}
-
-fn are_writable(section: &[BucketEntry]) -> bool {
-    let is_limited = |key: &[BucketEntry]| {
-        key.len() <= KEY_PROFILES_LIMIT && (key.len() == 1 || key.iter().all(|entry| entry.profile.is_some()))
-    };
-    let is_writable =
-        || section.is_sorted_by(|a, b| a < b) && section.chunk_by(|a, b| a.hash == b.hash).all(is_limited);
-    has_single_entries(section) || is_writable()
+    Ok((keys, ambiguous))
 }
 
 fn parse_count(text: &[u8]) -> Result<(usize, &[u8]), CorruptBucket> {

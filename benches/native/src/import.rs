@@ -12,7 +12,7 @@ use std::{
 };
 
 use trigger_launch::{
-    limits::SORT_RUN_KEYS,
+    limits::SORT_KEYS,
     profiles::{
         import::{ImportError, Importer, ReadOptions},
         key::IndexKey,
@@ -88,7 +88,7 @@ fn measure(method: &str, path: &Path) -> Result<(), Failure> {
         }
         "import" => {
             let key = IndexKey::new("a key of the benchmark, which is long enough")?;
-            let mut importer = Importer::new(key, SORT_RUN_KEYS);
+            let mut importer = Importer::new(key, SORT_KEYS);
             let report = importer.read(file, &ReadOptions::default())?;
             assert!(report.reasons.is_empty());
             let mut bytes = 0;

@@ -203,7 +203,7 @@ fn search(add: &mut Add<'_>, index: &IndexKey, addresses: &[String]) {
     let mut entries: Vec<BucketEntry> =
         hashes.iter().step_by(2).map(|hash| BucketEntry { hash: hash.prefix(), profile }).collect();
     entries.sort_by_key(|entry| entry.hash);
-    let text: &'static str = bucket::write(&entries, &[]).unwrap_or_default().leak();
+    let text: &'static str = bucket::write([entries.clone(), Vec::new()]).expect("sorted entries").text.leak();
     let wanted: &'static [KeyHash] = hashes.leak();
     let ours = || {
         let bucket = Bucket::parse(text).expect("a bucket");
@@ -260,7 +260,8 @@ impl CachedIndex {
         let mut cache = IndexCache::new(usize::MAX);
         for (number, mut entries) in (0_u32..).zip(entries) {
             entries.sort_by_key(|entry: &BucketEntry| entry.hash);
-            cache.put_bucket(format!("{prefix}{number}"), bucket::write(&entries, &[]).unwrap_or_default());
+            let bucket = bucket::write([entries, Vec::new()]).expect("sorted entries");
+            cache.put_bucket(format!("{prefix}{number}"), bucket.text);
         }
         Self { generation, cache: RefCell::new(cache) }
     }

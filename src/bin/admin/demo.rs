@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use indicatif::ProgressBar;
 use trigger_launch::{
     access::{DEMO_TOKEN, Scope, TOKEN_PREFIX, TokenRecord, token_key},
-    limits::SORT_RUN_KEYS,
+    limits::SORT_KEYS,
     profiles::{
         import::{ImportError, Importer, ReadOptions, Reason},
         key::IndexKey,
@@ -67,7 +67,7 @@ pub fn load_demo(
     }
     if !has_demo_profiles || is_outdated {
         let generation = NewGeneration::new(DATABASE, &key, GENERATION_PREFIX, lock, now)?;
-        let mut importer = Importer::new(key, SORT_RUN_KEYS);
+        let mut importer = Importer::new(key, SORT_KEYS);
         let report = importer.read(demo_profiles().as_bytes(), &ReadOptions::default())?;
         if let Some(reason) = report.reasons.into_iter().next() {
             return Err(DemoError::Refused(reason));

@@ -20,7 +20,7 @@ use std::{
 };
 
 use trigger_launch::{
-    limits::SORT_RUN_KEYS,
+    limits::SORT_KEYS,
     profiles::{
         import::{ImportError, ImportReport, Importer, TooManyBad},
         key::IndexKey,
@@ -91,7 +91,7 @@ pub fn import_file(location: &Location, arguments: &ImportFile, key: IndexKey, n
     let lock = location.lock_file();
     let generation =
         NewGeneration { live: live.as_ref(), ..NewGeneration::new(arguments.database, &key, "", &lock, now)? };
-    let mut importer = Importer::new(key, SORT_RUN_KEYS);
+    let mut importer = Importer::new(key, SORT_KEYS);
     let report = read_file(&mut importer, arguments)?;
     let mut summary = Summary::new(arguments.database, arguments.dry_run, report);
     if !arguments.json {

@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     error::ImportError,
-    sort::{GroupedBuckets, KeyRecord, PartitionedRecords, Sorter},
+    sort::{GroupedBuckets, KeyRecord, PartitionedRecords, Sorter, to_entry},
 };
 use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
     profiles::{
-        bucket::{self, BucketEntry, ENTRY_BYTES},
+        bucket::{self, ENTRY_BYTES, WrittenBucket},
         key::Class,
         manifest::ClassIndex,
     },
@@ -45,7 +45,7 @@ type GroupResult = Result<GroupedBuckets, ImportError>;
 
 impl IndexPlan {
     pub(super) fn new(fields: Vec<(Class, String)>, sorter: Sorter) -> Result<Self, ImportError> {
-        let (counts, records) = sorter.finish()?;
+        let (counts, records) = sorter.finish();
         let counts = counts.into_iter().chain(std::iter::repeat(0));
         let mut plan = Self { classes: Vec::new(), field_numbers: Vec::new(), records };
         for (number, ((class, field), count)) in (0..).zip(fields.into_iter().zip(counts)) {
@@ -145,18 +145,16 @@ fn write_buckets<E: From<ImportError>>(
 impl BuiltIndex {
     /// Counts the keys of a bucket, and returns its text.
     fn add_bucket(&mut self, class: Class, sections: [&[KeyRecord]; 2]) -> Result<String, ImportError> {
-        let [profiles, subscriptions] = sections.map(entries_of);
-        for key in [&profiles, &subscriptions].into_iter().flat_map(|entries| entries.chunk_by(|a, b| a.hash == b.hash))
-        {
-            if class == Class::ProfileId {
-                self.profiles += 1;
-            } else {
-                self.keys += 1;
-                self.ambiguous += u64::from(!matches!(key, [BucketEntry { profile: Some(_), .. }]));
-            }
+        let entries = sections.map(|records| records.iter().map(to_entry).collect());
+        let bucket = bucket::write(entries).ok().filter(|bucket| bucket.text.len() <= BUCKET_LIMIT);
+        let WrittenBucket { text, keys, ambiguous } = bucket.ok_or(ImportError::BucketTooLarge(class))?;
+        if class == Class::ProfileId {
+            self.profiles += keys as u64;
+        } else {
+            self.keys += keys as u64;
+            self.ambiguous += ambiguous as u64;
         }
-        let text = bucket::write(&profiles, &subscriptions).ok().filter(|text| text.len() <= BUCKET_LIMIT);
-        text.ok_or(ImportError::BucketTooLarge(class))
+        Ok(text)
     }
 }
 
@@ -174,11 +172,4 @@ pub fn count_buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
     let average_limit = (BUCKET_LIMIT - BUCKET_LIMIT / 10) as u64;
     let buckets = u32::try_from(buckets).ok().filter(|_| bytes / buckets <= average_limit);
     buckets.ok_or(ImportError::TooManyKeys { class, keys })
-}
-
-/// Returns the entries of sorted keys of one section.
-fn entries_of(keys: &[KeyRecord]) -> Vec<BucketEntry> {
-    let mut entries: Vec<BucketEntry> = keys.iter().map(KeyRecord::entry).collect();
-    bucket::limit_profiles(&mut entries);
-    entries
 }

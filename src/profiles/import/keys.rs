@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     error::ImportError,
-    sort::{KeyRecord, Sorter},
+    sort::{KeyRecord, Sorter, to_record},
 };
 use crate::{
     limits::{SORT_BATCH, SORT_BATCH_BYTES},
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A class and a field name. The position in a list is the number of the field in [`KeyRecord`].
+/// A class and a field name. The position in a list is the number of the field.
 pub type NumberedField = (Class, String);
 
 /// A normalised key of a row. Its text is in the batch: the provider of a push subscription, and the value.
@@ -52,15 +52,16 @@ pub struct KeyBatch {
 #[derive(Debug)]
 pub enum QueuedKeys {
     Unhashed(KeyBatch),
-    Hashed(Vec<KeyRecord>),
+    /// Fields and records.
+    Hashed(Vec<(u16, KeyRecord)>),
 }
 
 impl QueuedKeys {
     /// Adds the batch to a sorter. Hashes the keys if that has not been done.
     pub fn add_to(self, sorter: &mut Sorter, key: &IndexKey) -> Result<(), ImportError> {
         match self {
-            Self::Unhashed(batch) => batch.hash(key, |record| sorter.add(record)),
-            Self::Hashed(records) => records.into_iter().try_for_each(|record| sorter.add(record)),
+            Self::Unhashed(batch) => batch.hash(key, |field, record| sorter.add(field, record)),
+            Self::Hashed(records) => records.into_iter().try_for_each(|(field, record)| sorter.add(field, record)),
         }
     }
 }
@@ -70,7 +71,7 @@ impl KeyBatch {
     fn hash(
         &self,
         key: &IndexKey,
-        mut on_record: impl FnMut(KeyRecord) -> Result<(), ImportError>,
+        mut on_record: impl FnMut(u16, KeyRecord) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
         let profile_hasher = self.hasher(self.profile_field)?;
         let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
@@ -81,14 +82,14 @@ impl KeyBatch {
         };
         for (profile, count) in &self.rows {
             let hash = profile_hasher.hash(&profile.to_hex());
-            on_record(KeyRecord::new(self.profile_field, BucketSection::Profiles, hash, *profile))?;
+            on_record(self.profile_field, to_record(BucketSection::Profiles, hash, *profile))?;
             for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count) {
                 let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
                 let hash = match provider {
                     "" => self.hasher(*field)?.hash(value.as_bytes()),
                     _ => key.hash(Class::Push, provider, value),
                 };
-                on_record(KeyRecord::new(*field, *section, hash, *profile))?;
+                on_record(*field, to_record(*section, hash, *profile))?;
             }
         }
         Ok(())
@@ -204,8 +205,8 @@ impl KeyCollector {
             Err(TrySendError::Full(QueuedKeys::Unhashed(batch))) => {
                 // The other thread is behind. This one hashes the keys instead of waiting for it.
                 let mut records = Vec::with_capacity(batch.rows.len() + batch.keys.len());
-                batch.hash(&self.key, |record| {
-                    records.push(record);
+                batch.hash(&self.key, |field, record| {
+                    records.push((field, record));
                     Ok(())
                 })?;
                 self.batches.send(QueuedKeys::Hashed(records)).map_err(|_| ended())

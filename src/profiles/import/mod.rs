@@ -79,9 +79,9 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Keeps at most `run` keys in memory (32 bytes each). Further keys are written to a temporary file.
-    pub fn new(key: IndexKey, run: usize) -> Self {
-        Self { key, fields: Vec::new(), sorter: Sorter::new(run) }
+    /// Keeps at most `limit` keys in memory (29 bytes each). Further keys are written to a temporary file.
+    pub fn new(key: IndexKey, limit: usize) -> Self {
+        Self { key, fields: Vec::new(), sorter: Sorter::new(limit) }
     }
 
     /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise. A second thread

@@ -5,131 +5,91 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     ops::Range,
-    sync::mpsc::{Receiver, Sender, channel},
-    thread::{self, JoinHandle},
 };
 
 use super::error::ImportError;
 use crate::{
-    limits::{SORT_PENDING, SORT_WRITE},
+    limits::SORT_WRITE,
     profiles::{
         bucket::{BucketEntry, BucketSection},
         key::{HashPrefix, KeyHash, ProfileId, bucket_number},
     },
 };
 
-/// Size of a record in a temporary file, in bytes.
-const RECORD_BYTES: usize = 32;
-/// The partitions of each field, by the upper byte of the selector.
-const PARTITIONS: usize = 256;
+/// The partitions of each field, by the upper bits of the selector.
+const PARTITIONS: usize = 1 << PARTITION_BITS;
+const PARTITION_BITS: u32 = 7;
 /// The groups of each bucket, by the section and the first ten bits of the hash prefix. Few records have a group in common.
 const GROUPS: usize = 2 << 10;
-/// The parts of the memory: two contain records that are not written yet, and one contains records that are being written.
-const RUNS_IN_MEMORY: usize = 3;
+/// Size of a record in memory and in a temporary file, in bytes.
+const RECORD_BYTES: usize = SELECTOR_BYTES + ORDERED_BYTES;
+const SELECTOR_BYTES: usize = 4;
+/// The section (1), the hash prefix (12) and the profile (12).
+const ORDERED_BYTES: usize = 25;
 
-/// A key of a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KeyRecord {
-    /// The field (16 bits), the selector (32), the section (8), and the first 72 bits of the hash prefix.
-    high: u128,
-    /// The last 24 bits of the hash prefix, the profile (96), and 8 unused bits.
-    low: u128,
+/// A key of a profile in a partition: the selector, the section, the hash prefix and the profile, the highest byte of each number
+/// first. So records of a bucket are sorted by their bytes after the selector.
+pub type KeyRecord = [u8; RECORD_BYTES];
+
+/// Returns the record of a key.
+pub fn to_record(section: BucketSection, hash: KeyHash, ProfileId(id): ProfileId) -> KeyRecord {
+    let HashPrefix { first, rest } = hash.prefix();
+    let (selector, first, rest) = (hash.selector().to_be_bytes(), first.to_be_bytes(), rest.to_be_bytes());
+    let mut record = [0; RECORD_BYTES];
+    let mut free = record.as_mut_slice();
+    for part in [selector.as_slice(), &[section.number()], &first, &rest, &id] {
+        let (start, end) = free.split_at_mut(part.len());
+        start.copy_from_slice(part);
+        free = end;
+    }
+    record
 }
 
-impl KeyRecord {
-    pub fn new(field: u16, section: BucketSection, hash: KeyHash, ProfileId(id): ProfileId) -> Self {
-        let section = u128::from(section.number());
-        let prefix = hash.prefix().to_number();
-        let high = u128::from(field) << 112 | u128::from(hash.selector()) << 80 | section << 72 | prefix >> 24;
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = id;
-        let profile = u128::from_be_bytes([0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l, 0]);
-        Self { high, low: (prefix & 0xFF_FFFF) << 104 | profile }
-    }
-
-    /// The position of the record's partition among those of all fields.
-    fn partition(&self) -> usize {
-        let [a, b, c, ..] = self.high.to_be_bytes();
-        usize::from(u16::from_be_bytes([a, b])) * PARTITIONS + usize::from(c)
-    }
-
-    /// [`KeyHash::selector`].
-    fn selector(&self) -> u32 {
-        let [_, _, a, b, c, d, ..] = self.high.to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
-    }
-
-    /// The group of the record in its bucket.
-    fn group(&self) -> usize {
-        // The lowest bit of the section is before the prefix.
-        (self.high >> 62) as usize % GROUPS
-    }
-
-    /// Records of a bucket are sorted by section, hash prefix and profile.
-    fn bucket_order(&self) -> (u128, u128) {
-        (self.high << 48, self.low)
-    }
-
-    /// Whether the record is before another one of its bucket, by [`Self::bucket_order`].
-    fn is_before(&self, other: &Self) -> bool {
-        // The section and 56 bits of the hash prefix are different in most cases.
-        let [first, other_first] = [self, other].map(|record| {
-            let [_, _, _, _, _, _, first @ .., _, _] = record.high.to_be_bytes();
-            u64::from_be_bytes(first)
-        });
-        first < other_first || first == other_first && self.bucket_order() < other.bucket_order()
-    }
-
-    /// The entry of the record in its bucket.
-    pub fn entry(&self) -> BucketEntry {
-        let [_, _, _, profile @ .., _] = self.low.to_be_bytes();
-        let hash = HashPrefix::from_number(self.high << 24 | self.low >> 104);
-        BucketEntry { hash, profile: Some(ProfileId(profile)) }
-    }
-
-    fn to_bytes(self) -> [u8; RECORD_BYTES] {
-        let mut bytes = [0; RECORD_BYTES];
-        let (halves, _) = bytes.as_chunks_mut();
-        halves.iter_mut().zip([self.high, self.low]).for_each(|(half, number)| *half = number.to_ne_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Self {
-        match bytes.as_chunks().0 {
-            [high, low] => Self { high: u128::from_ne_bytes(*high), low: u128::from_ne_bytes(*low) },
-            _ => Self::default(),
-        }
-    }
+/// Returns the entry of a record in its bucket.
+pub fn to_entry(record: &KeyRecord) -> BucketEntry {
+    let [_, _, _, _, _, a, b, c, d, e, f, g, h, i, j, k, l, id @ ..] = *record;
+    let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let hash = HashPrefix { first, rest: u32::from_be_bytes([i, j, k, l]) };
+    BucketEntry { hash, profile: Some(ProfileId(id)) }
 }
 
-/// Records in the order of their partitions.
-struct PartitionedChunk {
-    records: Vec<KeyRecord>,
-    /// The number of records that have been taken.
-    taken: usize,
+/// [`KeyHash::selector`].
+fn selector(record: &KeyRecord) -> u32 {
+    let [a, b, c, d, ..] = *record;
+    u32::from_be_bytes([a, b, c, d])
 }
 
-impl PartitionedChunk {
-    /// The partition of the next record.
-    fn next_partition(&self) -> Option<usize> {
-        self.records.get(self.taken).map(KeyRecord::partition)
-    }
+/// Returns the partition of a record among those of its field.
+fn partition(record: &KeyRecord) -> usize {
+    (selector(record) >> (u32::BITS - PARTITION_BITS)) as usize
+}
 
-    /// Takes the records of a partition. Skips those of partitions before.
-    fn take(&mut self, partition: usize) -> &[KeyRecord] {
-        let rest = self.records.get(self.taken..).unwrap_or_default();
-        let skipped = rest.iter().take_while(|record| record.partition() < partition).count();
-        self.taken += skipped;
-        let rest = rest.get(skipped..).unwrap_or_default();
-        let count = rest.iter().take_while(|record| record.partition() == partition).count();
-        self.taken += count;
-        rest.get(..count).unwrap_or_default()
-    }
+/// Returns the group of a record in its bucket.
+fn group(record: &KeyRecord) -> usize {
+    let [_, _, _, _, section, a, b, ..] = *record;
+    usize::from(section) << 10 | usize::from(u16::from_be_bytes([a, b]) >> 6)
+}
+
+/// Records of a bucket are sorted by section, hash prefix and profile.
+fn bucket_order(record: &KeyRecord) -> &[u8; ORDERED_BYTES] {
+    let [_, _, _, _, ordered @ ..] = record;
+    ordered
+}
+
+/// Whether a record is before another one of its bucket, by [`bucket_order`].
+fn is_before(one: &KeyRecord, other: &KeyRecord) -> bool {
+    // The section and 56 bits of the hash prefix are different in most cases.
+    let [first, other_first] = [one, other].map(|record| {
+        let [a, b, c, d, e, f, g, h, ..] = *bucket_order(record);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    });
+    first < other_first || first == other_first && bucket_order(one) < bucket_order(other)
 }
 
 /// The temporary file, and where the records of each partition are in it.
 #[derive(Default)]
 struct SpillFile {
-    file: Option<File>,
+    file: Option<BufWriter<File>>,
     /// In bytes.
     length: u64,
     /// Adjacent records of each partition.
@@ -144,129 +104,100 @@ struct Segment {
 }
 
 impl SpillFile {
-    /// Appends the records of chunks in the order of their partitions.
-    fn write(&mut self, chunks: &mut [PartitionedChunk]) -> io::Result<()> {
-        let file = match self.file.take() {
+    /// Appends records of a partition.
+    fn write(&mut self, partition: usize, records: &[KeyRecord]) -> io::Result<()> {
+        let file = match &mut self.file {
             Some(file) => file,
-            None => tempfile::tempfile()?,
+            None => self.file.insert(BufWriter::with_capacity(SORT_WRITE, tempfile::tempfile()?)),
         };
-        let mut file = BufWriter::with_capacity(SORT_WRITE, file);
-        while let Some(partition) = chunks.iter().filter_map(PartitionedChunk::next_partition).min() {
-            let mut records = 0;
-            for chunk in chunks.iter_mut() {
-                for record in chunk.take(partition) {
-                    file.write_all(&record.to_bytes())?;
-                    records += 1;
-                }
-            }
-            if self.segments.len() <= partition {
-                self.segments.resize_with(partition + 1, Vec::new);
-            }
-            if let Some(segments) = self.segments.get_mut(partition) {
-                segments.push(Segment { start: self.length, records });
-            }
-            self.length += (records * RECORD_BYTES) as u64;
+        file.write_all(records.as_flattened())?;
+        if self.segments.len() <= partition {
+            self.segments.resize_with(partition + 1, Vec::new);
         }
-        self.file = Some(file.into_inner().map_err(|error| error.into_error())?);
+        if let Some(segments) = self.segments.get_mut(partition) {
+            segments.push(Segment { start: self.length, records: records.len() });
+        }
+        self.length += (records.len() * RECORD_BYTES) as u64;
+        Ok(())
+    }
+
+    /// Appends the records of a partition to `records`.
+    fn read(&mut self, partition: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        for segment in self.segments.get(partition).into_iter().flatten() {
+            let start = records.len();
+            records.resize(start + segment.records, [0; RECORD_BYTES]);
+            file.seek(SeekFrom::Start(segment.start))?;
+            file.get_mut().read_exact(records.get_mut(start..).unwrap_or_default().as_flattened_mut())?;
+        }
         Ok(())
     }
 }
 
-/// Divides records into partitions, and moves them to a temporary file when there are many.
+/// Divides records into partitions. When there are too many, the partitions take turns: all records of one are moved to a temporary
+/// file.
 pub struct Sorter {
-    /// Records that are not in a chunk yet, at most `chunk_length`.
-    pending: Vec<KeyRecord>,
-    chunk_length: usize,
-    /// Chunks that are not in the file, at most twice `run`.
-    chunks: Vec<PartitionedChunk>,
-    /// The number of chunks that are moved to the file at once.
-    run: usize,
+    /// The records of each partition that are in memory.
+    partitions: Vec<Vec<KeyRecord>>,
+    /// The number of records in memory, and the most.
+    held: usize,
+    limit: usize,
+    /// The partition whose turn is next.
+    turn: usize,
+    file: SpillFile,
     /// The number of records of each field.
     counts: Vec<u64>,
-    /// The thread that writes the oldest chunks, so that reading continues in the meantime.
-    writing: Option<JoinHandle<io::Result<SpillFile>>>,
-    /// Chunks that have been written. Their memory is used again.
-    written: (Sender<PartitionedChunk>, Receiver<PartitionedChunk>),
 }
 
 impl Sorter {
-    /// `limit`: most records in memory.
+    /// `limit`: most records in memory. There is memory for twice as many, because the lists of partitions keep theirs.
     pub fn new(limit: usize) -> Self {
-        let run_length = (limit / RUNS_IN_MEMORY).max(1);
-        let chunk_length = SORT_PENDING.min(run_length);
-        Self {
-            pending: Vec::new(),
-            chunk_length,
-            chunks: Vec::new(),
-            run: run_length / chunk_length,
-            counts: Vec::new(),
-            writing: None,
-            written: channel(),
+        Self { partitions: Vec::new(), held: 0, limit, turn: 0, file: SpillFile::default(), counts: Vec::new() }
+    }
+
+    /// Adds a key of a field.
+    pub fn add(&mut self, field: u16, record: KeyRecord) -> Result<(), ImportError> {
+        let field = usize::from(field);
+        if self.counts.len() <= field {
+            self.counts.resize(field + 1, 0);
+            self.partitions.resize_with((field + 1) * PARTITIONS, Vec::new);
         }
-    }
-
-    pub fn add(&mut self, record: KeyRecord) -> Result<(), ImportError> {
-        self.pending.push(record);
-        if self.pending.len() >= self.chunk_length { self.divide() } else { Ok(()) }
-    }
-
-    /// Moves the pending records to a chunk.
-    fn divide(&mut self) -> Result<(), ImportError> {
-        let fields = self.pending.iter().map(|record| record.partition() / PARTITIONS + 1).max().unwrap_or(0);
-        let (_, written) = &self.written;
-        let mut records = written.try_recv().map(|chunk| chunk.records).unwrap_or_default();
-        let ends = group_records(&self.pending, fields * PARTITIONS, KeyRecord::partition, &mut records);
-        self.pending.clear();
-        self.counts.resize(self.counts.len().max(fields), 0);
-        let mut start = 0;
-        for (count, ends) in self.counts.iter_mut().zip(ends.chunks(PARTITIONS)) {
-            let end = ends.last().copied().unwrap_or_default();
-            *count += (end - std::mem::replace(&mut start, end)) as u64;
+        let position = field * PARTITIONS + partition(&record);
+        if let (Some(count), Some(partition)) = (self.counts.get_mut(field), self.partitions.get_mut(position)) {
+            *count += 1;
+            partition.push(record);
         }
-        self.chunks.push(PartitionedChunk { records, taken: 0 });
-        if self.chunks.len() >= 2 * self.run { self.spill().map_err(temporary_file) } else { Ok(()) }
+        self.held += 1;
+        if self.held <= self.limit { Ok(()) } else { self.spill().map_err(temporary_file) }
     }
 
-    /// Moves the oldest chunks to the temporary file.
+    /// Moves the records of the next partition to the temporary file, and of more if it has none.
     fn spill(&mut self) -> io::Result<()> {
-        let mut file = self.wait_for_file()?;
-        let mut chunks: Vec<PartitionedChunk> = self.chunks.drain(..self.run).collect();
-        let (written, _) = &self.written;
-        let written = written.clone();
-        let write = move || {
-            file.write(&mut chunks)?;
-            // Without a receiver, the sorter has been dropped.
-            chunks.into_iter().try_for_each(|chunk| written.send(chunk)).ok();
-            Ok(file)
-        };
-        self.writing = Some(thread::Builder::new().spawn(write)?);
+        while self.held > self.limit {
+            if let Some(records) = self.partitions.get_mut(self.turn).filter(|records| !records.is_empty()) {
+                self.file.write(self.turn, records)?;
+                self.held -= records.len();
+                records.clear();
+            }
+            self.turn = (self.turn + 1) % self.partitions.len().max(1);
+        }
         Ok(())
-    }
-
-    /// Returns the temporary file when no thread writes to it.
-    fn wait_for_file(&mut self) -> io::Result<SpillFile> {
-        let Some(writing) = self.writing.take() else { return Ok(SpillFile::default()) };
-        let ended = |_| io::Error::other("the thread that writes the temporary file has panicked");
-        writing.join().map_err(ended)?
     }
 
     /// Returns the number of records of each field, duplicates included, and the records. The numbers of fields after the last one
     /// with records are left out.
-    pub fn finish(mut self) -> Result<(Vec<u64>, PartitionedRecords), ImportError> {
-        self.divide()?;
-        let file = self.wait_for_file().map_err(temporary_file)?;
-        Ok((self.counts, PartitionedRecords { chunks: self.chunks, file, next: 0, bytes: Vec::new() }))
+    pub fn finish(self) -> (Vec<u64>, PartitionedRecords) {
+        (self.counts, PartitionedRecords { partitions: self.partitions, file: self.file, next: 0 })
     }
 }
 
 /// The records of all fields.
 pub struct PartitionedRecords {
-    chunks: Vec<PartitionedChunk>,
+    /// The records of each partition that are not in the file.
+    partitions: Vec<Vec<KeyRecord>>,
     file: SpillFile,
     /// The partition after the last one that has been taken.
     next: usize,
-    /// Bytes read from the file.
-    bytes: Vec<u8>,
 }
 
 impl PartitionedRecords {
@@ -286,8 +217,8 @@ impl PartitionedRecords {
             let position = usize::from(field) * PARTITIONS + part;
             self.take(position, &mut records).map_err(temporary_file)?;
             // Later partitions begin with this selector, in this bucket.
-            let end =
-                u32::try_from((part as u64 + 1) << 24).map_or(buckets, |selector| bucket_number(selector, buckets));
+            let end = u32::try_from((part as u64 + 1) << (u32::BITS - PARTITION_BITS))
+                .map_or(buckets, |selector| bucket_number(selector, buckets));
             if end > next {
                 grouped.fill(&mut records, next..end, buckets);
                 match on_buckets(grouped) {
@@ -306,16 +237,8 @@ impl PartitionedRecords {
             return Err(io::Error::other("the fields are not in order"));
         }
         self.next = position + 1;
-        let segments = self.file.segments.get_mut(position).map(std::mem::take).unwrap_or_default();
-        if let Some(file) = &mut self.file.file {
-            for Segment { start, records: count } in segments {
-                self.bytes.resize(count * RECORD_BYTES, 0);
-                file.seek(SeekFrom::Start(start))?;
-                file.read_exact(&mut self.bytes)?;
-                records.extend(self.bytes.as_chunks().0.iter().map(KeyRecord::from_bytes));
-            }
-        }
-        self.chunks.iter_mut().for_each(|chunk| records.extend_from_slice(chunk.take(position)));
+        self.file.read(position, records)?;
+        records.append(&mut self.partitions.get_mut(position).map(std::mem::take).unwrap_or_default());
         Ok(())
     }
 }
@@ -353,11 +276,11 @@ impl GroupedBuckets {
     /// Moves the records of the buckets `wanted` from `records`, which keeps those of later buckets.
     fn fill(&mut self, records: &mut Vec<KeyRecord>, wanted: Range<u32>, buckets: u32) {
         // All later buckets are one.
-        let group = |record: &KeyRecord| {
-            let bucket = bucket_number(record.selector(), buckets).min(wanted.end);
-            bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
+        let place = |record: &KeyRecord| {
+            let bucket = bucket_number(selector(record), buckets).min(wanted.end);
+            bucket.saturating_sub(wanted.start) as usize * GROUPS + group(record)
         };
-        let group_ends = group_records(records, (wanted.len() + 1) * GROUPS, group, &mut self.records);
+        let group_ends = group_records(records, (wanted.len() + 1) * GROUPS, place, &mut self.records);
         let buckets = group_ends.as_chunks::<GROUPS>().0.iter().take(wanted.len());
         self.is_sorted = false;
         self.ends.clear();
@@ -377,9 +300,9 @@ fn sort_grouped(bucket: &mut [KeyRecord]) {
     const DISTANCE_LIMIT: usize = 16;
     for end in 2..=bucket.len() {
         let Some((record, sorted)) = bucket.get(..end).and_then(<[_]>::split_last) else { continue };
-        let distance = sorted.iter().rev().take_while(|other| record.is_before(other)).count();
+        let distance = sorted.iter().rev().take_while(|other| is_before(record, other)).count();
         if distance > DISTANCE_LIMIT {
-            return bucket.sort_unstable_by_key(KeyRecord::bucket_order);
+            return bucket.sort_unstable_by(|one, other| bucket_order(one).cmp(bucket_order(other)));
         }
         if distance > 0
             && let Some(moved) = bucket.get_mut(end - 1 - distance..end)
@@ -407,8 +330,7 @@ fn group_records(
     for start in &mut ends {
         next += std::mem::replace(start, next);
     }
-    // Writing it in order first is faster, because the memory is not in the cache.
-    grouped.resize(records.len(), KeyRecord::default());
+    grouped.resize(records.len(), [0; RECORD_BYTES]);
     for record in records {
         if let Some(end) = ends.get_mut(group(record)) {
             if let Some(slot) = grouped.get_mut(*end) {
@@ -431,28 +353,34 @@ mod tests {
     use super::*;
 
     fn entries(records: &[KeyRecord]) -> Vec<BucketEntry> {
-        records.iter().map(KeyRecord::entry).collect()
+        records.iter().map(to_entry).collect()
     }
 
     /// Sorts records by comparing them.
-    fn sort_plainly(records: &[KeyRecord], field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
-        let in_field = |record: &&KeyRecord| record.partition() / PARTITIONS == usize::from(field);
+    fn sort_plainly(records: &[(u16, KeyRecord)], field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
         let of = |bucket: u32, section: usize| {
-            let is_here = |record: &&KeyRecord| {
-                bucket_number(record.selector(), buckets) == bucket && record.group() / (GROUPS / 2) == section
+            let is_here = |record: &KeyRecord| {
+                bucket_number(selector(record), buckets) == bucket && group(record) / (GROUPS / 2) == section
             };
-            let mut records: Vec<KeyRecord> = records.iter().filter(in_field).filter(is_here).copied().collect();
-            records.sort_by_key(KeyRecord::bucket_order);
-            entries(&records)
+            let in_field = records.iter().filter(|(other, _)| *other == field);
+            let records: Vec<KeyRecord> = in_field.map(|(_, record)| *record).filter(is_here).collect();
+            let mut entries = entries(&records);
+            entries.sort();
+            entries
         };
         (0..buckets).map(|bucket| [of(bucket, 0), of(bucket, 1)]).collect()
     }
 
     /// Returns the buckets of each of the fields.
-    fn sort(records: &[KeyRecord], limit: usize, fields: &[u16], buckets: u32) -> Vec<Vec<[Vec<BucketEntry>; 2]>> {
+    fn sort(
+        records: &[(u16, KeyRecord)],
+        limit: usize,
+        fields: &[u16],
+        buckets: u32,
+    ) -> Vec<Vec<[Vec<BucketEntry>; 2]>> {
         let mut sorter = Sorter::new(limit);
-        records.iter().for_each(|record| sorter.add(*record).unwrap());
-        let (counts, mut records) = sorter.finish().unwrap();
+        records.iter().for_each(|(field, record)| sorter.add(*field, *record).unwrap());
+        let (counts, mut records) = sorter.finish();
         let sort_field = |field: &u16| {
             let mut sorted = Vec::new();
             let is_complete = records.group(*field, buckets, |mut part| {
@@ -473,7 +401,7 @@ mod tests {
 
     #[test]
     fn fields_out_of_order_are_an_error() {
-        let (_, mut records) = Sorter::new(1).finish().unwrap();
+        let (_, mut records) = Sorter::new(1).finish();
         assert!(records.group(1, 1, Some).is_ok());
         assert!(records.group(0, 1, Some).is_err());
     }
@@ -490,9 +418,9 @@ mod tests {
                 let mut hash = [0; 16];
                 (hash[0], hash[7]) = (prefix[0] % 4, prefix[1]);
                 hash[12..].copy_from_slice(&selector.to_le_bytes());
-                KeyRecord::new(field, section, KeyHash(hash), ProfileId([profile; 12]))
+                (field, to_record(section, KeyHash(hash), ProfileId([profile; 12])))
             };
-            let records: Vec<KeyRecord> = keys.into_iter().map(record).collect();
+            let records: Vec<(u16, KeyRecord)> = keys.into_iter().map(record).collect();
             for fields in [vec![0, 1, 2], vec![0, 2], vec![1]] {
                 let expected: Vec<_> = fields.iter().map(|field| sort_plainly(&records, *field, buckets)).collect();
                 prop_assert_eq!(sort(&records, limit, &fields, buckets), expected);
@@ -503,11 +431,10 @@ mod tests {
     #[test]
     fn a_record_contains_the_whole_key() {
         let hash = KeyHash(*b"0123456789abcdef");
-        let record = KeyRecord::new(7, BucketSection::Subscriptions, hash, ProfileId(*b"ABCDEFGHIJKL"));
-        let BucketEntry { hash: prefix, profile } = record.entry();
-        assert_eq!((prefix, profile), (hash.prefix(), Some(ProfileId(*b"ABCDEFGHIJKL"))));
-        assert_eq!((record.selector(), record.partition() / PARTITIONS), (hash.selector(), 7));
-        assert!(record.group() >= GROUPS / 2);
-        assert_eq!(KeyRecord::from_bytes(&record.to_bytes()), record);
+        let profile = ProfileId(*b"ABCDEFGHIJKL");
+        let record = to_record(BucketSection::Subscriptions, hash, profile);
+        assert_eq!(to_entry(&record), BucketEntry { hash: hash.prefix(), profile: Some(profile) });
+        assert_eq!(selector(&record), hash.selector());
+        assert!(group(&record) >= GROUPS / 2);
     }
 }

@@ -105,10 +105,8 @@ impl Folding {
             entries
                 .extend(added.map(|(_, hash, profile)| BucketEntry { hash: hash.prefix(), profile: Some(*profile) }));
             entries.sort_unstable();
-            bucket::limit_profiles(entries);
         }
-        let [profiles, subscriptions] = &sections;
-        let text = bucket::write(profiles, subscriptions)?;
+        let text = bucket::write(sections)?.text;
         if let Some(index) = self.classes.get_mut(class) {
             if text.len() > BUCKET_LIMIT {
                 return Err(FoldError::TooLarge(index.class));

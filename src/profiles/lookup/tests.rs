@@ -105,7 +105,7 @@ fn store(items: impl Iterator<Item = u32>, buckets: u32) -> MemoryStore {
     }
     let texts = entries.into_iter().enumerate().map(|(number, mut entries)| {
         entries.sort_by_key(|entry| entry.hash);
-        (format!("bucket:1:g:email:{number}"), write(&entries, &[]).unwrap())
+        (format!("bucket:1:g:email:{number}"), write([entries, Vec::new()]).unwrap().text)
     });
     MemoryStore { buckets: texts.collect(), ..MemoryStore::default() }
 }
@@ -201,7 +201,7 @@ fn the_first_section_with_the_key_decides_even_if_the_key_is_ambiguous_there() {
     };
     let profiles = sorted(vec![entry(1, Some(profile(10))), entry(2, None)]);
     let subscriptions = sorted((1..=3).map(|item| entry(item, Some(profile(20)))).collect());
-    let text = write(&profiles, &subscriptions).unwrap();
+    let text = write([profiles, subscriptions]).unwrap().text;
     let find = |sections| {
         let store =
             MemoryStore { buckets: [("bucket:1:g:email:0".to_owned(), text.clone())].into(), ..MemoryStore::default() };

@@ -19,9 +19,7 @@ const MOST: u8 = KEY_PROFILES_LIMIT as u8;
 /// A bucket in which these profiles have the first key.
 fn bucket_of(holders: impl IntoIterator<Item = u8>) -> String {
     let entry = |number| BucketEntry { hash: KeyHash(hash("k1", KEY.0)).prefix(), profile: Some(profile(number)) };
-    let mut entries: Vec<BucketEntry> = holders.into_iter().map(entry).collect();
-    bucket::limit_profiles(&mut entries);
-    bucket::write(&entries, &[]).unwrap()
+    bucket::write([holders.into_iter().map(entry).collect(), Vec::new()]).unwrap().text
 }
 
 /// Folds changes into the only bucket of e-mail addresses.

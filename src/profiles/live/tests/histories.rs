@@ -247,10 +247,9 @@ impl History {
                     let mut entries: Vec<_> =
                         here.map(|(_, hash, id)| BucketEntry { hash: hash.prefix(), profile: Some(*id) }).collect();
                     entries.sort_unstable();
-                    bucket::limit_profiles(&mut entries);
                     entries
                 });
-                let text = bucket::write(&sections[0], &sections[1]).unwrap();
+                let text = bucket::write(sections).unwrap().text;
                 index.largest = index.largest.max(text.len() as u32);
                 self.store(&new, &index, number, text);
             }
