@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     error::ImportError,
-    sort::{GroupedBuckets, KeyRecord, PartitionedRecords, Sorter, to_entry},
+    sort::{GroupedBuckets, KeyRecord, PartitionedRecords, Sorter},
 };
 use crate::{
     limits::{BUCKET_LIMIT, BUCKET_TARGET, BULK_KEYS, BULK_READS_LIMIT},
@@ -145,7 +145,7 @@ fn write_buckets<E: From<ImportError>>(
 impl BuiltIndex {
     /// Counts the keys of a bucket, and returns its text.
     fn add_bucket(&mut self, class: Class, sections: [&[KeyRecord]; 2]) -> Result<String, ImportError> {
-        let entries = sections.map(|records| records.iter().map(to_entry).collect());
+        let entries = sections.map(|records| records.iter().map(KeyRecord::entry).collect());
         let bucket = bucket::write(entries).ok().filter(|bucket| bucket.text.len() <= BUCKET_LIMIT);
         let WrittenBucket { text, keys, ambiguous } = bucket.ok_or(ImportError::BucketTooLarge(class))?;
         if class == Class::ProfileId {

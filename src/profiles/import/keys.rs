@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     error::ImportError,
-    sort::{KeyRecord, Sorter, to_record},
+    sort::{KeyRecord, Sorter},
 };
 use crate::{
     limits::{SORT_BATCH, SORT_BATCH_BYTES},
@@ -73,7 +73,10 @@ impl KeyBatch {
         key: &IndexKey,
         mut on_record: impl FnMut(u16, KeyRecord) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        let profile_hasher = self.hasher(self.profile_field)?;
+        // The original can be in a cache line to which the other thread writes.
+        let hashers = Vec::clone(&self.hashers);
+        let hasher = |field: u16| hashers.get(usize::from(field)).ok_or_else(inconsistent_batch);
+        let profile_hasher = hasher(self.profile_field)?;
         let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
         let mut take_text = |length| {
             let (taken, rest) = text.split_at_checked(length).ok_or_else(inconsistent_batch)?;
@@ -82,21 +85,17 @@ impl KeyBatch {
         };
         for (profile, count) in &self.rows {
             let hash = profile_hasher.hash(&profile.to_hex());
-            on_record(self.profile_field, to_record(BucketSection::Profiles, hash, *profile))?;
+            on_record(self.profile_field, KeyRecord::new(BucketSection::Profiles, hash, *profile))?;
             for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count) {
                 let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
                 let hash = match provider {
-                    "" => self.hasher(*field)?.hash(value.as_bytes()),
+                    "" => hasher(*field)?.hash(value.as_bytes()),
                     _ => key.hash(Class::Push, provider, value),
                 };
-                on_record(*field, to_record(*section, hash, *profile))?;
+                on_record(*field, KeyRecord::new(*section, hash, *profile))?;
             }
         }
         Ok(())
-    }
-
-    fn hasher(&self, field: u16) -> Result<&KeyHasher, ImportError> {
-        self.hashers.get(usize::from(field)).ok_or_else(inconsistent_batch)
     }
 }
 

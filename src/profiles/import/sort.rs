@@ -7,6 +7,8 @@ use std::{
     ops::Range,
 };
 
+use bytemuck::{Pod, Zeroable};
+
 use super::error::ImportError;
 use crate::{
     limits::SORT_WRITE,
@@ -19,71 +21,49 @@ use crate::{
 /// The partitions of each field, by the upper bits of the selector.
 const PARTITIONS: usize = 1 << PARTITION_BITS;
 const PARTITION_BITS: u32 = 7;
-/// The groups of each bucket, by the section and the first ten bits of the hash prefix. Few records have a group in common.
-const GROUPS: usize = 2 << 10;
-/// Size of a record in memory and in a temporary file, in bytes.
-const RECORD_BYTES: usize = SELECTOR_BYTES + ORDERED_BYTES;
-const SELECTOR_BYTES: usize = 4;
-/// The section (1), the hash prefix (12) and the profile (12).
-const ORDERED_BYTES: usize = 25;
+/// The groups of each bucket, by the section and the upper bits of the hash prefix. Few records have a group in common.
+const GROUPS: usize = 2 << GROUP_BITS;
+const GROUP_BITS: u32 = 10;
+/// A key of a profile, as it is in memory and in a temporary file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable, Pod)]
+#[repr(C, packed)]
+pub struct KeyRecord {
+    /// [`KeyHash`] as a number, which is copied faster than an array.
+    hash: u128,
+    /// [`ProfileId`].
+    profile: [u8; 12],
+    /// [`BucketSection::number`].
+    section: u8,
+}
 
-/// A key of a profile in a partition: the selector, the section, the hash prefix and the profile, the highest byte of each number
-/// first. So records of a bucket are sorted by their bytes after the selector.
-pub type KeyRecord = [u8; RECORD_BYTES];
-
-/// Returns the record of a key.
-pub fn to_record(section: BucketSection, hash: KeyHash, ProfileId(id): ProfileId) -> KeyRecord {
-    let HashPrefix { first, rest } = hash.prefix();
-    let (selector, first, rest) = (hash.selector().to_be_bytes(), first.to_be_bytes(), rest.to_be_bytes());
-    let mut record = [0; RECORD_BYTES];
-    let mut free = record.as_mut_slice();
-    for part in [selector.as_slice(), &[section.number()], &first, &rest, &id] {
-        let (start, end) = free.split_at_mut(part.len());
-        start.copy_from_slice(part);
-        free = end;
+impl KeyRecord {
+    pub fn new(section: BucketSection, KeyHash(hash): KeyHash, ProfileId(profile): ProfileId) -> Self {
+        Self { hash: u128::from_ne_bytes(hash), profile, section: section.number() }
     }
-    record
-}
 
-/// Returns the entry of a record in its bucket.
-pub fn to_entry(record: &KeyRecord) -> BucketEntry {
-    let [_, _, _, _, _, a, b, c, d, e, f, g, h, i, j, k, l, id @ ..] = *record;
-    let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let hash = HashPrefix { first, rest: u32::from_be_bytes([i, j, k, l]) };
-    BucketEntry { hash, profile: Some(ProfileId(id)) }
-}
+    /// The entry of the record in its bucket.
+    pub fn entry(&self) -> BucketEntry {
+        BucketEntry { hash: self.hash().prefix(), profile: Some(ProfileId(self.profile)) }
+    }
 
-/// [`KeyHash::selector`].
-fn selector(record: &KeyRecord) -> u32 {
-    let [a, b, c, d, ..] = *record;
-    u32::from_be_bytes([a, b, c, d])
-}
+    fn hash(&self) -> KeyHash {
+        KeyHash(self.hash.to_ne_bytes())
+    }
 
-/// Returns the partition of a record among those of its field.
-fn partition(record: &KeyRecord) -> usize {
-    (selector(record) >> (u32::BITS - PARTITION_BITS)) as usize
-}
+    /// The partition of the record among those of its field.
+    fn partition(&self) -> usize {
+        (self.hash().selector() >> (u32::BITS - PARTITION_BITS)) as usize
+    }
 
-/// Returns the group of a record in its bucket.
-fn group(record: &KeyRecord) -> usize {
-    let [_, _, _, _, section, a, b, ..] = *record;
-    usize::from(section) << 10 | usize::from(u16::from_be_bytes([a, b]) >> 6)
-}
+    /// The group of the record in its bucket.
+    fn group(&self) -> usize {
+        usize::from(self.section) << GROUP_BITS | (self.hash().prefix().first >> (u64::BITS - GROUP_BITS)) as usize
+    }
 
-/// Records of a bucket are sorted by section, hash prefix and profile.
-fn bucket_order(record: &KeyRecord) -> &[u8; ORDERED_BYTES] {
-    let [_, _, _, _, ordered @ ..] = record;
-    ordered
-}
-
-/// Whether a record is before another one of its bucket, by [`bucket_order`].
-fn is_before(one: &KeyRecord, other: &KeyRecord) -> bool {
-    // The section and 56 bits of the hash prefix are different in most cases.
-    let [first, other_first] = [one, other].map(|record| {
-        let [a, b, c, d, e, f, g, h, ..] = *bucket_order(record);
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    });
-    first < other_first || first == other_first && bucket_order(one) < bucket_order(other)
+    /// Records of a bucket are sorted by section, hash prefix and profile.
+    fn bucket_order(&self) -> (u8, HashPrefix, ProfileId) {
+        (self.section, self.hash().prefix(), ProfileId(self.profile))
+    }
 }
 
 /// The temporary file, and where the records of each partition are in it.
@@ -110,14 +90,14 @@ impl SpillFile {
             Some(file) => file,
             None => self.file.insert(BufWriter::with_capacity(SORT_WRITE, tempfile::tempfile()?)),
         };
-        file.write_all(records.as_flattened())?;
+        file.write_all(bytemuck::must_cast_slice(records))?;
         if self.segments.len() <= partition {
             self.segments.resize_with(partition + 1, Vec::new);
         }
         if let Some(segments) = self.segments.get_mut(partition) {
             segments.push(Segment { start: self.length, records: records.len() });
         }
-        self.length += (records.len() * RECORD_BYTES) as u64;
+        self.length += size_of_val(records) as u64;
         Ok(())
     }
 
@@ -126,9 +106,10 @@ impl SpillFile {
         let Some(file) = &mut self.file else { return Ok(()) };
         for segment in self.segments.get(partition).into_iter().flatten() {
             let start = records.len();
-            records.resize(start + segment.records, [0; RECORD_BYTES]);
+            records.resize(start + segment.records, KeyRecord::zeroed());
             file.seek(SeekFrom::Start(segment.start))?;
-            file.get_mut().read_exact(records.get_mut(start..).unwrap_or_default().as_flattened_mut())?;
+            let read = records.get_mut(start..).unwrap_or_default();
+            file.get_mut().read_exact(bytemuck::must_cast_slice_mut(read))?;
         }
         Ok(())
     }
@@ -145,37 +126,34 @@ pub struct Sorter {
     /// The partition whose turn is next.
     turn: usize,
     file: SpillFile,
-    /// The number of records of each field.
-    counts: Vec<u64>,
 }
 
 impl Sorter {
     /// `limit`: most records in memory. There is memory for twice as many, because the lists of partitions keep theirs.
     pub fn new(limit: usize) -> Self {
-        Self { partitions: Vec::new(), held: 0, limit, turn: 0, file: SpillFile::default(), counts: Vec::new() }
+        Self { partitions: Vec::new(), held: 0, limit, turn: 0, file: SpillFile::default() }
     }
 
     /// Adds a key of a field.
+    #[inline]
     pub fn add(&mut self, field: u16, record: KeyRecord) -> Result<(), ImportError> {
-        let field = usize::from(field);
-        if self.counts.len() <= field {
-            self.counts.resize(field + 1, 0);
-            self.partitions.resize_with((field + 1) * PARTITIONS, Vec::new);
+        let first = usize::from(field) * PARTITIONS;
+        if self.partitions.len() <= first {
+            self.partitions.resize_with(first + PARTITIONS, Vec::new);
         }
-        let position = field * PARTITIONS + partition(&record);
-        if let (Some(count), Some(partition)) = (self.counts.get_mut(field), self.partitions.get_mut(position)) {
-            *count += 1;
+        if let Some(partition) = self.partitions.get_mut(first + record.partition()) {
             partition.push(record);
         }
         self.held += 1;
-        if self.held <= self.limit { Ok(()) } else { self.spill().map_err(temporary_file) }
+        if self.held <= self.limit { Ok(()) } else { self.spill() }
     }
 
     /// Moves the records of the next partition to the temporary file, and of more if it has none.
-    fn spill(&mut self) -> io::Result<()> {
+    #[inline(never)]
+    fn spill(&mut self) -> Result<(), ImportError> {
         while self.held > self.limit {
             if let Some(records) = self.partitions.get_mut(self.turn).filter(|records| !records.is_empty()) {
-                self.file.write(self.turn, records)?;
+                self.file.write(self.turn, records).map_err(temporary_file)?;
                 self.held -= records.len();
                 records.clear();
             }
@@ -187,7 +165,14 @@ impl Sorter {
     /// Returns the number of records of each field, duplicates included, and the records. The numbers of fields after the last one
     /// with records are left out.
     pub fn finish(self) -> (Vec<u64>, PartitionedRecords) {
-        (self.counts, PartitionedRecords { partitions: self.partitions, file: self.file, next: 0 })
+        let Self { partitions, file, .. } = self;
+        let count = |(position, records): (usize, &Vec<KeyRecord>)| {
+            let segments = file.segments.get(position).into_iter().flatten();
+            (records.len() + segments.map(|segment| segment.records).sum::<usize>()) as u64
+        };
+        let counts: Vec<u64> = partitions.iter().enumerate().map(count).collect();
+        let counts = counts.chunks(PARTITIONS).map(|counts| counts.iter().sum()).collect();
+        (counts, PartitionedRecords { partitions, file, next: 0 })
     }
 }
 
@@ -277,8 +262,8 @@ impl GroupedBuckets {
     fn fill(&mut self, records: &mut Vec<KeyRecord>, wanted: Range<u32>, buckets: u32) {
         // All later buckets are one.
         let place = |record: &KeyRecord| {
-            let bucket = bucket_number(selector(record), buckets).min(wanted.end);
-            bucket.saturating_sub(wanted.start) as usize * GROUPS + group(record)
+            let bucket = record.hash().bucket_number(buckets).min(wanted.end);
+            bucket.saturating_sub(wanted.start) as usize * GROUPS + record.group()
         };
         let group_ends = group_records(records, (wanted.len() + 1) * GROUPS, place, &mut self.records);
         let buckets = group_ends.as_chunks::<GROUPS>().0.iter().take(wanted.len());
@@ -300,9 +285,9 @@ fn sort_grouped(bucket: &mut [KeyRecord]) {
     const DISTANCE_LIMIT: usize = 16;
     for end in 2..=bucket.len() {
         let Some((record, sorted)) = bucket.get(..end).and_then(<[_]>::split_last) else { continue };
-        let distance = sorted.iter().rev().take_while(|other| is_before(record, other)).count();
+        let distance = sorted.iter().rev().take_while(|other| record.bucket_order() < other.bucket_order()).count();
         if distance > DISTANCE_LIMIT {
-            return bucket.sort_unstable_by(|one, other| bucket_order(one).cmp(bucket_order(other)));
+            return bucket.sort_unstable_by_key(KeyRecord::bucket_order);
         }
         if distance > 0
             && let Some(moved) = bucket.get_mut(end - 1 - distance..end)
@@ -330,7 +315,7 @@ fn group_records(
     for start in &mut ends {
         next += std::mem::replace(start, next);
     }
-    grouped.resize(records.len(), [0; RECORD_BYTES]);
+    grouped.resize(records.len(), KeyRecord::zeroed());
     for record in records {
         if let Some(end) = ends.get_mut(group(record)) {
             if let Some(slot) = grouped.get_mut(*end) {
@@ -353,14 +338,14 @@ mod tests {
     use super::*;
 
     fn entries(records: &[KeyRecord]) -> Vec<BucketEntry> {
-        records.iter().map(to_entry).collect()
+        records.iter().map(KeyRecord::entry).collect()
     }
 
     /// Sorts records by comparing them.
     fn sort_plainly(records: &[(u16, KeyRecord)], field: u16, buckets: u32) -> Vec<[Vec<BucketEntry>; 2]> {
-        let of = |bucket: u32, section: usize| {
+        let of = |bucket: u32, number: usize| {
             let is_here = |record: &KeyRecord| {
-                bucket_number(selector(record), buckets) == bucket && group(record) / (GROUPS / 2) == section
+                record.hash().bucket_number(buckets) == bucket && usize::from(record.section) == number
             };
             let in_field = records.iter().filter(|(other, _)| *other == field);
             let records: Vec<KeyRecord> = in_field.map(|(_, record)| *record).filter(is_here).collect();
@@ -418,7 +403,7 @@ mod tests {
                 let mut hash = [0; 16];
                 (hash[0], hash[7]) = (prefix[0] % 4, prefix[1]);
                 hash[12..].copy_from_slice(&selector.to_le_bytes());
-                (field, to_record(section, KeyHash(hash), ProfileId([profile; 12])))
+                (field, KeyRecord::new(section, KeyHash(hash), ProfileId([profile; 12])))
             };
             let records: Vec<(u16, KeyRecord)> = keys.into_iter().map(record).collect();
             for fields in [vec![0, 1, 2], vec![0, 2], vec![1]] {
@@ -432,9 +417,9 @@ mod tests {
     fn a_record_contains_the_whole_key() {
         let hash = KeyHash(*b"0123456789abcdef");
         let profile = ProfileId(*b"ABCDEFGHIJKL");
-        let record = to_record(BucketSection::Subscriptions, hash, profile);
-        assert_eq!(to_entry(&record), BucketEntry { hash: hash.prefix(), profile: Some(profile) });
-        assert_eq!(selector(&record), hash.selector());
-        assert!(group(&record) >= GROUPS / 2);
+        let record = KeyRecord::new(BucketSection::Subscriptions, hash, profile);
+        assert_eq!(record.entry(), BucketEntry { hash: hash.prefix(), profile: Some(profile) });
+        assert_eq!(record.hash(), hash);
+        assert!(record.group() >= GROUPS / 2);
     }
 }
