@@ -1,10 +1,9 @@
 //! Reads CSV with a header. Rows are parsed into a buffer of a fixed size: a row that is too long is refused, and does not load
 //! the rest of the file into memory.
 
-use std::io::{self, BufRead, Cursor, Read as _};
+use std::io::{self, BufRead, BufReader, Cursor, Read as _};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
-use memchr::{memchr2, memchr2_iter};
 
 use super::{
     error::{ImportError, QuoteError, RowError},
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     escape::escape_name,
-    limits::{CELLS_LIMIT, HEADER_SNIFF, ROW_LIMIT},
+    limits::{CELLS_LIMIT, HEADER_SNIFF, IMPORT_READ, ROW_LIMIT},
 };
 
 /// Delimiters that are detected, the usual one first.
@@ -37,7 +36,8 @@ pub fn read(
     let mut input = Cursor::new(start).chain(input);
     // The line end of a separator line is skipped as an empty line.
     input.consume(skipped);
-    let mut reader = CsvReader::new(input, delimiter, lines);
+    // A box is called for each buffer, not for each row: the reader of a known type needs no call.
+    let mut reader = CsvReader::new(BufReader::with_capacity(IMPORT_READ, input), delimiter, lines);
     let columns = read_header(&mut reader, keys, names)?;
     let mut row = ProfileRow::default();
     while let Some(CsvRow { line, result }) = reader.next()? {
@@ -199,6 +199,8 @@ struct CsvReader<R> {
     ends: Vec<usize>,
     /// The number of cells of the row.
     cells: usize,
+    /// Whether a byte ends a cell or is a quote.
+    ends_cell: [bool; 256],
 }
 
 impl<R: BufRead> CsvReader<R> {
@@ -217,6 +219,7 @@ impl<R: BufRead> CsvReader<R> {
             gap: 0,
             ends: vec![0; CELLS_LIMIT],
             cells: 0,
+            ends_cell: std::array::from_fn(|byte| [b'\r', b'\n', b'"', delimiter].map(usize::from).contains(&byte)),
         }
     }
 
@@ -276,16 +279,23 @@ impl<R: BufRead> CsvReader<R> {
     /// no parser. The line end is skipped before the next row.
     fn read_plain_row(&mut self) -> io::Result<bool> {
         let input = self.input.fill_buf()?;
-        let Some(length @ 1..) = memchr2(b'\r', b'\n', input) else { return Ok(false) };
-        let (Some(row), Some(text)) = (input.get(..length), self.text.get_mut(..length)) else { return Ok(false) };
-        let delimiter = self.quotes.delimiter();
-        let mut cells = 0;
-        for end in memchr2_iter(delimiter, b'"', row).chain([length]) {
-            let is_quote = row.get(end) == Some(&b'"');
-            let Some(slot) = self.ends.get_mut(cells).filter(|_| !is_quote) else { return Ok(false) };
-            *slot = end;
+        let (mut length, mut cells) = (0, 0);
+        loop {
+            let mut rest = input.iter().skip(length);
+            let Some(end) = rest.position(|byte| self.ends_cell.get(usize::from(*byte)) == Some(&true)) else {
+                return Ok(false);
+            };
+            length += end;
+            let (Some(byte), Some(slot)) = (input.get(length), self.ends.get_mut(cells)) else { return Ok(false) };
+            *slot = length;
             cells += 1;
+            match byte {
+                b'"' => return Ok(false),
+                b'\r' | b'\n' => break,
+                _ => length += 1,
+            }
         }
+        let (Some(row), Some(text)) = (input.get(..length), self.text.get_mut(..length)) else { return Ok(false) };
         text.copy_from_slice(row);
         (self.text_length, self.gap, self.cells) = (length, 1, cells);
         self.lines.pass_text();

@@ -35,10 +35,6 @@ impl QuoteChecker {
         Self { delimiter, state: QuoteState::CellStart, opened: 0, has_quotes: false }
     }
 
-    pub fn delimiter(&self) -> u8 {
-        self.delimiter
-    }
-
     /// Begins a row.
     pub fn begin_row(&mut self) {
         self.state = QuoteState::CellStart;
