@@ -292,7 +292,7 @@ pub const SORT_BATCH_BYTES: usize = 256 * 1024;
 /// Batches of keys that wait for the thread that sorts them.
 pub const SORT_BATCHES: usize = 8;
 /// Size of the write buffer of the temporary file, in bytes.
-pub const SORT_WRITE: usize = 64 * 1024;
+pub const SORT_WRITE: usize = 256 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.
 pub const IMPORT_READ: usize = 256 * 1024;
 /// First bytes of a file from which its type and encoding are detected.

@@ -1,7 +1,7 @@
 //! Reads CSV with a header. Rows are parsed into a buffer of a fixed size: a row that is too long is refused, and does not load
 //! the rest of the file into memory.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read as _};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
@@ -97,7 +97,7 @@ fn count_known_names(start: &[u8], delimiter: u8, names: &NameResolver<'_>) -> u
 }
 
 fn read_header(
-    reader: &mut CsvReader<impl BufRead>,
+    reader: &mut CsvReader<impl Read>,
     keys: &mut KeyCollector,
     names: &mut NameResolver<'_>,
 ) -> Result<Vec<FileColumn>, ImportError> {
@@ -151,7 +151,7 @@ enum RowContent {
 fn read_cells(
     keys: &mut KeyCollector,
     columns: &[FileColumn],
-    reader: &CsvReader<impl BufRead>,
+    reader: &CsvReader<impl Read>,
     line: u64,
     row: &mut ProfileRow,
 ) -> Result<RowContent, RowError> {
@@ -186,16 +186,16 @@ struct CsvRow {
 
 /// Reads one row at a time.
 struct CsvReader<R> {
-    input: R,
+    input: BufReader<R>,
     parser: csv_core::Reader,
     lines: LineCounter,
     quotes: QuoteChecker,
-    /// The text of all cells of the row.
+    /// The text of all cells of a row that has been parsed.
     text: Vec<u8>,
+    /// Whether the row is at the start of the read buffer instead, with one byte after each cell.
+    is_plain: bool,
     text_length: usize,
-    /// The number of bytes between two cells in `text`.
-    gap: usize,
-    /// The positions in `text` at which cells end.
+    /// The positions in the text at which cells end.
     ends: Vec<usize>,
     /// The number of cells of the row.
     cells: usize,
@@ -203,8 +203,8 @@ struct CsvReader<R> {
     ends_cell: [bool; 256],
 }
 
-impl<R: BufRead> CsvReader<R> {
-    fn new(input: R, delimiter: u8, lines: LineCounter) -> Self {
+impl<R: Read> CsvReader<R> {
+    fn new(input: BufReader<R>, delimiter: u8, lines: LineCounter) -> Self {
         let mut parser = ReaderBuilder::new().delimiter(delimiter).build();
         // The parser removes a byte order mark from its first input, but only if the input contains all of the mark. An empty
         // first line disables that.
@@ -215,8 +215,8 @@ impl<R: BufRead> CsvReader<R> {
             lines,
             quotes: QuoteChecker::new(delimiter),
             text: vec![0; ROW_LIMIT],
+            is_plain: false,
             text_length: 0,
-            gap: 0,
             ends: vec![0; CELLS_LIMIT],
             cells: 0,
             ends_cell: std::array::from_fn(|byte| [b'\r', b'\n', b'"', delimiter].map(usize::from).contains(&byte)),
@@ -225,6 +225,9 @@ impl<R: BufRead> CsvReader<R> {
 
     /// Reads the next row. Returns `None` at the end of the file.
     fn next(&mut self) -> Result<Option<CsvRow>, ImportError> {
+        if std::mem::take(&mut self.is_plain) {
+            self.input.consume(self.text_length);
+        }
         self.skip_line_ends()?;
         self.quotes.begin_row();
         let line = self.lines.current();
@@ -267,7 +270,7 @@ impl<R: BufRead> CsvReader<R> {
                     ends_end = 0;
                 }
                 ReadRecordResult::Record => {
-                    (self.text_length, self.gap, self.cells) = (text_end, 0, ends_end);
+                    (self.text_length, self.cells) = (text_end, ends_end);
                     return Ok(Some(CsvRow { line, result }));
                 }
                 ReadRecordResult::End => return Ok(None),
@@ -295,11 +298,8 @@ impl<R: BufRead> CsvReader<R> {
                 _ => length += 1,
             }
         }
-        let (Some(row), Some(text)) = (input.get(..length), self.text.get_mut(..length)) else { return Ok(false) };
-        text.copy_from_slice(row);
-        (self.text_length, self.gap, self.cells) = (length, 1, cells);
+        (self.is_plain, self.text_length, self.cells) = (true, length, cells);
         self.lines.pass_text();
-        self.input.consume(length);
         Ok(true)
     }
 
@@ -319,7 +319,8 @@ impl<R: BufRead> CsvReader<R> {
 
     /// Returns the text of all cells of the row.
     fn text(&self) -> Result<&str, RowError> {
-        let text = std::str::from_utf8(self.text.get(..self.text_length).unwrap_or_default()).ok();
+        let text = if self.is_plain { self.input.buffer() } else { &self.text };
+        let text = std::str::from_utf8(text.get(..self.text_length).unwrap_or_default()).ok();
         let ends = self.ends.get(..self.cells).unwrap_or_default();
         // Without delimiters, the bytes of two cells can form one character.
         let text = text.filter(|text| ends.iter().all(|end| text.is_char_boundary(*end)));
@@ -332,7 +333,7 @@ impl<R: BufRead> CsvReader<R> {
         let ends = self.ends.get(..self.cells).unwrap_or_default();
         ends.iter().map(move |end| {
             let cell = text.get(start..*end).unwrap_or_default();
-            start = *end + self.gap;
+            start = *end + usize::from(self.is_plain);
             cell
         })
     }

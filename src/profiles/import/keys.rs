@@ -25,13 +25,14 @@ use crate::{
 /// A class and a field name. The position in a list is the number of the field.
 pub type NumberedField = (Class, String);
 
-/// A normalised key of a row. Its text is in the batch: the provider of a push subscription, and the value.
+/// A normalised key of a row. Its text is in the batch: the provider of a push subscription, and the value. It is small, because
+/// memory that another processor has read is written slowly.
 #[derive(Debug)]
 struct RowKey {
     field: u16,
     section: BucketSection,
-    provider_length: usize,
-    value_length: usize,
+    provider_length: u16,
+    value_length: u16,
 }
 
 /// The keys of some rows.
@@ -42,7 +43,7 @@ pub struct KeyBatch {
     /// The hasher of each field. Those of push subscriptions have not read a provider.
     hashers: Arc<Vec<KeyHasher>>,
     /// The profile of each row, and the number of its keys.
-    rows: Vec<(ProfileId, usize)>,
+    rows: Vec<(ProfileId, u32)>,
     keys: Vec<RowKey>,
     /// The texts of all keys.
     text: String,
@@ -78,15 +79,15 @@ impl KeyBatch {
         let hasher = |field: u16| hashers.get(usize::from(field)).ok_or_else(inconsistent_batch);
         let profile_hasher = hasher(self.profile_field)?;
         let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
-        let mut take_text = |length| {
-            let (taken, rest) = text.split_at_checked(length).ok_or_else(inconsistent_batch)?;
+        let mut take_text = |length: u16| {
+            let (taken, rest) = text.split_at_checked(length.into()).ok_or_else(inconsistent_batch)?;
             text = rest;
             Ok::<_, ImportError>(taken)
         };
         for (profile, count) in &self.rows {
             let hash = profile_hasher.hash(&profile.to_hex());
             on_record(self.profile_field, KeyRecord::new(BucketSection::Profiles, hash, *profile))?;
-            for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count) {
+            for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count as usize) {
                 let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
                 let hash = match provider {
                     "" => hasher(*field)?.hash(value.as_bytes()),
@@ -95,7 +96,7 @@ impl KeyBatch {
                 on_record(*field, KeyRecord::new(*section, hash, *profile))?;
             }
         }
-        Ok(())
+        if text.is_empty() { Ok(()) } else { Err(inconsistent_batch()) }
     }
 }
 
@@ -153,7 +154,9 @@ impl KeyCollector {
     /// Adds a normalised key to the row that is being read. `provider` is that of a push subscription, or empty.
     pub fn add_key(&mut self, (field, section): (u16, BucketSection), provider: &str, value: &str) {
         let KeyBatch { keys, text, .. } = &mut self.batch;
-        let (provider_length, value_length) = (provider.len(), value.len());
+        // A key is limited, far below 64 KiB.
+        let [provider_length, value_length] =
+            [provider, value].map(|text| u16::try_from(text.len()).unwrap_or(u16::MAX));
         keys.push(RowKey { field, section, provider_length, value_length });
         text.push_str(provider);
         text.push_str(value);
@@ -177,7 +180,8 @@ impl KeyCollector {
         let KeyBatch { rows, keys, text, .. } = &mut self.batch;
         let (known, _) = std::mem::replace(&mut self.complete, (keys.len(), text.len()));
         let count = keys.len() - known;
-        rows.push((profile, count));
+        // A row is limited, far below 4 GiB.
+        rows.push((profile, u32::try_from(count).unwrap_or(u32::MAX)));
         if rows.len() + keys.len() >= SORT_BATCH || text.len() >= SORT_BATCH_BYTES {
             self.flush()?;
         }

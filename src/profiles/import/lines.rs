@@ -2,8 +2,6 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use memchr::memchr2_iter;
-
 /// Counts lines that end with LF, CR or CRLF, as the CSV parser ends rows.
 #[derive(Debug, Clone, Copy)]
 pub struct LineCounter {
@@ -31,14 +29,10 @@ impl LineCounter {
 
     /// Counts the line ends in the next bytes of the file.
     pub fn pass(&mut self, bytes: &[u8]) {
-        // The position after the last CR.
-        let mut after_cr = if self.after_cr { Some(0) } else { None };
-        for at in memchr2_iter(b'\r', b'\n', bytes) {
-            let is_cr = bytes.get(at) == Some(&b'\r');
-            self.current += u64::from(is_cr || after_cr != Some(at));
-            after_cr = is_cr.then_some(at + 1);
+        for byte in bytes {
+            self.current += u64::from(*byte == b'\r' || (*byte == b'\n' && !self.after_cr));
+            self.after_cr = *byte == b'\r';
         }
-        self.after_cr = after_cr == Some(bytes.len());
     }
 }
 
