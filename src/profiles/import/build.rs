@@ -75,8 +75,8 @@ impl IndexPlan {
         let (sender, receiver) = sync_channel(1);
         let (written, unused) = channel();
         thread::scope(|scope| {
-            let group = || group_fields(records, &fields, &sender, unused);
-            // Ends when the receiver is dropped.
+            // Ends when the receiver is dropped, and drops the sender when it ends.
+            let group = move || group_fields(records, &fields, &sender, unused);
             thread::Builder::new().spawn_scoped(scope, group).map_err(ImportError::from)?;
             write_buckets(classes, receiver, written, on_bucket)
         })
@@ -172,4 +172,20 @@ pub fn count_buckets(class: Class, keys: u64) -> Result<u32, ImportError> {
     let average_limit = (BUCKET_LIMIT - BUCKET_LIMIT / 10) as u64;
     let buckets = u32::try_from(buckets).ok().filter(|_| bytes / buckets <= average_limit);
     buckets.ok_or(ImportError::TooManyKeys { class, keys })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::error_chain;
+
+    #[test]
+    fn a_build_fails_if_the_thread_that_divides_keys_ends_too_early() {
+        let index = ClassIndex { class: Class::Email, field: String::new(), buckets: 1, largest: 0 };
+        let (_, records) = Sorter::new(1).finish();
+        // Without a field number, nothing is divided.
+        let plan = IndexPlan { classes: vec![index], field_numbers: Vec::new(), records };
+        let built = plan.build(|_, _, _| Ok::<_, ImportError>(()));
+        assert!(error_chain(&built.unwrap_err()).contains("has ended"));
+    }
 }
