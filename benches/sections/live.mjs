@@ -27,9 +27,12 @@ const JSON_TYPE = { 'Content-Type': mediaType('json') };
 
 /** @typedef {import('../workers.mjs').Worker} Worker */
 
+/** The indexes of both databases and the pending changes fit: otherwise launches into one would evict what those into the other read. */
+const BUCKETS_KEPT = String(16 * 1024 * 1024);
+
 /** @param {boolean} keep */
 const start = (keep) =>
-  startOurs({}, undefined, {
+  startOurs({ BUCKETS_KEPT }, undefined, {
     keep,
     state: 'live',
     campaigns: [

@@ -29,10 +29,19 @@ pub struct Normaliser {
     unicode: Box<dyn UnicodePort>,
     /// Results of [`UnicodePort::domain_to_ascii`]. Most addresses of a launch have one of a few domains.
     domains: RefCell<HashMap<String, Option<String>, DefaultHashBuilder>>,
-    /// The last domain that was encoded, and its A-labels. Most addresses have the domain of the one before.
-    last_domain: RefCell<(String, String)>,
+    /// The last domain that was encoded. Most addresses have the domain of the one before.
+    last_domain: RefCell<EncodedDomain>,
     /// Results of [`UnicodePort::compose`] for a letter with its marks. A language has a few dozen of them.
     composed: RefCell<HashMap<String, String, DefaultHashBuilder>>,
+}
+
+/// A domain and its A-labels.
+#[derive(Debug, Default)]
+struct EncodedDomain {
+    domain: String,
+    ascii: String,
+    /// Memory for the letters of a label.
+    letters: Letters,
 }
 
 impl Normaliser {
@@ -129,13 +138,12 @@ impl Normaliser {
             domain.make_ascii_lowercase();
             return (!ends_in_number(domain)).then_some(());
         }
-        let mut last = self.last_domain.borrow_mut();
-        let (last_domain, last_ascii) = &mut *last;
-        if last_domain == domain {
-            result.push_str(last_ascii);
+        let last = &mut *self.last_domain.borrow_mut();
+        if last.domain == domain {
+            result.push_str(&last.ascii);
             return Some(());
         }
-        if push_labels(domain, result).is_none() {
+        if push_labels(domain, &mut last.letters, result).is_none() {
             result.truncate(start);
             let is_rejected =
                 |char| is_rejected(char) || matches!(char, '/' | '\\' | '?' | '#' | ':' | '%' | '[' | ']');
@@ -154,8 +162,8 @@ impl Normaliser {
             }
         }
         let ascii = result.get(start..).filter(|ascii| !ascii.is_empty() && !ends_in_number(ascii))?;
-        domain.clone_into(last_domain);
-        ascii.clone_into(last_ascii);
+        domain.clone_into(&mut last.domain);
+        ascii.clone_into(&mut last.ascii);
         Some(())
     }
 }
@@ -231,12 +239,12 @@ fn has_only_plain_characters(domain: &str) -> bool {
 
 /// Appends the A-labels of a domain of letters that UTS 46 changes to lower case and nothing else. Returns `None` for any other
 /// domain; then the caller removes what was appended.
-fn push_labels(domain: &str, result: &mut String) -> Option<()> {
+fn push_labels(domain: &str, letters: &mut Letters, result: &mut String) -> Option<()> {
     /// The longest name of the DNS. Runtimes can reject longer ones.
     const NAME_LIMIT: usize = 253;
     let start = result.len();
     let mut label = start;
-    let mut letters = Letters::default();
+    letters.clear();
     let mut rest = domain;
     loop {
         let (plain, next, others) = split_run(rest, |byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z'));
@@ -247,7 +255,7 @@ fn push_labels(domain: &str, result: &mut String) -> Option<()> {
             return None;
         }
         if char == '.' {
-            finish_label(label, &mut letters, result)?;
+            finish_label(label, letters, result)?;
             label = result.len() + 1;
         }
         let lower = if is_lower_and_composed(char) { char } else { char.to_lowercase().next()? };
@@ -259,7 +267,7 @@ fn push_labels(domain: &str, result: &mut String) -> Option<()> {
     }
     // A name can end in a point.
     if label < result.len() || letters.len() > 0 {
-        finish_label(label, &mut letters, result)?;
+        finish_label(label, letters, result)?;
     }
     (result.len() - start <= NAME_LIMIT).then_some(())
 }

@@ -21,6 +21,10 @@ impl Letters {
         self.0.len()
     }
 
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Adds the next letter. `ascii` is the number of ASCII characters before it.
     pub fn push(&mut self, letter: char, ascii: usize) {
         let letter = (u32::from(letter) as usize, ascii + self.0.len());

@@ -32,7 +32,10 @@ fn local_model(local: &str) -> String {
 /// Returns the A-labels of a domain of letters.
 fn labels(domain: &str) -> Option<String> {
     let mut result = "a@".to_owned();
-    push_labels(domain, &mut result)?;
+    // Those of a domain that was rejected before.
+    let mut letters = Letters::default();
+    letters.push('ü', 0);
+    push_labels(domain, &mut letters, &mut result)?;
     Some(result.split_off(2))
 }
 
