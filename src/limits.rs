@@ -285,6 +285,9 @@ pub const CELLS_LIMIT: usize = FIELDS_LIMIT + 16;
 /// Keys that an import has in memory, at 29 bytes each. Further keys are in a temporary file. More keys in memory make an import
 /// slower, because they are not in the processor's cache.
 pub const SORT_KEYS: usize = 96 * 1024;
+/// Keys of each partition of a field in memory, if that is more. Otherwise the file of an import with many fields would be written
+/// in too small pieces.
+pub const SORT_PARTITION: usize = 4;
 /// Keys that an import passes at once to the thread that sorts them, the profile ID of each row included.
 pub const SORT_BATCH: usize = 4096;
 /// Bytes of the texts of keys after which an import passes fewer keys at once.

@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_build_fails_if_the_thread_that_divides_keys_ends_too_early() {
         let index = ClassIndex { class: Class::Email, field: String::new(), buckets: 1, largest: 0 };
-        let (_, records) = Sorter::new(1).finish();
+        let (_, records) = Sorter::new(1, 0).finish();
         // Without a field number, nothing is divided.
         let plan = IndexPlan { classes: vec![index], field_numbers: Vec::new(), records };
         let built = plan.build(|_, _, _| Ok::<_, ImportError>(()));

@@ -53,7 +53,7 @@ use self::{
     sort::Sorter,
 };
 use super::key::IndexKey;
-use crate::limits::SORT_BATCHES;
+use crate::limits::{SORT_BATCHES, SORT_PARTITION};
 
 pub use self::{
     build::{BuiltIndex, IndexPlan},
@@ -79,9 +79,10 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Keeps at most `limit` keys in memory (29 bytes each). Further keys are written to a temporary file.
+    /// Keeps about `limit` keys in memory (29 bytes each), or more if they have many fields. Further keys are written to a temporary
+    /// file.
     pub fn new(key: IndexKey, limit: usize) -> Self {
-        Self { key, fields: Vec::new(), sorter: Sorter::new(limit) }
+        Self { key, fields: Vec::new(), sorter: Sorter::new(limit, SORT_PARTITION) }
     }
 
     /// Reads a file: NDJSON if its first character is `{`, a JSON array if it is `[`, CSV with a header otherwise. A second thread

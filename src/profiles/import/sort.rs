@@ -123,15 +123,19 @@ pub struct Sorter {
     /// The number of records in memory, and the most.
     held: usize,
     limit: usize,
+    /// The least of `limit` for each partition.
+    partition_length: usize,
     /// The partition whose turn is next.
     turn: usize,
     file: SpillFile,
 }
 
 impl Sorter {
-    /// `limit`: most records in memory. There is memory for twice as many, because the lists of partitions keep theirs.
-    pub fn new(limit: usize) -> Self {
-        Self { partitions: Vec::new(), held: 0, limit, turn: 0, file: SpillFile::default() }
+    /// `limit`: most records in memory, or `partition_length` for each partition if that is more. There is memory for twice as many,
+    /// because the lists of partitions keep theirs.
+    pub fn new(limit: usize, partition_length: usize) -> Self {
+        let file = SpillFile::default();
+        Self { partitions: Vec::new(), held: 0, limit, partition_length, turn: 0, file }
     }
 
     /// Adds a key of a field.
@@ -140,6 +144,7 @@ impl Sorter {
         let first = usize::from(field) * PARTITIONS;
         if self.partitions.len() <= first {
             self.partitions.resize_with(first + PARTITIONS, Vec::new);
+            self.limit = self.limit.max(self.partition_length * self.partitions.len());
         }
         if let Some(partition) = self.partitions.get_mut(first + record.partition()) {
             partition.push(record);
@@ -363,7 +368,7 @@ mod tests {
         fields: &[u16],
         buckets: u32,
     ) -> Vec<Vec<[Vec<BucketEntry>; 2]>> {
-        let mut sorter = Sorter::new(limit);
+        let mut sorter = Sorter::new(limit, 0);
         records.iter().for_each(|(field, record)| sorter.add(*field, *record).unwrap());
         let (counts, mut records) = sorter.finish();
         let sort_field = |field: &u16| {
@@ -386,7 +391,7 @@ mod tests {
 
     #[test]
     fn fields_out_of_order_are_an_error() {
-        let (_, mut records) = Sorter::new(1).finish();
+        let (_, mut records) = Sorter::new(1, 0).finish();
         assert!(records.group(1, 1, Some).is_ok());
         assert!(records.group(0, 1, Some).is_err());
     }
