@@ -24,6 +24,7 @@ const PARTITION_BITS: u32 = 7;
 /// The groups of each bucket, by the section and the upper bits of the hash prefix. Few records have a group in common.
 const GROUPS: usize = 2 << GROUP_BITS;
 const GROUP_BITS: u32 = 10;
+
 /// A key of a profile, as it is in memory and in a temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable, Pod)]
 #[repr(C, packed)]
