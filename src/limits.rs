@@ -294,6 +294,8 @@ pub const SORT_BATCH: usize = 4096;
 pub const SORT_BATCH_BYTES: usize = 256 * 1024;
 /// Batches of keys that wait for the thread that sorts them.
 pub const SORT_BATCHES: usize = 8;
+/// Records in a partition of an import from which on those that a bucket does not need are removed, if other partitions have fewer.
+pub const SORT_UNEVEN: usize = 64 * 1024;
 /// Size of the write buffer of the temporary file, in bytes.
 pub const SORT_WRITE: usize = 256 * 1024;
 /// Size of the read buffer of a file that is imported, in bytes.

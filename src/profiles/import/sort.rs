@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::error::ImportError;
 use crate::{
-    limits::SORT_WRITE,
+    limits::{KEY_PROFILES_LIMIT, SORT_UNEVEN, SORT_WRITE},
     profiles::{
         bucket::{BucketEntry, BucketSection},
         key::{HashPrefix, KeyHash, ProfileId, bucket_number},
@@ -102,18 +102,41 @@ impl SpillFile {
         Ok(())
     }
 
-    /// Appends the records of a partition to `records`.
-    fn read(&mut self, partition: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
+    /// The number of records of a partition.
+    fn count(&self, partition: usize) -> usize {
+        self.segments.get(partition).into_iter().flatten().map(|segment| segment.records).sum()
+    }
+
+    /// Appends the records of a partition to `records`. Removes those that a bucket does not need if there are more than `limit`.
+    fn read(&mut self, partition: usize, records: &mut Vec<KeyRecord>, limit: usize) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
+        let mut most = limit;
         for segment in self.segments.get(partition).into_iter().flatten() {
             let start = records.len();
             records.resize(start + segment.records, KeyRecord::zeroed());
             file.seek(SeekFrom::Start(segment.start))?;
             let read = records.get_mut(start..).unwrap_or_default();
             file.get_mut().read_exact(bytemuck::must_cast_slice_mut(read))?;
+            if records.len() > most {
+                remove_unneeded(records);
+                most = limit.max(2 * records.len());
+            }
         }
         Ok(())
     }
+}
+
+/// Removes repeated records, and all but one more than [`KEY_PROFILES_LIMIT`] records of a key: the bucket does not name its profiles.
+fn remove_unneeded(records: &mut Vec<KeyRecord>) {
+    let key = |record: &KeyRecord| (record.hash, record.section);
+    records.sort_unstable_by_key(|record| (key(record), record.profile));
+    records.dedup();
+    let (mut last, mut count) = (None, 0);
+    records.retain(|record| {
+        count = if last == Some(key(record)) { count + 1 } else { 1 };
+        last = Some(key(record));
+        count <= KEY_PROFILES_LIMIT + 1
+    });
 }
 
 /// Divides records into partitions. When there are too many, the partitions take turns: all records of one are moved to a temporary
@@ -132,8 +155,8 @@ pub struct Sorter {
 }
 
 impl Sorter {
-    /// `limit`: most records in memory, or `partition_length` for each partition if that is more. There is memory for twice as many,
-    /// because the lists of partitions keep theirs.
+    /// `limit`: most records in memory, or `partition_length` for each partition if that is more. There is memory for about twice as
+    /// many, because the lists of partitions keep theirs, and for at most ten times as many.
     pub fn new(limit: usize, partition_length: usize) -> Self {
         let file = SpillFile::default();
         Self { partitions: Vec::new(), held: 0, limit, partition_length, turn: 0, file }
@@ -157,13 +180,16 @@ impl Sorter {
     /// Moves the records of the next partition to the temporary file, and of more if it has none.
     #[inline(never)]
     fn spill(&mut self) -> Result<(), ImportError> {
+        let count = self.partitions.len().max(1);
         while self.held > self.limit {
             if let Some(records) = self.partitions.get_mut(self.turn).filter(|records| !records.is_empty()) {
                 self.file.write(self.turn, records).map_err(temporary_file)?;
                 self.held -= records.len();
                 records.clear();
+                // A list with most records of a file that is sorted by one of its columns would keep too much memory.
+                records.shrink_to(8 * self.limit / count);
             }
-            self.turn = (self.turn + 1) % self.partitions.len().max(1);
+            self.turn = (self.turn + 1) % count;
         }
         Ok(())
     }
@@ -172,10 +198,7 @@ impl Sorter {
     /// with records are left out.
     pub fn finish(self) -> (Vec<u64>, PartitionedRecords) {
         let Self { partitions, file, .. } = self;
-        let count = |(position, records): (usize, &Vec<KeyRecord>)| {
-            let segments = file.segments.get(position).into_iter().flatten();
-            (records.len() + segments.map(|segment| segment.records).sum::<usize>()) as u64
-        };
+        let count = |(position, records): (usize, &Vec<KeyRecord>)| (records.len() + file.count(position)) as u64;
         let counts: Vec<u64> = partitions.iter().enumerate().map(count).collect();
         let counts = counts.chunks(PARTITIONS).map(|counts| counts.iter().sum()).collect();
         (counts, PartitionedRecords { partitions, file, next: 0 })
@@ -201,12 +224,15 @@ impl PartitionedRecords {
         buckets: u32,
         mut on_buckets: impl FnMut(GroupedBuckets) -> Option<GroupedBuckets>,
     ) -> Result<bool, ImportError> {
+        // Hashes are distributed evenly. A partition with many more records than others has some keys very often.
+        let first = usize::from(field) * PARTITIONS;
+        let average = (first..first + PARTITIONS).map(|position| self.file.count(position)).sum::<usize>() / PARTITIONS;
+        let limit = SORT_UNEVEN.max(2 * average);
         let mut grouped = GroupedBuckets::default();
         // The records of the buckets from `next` on.
         let (mut records, mut next) = (Vec::new(), 0);
         for part in 0..PARTITIONS {
-            let position = usize::from(field) * PARTITIONS + part;
-            self.take(position, &mut records).map_err(temporary_file)?;
+            self.take(first + part, &mut records, limit).map_err(temporary_file)?;
             // Later partitions begin with this selector, in this bucket.
             let end = u32::try_from((part as u64 + 1) << (u32::BITS - PARTITION_BITS))
                 .map_or(buckets, |selector| bucket_number(selector, buckets));
@@ -222,13 +248,13 @@ impl PartitionedRecords {
         Ok(true)
     }
 
-    /// Moves the records of a partition to `records`.
-    fn take(&mut self, position: usize, records: &mut Vec<KeyRecord>) -> io::Result<()> {
+    /// Moves the records of a partition to `records`, without those that a bucket does not need if there are more than `limit`.
+    fn take(&mut self, position: usize, records: &mut Vec<KeyRecord>, limit: usize) -> io::Result<()> {
         if position < self.next {
             return Err(io::Error::other("the fields are not in order"));
         }
         self.next = position + 1;
-        self.file.read(position, records)?;
+        self.file.read(position, records, limit)?;
         records.append(&mut self.partitions.get_mut(position).map(std::mem::take).unwrap_or_default());
         Ok(())
     }
@@ -342,6 +368,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::profiles::bucket;
 
     fn entries(records: &[KeyRecord]) -> Vec<BucketEntry> {
         records.iter().map(KeyRecord::entry).collect()
@@ -416,6 +443,71 @@ mod tests {
                 let expected: Vec<_> = fields.iter().map(|field| sort_plainly(&records, *field, buckets)).collect();
                 prop_assert_eq!(sort(&records, limit, &fields, buckets), expected);
             }
+        }
+    }
+
+    /// A record of a key whose hash has this byte in all places.
+    fn record(hash: u8, profile: u32) -> KeyRecord {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&profile.to_be_bytes());
+        KeyRecord::new(BucketSection::Profiles, KeyHash([hash; 16]), ProfileId(id))
+    }
+
+    #[test]
+    fn a_file_that_is_sorted_by_a_column_needs_no_more_memory() {
+        const LIMIT: usize = 1000;
+        let mut sorter = Sorter::new(LIMIT, 0);
+        for hash in 0..=u8::MAX {
+            (0..3 * LIMIT as u32).for_each(|profile| sorter.add(0, record(hash, profile)).unwrap());
+        }
+        let memory: usize = sorter.partitions.iter().map(Vec::capacity).sum();
+        assert!(memory <= 10 * LIMIT, "{memory}");
+    }
+
+    #[test]
+    fn a_key_of_very_many_profiles_is_not_read_into_memory() {
+        const PROFILES: u32 = 4 * SORT_UNEVEN as u32;
+        let mut sorter = Sorter::new(1000, 0);
+        (0..PROFILES).for_each(|profile| sorter.add(0, record(7, profile)).unwrap());
+        (0..3).for_each(|profile| sorter.add(0, record(8, profile)).unwrap());
+        let (counts, mut records) = sorter.finish();
+        assert_eq!(counts, [u64::from(PROFILES) + 3]);
+        let mut found = Vec::new();
+        let on_bucket = |mut part: GroupedBuckets| {
+            found.extend(part.sorted().flatten().flatten().map(KeyRecord::entry));
+            Some(part)
+        };
+        assert!(records.group(0, 1, on_bucket).unwrap());
+        let [many, few] = [7, 8].map(|hash| {
+            let hash = KeyHash([hash; 16]).prefix();
+            found.iter().filter(|entry| entry.hash == hash).count()
+        });
+        assert!((KEY_PROFILES_LIMIT + 1..=SORT_UNEVEN + 1000).contains(&many), "{many}");
+        assert_eq!(few, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn unneeded_records_do_not_change_the_bucket(
+            keys in vec((0..3_u8, any::<bool>(), 0..2 * KEY_PROFILES_LIMIT as u32), 0..200),
+        ) {
+            let of_key = |(hash, is_profile, profile): (u8, bool, u32)| {
+                let section = if is_profile { BucketSection::Profiles } else { BucketSection::Subscriptions };
+                KeyRecord { section: section.number(), ..record(hash, profile) }
+            };
+            let mut records: Vec<KeyRecord> = keys.into_iter().map(of_key).collect();
+            let write = |records: &[KeyRecord]| {
+                let sections = [0, 1].map(|section| {
+                    let mut own: Vec<_> = records.iter().filter(|record| record.section == section).copied().collect();
+                    own.sort_by_key(KeyRecord::bucket_order);
+                    entries(&own)
+                });
+                bucket::write(sections)
+            };
+            let expected = write(&records);
+            remove_unneeded(&mut records);
+            prop_assert_eq!(write(&records), expected);
+            prop_assert!(records.len() <= 3 * 2 * (KEY_PROFILES_LIMIT + 1));
         }
     }
 
