@@ -87,10 +87,10 @@ impl QuoteChecker {
         if !self.has_quotes || !cell.contains(['\n', '\r']) {
             return Ok(());
         }
-        let has_profile_id = |line: &str| {
-            line.split(char::from(self.delimiter)).any(|cell| ProfileId::parse(cell.trim().trim_matches('"')).is_some())
-        };
-        match cell.split(['\n', '\r']).skip(1).any(has_profile_id) {
+        let is_separator = |char| matches!(char, '\n' | '\r') || char == char::from(self.delimiter);
+        let is_profile_id = |part: &str| ProfileId::parse(part.trim().trim_matches('"')).is_some();
+        // The first part can be a profile ID of its own: the cell may be a profile ID with a line break after it.
+        match cell.split(is_separator).skip(1).any(is_profile_id) {
             true => Err(self.error(QuoteError::ContainsRows)),
             false => Ok(()),
         }

@@ -331,6 +331,8 @@ fn refuses_a_file_whose_quotes_are_wrong_and_names_the_line() {
         (format!("profile_id,email\n{a},\"a\"b\n"), 2, text_after),
         (format!("profile_id,email\n{a},\"a@x\n{b},b@x\n{c},\"\n"), 2, rows),
         (format!("email;profile_id\n\"a@x\n;{b}\n\";{c}\n"), 2, rows),
+        (format!("email,profile_id\n\"a@x,{a}\nb@x\",{b}\n"), 2, rows),
+        (format!("custom:name;email;profile_id\nC;c@x;{c}\n\"A;a@x;{a}\r\nB\";b@x;{b}\n"), 3, rows),
     ] {
         for size in [3, 7, 64, 10_000] {
             let input = BufReader::with_capacity(size, file.as_bytes());
