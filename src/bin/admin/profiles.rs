@@ -56,7 +56,7 @@ pub use self::{
 pub enum ProfilesError {
     #[error("{}", path.display())]
     File { path: PathBuf, source: ImportError },
-    #[error("{}: no row is valid, for the reasons above; nothing was imported", .0.display())]
+    #[error("{}: no row is valid; nothing was imported", .0.display())]
     NoValidRow(PathBuf),
     #[error("{}: nothing was imported", path.display())]
     TooManyBad { path: PathBuf, source: TooManyBad },

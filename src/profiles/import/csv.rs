@@ -17,6 +17,7 @@ use super::{
 use crate::{
     escape::escape_name,
     limits::{CELLS_LIMIT, HEADER_SNIFF, IMPORT_READ, ROW_LIMIT},
+    profiles::key::ProfileId,
 };
 
 /// Delimiters that are detected, the usual one first.
@@ -111,15 +112,24 @@ fn read_header(
     let text = reader.text().map_err(RowError::in_header)?;
     let mut columns: Vec<FileColumn> = Vec::new();
     let mut unknown = Vec::new();
+    let mut has_profile_id = false;
     for name in reader.cells(text) {
         match names.resolve(keys, name)? {
-            Err(name) => unknown.push(name),
+            Err(unknown_name) => {
+                unknown.push(unknown_name);
+                let mut parts = name.split(DELIMITERS.map(char::from));
+                has_profile_id |= parts.any(|part| ProfileId::parse(clean_name(part)).is_some());
+            }
             Ok(column) if columns.iter().any(|other| is_duplicate(other, &column)) => {
                 let name = escape_name(clean_name(name));
                 return Err(ImportError::Header(format!("duplicate column {name}").into()));
             }
             Ok(column) => columns.push(column),
         }
+    }
+    // Cells of a row of values are not repeated in a message.
+    if has_profile_id {
+        return Err(ImportError::Header("missing; the first row contains a profile ID instead of names".into()));
     }
     if !unknown.is_empty() {
         return Err(unknown_names(line, &unknown));

@@ -359,6 +359,11 @@ fn refuses_a_file_whose_header_is_invalid() {
         )
     );
     assert_eq!(refused("email").as_deref(), Some("header: the column profile_id is missing"));
+    for delimiter in [",", ";"] {
+        let first_row = ["jo@example.com", &id(1), "+380501234567"].join(delimiter);
+        let missing = "header: missing; the first row contains a profile ID instead of names";
+        assert_eq!(refused(&first_row).as_deref(), Some(missing));
+    }
     assert_eq!(refused("profile_id,email,email").as_deref(), Some("header: duplicate column email"));
     assert_eq!(refused("profile_id,E-Mail,email").as_deref(), Some("header: duplicate column email"));
     assert!(refused("profile_id,custom:").is_some());
