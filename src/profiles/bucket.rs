@@ -306,9 +306,9 @@ pub fn length(entries: usize) -> usize {
 pub fn write(mut sections: [Vec<BucketEntry>; 2]) -> Result<WrittenBucket, InvalidEntries> {
     let (mut keys, mut ambiguous) = (0, 0);
     for entries in &mut sections {
-        let counts = limit_profiles(entries)?;
-        keys += counts.0;
-        ambiguous += counts.1;
+        let (own_keys, own_ambiguous) = limit_profiles(entries)?;
+        keys += own_keys;
+        ambiguous += own_ambiguous;
     }
     let [profiles, subscriptions] = &sections;
     let mut text = Vec::with_capacity(length(profiles.len().saturating_add(subscriptions.len())));

@@ -37,7 +37,7 @@ pub fn read(
     let mut input = Cursor::new(start).chain(input);
     // The line end of a separator line is skipped as an empty line.
     input.consume(skipped);
-    // A box is called for each buffer, not for each row: the reader of a known type needs no call.
+    // This buffer is filled from the box, so that a row needs no call through a pointer.
     let mut reader = CsvReader::new(BufReader::with_capacity(IMPORT_READ, input), delimiter, lines);
     let columns = read_header(&mut reader, keys, names)?;
     let mut row = ProfileRow::default();

@@ -74,10 +74,7 @@ impl KeyBatch {
         key: &IndexKey,
         mut on_record: impl FnMut(u16, KeyRecord) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        // The original can be in a cache line to which the other thread writes.
-        let hashers = Vec::clone(&self.hashers);
-        let hasher = |field: u16| hashers.get(usize::from(field)).ok_or_else(inconsistent_batch);
-        let profile_hasher = hasher(self.profile_field)?;
+        let profile_hasher = self.hasher(self.profile_field)?;
         let (mut keys, mut text) = (self.keys.iter(), self.text.as_str());
         let mut take_text = |length: u16| {
             let (taken, rest) = text.split_at_checked(length.into()).ok_or_else(inconsistent_batch)?;
@@ -90,13 +87,17 @@ impl KeyBatch {
             for RowKey { field, section, provider_length, value_length } in keys.by_ref().take(*count as usize) {
                 let (provider, value) = (take_text(*provider_length)?, take_text(*value_length)?);
                 let hash = match provider {
-                    "" => hasher(*field)?.hash(value.as_bytes()),
+                    "" => self.hasher(*field)?.hash(value.as_bytes()),
                     _ => key.hash(Class::Push, provider, value),
                 };
                 on_record(*field, KeyRecord::new(*section, hash, *profile))?;
             }
         }
         if text.is_empty() { Ok(()) } else { Err(inconsistent_batch()) }
+    }
+
+    fn hasher(&self, field: u16) -> Result<&KeyHasher, ImportError> {
+        self.hashers.get(usize::from(field)).ok_or_else(inconsistent_batch)
     }
 }
 
