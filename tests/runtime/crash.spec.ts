@@ -91,7 +91,6 @@ it(
         tally.acknowledged += pending.length - lost.length;
         tally['in the log, not acknowledged'] += logged;
         tally['not in the log'] += lost.length - logged;
-        expect(lost.length, `${context}: a request was in progress`).toBeGreaterThan(0);
         pending = pending.map((caller) => (caller.acknowledged ? undefined : caller)) as Caller[];
       }
       // Without kills every request gets a reply, and a repeated request gets the same reply.
@@ -104,6 +103,9 @@ it(
       const files = callers.flatMap((caller) => caller.files.map((_, at) => `${caller.launchId}/${at}`));
       expect(await readable(worker)).toEqual(new Set(files));
       expect(tally.acknowledged).toBeGreaterThan(0);
+      // A single kill can come too late: the last replies may be on their way to the test.
+      const inProgress = tally['in the log, not acknowledged'] + tally['not in the log'];
+      expect(inProgress, 'requests in progress at a kill').toBeGreaterThan(0);
       if (process.env.CRASH_KILLS) console.log({ ...tally, launches: callers.length, files: files.length });
     } finally {
       await worker.stop();
@@ -130,12 +132,12 @@ async function crash(
   [event, count]: Moment,
 ): Promise<(Reply | undefined)[]> {
   let seen = 0;
-  let answers = 0;
+  // The requests without a reply, except repeated ones.
+  let unanswered = callers.filter(({ acknowledged }) => !acknowledged).length;
   const happened = (what: Event, times = 1) => {
-    if (what === 'answered') answers += 1;
     if (what === event) seen += times;
-    // The kill comes before the last reply, so that a request is always in progress.
-    if (seen >= count || answers >= Math.max(1, callers.length - 1)) worker.kill();
+    // The number of events can be higher than this attempt has. The kill comes before the last reply at the latest.
+    if (seen >= count || unanswered <= 1) worker.kill();
   };
   const { objects, bucket } = PersistedWorker.kept;
   const places = [
@@ -151,6 +153,7 @@ async function crash(
     callers.map(async (caller, at) => {
       const body = bodies[at] as Buffer;
       const reply = await send(worker.url, caller, body, caller.requestId, (bytes) => happened('sent', bytes));
+      if (reply && !caller.acknowledged) unanswered -= 1;
       if (reply) happened('answered');
       if (reply && caller.files.length > 0) happened('answered with files');
       return reply;
