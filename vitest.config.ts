@@ -7,6 +7,7 @@ export default defineConfig({
     // Each file starts its own runtime, which can be slow on a machine with other load.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
     maxWorkers: 2,
   },
 });

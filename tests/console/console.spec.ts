@@ -135,7 +135,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     const data = [{ email: 'example1@example.com' }, { email: 'example2@example.com' }];
     for (let at = 0; at < 2; at++) expect((await launch(worker, { trigger_id: 85, data })).status).toBe(200);
     const rows = page.getByRole('table', { name: 'Launches, newest first' }).locator('tbody tr');
-    await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(2);
+    await expect.poll(() => rows.count()).toBe(2);
     expect(await rows.first().innerText()).toMatch(/^2\s/);
   });
 
@@ -272,13 +272,13 @@ describe.skipIf(!hasChromium)('the console', () => {
     const data = [{ email: 'example1@example.com' }];
     expect((await launch(worker, { trigger_id: 504, data })).status).toBe(200);
     const attempts = page.getByRole('table', { name: 'Attempts, newest first' }).locator('tbody tr');
-    await expect.poll(() => attempts.count(), { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => attempts.count()).toBe(1);
     await page.getByText('Every launch since the webhook was created has arrived.').waitFor();
 
     await button('Replay').click();
     await page.getByLabel('After launch number').fill('0');
     await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click();
-    await expect.poll(() => attempts.count(), { timeout: 20_000 }).toBe(2);
+    await expect.poll(() => attempts.count()).toBe(2);
 
     await confirm('Rotate the secret');
     await page.getByText(/whsec_/).waitFor();

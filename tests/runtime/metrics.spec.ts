@@ -1,8 +1,11 @@
 // The data points of docs/reference/log.md: one for each request, if `METRICS` is bound.
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { BATCH, bearer, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
+import { BATCH, bearer, get, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
 import { PersistedWorker, type Point } from './persisted.js';
+
+/** How long a point may take to arrive. */
+const WAIT = { timeout: 20_000 };
 
 describe('with METRICS bound', () => {
   let worker: PersistedWorker;
@@ -10,6 +13,9 @@ describe('with METRICS bound', () => {
   beforeAll(async () => {
     worker = await PersistedWorker.passing((point) => points.push(point));
     await seed(worker);
+    // The points of these requests are not those of a test.
+    await get(worker, `${TRIGGERS}/1`);
+    await vi.waitUntil(() => points.at(-1)?.indexes.includes('campaign'), WAIT);
   });
   afterAll(() => worker.stop());
 
@@ -20,7 +26,7 @@ describe('with METRICS bound', () => {
     await request();
     // Log lines arrive in order, but after the response: the line of a second request marks the end of the first.
     await worker.request(`${TRIGGERS}/1`, { headers: bearer() });
-    await vi.waitUntil(() => count() >= before + 2);
+    await vi.waitUntil(() => count() >= before + 2, WAIT);
     const [point, last, ...more] = points.slice(before);
     expect([last?.indexes, more]).toEqual([['campaign'], []]);
     return point as Point;

@@ -69,6 +69,7 @@ const METRICS = {
 export class PersistedWorker implements Served {
   /** The storage folder, if it is removed when the Worker stops. */
   private passing?: string;
+  private killed = false;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -142,8 +143,10 @@ export class PersistedWorker implements Served {
     return fetch(new URL(target, this.url), init);
   }
 
-  /** Kills the runtime with SIGKILL, so that none of its code runs after this call. */
+  /** Kills the runtime with SIGKILL, so that none of its code runs after this call. Further calls do nothing. */
   kill(): void {
+    if (this.killed) return;
+    this.killed = true;
     process.kill(this.process, 'SIGKILL');
   }
 

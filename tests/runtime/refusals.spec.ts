@@ -59,7 +59,9 @@ describe('refusals', () => {
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as LogLine);
   const lineOf = (reply: Reply) =>
-    vi.waitUntil(() => lines().find((line) => line.status && line.request_id === reply.headers.get('Request-ID')));
+    vi.waitUntil(() => lines().find((line) => line.status && line.request_id === reply.headers.get('Request-ID')), {
+      timeout: 20_000,
+    });
 
   /** Sends a body with `fetch`. */
   async function send(path: string, method: string, body: Buffer, headers: Record<string, string>): Promise<Reply> {

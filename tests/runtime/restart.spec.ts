@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { bearer, GOOD, launch, seed } from './fixture.js';
 import { PersistedWorker } from './persisted.js';
 
@@ -24,7 +24,9 @@ describe('after a trap in the wasm instance', () => {
   async function launchAndCountReads(requestId: string): Promise<number> {
     const reply = await launch(worker, GOOD, { ...bearer(), 'Request-ID': requestId });
     expect(reply.status, reply.text).toBe(200);
-    const line = lines.findLast((each) => each.includes(requestId)) ?? '';
+    const find = () => lines.findLast((each) => each.includes(requestId));
+    // A line can arrive after the response.
+    const line = await vi.waitUntil(find, { timeout: 20_000 });
     return (JSON.parse(line) as { kv_reads: number }).kv_reads;
   }
 

@@ -29,13 +29,22 @@ describe('reads of a campaign', () => {
     ['?bucket=hour', 24],
     ['?bucket=day', 30],
     ['?bucket=day&offset=+05:30', 30],
-  ])('the totals with %s have all launches in the last bucket', async (query, count) => {
+  ])('the totals with %s end at the present, and count each launch in the bucket of its time', async (query, count) => {
+    const log = await read<{ launches: { accepted_at: string }[] }>(worker, `${TRIGGERS}/8/launches`);
+    const times = log.launches.map(({ accepted_at }) => Date.parse(accepted_at));
+    expect(times).toHaveLength(3);
+    const length = (query.includes('day') ? 24 : 1) * 60 * 60 * 1000;
+    const before = Date.now();
     const { buckets } = await read<{ buckets: Bucket[] }>(worker, `${TRIGGERS}/8/stats${query}`, TOKEN.read);
-    expect(buckets).toHaveLength(count);
-    const { at, ...last } = buckets.at(-1)!;
-    expect(last).toEqual({ launches: 3, recipients: 3, unmatched: 3, invalid: 3 });
-    expect(Date.parse(at)).toBeLessThanOrEqual(Date.now());
-    expect(buckets.slice(0, -1).every(({ launches }) => launches === 0)).toBe(true);
+    const last = Date.parse(buckets.at(-1)!.at);
+    expect(last).toBeGreaterThan(before - length);
+    expect(last).toBeLessThanOrEqual(Date.now());
+    const expected = Array.from({ length: count }, (_, at) => {
+      const start = last - (count - 1 - at) * length;
+      const launches = times.filter((time) => start <= time && time < start + length).length;
+      return [start, { launches, recipients: launches, unmatched: launches, invalid: launches }];
+    });
+    expect(buckets.map(({ at, ...totals }) => [Date.parse(at), totals])).toEqual(expected);
   });
 
   it('a period of more than 1,000 buckets is rejected', async () => {

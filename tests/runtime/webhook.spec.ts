@@ -88,6 +88,7 @@ describe('webhooks', () => {
     const [first, second] = receiver.received as [Received, Received];
     expect(second.body).toBe(first.body);
     expect(receiver.ids()[1]).toBe(receiver.ids()[0]);
+    await wait(async () => expect(await state()).toMatchObject({ status: 'idle', last_status: 200 }));
     expect((await send('GET', '/attempts?limit=1')).body.attempts).toMatchObject([
       { sequence: 1, page: 1, status: 200 },
     ]);
@@ -110,6 +111,7 @@ describe('webhooks', () => {
     for (let count = 0; count < 5; count += 1) {
       expect((await start()).status).toBe(200);
     }
+    await wait(() => expect(receiver.received).toHaveLength(1));
     expect(await state()).toMatchObject({ status: 'delivering', delivered_through: null });
     expect(receiver.received).toHaveLength(1);
   });

@@ -658,13 +658,22 @@ function post(port: number, { id, timestamp, signatures, body }: Message): Promi
   });
 }
 
+/** Systems assign no ports from here to 32,767 by themselves, so no other test gets one of them by chance. */
+let nextPort = 20_000 + (process.pid % 10_000);
+
 /** Returns a port that nothing listens on. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = nextPort++;
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Ends a program. */
