@@ -112,14 +112,9 @@ fn read_header(
     let text = reader.text().map_err(RowError::in_header)?;
     let mut columns: Vec<FileColumn> = Vec::new();
     let mut unknown = Vec::new();
-    let mut has_profile_id = false;
     for name in reader.cells(text) {
         match names.resolve(keys, name)? {
-            Err(unknown_name) => {
-                unknown.push(unknown_name);
-                let mut parts = name.split(DELIMITERS.map(char::from));
-                has_profile_id |= parts.any(|part| ProfileId::parse(clean_name(part)).is_some());
-            }
+            Err(name) => unknown.push(name),
             Ok(column) if columns.iter().any(|other| is_duplicate(other, &column)) => {
                 let name = escape_name(clean_name(name));
                 return Err(ImportError::Header(format!("duplicate column {name}").into()));
@@ -127,12 +122,14 @@ fn read_header(
             Ok(column) => columns.push(column),
         }
     }
-    // Cells of a row of values are not repeated in a message.
-    if has_profile_id {
-        return Err(ImportError::Header("missing; the first row contains a profile ID instead of names".into()));
-    }
     if !unknown.is_empty() {
-        return Err(unknown_names(line, &unknown));
+        let mut parts = reader.cells(text).flat_map(|cell| cell.split(DELIMITERS.map(char::from)));
+        let has_profile_id = parts.any(|part| ProfileId::parse(clean_name(part)).is_some());
+        return Err(match has_profile_id {
+            // Cells of a row of values are not repeated in a message.
+            true => ImportError::Header("missing; the first row contains a profile ID instead of names".into()),
+            false => unknown_names(line, &unknown),
+        });
     }
     if !columns.iter().any(|column| matches!(column, FileColumn::ProfileId)) {
         return Err(ImportError::Header("the column profile_id is missing".into()));
