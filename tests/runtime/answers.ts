@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, vi } from 'vitest';
-import { bearer, BATCH, get, seed, SINGLE, TRIGGERS } from './fixture.js';
+import { bearer, BATCH, get, seed, SINGLE, TRIGGERS, WAIT } from './fixture.js';
 import { openCampaign, PersistedWorker } from './persisted.js';
 import { ID } from './profiles.js';
 
@@ -101,7 +101,7 @@ export async function recordAnswers(): Promise<Answer[]> {
     await record('launch', 'GET', launch);
     await record('recipients', 'GET', `${launch}/recipients`);
     await record('report', 'GET', `${launch}/report`);
-    await vi.waitFor(() => expect(answers.some(({ operation }) => operation === 'delivery')).toBe(true), 20_000);
+    await vi.waitFor(() => expect(answers.some(({ operation }) => operation === 'delivery')).toBe(true), WAIT);
     await record('webhook_test', 'POST', `${HOOK}/test`);
     await record('webhook_rotate', 'POST', `${HOOK}/rotate`);
     await record('webhook_replay', 'POST', `${HOOK}/replay`, { after: 0 });
@@ -109,12 +109,12 @@ export async function recordAnswers(): Promise<Answer[]> {
     await vi.waitFor(async () => {
       const { attempts } = (await record('webhook_attempts', 'GET', `${HOOK}/attempts`)).body;
       expect(attempts.length).toBeGreaterThan(0);
-    }, 20_000);
+    }, WAIT);
     await record('webhook', 'GET', HOOK);
     await record('webhook_skip', 'POST', `${HOOK}/skip`, undefined, 409);
     received = 500;
     await record('start', 'POST', SINGLE, { id: 8, email: 'example1@example.com' });
-    await vi.waitFor(async () => expect((await get(worker, HOOK)).text).toContain('"status":"retrying"'), 20_000);
+    await vi.waitFor(async () => expect((await get(worker, HOOK)).text).toContain('"status":"retrying"'), WAIT);
     await record('webhook_skip', 'POST', `${HOOK}/skip`);
     await record('webhook_remove', 'DELETE', HOOK);
     await record('launch', 'GET', `${TRIGGERS}/404/launches/${launchId}`, undefined, 404);

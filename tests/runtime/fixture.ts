@@ -33,6 +33,9 @@ export const TRIGGERS = '/api/v1.1/campaigns/triggers';
 export const BATCH = `${TRIGGERS}/start_batch`;
 export const SINGLE = `${TRIGGERS}/start`;
 
+/** How long a test waits for a condition, and how often it checks it, in milliseconds. */
+export const WAIT = { timeout: 20_000, interval: 20 };
+
 /** A valid launch to one profile. */
 export const GOOD = { trigger_id: 8, data: [{ email: 'example1@example.com' }] };
 

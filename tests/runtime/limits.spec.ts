@@ -17,6 +17,7 @@ import {
   stream,
   TOKEN,
   TRIGGERS,
+  WAIT,
 } from './fixture.js';
 import type { TestWorker } from './harness.js';
 import { ID } from './profiles.js';
@@ -266,9 +267,9 @@ describe('limits', () => {
     for (let at = 0; at < 5; at++) expect((await launch(worker, GOOD, bearer(TOKEN.unknown))).status).toBe(401);
     expect(answers).toBe('');
     socket.write('x'.repeat(900_000 - 6));
-    await vi.waitUntil(() => answers.includes('API token required'), { timeout: 20_000 });
+    await vi.waitUntil(() => answers.includes('API token required'), WAIT);
     socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await vi.waitUntil(() => answers.includes('"status":"ok"'), { timeout: 20_000 });
+    await vi.waitUntil(() => answers.includes('"status":"ok"'), WAIT);
     expect(answers).toMatch(/^HTTP\/1\.1 401 /);
     socket.destroy();
   });

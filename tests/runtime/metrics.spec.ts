@@ -1,11 +1,8 @@
 // The data points of docs/reference/log.md: one for each request, if `METRICS` is bound.
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { BATCH, bearer, get, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
+import { BATCH, bearer, get, launch, seed, TOKEN, TRIGGERS, WAIT } from './fixture.js';
 import { PersistedWorker, type Point } from './persisted.js';
-
-/** How long a point may take to arrive. */
-const WAIT = { timeout: 20_000 };
 
 describe('with METRICS bound', () => {
   let worker: PersistedWorker;

@@ -4,7 +4,7 @@
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { inRoot } from '../../scripts/run.mjs';
-import { bearer, define, launch, seed, TOKEN, TRIGGERS } from './fixture.js';
+import { bearer, define, launch, seed, TOKEN, TRIGGERS, WAIT } from './fixture.js';
 import { PersistedWorker } from './persisted.js';
 import { address } from './profiles.js';
 import { PythonEnvironment, skipsPython } from './python.js';
@@ -42,8 +42,8 @@ describe('receivers of webhooks', () => {
 
   const start = (more: object = {}) =>
     launch(worker, { trigger_id: campaign, data: [{ email: 'example1@example.com' }], ...more });
-  const wait = (condition: () => void | Promise<void>, timeout = 20_000) =>
-    vi.waitFor(condition, { timeout, interval: 20 });
+  const wait = (condition: () => void | Promise<void>, timeout = WAIT.timeout) =>
+    vi.waitFor(condition, { ...WAIT, timeout });
   const state = async () => (await send('GET')).state as Record<string, any>;
 
   beforeEach(async () => {

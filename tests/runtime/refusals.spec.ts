@@ -18,6 +18,7 @@ import {
   stream,
   TOKEN,
   TRIGGERS,
+  WAIT,
 } from './fixture.js';
 import type { TestWorker } from './harness.js';
 
@@ -59,9 +60,10 @@ describe('refusals', () => {
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as LogLine);
   const lineOf = (reply: Reply) =>
-    vi.waitUntil(() => lines().find((line) => line.status && line.request_id === reply.headers.get('Request-ID')), {
-      timeout: 20_000,
-    });
+    vi.waitUntil(
+      () => lines().find((line) => line.status && line.request_id === reply.headers.get('Request-ID')),
+      WAIT,
+    );
 
   /** Sends a body with `fetch`. */
   async function send(path: string, method: string, body: Buffer, headers: Record<string, string>): Promise<Reply> {

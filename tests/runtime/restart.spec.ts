@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { bearer, GOOD, launch, seed } from './fixture.js';
+import { bearer, GOOD, launch, seed, WAIT } from './fixture.js';
 import { PersistedWorker } from './persisted.js';
 
 describe('after a trap in the wasm instance', () => {
@@ -26,7 +26,7 @@ describe('after a trap in the wasm instance', () => {
     expect(reply.status, reply.text).toBe(200);
     const find = () => lines.findLast((each) => each.includes(requestId));
     // A line can arrive after the response.
-    const line = await vi.waitUntil(find, { timeout: 20_000 });
+    const line = await vi.waitUntil(find, WAIT);
     return (JSON.parse(line) as { kv_reads: number }).kv_reads;
   }
 

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { inRoot } from '../../scripts/run.mjs';
-import { bearer, launch, seeded, stop, TOKEN, TRIGGERS } from './fixture.js';
+import { bearer, launch, seeded, stop, TOKEN, TRIGGERS, WAIT } from './fixture.js';
 import type { TestWorker } from './harness.js';
 import { address } from './profiles.js';
 import { isSigned, type Received, Receiver } from './receiver.js';
@@ -33,7 +33,7 @@ describe('webhooks', () => {
   }
 
   const start = (data: unknown = [{ email: 'example1@example.com' }]) => launch(worker, { trigger_id: campaign, data });
-  const wait = (condition: () => void | Promise<void>) => vi.waitFor(condition, { timeout: 20_000, interval: 20 });
+  const wait = (condition: () => void | Promise<void>) => vi.waitFor(condition, WAIT);
   const state = async () => (await send('GET')).body.state;
 
   beforeEach(async () => {
